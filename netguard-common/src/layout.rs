@@ -1,0 +1,185 @@
+//! The structs that lie in BPF maps and ring buffers, and the fingerprint of them all.
+//!
+//! Addresses are in network byte order; all other integers in the byte order of the machine.
+
+use crate::{
+    maps::MAPS,
+    shared::{FNV_START, Field, fnv1a},
+    verdict::Verdict,
+};
+
+/// Number of limited traffic classes, see [`crate::limit::Class`].
+pub const CLASSES: usize = 4;
+
+crate::shared! {
+    /// What the daemon tells the datapath; one entry of the map `SETTINGS`.
+    pub struct Settings {
+        /// Mode of the sanity stage: a [`Mode`] as number.
+        pub sanity: u32,
+        /// Mode of the block stage: a [`Mode`] as number.
+        pub blocklist: u32,
+        /// Mode of the limit stage: a [`Mode`] as number.
+        pub limit: u32,
+        pub reserved: u32,
+        /// Secret that spreads sources over the limit cells, so that nobody can aim at another's cell.
+        pub seed: u64,
+        /// Samples per second and CPU, as the interval between two of them.
+        pub sample: Rate,
+        /// Limits by [`crate::limit::Class`].
+        pub limits: [Rate; 4],
+    }
+
+    /// A rate with a burst in the form that GCRA needs.
+    pub struct Rate {
+        /// 10^9 / rate per second; 0 means unlimited.
+        pub interval_ns: u64,
+        /// burst x interval.
+        pub tolerance_ns: u64,
+    }
+
+    /// An entry of an allow or block table.
+    pub struct Rule {
+        /// When it ends, in units of 2^30 ns (1.07 s) of the monotonic clock; 0: never.
+        pub expires_at: u32,
+        /// A [`crate::rule::Reason`] as number.
+        pub reason: u16,
+        /// A [`crate::rule::Origin`] as number.
+        pub origin: u8,
+        /// A [`crate::rule::Proof`] as number.
+        pub proof: u8,
+    }
+
+    /// Packets and bytes of one verdict on one CPU.
+    pub struct Counter {
+        pub packets: u64,
+        pub bytes: u64,
+    }
+
+    /// State of the sample stage on one CPU.
+    pub struct Sampler {
+        /// GCRA's theoretical arrival time of the next sample.
+        pub due_ns: u64,
+        /// Packets worth a sample since the last one that was sent.
+        pub pending: u64,
+        /// Samples handed to user space.
+        pub sent: u64,
+        /// Samples lost because the ring buffer was full.
+        pub lost: u64,
+    }
+
+    /// One dropped (or shadow-dropped) packet, told to user space through the ring buffer `SAMPLES`.
+    pub struct Sample {
+        pub at_ns: u64,
+        /// IPv4 as IPv4-mapped IPv6 (`::ffff:a.b.c.d`).
+        pub source: [u8; 16],
+        pub destination: [u8; 16],
+        /// How many dropped packets this one stands for, itself included.
+        pub weight: u32,
+        /// Length of the frame in bytes.
+        pub frame_len: u32,
+        /// 0 where the packet has no ports.
+        pub source_port: u16,
+        pub destination_port: u16,
+        /// A [`Verdict`] as number.
+        pub verdict: u16,
+        /// 1: counted only, the packet passed.
+        pub shadow: u8,
+        /// IP protocol number.
+        pub protocol: u8,
+        pub tcp_flags: u8,
+        pub icmp_type: u8,
+        pub icmp_code: u8,
+        pub hop_limit: u8,
+        pub reserved: [u8; 4],
+    }
+
+    /// Key of the map `NOTES`: the rule that a note explains.
+    pub struct NoteKey {
+        /// IPv4 as IPv4-mapped IPv6, with the prefix length counted in IPv6 bits.
+        pub address: [u8; 16],
+        pub prefix_len: u32,
+        /// 0: allowlist, 1: blocklist.
+        pub list: u32,
+    }
+
+    /// Why an operator made a rule, in their words: UTF-8, zero-filled.
+    pub struct Note {
+        pub text: [u8; 64],
+    }
+}
+
+/// Whether a policy is off, only counted, or enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Mode {
+    Off = 0,
+    Shadow = 1,
+    Enforce = 2,
+}
+
+impl Mode {
+    /// The mode with `number`; unknown numbers are `Off`: what nobody asked for is not enforced.
+    pub const fn from_number(number: u32) -> Self {
+        match number {
+            1 => Self::Shadow,
+            2 => Self::Enforce,
+            _ => Self::Off,
+        }
+    }
+}
+
+impl Rate {
+    /// No limit.
+    pub const UNLIMITED: Self = Self::ZERO;
+
+    /// `per_second` packets with bursts of `burst`; 0 per second means unlimited.
+    pub const fn new(per_second: u32, burst: u32) -> Self {
+        if per_second == 0 {
+            return Self::UNLIMITED;
+        }
+        let interval_ns = 1_000_000_000 / per_second as u64;
+        Self { interval_ns, tolerance_ns: interval_ns * burst as u64 }
+    }
+}
+
+/// Fingerprint of every shared struct, map and verdict. The kernel object and the daemon carry it; an
+/// object or a pinned map with another one is refused.
+pub const FINGERPRINT: u64 = {
+    let mut hash = FNV_START;
+    let mut i = 0;
+    while i < STRUCTS.len() {
+        hash = fnv1a(hash, &STRUCTS[i].1.to_le_bytes());
+        i += 1;
+    }
+    i = 0;
+    while i < MAPS.len() {
+        hash = MAPS[i].fold(hash);
+        i += 1;
+    }
+    i = 0;
+    while i < Verdict::ALL.len() {
+        hash = fnv1a(hash, Verdict::ALL[i].name().as_bytes());
+        i += 1;
+    }
+    hash
+};
+
+/// Name of the ELF section of the kernel object that holds [`FINGERPRINT`], eight bytes little-endian.
+pub const FINGERPRINT_SECTION: &str = ".netguard.layout";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rate_keeps_its_burst() {
+        assert_eq!(Rate::new(50, 200), Rate { interval_ns: 20_000_000, tolerance_ns: 4_000_000_000 });
+        assert_eq!(Rate::new(0, 7), Rate::UNLIMITED);
+    }
+
+    #[test]
+    fn an_unknown_mode_enforces_nothing() {
+        assert_eq!(Mode::from_number(2), Mode::Enforce);
+        assert_eq!(Mode::from_number(77), Mode::Off);
+    }
+}

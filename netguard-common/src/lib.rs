@@ -1,0 +1,29 @@
+//! The datapath of netguard: a pure, total function from a frame to a verdict, and the types that cross
+//! the kernel boundary. It runs unchanged in the kernel, in tests, in fuzzing and in replay.
+//!
+//! No allocation, no floats, no clock, no I/O: bytes come through [`view::View`], everything else through
+//! [`tables::Tables`].
+#![no_std]
+
+#[cfg(any(test, feature = "memory"))]
+extern crate std;
+
+pub mod decide;
+pub mod layout;
+pub mod limit;
+pub mod maps;
+#[cfg(any(test, feature = "memory"))]
+pub mod memory;
+pub mod packet;
+pub mod parse;
+pub mod rule;
+pub mod sample;
+pub mod sanity;
+pub mod shared;
+pub mod tables;
+pub mod verdict;
+pub mod view;
+
+pub use decide::{Judgement, decide};
+pub use packet::Packet;
+pub use verdict::{Action, Verdict};

@@ -1,0 +1,206 @@
+//! Limit stage: a token bucket per source and class, as GCRA in a fixed array of hashed cells. Nothing is
+//! inserted for a new source, so a flood of forged sources evicts nobody.
+//!
+//! A source has two cells. It passes while the emptier of the two admits it, so that sharing one cell with a
+//! flooder does not hurt; both are charged, by conservative update, so that no source ever gets more than
+//! `burst + rate * t`. Cells are read and written without a lock: two CPUs that judge packets of one source
+//! in the same nanoseconds may admit one packet too many.
+
+use core::ops::ControlFlow;
+
+use crate::{
+    Packet, Verdict,
+    layout::{Rate, Settings},
+    packet::{Addresses, Transport, protocol},
+    rule::network64,
+    tables::{LimitCell, Tables},
+};
+
+/// Cells of one class; a power of two.
+pub const CELLS: u32 = 65_536;
+
+/// What is limited. Other traffic (established TCP, other protocols) is not limited here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Class {
+    /// TCP segments that open a connection.
+    Syn = 0,
+    /// UDP datagrams and their fragments.
+    Udp = 1,
+    /// ICMP and ICMPv6 other than control messages.
+    Icmp = 2,
+    /// Neighbour discovery and path-MTU messages: needed for the network to work, so capped far higher.
+    Control = 3,
+}
+
+impl Class {
+    pub const ALL: [Self; 4] = [Self::Syn, Self::Udp, Self::Icmp, Self::Control];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Syn => "syn",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+            Self::Control => "control",
+        }
+    }
+
+    /// The verdict on a packet over the limit.
+    pub const fn verdict(self) -> Verdict {
+        match self {
+            Self::Syn => Verdict::LimitSyn,
+            Self::Udp => Verdict::LimitUdp,
+            Self::Icmp => Verdict::LimitIcmp,
+            Self::Control => Verdict::LimitControl,
+        }
+    }
+
+    /// The class of `packet`; `None` when it is not limited.
+    #[inline(always)]
+    pub fn of(packet: &Packet) -> Option<Self> {
+        match packet.transport {
+            Transport::Tcp { flags, .. } => flags.opens().then_some(Self::Syn),
+            Transport::Udp { .. } => Some(Self::Udp),
+            Transport::Icmp { kind, code } if is_path_mtu(kind, code) => Some(Self::Control),
+            Transport::Icmp6 { kind, .. } if is_control_v6(kind, packet.hop_limit) => Some(Self::Control),
+            Transport::Icmp { .. } | Transport::Icmp6 { .. } => Some(Self::Icmp),
+            Transport::Other => match packet.protocol {
+                protocol::UDP => Some(Self::Udp),
+                protocol::ICMP | protocol::ICMPV6 => Some(Self::Icmp),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// Breaks with the limit verdict of `class` when the source sends faster than its limit.
+#[inline(always)]
+pub fn check<T: Tables>(
+    class: Class,
+    addresses: &Addresses,
+    settings: &Settings,
+    tables: &T,
+) -> ControlFlow<Verdict> {
+    let rate = settings.limits[class as usize];
+    if rate.interval_ns == 0 {
+        return ControlFlow::Continue(());
+    }
+    let [first, second] = cells_of(class, source_key(addresses), settings.seed);
+    let (Some(first), Some(second)) = (tables.cell(first), tables.cell(second)) else {
+        return ControlFlow::Continue(());
+    };
+    if admit(&rate, &first, &second, tables.now_ns()) {
+        ControlFlow::Continue(())
+    } else {
+        ControlFlow::Break(class.verdict())
+    }
+}
+
+/// GCRA over the emptier of two cells. A cell holds the theoretical arrival time of the next packet, in ns.
+#[inline(always)]
+pub fn admit<C: LimitCell>(rate: &Rate, first: &C, second: &C, now_ns: u64) -> bool {
+    let (a, b) = (first.load(), second.load());
+    let full = now_ns.saturating_add(rate.tolerance_ns);
+    // A cell further ahead than the tolerance was filled under a more generous limit: it counts as full.
+    let level = a.min(b).max(now_ns).min(full);
+    let next = level.saturating_add(rate.interval_ns);
+    if next > full {
+        if a.min(b) > full {
+            first.store(full);
+        }
+        return false;
+    }
+    if a < next {
+        first.store(next);
+    }
+    if b < next {
+        second.store(next);
+    }
+    true
+}
+
+/// What a source is accounted by: its IPv4 address, or its IPv6 /64 (a host owns all of it).
+#[inline(always)]
+fn source_key(addresses: &Addresses) -> u64 {
+    match addresses {
+        // Set apart from IPv6 keys: no /64 that is routed begins with sixteen one bits.
+        Addresses::V4 { source, .. } => 0xffff_0000_0000_0000 | u64::from(u32::from_ne_bytes(*source)),
+        Addresses::V6 { source, .. } => u64::from_ne_bytes(network64(source)),
+    }
+}
+
+/// Indices of the two cells of `key` in the map `LIMIT_CELLS`.
+#[inline(always)]
+pub fn cells_of(class: Class, key: u64, seed: u64) -> [u32; 2] {
+    // The finaliser of MurmurHash3 (public domain), seeded: each output bit depends on each input bit.
+    let mut hash = key ^ seed;
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^= hash >> 33;
+    let base = class as u32 * CELLS;
+    [base + (hash as u32 & (CELLS - 1)), base + ((hash >> 32) as u32 & (CELLS - 1))]
+}
+
+/// "Fragmentation needed", RFC 1191 section 4.
+#[inline(always)]
+const fn is_path_mtu(kind: u8, code: u8) -> bool {
+    kind == 3 && code == 4
+}
+
+/// "Packet too big" (RFC 8201), and neighbour discovery from the link itself: a router would have lowered
+/// the hop limit (RFC 4861 section 6.1).
+#[inline(always)]
+const fn is_control_v6(kind: u8, hop_limit: u8) -> bool {
+    kind == 2 || (kind >= 133 && kind <= 137 && hop_limit == 255)
+}
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn cell() -> AtomicU64 {
+        AtomicU64::new(0)
+    }
+
+    #[test]
+    fn grants_the_burst_then_the_rate() {
+        let rate = Rate::new(10, 5);
+        let (a, b) = (cell(), cell());
+        let now = 1_000 * MS;
+        let granted = (0..100).filter(|_| admit(&rate, &&a, &&b, now)).count();
+        assert_eq!(granted, 5);
+        assert!(!admit(&rate, &&a, &&b, now + 99 * MS));
+        assert!(admit(&rate, &&a, &&b, now + 100 * MS));
+        assert!(!admit(&rate, &&a, &&b, now + 100 * MS));
+    }
+
+    #[test]
+    fn one_full_cell_does_not_hurt() {
+        let rate = Rate::new(10, 5);
+        let (flooded, own) = (cell(), cell());
+        flooded.store(u64::MAX / 2, Ordering::Relaxed);
+        assert!(admit(&rate, &&flooded, &&own, MS));
+    }
+
+    #[test]
+    fn a_cell_filled_under_a_larger_limit_comes_back() {
+        let rate = Rate::new(10, 5);
+        let shared = cell();
+        shared.store(u64::MAX, Ordering::Relaxed);
+        assert!(!admit(&rate, &&shared, &&shared, 0));
+        assert!(admit(&rate, &&shared, &&shared, 501 * MS));
+    }
+
+    #[test]
+    fn classes_use_separate_cells() {
+        for class in Class::ALL {
+            for index in cells_of(class, 42, 7) {
+                assert_eq!(index / CELLS, class as u32);
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The catalogue of BPF maps: name, shape, size and purpose. The kernel object declares the same maps; a
+//! kernel test holds the two against each other, and the layout fingerprint covers the list.
+
+use crate::{
+    layout::{CLASSES, Counter, Note, NoteKey, Rule, Sample, Sampler, Settings},
+    limit::CELLS,
+    shared::fnv1a,
+    verdict::Verdict,
+};
+
+/// The kinds of map that netguard uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapKind {
+    Array,
+    PerCpuArray,
+    Hash,
+    LpmTrie,
+    RingBuf,
+}
+
+/// One map of the catalogue. Sizes are in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct MapSpec {
+    pub name: &'static str,
+    pub kind: MapKind,
+    pub key_size: u32,
+    pub value_size: u32,
+    /// Default number of entries (bytes for a ring buffer); rule tables can be resized by configuration.
+    pub max_entries: u32,
+    pub help: &'static str,
+}
+
+impl MapSpec {
+    /// Folds what must agree between object, pins and daemon into `hash`. The size does not: it is configurable.
+    pub(crate) const fn fold(&self, hash: u64) -> u64 {
+        let hash = fnv1a(hash, self.name.as_bytes());
+        let hash = fnv1a(hash, &(self.kind as u32).to_le_bytes());
+        let hash = fnv1a(hash, &self.key_size.to_le_bytes());
+        fnv1a(hash, &self.value_size.to_le_bytes())
+    }
+}
+
+/// Default capacities of the rule tables; `tables` in the configuration changes them.
+pub const BLOCK_ADDRESSES: usize = 131_072;
+pub const BLOCK_PREFIXES: usize = 16_384;
+pub const ALLOW_PREFIXES: usize = 4_096;
+pub const NOTES: usize = 16_384;
+/// Bytes of the ring buffer; a power of two and a multiple of the page size.
+pub const SAMPLES_BYTES: usize = 262_144;
+/// Two banks of counters: verdicts enforced, verdicts in shadow.
+pub const COUNTERS: usize = Verdict::ALL.len() * 2;
+/// Cells of all limit classes.
+pub const LIMIT_CELLS: usize = CLASSES * CELLS as usize;
+
+/// Rule tables, in the order of their slot in the map `IN_USE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Table {
+    AllowV4 = 0,
+    AllowV6 = 1,
+    BlockV4 = 2,
+    BlockV6 = 3,
+    BlockV6Net64 = 4,
+    BlockNetV4 = 5,
+    BlockNetV6 = 6,
+}
+
+impl Table {
+    pub const ALL: [Self; 7] = [
+        Self::AllowV4,
+        Self::AllowV6,
+        Self::BlockV4,
+        Self::BlockV6,
+        Self::BlockV6Net64,
+        Self::BlockNetV4,
+        Self::BlockNetV6,
+    ];
+
+    /// Name of the map that holds the table.
+    pub const fn map(self) -> &'static str {
+        match self {
+            Self::AllowV4 => "ALLOW_V4",
+            Self::AllowV6 => "ALLOW_V6",
+            Self::BlockV4 => "BLOCK_V4",
+            Self::BlockV6 => "BLOCK_V6",
+            Self::BlockV6Net64 => "BLOCK_V6_NET64",
+            Self::BlockNetV4 => "BLOCK_NET_V4",
+            Self::BlockNetV6 => "BLOCK_NET_V6",
+        }
+    }
+}
+
+/// Every map of the kernel object.
+pub const MAPS: &[MapSpec] = &[
+    spec::<u32, u64>("LAYOUT", MapKind::Array, 1, "fingerprint of the layouts that the pinned maps were made with"),
+    spec::<u32, Settings>("SETTINGS", MapKind::Array, 1, "modes and limits, written by the daemon"),
+    spec::<u32, u32>("IN_USE", MapKind::Array, Table::ALL.len(), "1 for each rule table that ever held an entry: empty ones cost no look-up"),
+    spec::<Lpm<[u8; 4]>, Rule>("ALLOW_V4", MapKind::LpmTrie, ALLOW_PREFIXES, "IPv4 prefixes that always pass"),
+    spec::<Lpm<[u8; 16]>, Rule>("ALLOW_V6", MapKind::LpmTrie, ALLOW_PREFIXES, "IPv6 prefixes that always pass"),
+    spec::<[u8; 4], Rule>("BLOCK_V4", MapKind::Hash, BLOCK_ADDRESSES, "blocked IPv4 addresses"),
+    spec::<[u8; 16], Rule>("BLOCK_V6", MapKind::Hash, BLOCK_ADDRESSES, "blocked IPv6 addresses"),
+    spec::<[u8; 8], Rule>("BLOCK_V6_NET64", MapKind::Hash, BLOCK_ADDRESSES, "blocked IPv6 /64 networks"),
+    spec::<Lpm<[u8; 4]>, Rule>("BLOCK_NET_V4", MapKind::LpmTrie, BLOCK_PREFIXES, "blocked IPv4 prefixes shorter than /32"),
+    spec::<Lpm<[u8; 16]>, Rule>("BLOCK_NET_V6", MapKind::LpmTrie, BLOCK_PREFIXES, "blocked IPv6 prefixes other than /64 and /128"),
+    spec::<u32, u64>("LIMIT_CELLS", MapKind::Array, LIMIT_CELLS, "theoretical arrival times (ns) of the limiter, by class and hashed source"),
+    spec::<u32, Counter>("COUNTERS", MapKind::PerCpuArray, COUNTERS, "packets and bytes by verdict: enforced, then shadow"),
+    spec::<u32, Sampler>("SAMPLER", MapKind::PerCpuArray, 1, "budget of the samples, and how many were lost"),
+    MapSpec {
+        name: "SAMPLES",
+        kind: MapKind::RingBuf,
+        key_size: 0,
+        value_size: 0,
+        max_entries: SAMPLES_BYTES as u32,
+        help: "samples of dropped packets on their way to the daemon",
+    },
+    spec::<NoteKey, Note>("NOTES", MapKind::Hash, NOTES, "operators' words about their rules; never read by the datapath"),
+];
+
+/// Size of an LPM trie key: a 32-bit prefix length before the data.
+#[repr(C, packed)]
+struct Lpm<K>(u32, K);
+
+const fn spec<K, V>(name: &'static str, kind: MapKind, max_entries: usize, help: &'static str) -> MapSpec {
+    MapSpec {
+        name,
+        kind,
+        key_size: size_of::<K>() as u32,
+        value_size: size_of::<V>() as u32,
+        max_entries: max_entries as u32,
+        help,
+    }
+}
+
+/// Size of one ring buffer record, in bytes.
+pub const SAMPLE_SIZE: usize = size_of::<Sample>();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_table_is_a_map_of_the_catalogue() {
+        for table in Table::ALL {
+            let spec = MAPS.iter().find(|spec| spec.name == table.map()).unwrap();
+            assert_eq!(spec.value_size as usize, size_of::<Rule>());
+        }
+    }
+}

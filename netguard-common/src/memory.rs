@@ -1,0 +1,152 @@
+//! [`Tables`] in ordinary memory: the datapath on the host, for tests, fuzzing and replay.
+
+use core::{
+    cell::{Cell, RefCell},
+    ops::DerefMut,
+    sync::atomic::AtomicU64,
+};
+use std::{boxed::Box, collections::HashMap, vec::Vec};
+
+use crate::{
+    layout::{Counter, Mode, Rate, Rule, Sample, Sampler, Settings},
+    maps::{COUNTERS, LIMIT_CELLS},
+    shared::Field,
+    tables::{LimitCell, Tables},
+};
+
+/// Prefixes of one family, by length and network; looked up from the longest.
+type Prefixes<const N: usize> = HashMap<(u32, [u8; N]), Rule>;
+
+/// Tables in memory. The fields are the state; tests set and read them directly.
+pub struct Memory {
+    pub settings: Settings,
+    /// What [`Tables::now_ns`] answers.
+    pub now_ns: Cell<u64>,
+    pub allow_v4: Prefixes<4>,
+    pub allow_v6: Prefixes<16>,
+    pub block_v4: HashMap<[u8; 4], Rule>,
+    pub block_v6: HashMap<[u8; 16], Rule>,
+    pub block_v6_net64: HashMap<[u8; 8], Rule>,
+    pub block_net_v4: Prefixes<4>,
+    pub block_net_v6: Prefixes<16>,
+    pub cells: Box<[AtomicU64]>,
+    pub counters: RefCell<Vec<Counter>>,
+    pub sampler: RefCell<Sampler>,
+    pub samples: RefCell<Vec<Sample>>,
+    /// How many samples fit before [`Tables::emit`] refuses.
+    pub samples_capacity: usize,
+}
+
+impl Memory {
+    /// Empty tables under `settings`, at time 0.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            now_ns: Cell::new(0),
+            allow_v4: HashMap::new(),
+            allow_v6: HashMap::new(),
+            block_v4: HashMap::new(),
+            block_v6: HashMap::new(),
+            block_v6_net64: HashMap::new(),
+            block_net_v4: HashMap::new(),
+            block_net_v6: HashMap::new(),
+            cells: (0..LIMIT_CELLS).map(|_| AtomicU64::new(0)).collect(),
+            counters: RefCell::new(std::vec![Counter::ZERO; COUNTERS]),
+            sampler: RefCell::new(Sampler::ZERO),
+            samples: RefCell::new(Vec::new()),
+            samples_capacity: usize::MAX,
+        }
+    }
+
+    /// All policies enforced, no limits, no samples: what tests start from.
+    pub fn enforcing() -> Settings {
+        Settings {
+            sanity: Mode::Enforce as u32,
+            blocklist: Mode::Enforce as u32,
+            limit: Mode::Enforce as u32,
+            seed: 0x6e65_7467_7561_7264,
+            sample: Rate::UNLIMITED,
+            ..Settings::ZERO
+        }
+    }
+}
+
+impl Tables for Memory {
+    fn settings(&self) -> Option<&Settings> {
+        Some(&self.settings)
+    }
+    fn now_ns(&self) -> u64 {
+        self.now_ns.get()
+    }
+    fn allow_v4(&self, source: &[u8; 4]) -> Option<Rule> {
+        longest(&self.allow_v4, source)
+    }
+    fn allow_v6(&self, source: &[u8; 16]) -> Option<Rule> {
+        longest(&self.allow_v6, source)
+    }
+    fn block_v4(&self, source: &[u8; 4]) -> Option<Rule> {
+        self.block_v4.get(source).copied()
+    }
+    fn block_net_v4(&self, source: &[u8; 4]) -> Option<Rule> {
+        longest(&self.block_net_v4, source)
+    }
+    fn block_v6(&self, source: &[u8; 16]) -> Option<Rule> {
+        self.block_v6.get(source).copied()
+    }
+    fn block_v6_net64(&self, network: &[u8; 8]) -> Option<Rule> {
+        self.block_v6_net64.get(network).copied()
+    }
+    fn block_net_v6(&self, source: &[u8; 16]) -> Option<Rule> {
+        longest(&self.block_net_v6, source)
+    }
+    fn cell(&self, index: u32) -> Option<impl LimitCell> {
+        self.cells.get(index as usize)
+    }
+    fn count(&self, index: u32, bytes: u32) {
+        let counter = &mut self.counters.borrow_mut()[index as usize];
+        counter.packets += 1;
+        counter.bytes += u64::from(bytes);
+    }
+    fn sampler(&self) -> Option<impl DerefMut<Target = Sampler>> {
+        Some(self.sampler.borrow_mut())
+    }
+    fn emit(&self, sample: &Sample) -> bool {
+        let mut samples = self.samples.borrow_mut();
+        if samples.len() >= self.samples_capacity {
+            return false;
+        }
+        samples.push(*sample);
+        true
+    }
+}
+
+/// `address` with all bits after the first `len` cleared.
+pub fn network<const N: usize>(address: &[u8; N], len: u32) -> [u8; N] {
+    let mut network = *address;
+    for (index, byte) in network.iter_mut().enumerate() {
+        let kept = len.saturating_sub(index as u32 * 8).min(8);
+        *byte &= !(0xff_u32 >> kept) as u8;
+    }
+    network
+}
+
+fn longest<const N: usize>(prefixes: &Prefixes<N>, address: &[u8; N]) -> Option<Rule> {
+    if prefixes.is_empty() {
+        return None;
+    }
+    (0..=N as u32 * 8).rev().find_map(|len| prefixes.get(&(len, network(address, len))).copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_prefix_wins() {
+        let rule = |reason| Rule { expires_at: 0, reason, origin: 0, proof: 0 };
+        let prefixes = HashMap::from([((8, [10, 0, 0, 0]), rule(8)), ((20, [10, 1, 16, 0]), rule(20))]);
+        assert_eq!(longest(&prefixes, &[10, 1, 31, 1]).map(|rule| rule.reason), Some(20));
+        assert_eq!(longest(&prefixes, &[10, 1, 32, 1]).map(|rule| rule.reason), Some(8));
+        assert_eq!(longest(&prefixes, &[11, 1, 32, 1]), None);
+    }
+}

@@ -1,0 +1,195 @@
+//! IPv6 header and a bounded walk along its extension headers (RFC 8200 sections 3 and 4).
+
+use core::ops::ControlFlow;
+
+use network_types::ip::Ipv6Hdr;
+
+use super::{MAX_IP_LEN, transport};
+use crate::{
+    Packet, Verdict,
+    packet::{Addresses, Fragment},
+    view::View,
+};
+
+const HEADER: u32 = Ipv6Hdr::LEN as u32;
+/// Extension headers that are followed. Real traffic has at most four.
+const MAX_EXTENSIONS: u32 = 8;
+/// Where the transport header must begin at the latest, counted from the end of the IPv6 header; keeps
+/// offsets small enough for the verifier and for one page.
+const MAX_CHAIN_LEN: u32 = 1024;
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION: u8 = 60;
+const MOBILITY: u8 = 135;
+const HIP: u8 = 139;
+const SHIM6: u8 = 140;
+
+/// The IPv6 packet that starts `at` bytes into the frame.
+#[inline(always)]
+pub(super) fn parse<V: View>(view: &V, at: u32) -> ControlFlow<Verdict, Packet> {
+    let Some(header) = view.load::<Ipv6Hdr>(at) else {
+        return ControlFlow::Break(Verdict::Truncated);
+    };
+    if header.vcf[0] >> 4 != 6 {
+        return ControlFlow::Break(Verdict::IpVersion);
+    }
+    let available = view.len().saturating_sub(at + HEADER);
+    let payload_len = match u32::from(u16::from_be_bytes(header.payload_len)) {
+        // Linux writes 0 when aggregation made the packet too long for the field ("BIG TCP").
+        0 if available > MAX_IP_LEN => available,
+        payload_len => payload_len,
+    };
+    if payload_len > available {
+        return ControlFlow::Break(Verdict::IpTotalLength);
+    }
+    let mut chain = Chain { len: 0, protocol: header.next_hdr, fragment: Fragment::Whole };
+    if is_extension(header.next_hdr) {
+        walk(view, at + HEADER, payload_len, &mut chain)?;
+        chain.len = view.opaque(chain.len).min(MAX_CHAIN_LEN).min(payload_len);
+        chain.protocol = view.opaque(u32::from(chain.protocol)) as u8;
+    }
+    let transport =
+        transport::parse(view, at + HEADER + chain.len, payload_len - chain.len, chain.protocol, chain.fragment)?;
+    ControlFlow::Continue(Packet {
+        addresses: Addresses::V6 { source: header.src_addr, destination: header.dst_addr },
+        hop_limit: header.hop_limit,
+        protocol: chain.protocol,
+        fragment: chain.fragment,
+        transport,
+    })
+}
+
+/// What the extension headers led to. `len` is at most [`MAX_CHAIN_LEN`] and at most the payload length.
+struct Chain {
+    len: u32,
+    protocol: u8,
+    fragment: Fragment,
+}
+
+/// Follows extension headers from `at` on until `chain` holds the transport protocol.
+#[inline(always)]
+fn walk<V: View>(view: &V, at: u32, payload_len: u32, chain: &mut Chain) -> ControlFlow<Verdict> {
+    for _ in 0..MAX_EXTENSIONS {
+        let Some([next, len, high, low]) = view.load::<[u8; 4]>(at + chain.len) else {
+            return ControlFlow::Break(Verdict::Truncated);
+        };
+        let extension_len = match chain.protocol {
+            FRAGMENT => 8,
+            AUTHENTICATION => (u32::from(len) + 2) * 4,
+            _ => (u32::from(len) + 1) * 8,
+        };
+        if chain.protocol == FRAGMENT {
+            chain.fragment = fragment(u16::from_be_bytes([high, low]), payload_len - chain.len)?;
+        }
+        chain.len = view.opaque(chain.len + extension_len);
+        chain.protocol = next;
+        if chain.len > payload_len {
+            return ControlFlow::Break(Verdict::Truncated);
+        }
+        if chain.len > MAX_CHAIN_LEN {
+            return ControlFlow::Break(Verdict::Ipv6Chain);
+        }
+        if !is_extension(next) || matches!(chain.fragment, Fragment::Later) {
+            return ControlFlow::Continue(());
+        }
+        chain.protocol = view.opaque(u32::from(next)) as u8;
+    }
+    ControlFlow::Break(Verdict::Ipv6Chain)
+}
+
+/// Reads offset and more-flag; `remaining` is the payload from this fragment header on.
+#[inline(always)]
+fn fragment(field: u16, remaining: u32) -> ControlFlow<Verdict, Fragment> {
+    let offset = u32::from(field & 0xfff8);
+    if offset != 0 && offset + remaining.saturating_sub(8) > MAX_IP_LEN {
+        return ControlFlow::Break(Verdict::FragmentOverflow);
+    }
+    ControlFlow::Continue(match (offset, field & 1) {
+        // An atomic fragment (RFC 6946) is a whole packet.
+        (0, 0) => Fragment::Whole,
+        (0, _) => Fragment::First,
+        _ => Fragment::Later,
+    })
+}
+
+#[inline(always)]
+const fn is_extension(protocol: u8) -> bool {
+    matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY | HIP | SHIM6)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    use crate::view::SliceView;
+
+    fn packet(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = std::vec![0u8; 40];
+        bytes[0] = 0x60;
+        bytes[4..6].copy_from_slice(&(payload.len() as u16).to_be_bytes());
+        bytes[6] = first;
+        bytes[7] = 64;
+        bytes.extend(payload);
+        bytes
+    }
+
+    fn outcome(first: u8, payload: &[u8]) -> Result<(u8, Fragment), Verdict> {
+        match parse(&SliceView(&packet(first, payload)), 0) {
+            ControlFlow::Continue(packet) => Ok((packet.protocol, packet.fragment)),
+            ControlFlow::Break(verdict) => Err(verdict),
+        }
+    }
+
+    #[test]
+    fn extension_headers_are_followed() {
+        assert_eq!(outcome(59, &[]), Ok((59, Fragment::Whole)));
+        let hop_then_none = [[59, 0, 0, 0], [0; 4]].concat();
+        assert_eq!(outcome(HOP_BY_HOP, &hop_then_none), Ok((59, Fragment::Whole)));
+        let mobility = [[59, 1, 0, 0], [0; 4], [0; 4], [0; 4]].concat();
+        assert_eq!(outcome(MOBILITY, &mobility), Ok((59, Fragment::Whole)));
+        let authentication = [[59, 1, 0, 0], [0; 4], [0; 4]].concat();
+        assert_eq!(outcome(AUTHENTICATION, &authentication), Ok((59, Fragment::Whole)));
+    }
+
+    #[test]
+    fn chains_are_bounded() {
+        let chain = |headers: usize| {
+            let mut bytes: Vec<u8> = (0..headers).flat_map(|_| [DESTINATION, 0, 0, 0, 0, 0, 0, 0]).collect();
+            let last = bytes.len() - 8;
+            bytes[last] = 59;
+            bytes
+        };
+        assert_eq!(outcome(DESTINATION, &chain(8)), Ok((59, Fragment::Whole)));
+        assert_eq!(outcome(DESTINATION, &chain(9)), Err(Verdict::Ipv6Chain));
+        let mut long = std::vec![0u8; 2048];
+        long[..2].copy_from_slice(&[59, 255]);
+        assert_eq!(outcome(DESTINATION, &long), Err(Verdict::Ipv6Chain));
+    }
+
+    #[test]
+    fn an_extension_beyond_the_payload_is_truncated() {
+        assert_eq!(outcome(HOP_BY_HOP, &[59, 0]), Err(Verdict::Truncated));
+        assert_eq!(outcome(HOP_BY_HOP, &[59, 1, 0, 0, 0, 0, 0, 0]), Err(Verdict::Truncated));
+    }
+
+    #[test]
+    fn fragments() {
+        let with = |field: u16| [[59, 0].as_slice(), &field.to_be_bytes(), &[0; 4 + 16]].concat();
+        assert_eq!(outcome(FRAGMENT, &with(0)), Ok((59, Fragment::Whole)));
+        assert_eq!(outcome(FRAGMENT, &with(1)), Ok((59, Fragment::First)));
+        assert_eq!(outcome(FRAGMENT, &with(0x0010)), Ok((59, Fragment::Later)));
+        assert_eq!(outcome(FRAGMENT, &with(0xfff8)), Err(Verdict::FragmentOverflow));
+    }
+
+    #[test]
+    fn a_payload_length_beyond_the_frame_is_refused() {
+        let mut bytes = packet(59, &[0; 8]);
+        bytes[5] = 9;
+        assert_eq!(parse(&SliceView(&bytes), 0).break_value(), Some(Verdict::IpTotalLength));
+    }
+}

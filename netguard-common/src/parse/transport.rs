@@ -1,0 +1,142 @@
+//! TCP, UDP, ICMP and ICMPv6 headers. Checksums are never verified: offload makes them wrong on good frames.
+
+use core::ops::ControlFlow;
+
+use network_types::udp::UdpHdr;
+
+use crate::{
+    Verdict,
+    packet::{Fragment, TcpFlags, Transport, protocol},
+    view::View,
+};
+
+const TCP_MIN: u32 = 20;
+const UDP_LEN: u32 = UdpHdr::LEN as u32;
+const ICMP_MIN: u32 = 8;
+const ICMPV6_MIN: u32 = 4;
+
+/// The transport header `at` bytes into the frame, in an IP payload of `len` bytes.
+#[inline(always)]
+pub(super) fn parse<V: View>(
+    view: &V,
+    at: u32,
+    len: u32,
+    protocol: u8,
+    fragment: Fragment,
+) -> ControlFlow<Verdict, Transport> {
+    if matches!(fragment, Fragment::Later) {
+        return ControlFlow::Continue(Transport::Other);
+    }
+    match protocol {
+        protocol::TCP => tcp(view, at, len),
+        protocol::UDP => udp(view, at, len, fragment),
+        protocol::ICMP => icmp(view, at, len, ICMP_MIN, |kind, code| Transport::Icmp { kind, code }),
+        protocol::ICMPV6 => icmp(view, at, len, ICMPV6_MIN, |kind, code| Transport::Icmp6 { kind, code }),
+        _ => ControlFlow::Continue(Transport::Other),
+    }
+}
+
+/// RFC 9293 section 3.1.
+#[inline(always)]
+fn tcp<V: View>(view: &V, at: u32, len: u32) -> ControlFlow<Verdict, Transport> {
+    if len < TCP_MIN {
+        return ControlFlow::Break(Verdict::Truncated);
+    }
+    // The first 14 bytes: ports, sequence numbers, data offset, flags.
+    let Some(header) = view.load::<[u8; 14]>(at) else {
+        return ControlFlow::Break(Verdict::Truncated);
+    };
+    let header_len = u32::from(header[12] >> 4) * 4;
+    if header_len < TCP_MIN || header_len > len {
+        return ControlFlow::Break(Verdict::TcpDataOffset);
+    }
+    ControlFlow::Continue(Transport::Tcp {
+        source_port: u16::from_be_bytes([header[0], header[1]]),
+        destination_port: u16::from_be_bytes([header[2], header[3]]),
+        flags: TcpFlags(header[13]),
+    })
+}
+
+/// RFC 768. The length of a fragmented datagram covers fragments that are not here.
+#[inline(always)]
+fn udp<V: View>(view: &V, at: u32, len: u32, fragment: Fragment) -> ControlFlow<Verdict, Transport> {
+    if len < UDP_LEN {
+        return ControlFlow::Break(Verdict::Truncated);
+    }
+    let Some(header) = view.load::<UdpHdr>(at) else {
+        return ControlFlow::Break(Verdict::Truncated);
+    };
+    let udp_len = u32::from(u16::from_be_bytes(header.len));
+    if udp_len < UDP_LEN || (matches!(fragment, Fragment::Whole) && udp_len > len) {
+        return ControlFlow::Break(Verdict::UdpLength);
+    }
+    ControlFlow::Continue(Transport::Udp {
+        source_port: u16::from_be_bytes(header.src),
+        destination_port: u16::from_be_bytes(header.dst),
+    })
+}
+
+/// RFC 792 and RFC 4443 section 2.1.
+#[inline(always)]
+fn icmp<V: View>(
+    view: &V,
+    at: u32,
+    len: u32,
+    min: u32,
+    transport: impl Fn(u8, u8) -> Transport,
+) -> ControlFlow<Verdict, Transport> {
+    match view.load::<[u8; 2]>(at) {
+        Some([kind, code]) if len >= min => ControlFlow::Continue(transport(kind, code)),
+        _ => ControlFlow::Break(Verdict::Truncated),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::SliceView;
+
+    fn outcome(protocol: u8, bytes: &[u8]) -> Result<Transport, Verdict> {
+        match parse(&SliceView(bytes), 0, bytes.len() as u32, protocol, Fragment::Whole) {
+            ControlFlow::Continue(transport) => Ok(transport),
+            ControlFlow::Break(verdict) => Err(verdict),
+        }
+    }
+
+    #[test]
+    fn tcp_lengths() {
+        let mut segment = [0u8; 24];
+        segment[..4].copy_from_slice(&[0x04, 0xd2, 0x00, 0x50]);
+        segment[12] = 0x60;
+        segment[13] = TcpFlags::SYN;
+        let expected =
+            Transport::Tcp { source_port: 1234, destination_port: 80, flags: TcpFlags(TcpFlags::SYN) };
+        assert_eq!(outcome(protocol::TCP, &segment), Ok(expected));
+        assert_eq!(outcome(protocol::TCP, &segment[..19]), Err(Verdict::Truncated));
+        assert_eq!(outcome(protocol::TCP, &segment[..20]), Err(Verdict::TcpDataOffset));
+        segment[12] = 0x40;
+        assert_eq!(outcome(protocol::TCP, &segment), Err(Verdict::TcpDataOffset));
+    }
+
+    #[test]
+    fn udp_lengths() {
+        let datagram = |len: u8| [0, 53, 0, 54, 0, len, 0, 0, 1, 2];
+        let expected = Transport::Udp { source_port: 53, destination_port: 54 };
+        assert_eq!(outcome(protocol::UDP, &datagram(8)), Ok(expected));
+        assert_eq!(outcome(protocol::UDP, &datagram(10)), Ok(expected));
+        assert_eq!(outcome(protocol::UDP, &datagram(7)), Err(Verdict::UdpLength));
+        assert_eq!(outcome(protocol::UDP, &datagram(11)), Err(Verdict::UdpLength));
+        assert_eq!(outcome(protocol::UDP, &datagram(8)[..7]), Err(Verdict::Truncated));
+        let first = parse(&SliceView(&datagram(200)), 0, 10, protocol::UDP, Fragment::First);
+        assert_eq!(first, ControlFlow::Continue(expected));
+    }
+
+    #[test]
+    fn icmp_lengths() {
+        let echo = [8, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(outcome(protocol::ICMP, &echo), Ok(Transport::Icmp { kind: 8, code: 0 }));
+        assert_eq!(outcome(protocol::ICMP, &echo[..7]), Err(Verdict::Truncated));
+        assert_eq!(outcome(protocol::ICMPV6, &echo[..4]), Ok(Transport::Icmp6 { kind: 8, code: 0 }));
+        assert_eq!(outcome(protocol::ICMPV6, &echo[..3]), Err(Verdict::Truncated));
+    }
+}

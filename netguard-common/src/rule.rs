@@ -1,0 +1,144 @@
+//! Allow and block stages: exact addresses and IPv6 /64s in hashes, other prefixes in longest-prefix tries.
+//! Expiry is compared in the kernel, so that rules end on time even when the daemon is dead.
+
+use core::ops::ControlFlow;
+
+use crate::{
+    Verdict,
+    layout::Rule,
+    packet::Addresses,
+    tables::Tables,
+};
+
+/// A rule's expiry counts units of 2^30 ns: a shift is cheaper in the kernel than a division.
+pub const EXPIRY_SHIFT: u32 = 30;
+
+/// Who made a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Origin {
+    Operator = 0,
+    Config = 1,
+    Detector = 2,
+}
+
+/// Why a rule was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Reason {
+    /// Somebody asked for it.
+    Requested = 0,
+    /// The source kept sending far over its limits.
+    Flooder = 1,
+}
+
+/// How sure it is that a source address is not forged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Proof {
+    None = 0,
+    /// It completed a TCP handshake with this host.
+    Handshake = 1,
+    /// An operator vouches for the rule.
+    Operator = 2,
+}
+
+impl Rule {
+    /// Whether the rule has ended at `now_ns` of the monotonic clock.
+    #[inline(always)]
+    pub const fn expired(&self, now_ns: u64) -> bool {
+        !self.is_permanent() && self.expires_at as u64 <= now_ns >> EXPIRY_SHIFT
+    }
+
+    #[inline(always)]
+    pub const fn is_permanent(&self) -> bool {
+        self.expires_at == 0
+    }
+
+    /// The `expires_at` of a rule that lasts at least `ttl_ns` from `now_ns`, at most 2.2 s longer.
+    pub const fn expiry(now_ns: u64, ttl_ns: u64) -> u32 {
+        let unit = (now_ns.saturating_add(ttl_ns) >> EXPIRY_SHIFT) + 1;
+        if unit > u32::MAX as u64 { u32::MAX } else { unit as u32 }
+    }
+
+    /// Time left at `now_ns`; `None` for a permanent rule.
+    pub const fn remaining_ns(&self, now_ns: u64) -> Option<u64> {
+        if self.is_permanent() {
+            return None;
+        }
+        Some(((self.expires_at as u64) << EXPIRY_SHIFT).saturating_sub(now_ns))
+    }
+}
+
+/// Whether the operator promised `addresses`' source passage.
+#[inline(always)]
+pub fn allow<T: Tables>(addresses: &Addresses, tables: &T) -> ControlFlow<Verdict> {
+    let rule = match addresses {
+        Addresses::V4 { source, .. } => tables.allow_v4(source),
+        Addresses::V6 { source, .. } => tables.allow_v6(source),
+    };
+    if live(rule, tables) { ControlFlow::Break(Verdict::PassAllow) } else { ControlFlow::Continue(()) }
+}
+
+/// Whether `addresses`' source is blocked.
+#[inline(always)]
+pub fn block<T: Tables>(addresses: &Addresses, tables: &T) -> ControlFlow<Verdict> {
+    let (address, prefix) = match addresses {
+        Addresses::V4 { source, .. } => {
+            (live(tables.block_v4(source), tables), || tables.block_net_v4(source))
+        }
+        Addresses::V6 { source, .. } => return block_v6(source, tables),
+    };
+    if address {
+        return ControlFlow::Break(Verdict::BlockAddress);
+    }
+    if live(prefix(), tables) { ControlFlow::Break(Verdict::BlockPrefix) } else { ControlFlow::Continue(()) }
+}
+
+#[inline(always)]
+fn block_v6<T: Tables>(source: &[u8; 16], tables: &T) -> ControlFlow<Verdict> {
+    if live(tables.block_v6(source), tables) || live(tables.block_v6_net64(&network64(source)), tables) {
+        return ControlFlow::Break(Verdict::BlockAddress);
+    }
+    if live(tables.block_net_v6(source), tables) {
+        return ControlFlow::Break(Verdict::BlockPrefix);
+    }
+    ControlFlow::Continue(())
+}
+
+/// The upper 64 bits of an IPv6 address.
+#[inline(always)]
+pub fn network64(address: &[u8; 16]) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = *address;
+    [a, b, c, d, e, f, g, h]
+}
+
+/// Reads the clock only for a rule that can expire.
+#[inline(always)]
+fn live<T: Tables>(rule: Option<Rule>, tables: &T) -> bool {
+    rule.is_some_and(|rule| rule.is_permanent() || !rule.expired(tables.now_ns()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_rule_lasts_at_least_its_ttl_and_little_longer() {
+        for now in [0, 1, SECOND, 123_456_789_012_345] {
+            let rule = Rule { expires_at: Rule::expiry(now, 60 * SECOND), reason: 0, origin: 0, proof: 0 };
+            assert!(!rule.expired(now + 60 * SECOND - 1));
+            assert!(rule.expired(now + 60 * SECOND + (2 << EXPIRY_SHIFT)));
+            assert!(rule.remaining_ns(now).unwrap() >= 60 * SECOND);
+        }
+    }
+
+    #[test]
+    fn a_permanent_rule_never_ends() {
+        let rule = Rule { expires_at: 0, reason: 0, origin: 0, proof: 0 };
+        assert!(rule.is_permanent());
+        assert_eq!(rule.remaining_ns(u64::MAX), None);
+    }
+}

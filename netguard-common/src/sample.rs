@@ -1,0 +1,99 @@
+//! Sample stage: tells user space about dropped packets, at most so many a second. What was not sent is
+//! carried as the weight of the next sample; what the ring buffer refused is counted.
+
+use crate::{
+    Packet,
+    decide::Judgement,
+    layout::{Rate, Sample, Sampler, Settings},
+    packet::{Addresses, TcpFlags, Transport, mapped},
+    shared::Field,
+    tables::Tables,
+};
+
+/// Reports `packet` if the budget of this CPU allows. Called for packets that were or would be dropped.
+#[inline(always)]
+pub fn report<T: Tables>(
+    packet: &Packet,
+    frame_len: u32,
+    judgement: Judgement,
+    settings: &Settings,
+    tables: &T,
+) {
+    let Some(mut sampler) = tables.sampler() else {
+        return;
+    };
+    sampler.pending = sampler.pending.saturating_add(1);
+    let now_ns = tables.now_ns();
+    if !due(&mut sampler, &settings.sample, now_ns) {
+        return;
+    }
+    let weight = u32::try_from(sampler.pending).unwrap_or(u32::MAX);
+    if tables.emit(&sample(packet, frame_len, judgement, weight, now_ns)) {
+        sampler.sent += 1;
+        sampler.pending = 0;
+    } else {
+        sampler.lost += 1;
+    }
+}
+
+/// GCRA over the state of one CPU.
+#[inline(always)]
+fn due(sampler: &mut Sampler, rate: &Rate, now_ns: u64) -> bool {
+    let next = sampler.due_ns.max(now_ns).saturating_add(rate.interval_ns);
+    let due = next <= now_ns.saturating_add(rate.tolerance_ns) && rate.interval_ns != 0;
+    if due {
+        sampler.due_ns = next;
+    }
+    due
+}
+
+#[inline(always)]
+fn sample(packet: &Packet, frame_len: u32, judgement: Judgement, weight: u32, at_ns: u64) -> Sample {
+    let mut sample = Sample {
+        at_ns,
+        weight,
+        frame_len,
+        verdict: judgement.verdict.number() as u16,
+        shadow: u8::from(judgement.shadow),
+        protocol: packet.protocol,
+        hop_limit: packet.hop_limit,
+        ..Sample::ZERO
+    };
+    (sample.source, sample.destination) = match packet.addresses {
+        Addresses::V4 { source, destination } => (mapped(source), mapped(destination)),
+        Addresses::V6 { source, destination } => (source, destination),
+    };
+    match packet.transport {
+        Transport::Tcp { source_port, destination_port, flags: TcpFlags(flags) } => {
+            (sample.source_port, sample.destination_port) = (source_port, destination_port);
+            sample.tcp_flags = flags;
+        }
+        Transport::Udp { source_port, destination_port } => {
+            (sample.source_port, sample.destination_port) = (source_port, destination_port);
+        }
+        Transport::Icmp { kind, code } | Transport::Icmp6 { kind, code } => {
+            (sample.icmp_type, sample.icmp_code) = (kind, code);
+        }
+        Transport::Other => {}
+    }
+    sample
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_is_a_rate_with_a_burst() {
+        let mut sampler = Sampler::ZERO;
+        let rate = Rate::new(1_000, 10);
+        let sent = (0..100).filter(|_| due(&mut sampler, &rate, 5)).count();
+        assert_eq!(sent, 10);
+        assert!(due(&mut sampler, &rate, 5 + 1_000_000));
+    }
+
+    #[test]
+    fn no_budget_sends_nothing() {
+        assert!(!due(&mut { Sampler::ZERO }, &Rate::UNLIMITED, 5));
+    }
+}

@@ -1,0 +1,196 @@
+//! Sanity stage: refuses packets that no honest host sends, whatever its configuration. Private source
+//! addresses are ordinary; checksums are not looked at.
+
+use core::ops::ControlFlow;
+
+use crate::{
+    Packet, Verdict,
+    packet::{Addresses, TcpFlags, Transport, protocol},
+};
+
+/// Breaks with the reason why `packet` cannot be real.
+#[inline(always)]
+pub fn check(packet: &Packet) -> ControlFlow<Verdict> {
+    match packet.addresses {
+        Addresses::V4 { source, destination } => {
+            if source == destination {
+                return ControlFlow::Break(Verdict::Land);
+            }
+            if is_martian_v4(source) && !is_unconfigured_v4(source, packet) {
+                return ControlFlow::Break(Verdict::MartianSource);
+            }
+        }
+        Addresses::V6 { source, destination } => {
+            if source == destination {
+                return ControlFlow::Break(Verdict::Land);
+            }
+            if is_martian_v6(source, packet.protocol) {
+                return ControlFlow::Break(Verdict::MartianSource);
+            }
+        }
+    }
+    match packet.transport {
+        Transport::Tcp { flags, .. } => tcp_flags(flags),
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+/// 0/8, 127/8 and 224/3 (RFC 6890, RFC 1122 section 3.2.1.3).
+#[inline(always)]
+fn is_martian_v4(source: [u8; 4]) -> bool {
+    source[0] == 0 || source[0] == 127 || source[0] >= 224
+}
+
+/// A host without an address asks for one (DHCP, RFC 2131 section 4.1) and joins groups (IGMP, RFC 3376
+/// section 4.2.13) from 0.0.0.0.
+#[inline(always)]
+fn is_unconfigured_v4(source: [u8; 4], packet: &Packet) -> bool {
+    const IGMP: u8 = 2;
+    const DHCP_CLIENT: u16 = 68;
+    const DHCP_SERVER: u16 = 67;
+    let asks_for_address = matches!(
+        packet.transport,
+        Transport::Udp { source_port: DHCP_CLIENT, destination_port: DHCP_SERVER }
+    );
+    source == [0; 4] && (asks_for_address || packet.protocol == IGMP)
+}
+
+/// Multicast, ::1, and :: other than in ICMPv6 (duplicate address detection, RFC 4862 section 5.4.2;
+/// multicast listener reports, RFC 3590).
+#[inline(always)]
+fn is_martian_v6(source: [u8; 16], protocol: u8) -> bool {
+    if source[0] == 0xff {
+        return true;
+    }
+    let high = u64::from_be_bytes([
+        source[0], source[1], source[2], source[3], source[4], source[5], source[6], source[7],
+    ]);
+    let low = u64::from_be_bytes([
+        source[8], source[9], source[10], source[11], source[12], source[13], source[14], source[15],
+    ]);
+    high == 0 && (low == 1 || (low == 0 && protocol != protocol::ICMPV6))
+}
+
+/// The sets of flags that TCP stacks send are those of RFC 9293: SYN (with ACK or URG), RST (with ACK), and
+/// ACK with or without FIN and URG; PSH and the ECN bits may stand beside any. One bit for each set, so that
+/// the legal case is a single branch.
+const LEGAL_FLAGS: u64 = {
+    const SETS: [u8; 9] = [
+        TcpFlags::SYN,
+        TcpFlags::SYN | TcpFlags::ACK,
+        TcpFlags::SYN | TcpFlags::URG,
+        TcpFlags::RST,
+        TcpFlags::RST | TcpFlags::ACK,
+        TcpFlags::ACK,
+        TcpFlags::ACK | TcpFlags::URG,
+        TcpFlags::ACK | TcpFlags::FIN,
+        TcpFlags::ACK | TcpFlags::FIN | TcpFlags::URG,
+    ];
+    let mut legal = 0;
+    let mut i = 0;
+    while i < SETS.len() {
+        legal |= 1 << SETS[i] | 1 << (SETS[i] | TcpFlags::PSH);
+        i += 1;
+    }
+    legal
+};
+
+#[inline(always)]
+fn tcp_flags(flags: TcpFlags) -> ControlFlow<Verdict> {
+    let set = flags.0 & 0x3f;
+    if LEGAL_FLAGS >> set & 1 != 0 {
+        return ControlFlow::Continue(());
+    }
+    ControlFlow::Break(if set == 0 {
+        Verdict::TcpNull
+    } else if flags.has(TcpFlags::SYN | TcpFlags::FIN) {
+        Verdict::TcpSynFin
+    } else if flags.has(TcpFlags::SYN | TcpFlags::RST) {
+        Verdict::TcpSynRst
+    } else if flags.has(TcpFlags::FIN | TcpFlags::URG) && !flags.has(TcpFlags::ACK) {
+        Verdict::TcpXmas
+    } else {
+        Verdict::TcpFlags
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::Fragment;
+
+    fn packet(source: [u8; 4], transport: Transport) -> Packet {
+        Packet {
+            addresses: Addresses::V4 { source, destination: [198, 51, 100, 1] },
+            hop_limit: 64,
+            protocol: 17,
+            fragment: Fragment::Whole,
+            transport,
+        }
+    }
+
+    fn packet_v6(source: [u8; 16], protocol: u8) -> Packet {
+        Packet {
+            addresses: Addresses::V6 { source, destination: [0x20; 16] },
+            hop_limit: 64,
+            protocol,
+            fragment: Fragment::Whole,
+            transport: Transport::Other,
+        }
+    }
+
+    #[test]
+    fn ipv4_sources() {
+        let verdict = |source| check(&packet(source, Transport::Other)).break_value();
+        for ordinary in [[10, 0, 0, 1], [192, 168, 1, 1], [169, 254, 3, 4], [100, 64, 0, 1], [223, 255, 255, 255]] {
+            assert_eq!(verdict(ordinary), None, "{ordinary:?}");
+        }
+        for martian in [[0, 0, 0, 0], [0, 1, 2, 3], [127, 0, 0, 1], [224, 0, 0, 1], [240, 0, 0, 1], [255; 4]] {
+            assert_eq!(verdict(martian), Some(Verdict::MartianSource), "{martian:?}");
+        }
+        assert_eq!(verdict([198, 51, 100, 1]), Some(Verdict::Land));
+    }
+
+    #[test]
+    fn a_host_without_an_address_may_ask_for_one() {
+        let dhcp = Transport::Udp { source_port: 68, destination_port: 67 };
+        let other = Transport::Udp { source_port: 68, destination_port: 53 };
+        assert!(check(&packet([0; 4], dhcp)).is_continue());
+        assert!(check(&packet([0; 4], other)).is_break());
+        assert!(check(&packet([0, 0, 0, 1], dhcp)).is_break());
+    }
+
+    #[test]
+    fn ipv6_sources() {
+        let verdict = |source, protocol| check(&packet_v6(source, protocol)).break_value();
+        let mut loopback = [0; 16];
+        loopback[15] = 1;
+        let mut multicast = [0; 16];
+        multicast[0] = 0xff;
+        let mut link_local = [0; 16];
+        link_local[..2].copy_from_slice(&[0xfe, 0x80]);
+        assert_eq!(verdict(loopback, 17), Some(Verdict::MartianSource));
+        assert_eq!(verdict(multicast, 17), Some(Verdict::MartianSource));
+        assert_eq!(verdict([0; 16], 17), Some(Verdict::MartianSource));
+        assert_eq!(verdict([0; 16], protocol::ICMPV6), None);
+        assert_eq!(verdict(link_local, 17), None);
+        assert_eq!(verdict([0x20; 16], 17), Some(Verdict::Land));
+    }
+
+    #[test]
+    fn tcp_flag_sets() {
+        let verdict = |flags| tcp_flags(TcpFlags(flags)).break_value();
+        for legal in [0x02, 0x12, 0x10, 0x18, 0x11, 0x19, 0x04, 0x14, 0x30, 0x31, 0xc2, 0x52, 0xd8, 0x0a] {
+            assert_eq!(verdict(legal), None, "{legal:#x}");
+        }
+        assert_eq!(verdict(0x00), Some(Verdict::TcpNull));
+        assert_eq!(verdict(0xc0), Some(Verdict::TcpNull));
+        assert_eq!(verdict(0x03), Some(Verdict::TcpSynFin));
+        assert_eq!(verdict(0x13), Some(Verdict::TcpSynFin));
+        assert_eq!(verdict(0x06), Some(Verdict::TcpSynRst));
+        assert_eq!(verdict(0x29), Some(Verdict::TcpXmas));
+        for illegal in [0x01, 0x05, 0x08, 0x20, 0x24] {
+            assert_eq!(verdict(illegal), Some(Verdict::TcpFlags), "{illegal:#x}");
+        }
+    }
+}

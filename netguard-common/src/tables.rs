@@ -1,0 +1,50 @@
+//! What the datapath asks of the world besides the frame: settings, clock, rule tables, cells, counters and
+//! the ring buffer. The kernel crate answers from BPF maps, [`crate::memory`] from ordinary memory.
+
+use core::{
+    ops::DerefMut,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use crate::layout::{Rule, Sample, Sampler, Settings};
+
+/// State and clock of the datapath. Look-ups answer `None` for absent entries and for tables not in use.
+pub trait Tables {
+    fn settings(&self) -> Option<&Settings>;
+    /// Monotonic time in ns. Stages ask only when they need it: in the kernel a reading costs as much as a look-up.
+    fn now_ns(&self) -> u64;
+
+    fn allow_v4(&self, source: &[u8; 4]) -> Option<Rule>;
+    fn allow_v6(&self, source: &[u8; 16]) -> Option<Rule>;
+    fn block_v4(&self, source: &[u8; 4]) -> Option<Rule>;
+    fn block_net_v4(&self, source: &[u8; 4]) -> Option<Rule>;
+    fn block_v6(&self, source: &[u8; 16]) -> Option<Rule>;
+    fn block_v6_net64(&self, network: &[u8; 8]) -> Option<Rule>;
+    fn block_net_v6(&self, source: &[u8; 16]) -> Option<Rule>;
+
+    /// Cell `index` of the limiter; `None` beyond [`crate::maps::LIMIT_CELLS`].
+    fn cell(&self, index: u32) -> Option<impl LimitCell>;
+
+    /// Adds one packet of `bytes` to counter `index`, see [`crate::decide::Judgement::counter`].
+    fn count(&self, index: u32, bytes: u32);
+    /// The sampler of this CPU.
+    fn sampler(&self) -> Option<impl DerefMut<Target = Sampler>>;
+    /// Hands `sample` to user space; false when there was no room.
+    fn emit(&self, sample: &Sample) -> bool;
+}
+
+/// One cell of the limiter, shared by all CPUs. Loads and stores are single instructions without ordering.
+pub trait LimitCell {
+    /// Theoretical arrival time of the next packet, in ns.
+    fn load(&self) -> u64;
+    fn store(&self, arrival_ns: u64);
+}
+
+impl LimitCell for &AtomicU64 {
+    fn load(&self) -> u64 {
+        AtomicU64::load(self, Ordering::Relaxed)
+    }
+    fn store(&self, arrival_ns: u64) {
+        AtomicU64::store(self, arrival_ns, Ordering::Relaxed);
+    }
+}

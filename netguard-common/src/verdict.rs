@@ -1,0 +1,112 @@
+//! The closed list of verdicts: every packet gets exactly one. Counters, command line, metrics and
+//! documentation iterate over it. A number is never reused.
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Pass,
+    Drop,
+}
+
+impl Action {
+    /// The word that the command line and JSON use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+macro_rules! verdicts {
+    ($( $number:literal $variant:ident $action:ident $name:literal $help:literal; )*) => {
+        /// Why a packet passed or was dropped.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u32)]
+        pub enum Verdict { $( #[doc = $help] $variant = $number ),* }
+
+        impl Verdict {
+            /// Every verdict, in the order of its number.
+            pub const ALL: &'static [Self] = &[$( Self::$variant ),*];
+            pub const COUNT: u32 = Self::ALL.len() as u32;
+
+            pub const fn action(self) -> Action {
+                match self { $( Self::$variant => Action::$action ),* }
+            }
+            /// The name used by the command line, JSON and metrics.
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$variant => $name ),* }
+            }
+            /// One sentence for the person who reads the name.
+            pub const fn help(self) -> &'static str {
+                match self { $( Self::$variant => $help ),* }
+            }
+        }
+    };
+}
+
+verdicts! {
+    0  Pass             Pass "pass"              "nothing spoke against the packet";
+    1  PassArp          Pass "pass-arp"          "ARP always passes";
+    2  PassNonIp        Pass "pass-non-ip"       "neither IPv4, IPv6 nor ARP: not netguard's business";
+    3  PassAllow        Pass "pass-allow"        "the source is on the allowlist";
+    4  PassControl      Pass "pass-control"      "neighbour discovery or path-MTU message";
+    5  Truncated        Drop "truncated"         "the packet ends before a header that it announces";
+    6  IpVersion        Drop "ip-version"        "the IP version field contradicts the Ethernet type";
+    7  IpHeaderLength   Drop "ip-header-length"  "IPv4 header length below 20 bytes or beyond the packet";
+    8  IpTotalLength    Drop "ip-total-length"   "the IP length field is shorter than its header or longer than the frame";
+    9  TcpDataOffset    Drop "tcp-data-offset"   "TCP data offset below 20 bytes or beyond the packet";
+    10 UdpLength        Drop "udp-length"        "UDP length below 8 bytes or beyond the packet";
+    11 Land             Drop "land"              "source and destination address are the same";
+    12 MartianSource    Drop "martian-source"    "a source address that no host can have: 0/8, 127/8, 224/3, ::, ::1, ff00::/8";
+    13 TcpNull          Drop "tcp-null"          "TCP segment without any flag";
+    14 TcpSynFin        Drop "tcp-syn-fin"       "TCP segment with SYN and FIN";
+    15 TcpSynRst        Drop "tcp-syn-rst"       "TCP segment with SYN and RST";
+    16 TcpXmas          Drop "tcp-xmas"          "TCP segment with FIN and URG but no ACK";
+    17 TcpFlags         Drop "tcp-flags"         "another set of TCP flags that no TCP stack sends";
+    18 FragmentOverflow Drop "fragment-overflow" "a fragment that would end beyond the largest IP packet";
+    19 Ipv6Chain        Drop "ipv6-chain"        "IPv6 extension headers too many or too long to follow";
+    20 BlockAddress     Drop "block-address"     "the source address (or its IPv6 /64) is on the blocklist";
+    21 BlockPrefix      Drop "block-prefix"      "the source lies in a prefix on the blocklist";
+    22 LimitSyn         Drop "limit-syn"         "the source opens TCP connections faster than its limit";
+    23 LimitUdp         Drop "limit-udp"         "the source sends UDP packets faster than its limit";
+    24 LimitIcmp        Drop "limit-icmp"        "the source sends ICMP packets faster than its limit";
+    25 LimitControl     Drop "limit-control"     "the source sends neighbour discovery or path-MTU messages faster than their cap";
+}
+
+impl Verdict {
+    /// The verdict with `number`; `None` for a number that no verdict has.
+    #[inline(always)]
+    pub const fn from_number(number: u32) -> Option<Self> {
+        if number >= Self::COUNT {
+            return None;
+        }
+        // SAFETY: `repr(u32)`, and a test proves that the numbers below COUNT are all in use.
+        Some(unsafe { core::mem::transmute::<u32, Self>(number) })
+    }
+
+    pub const fn number(self) -> u32 {
+        self as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_dense_and_come_back() {
+        for (index, verdict) in Verdict::ALL.iter().enumerate() {
+            assert_eq!(verdict.number() as usize, index);
+            assert_eq!(Verdict::from_number(index as u32), Some(*verdict));
+        }
+        assert_eq!(Verdict::from_number(Verdict::COUNT), None);
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (index, verdict) in Verdict::ALL.iter().enumerate() {
+            assert!(Verdict::ALL[..index].iter().all(|other| other.name() != verdict.name()));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Reading a frame: the one seam through which packet bytes reach the datapath, by value and bounds-checked.
+
+use network_types::{
+    eth::EthHdr,
+    ip::{Ipv4Hdr, Ipv6Hdr},
+    udp::UdpHdr,
+};
+
+use crate::Verdict;
+
+/// A frame, starting at its Ethernet header.
+pub trait View {
+    /// Length of the frame in bytes.
+    fn len(&self) -> u32;
+
+    /// The `T` that starts `at` bytes into the frame; `None` unless all of it lies inside.
+    fn load<T: Header>(&self, at: u32) -> Option<T>;
+
+    /// `value`, with its history hidden from the kernel's verifier: paths on which it was computed in different
+    /// ways are then checked once from here on. The caller must check its range again.
+    fn opaque(&self, value: u32) -> u32 {
+        value
+    }
+
+    /// [`View::opaque`] for a verdict.
+    #[inline(always)]
+    fn opaque_verdict(&self, verdict: Verdict) -> Verdict {
+        Verdict::from_number(self.opaque(verdict.number())).unwrap_or(Verdict::Pass)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A header that may be copied out of packet bytes.
+///
+/// # Safety
+/// The type has no padding and every bit pattern of its size is a valid value.
+pub unsafe trait Header: Copy {}
+
+// SAFETY: byte arrays have no padding and no invalid values.
+unsafe impl<const N: usize> Header for [u8; N] {}
+// SAFETY: `repr(C)` of 14 bytes without padding, integers only.
+unsafe impl Header for EthHdr {}
+// SAFETY: `repr(C, packed)`, integers and byte arrays only.
+unsafe impl Header for Ipv4Hdr {}
+// SAFETY: as above.
+unsafe impl Header for Ipv6Hdr {}
+// SAFETY: as above.
+unsafe impl Header for UdpHdr {}
+
+/// A frame in ordinary memory.
+#[derive(Clone, Copy, Debug)]
+pub struct SliceView<'a>(pub &'a [u8]);
+
+impl View for SliceView<'_> {
+    fn len(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
+
+    fn load<T: Header>(&self, at: u32) -> Option<T> {
+        let start = at as usize;
+        let bytes = self.0.get(start..start.checked_add(size_of::<T>())?)?;
+        // SAFETY: `bytes` is exactly as long as `T`, and `Header` makes any bytes a valid `T`.
+        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loads_are_whole_or_nothing() {
+        let view = SliceView(&[1, 2, 3]);
+        assert_eq!(view.load::<[u8; 2]>(1), Some([2, 3]));
+        assert_eq!(view.load::<[u8; 2]>(2), None);
+        assert_eq!(view.load::<[u8; 2]>(u32::MAX), None);
+    }
+}

@@ -1,0 +1,59 @@
+//! The kernel object: entry points that lend the datapath of `netguard-common` a packet and the maps. No
+//! decision about traffic is made here.
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
+#![expect(unreachable_pub, reason = "entry points and sections are for the loader, which rustc cannot see")]
+
+mod maps;
+mod view;
+
+use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+use netguard_common::{Action, Judgement, decide, layout};
+
+use crate::{maps::KernelTables, view::XdpView};
+
+/// Filters a network interface. With `frags`, interfaces with jumbo frames can attach it too.
+#[xdp(frags)]
+pub fn netguard_xdp(ctx: XdpContext) -> u32 {
+    let judgement = judge(&ctx);
+    #[cfg(feature = "trace")]
+    aya_log_ebpf::debug!(&ctx, "verdict {} shadow {}", judgement.verdict.number(), judgement.shadow as u8);
+    match judgement.action() {
+        Action::Pass => xdp_action::XDP_PASS,
+        Action::Drop => xdp_action::XDP_DROP,
+    }
+}
+
+/// The same judgement for `BPF_PROG_TEST_RUN` only: returns the counter index of the judgement instead of an
+/// XDP action, so that tests see verdicts. Never attached.
+#[xdp(frags)]
+pub fn netguard_judge(ctx: XdpContext) -> u32 {
+    judge(&ctx).counter()
+}
+
+#[inline(always)]
+fn judge(ctx: &XdpContext) -> Judgement {
+    decide(&XdpView::new(ctx), &KernelTables)
+}
+
+/// What the loader compares with its own fingerprint before it loads anything.
+#[used]
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".netguard.layout")]
+pub static NETGUARD_LAYOUT: u64 = layout::FINGERPRINT;
+
+/// The kernel reads this to decide which helpers the object may call.
+#[used]
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+pub static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier refuses an object in which this can be reached.
+    loop {}
+}
+
+/// Off the BPF target this package exists for clippy and the type checker only.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}

@@ -1,0 +1,164 @@
+//! The BPF maps, declared as `netguard_common::maps::MAPS` lists them, lent to the datapath as [`Tables`].
+
+use core::ops::DerefMut;
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
+    helpers::generated::bpf_ktime_get_coarse_ns,
+    macros::btf_map,
+};
+use netguard_common::{
+    layout::{Counter, Note, NoteKey, Rule, Sample, Sampler, Settings},
+    maps::{
+        ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, LIMIT_CELLS as CELLS, NOTES as NOTES_LEN,
+        SAMPLES_BYTES, Table,
+    },
+    tables::{LimitCell, Tables},
+};
+
+/// Rule tables grow with their entries: an empty one costs no memory.
+const GROWING: usize = BPF_F_NO_PREALLOC as usize;
+
+#[btf_map]
+static LAYOUT: Array<u64, 1> = Array::new();
+#[btf_map]
+static SETTINGS: Array<Settings, 1> = Array::new();
+#[btf_map]
+static IN_USE: Array<u32, { Table::ALL.len() }> = Array::new();
+#[btf_map]
+static ALLOW_V4: LpmTrie<[u8; 4], Rule, ALLOW_PREFIXES> = LpmTrie::new();
+#[btf_map]
+static ALLOW_V6: LpmTrie<[u8; 16], Rule, ALLOW_PREFIXES> = LpmTrie::new();
+#[btf_map]
+static BLOCK_V4: HashMap<[u8; 4], Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new();
+#[btf_map]
+static BLOCK_V6: HashMap<[u8; 16], Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new();
+#[btf_map]
+static BLOCK_V6_NET64: HashMap<[u8; 8], Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new();
+#[btf_map]
+static BLOCK_NET_V4: LpmTrie<[u8; 4], Rule, BLOCK_PREFIXES> = LpmTrie::new();
+#[btf_map]
+static BLOCK_NET_V6: LpmTrie<[u8; 16], Rule, BLOCK_PREFIXES> = LpmTrie::new();
+#[btf_map]
+static LIMIT_CELLS: Array<u64, CELLS> = Array::new();
+#[btf_map]
+static COUNTERS: PerCpuArray<Counter, COUNTERS_LEN> = PerCpuArray::new();
+#[btf_map]
+static SAMPLER: PerCpuArray<Sampler, 1> = PerCpuArray::new();
+#[btf_map]
+static SAMPLES: RingBuf<(), SAMPLES_BYTES> = RingBuf::new();
+#[btf_map]
+static NOTES: HashMap<NoteKey, Note, NOTES_LEN, GROWING> = HashMap::new();
+
+/// The maps above.
+pub(crate) struct KernelTables;
+
+impl Tables for KernelTables {
+    #[inline(always)]
+    fn settings(&self) -> Option<&Settings> {
+        SETTINGS.get(0)
+    }
+
+    #[inline(always)]
+    fn now_ns(&self) -> u64 {
+        // SAFETY: the helper takes nothing and only reads a clock (CLOCK_MONOTONIC_COARSE, Linux 5.11).
+        unsafe { bpf_ktime_get_coarse_ns() }
+    }
+
+    #[inline(always)]
+    fn allow_v4(&self, source: &[u8; 4]) -> Option<Rule> {
+        in_use(Table::AllowV4)?;
+        ALLOW_V4.get(&Key::new(32, *source)).copied()
+    }
+
+    #[inline(always)]
+    fn allow_v6(&self, source: &[u8; 16]) -> Option<Rule> {
+        in_use(Table::AllowV6)?;
+        ALLOW_V6.get(&Key::new(128, *source)).copied()
+    }
+
+    #[inline(always)]
+    fn block_v4(&self, source: &[u8; 4]) -> Option<Rule> {
+        in_use(Table::BlockV4)?;
+        // SAFETY: the rule is copied at once; an entry replaced meanwhile is a rule of either version.
+        unsafe { BLOCK_V4.get(source) }.copied()
+    }
+
+    #[inline(always)]
+    fn block_net_v4(&self, source: &[u8; 4]) -> Option<Rule> {
+        in_use(Table::BlockNetV4)?;
+        BLOCK_NET_V4.get(&Key::new(32, *source)).copied()
+    }
+
+    #[inline(always)]
+    fn block_v6(&self, source: &[u8; 16]) -> Option<Rule> {
+        in_use(Table::BlockV6)?;
+        // SAFETY: as for `block_v4`.
+        unsafe { BLOCK_V6.get(source) }.copied()
+    }
+
+    #[inline(always)]
+    fn block_v6_net64(&self, network: &[u8; 8]) -> Option<Rule> {
+        in_use(Table::BlockV6Net64)?;
+        // SAFETY: as for `block_v4`.
+        unsafe { BLOCK_V6_NET64.get(network) }.copied()
+    }
+
+    #[inline(always)]
+    fn block_net_v6(&self, source: &[u8; 16]) -> Option<Rule> {
+        in_use(Table::BlockNetV6)?;
+        BLOCK_NET_V6.get(&Key::new(128, *source)).copied()
+    }
+
+    #[inline(always)]
+    fn cell(&self, index: u32) -> Option<impl LimitCell> {
+        LIMIT_CELLS.get_ptr_mut(index).map(Cell)
+    }
+
+    #[inline(always)]
+    fn count(&self, index: u32, bytes: u32) {
+        if let Some(counter) = COUNTERS.get_ptr_mut(index) {
+            // SAFETY: the slot belongs to this CPU, and XDP programs are not preempted by one another there.
+            let counter = unsafe { &mut *counter };
+            counter.packets += 1;
+            counter.bytes += u64::from(bytes);
+        }
+    }
+
+    #[inline(always)]
+    fn sampler(&self) -> Option<impl DerefMut<Target = Sampler>> {
+        // SAFETY: as for `count`.
+        SAMPLER.get_ptr_mut(0).map(|sampler| unsafe { &mut *sampler })
+    }
+
+    #[inline(always)]
+    fn emit(&self, sample: &Sample) -> bool {
+        // The daemon drains the ring each tick; a wake-up per record would cost 6 us.
+        SAMPLES.output_untyped::<Sample>(*sample, u64::from(aya_ebpf::bindings::BPF_RB_NO_WAKEUP)).is_ok()
+    }
+}
+
+/// `Some` when `table` ever held an entry.
+#[inline(always)]
+fn in_use(table: Table) -> Option<()> {
+    (*IN_USE.get(table as u32)? != 0).then_some(())
+}
+
+/// An entry of `LIMIT_CELLS`. Volatile, because LLVM has no relaxed atomics for the BPF target's base CPU; an
+/// aligned 8-byte access is one instruction all the same.
+struct Cell(*mut u64);
+
+impl LimitCell for Cell {
+    #[inline(always)]
+    fn load(&self) -> u64 {
+        // SAFETY: array entries live as long as the map and are 8-aligned.
+        unsafe { self.0.read_volatile() }
+    }
+
+    #[inline(always)]
+    fn store(&self, arrival_ns: u64) {
+        // SAFETY: as for `load`.
+        unsafe { self.0.write_volatile(arrival_ns) }
+    }
+}

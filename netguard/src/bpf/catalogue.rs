@@ -1,0 +1,257 @@
+//! Lists, dumps and reads pinned maps as JSON, with the daemon dead or alive.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, Ipv6Addr},
+    os::fd::{AsFd as _, AsRawFd as _},
+};
+
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
+use netguard_common::{
+    layout::{Counter, Note, NoteKey, Rule, Sampler, Settings},
+    maps::{MAPS, MapKind, MapSpec},
+    shared::Shared,
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{BpfError, Pins, raw::Raw};
+
+mod render;
+
+use render::render;
+
+/// A pinned map as the kernel describes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct MapInfo {
+    pub name: &'static str,
+    pub kind: &'static str,
+    pub max_entries: u32,
+    pub key_size: u32,
+    pub value_size: u32,
+    /// Memory that the map occupies now.
+    pub memory_bytes: u64,
+    pub help: &'static str,
+}
+
+/// One entry of a map. Values of per-CPU maps are lists, one element for each CPU.
+#[derive(Clone, Debug, Serialize)]
+pub struct DumpedEntry {
+    pub key: Value,
+    pub value: Value,
+}
+
+/// Every map of the instance.
+///
+/// # Errors
+/// When nothing is pinned or it may not be opened.
+pub fn list_maps(pins: &Pins) -> Result<Vec<MapInfo>, BpfError> {
+    MAPS.iter()
+        .map(|spec| {
+            let map = pins.open(spec.name)?;
+            let (max_entries, memory_bytes) = map_data(&map).map_or((spec.max_entries, 0), |data| {
+                (data.info().map_or(spec.max_entries, |info| info.max_entries()), memory(data))
+            });
+            Ok(MapInfo {
+                name: spec.name,
+                kind: kind_name(spec.kind),
+                max_entries,
+                key_size: spec.key_size,
+                value_size: spec.value_size,
+                memory_bytes,
+                help: spec.help,
+            })
+        })
+        .collect()
+}
+
+/// All entries of map `name`, at most `limit`; zero entries of arrays are left out.
+///
+/// # Errors
+/// When there is no such map, or it is a ring buffer.
+pub fn dump_map(pins: &Pins, name: &str, limit: usize) -> Result<Vec<DumpedEntry>, BpfError> {
+    let spec = spec(name)?;
+    let map = pins.open(spec.name)?;
+    let mut entries = read(spec, map)?;
+    entries.truncate(limit);
+    Ok(entries)
+}
+
+/// The entry of map `name` under `key`, written as `map dump` writes keys.
+///
+/// # Errors
+/// When there is no such map, or `key` is not among its entries.
+pub fn lookup_in_map(pins: &Pins, name: &str, key: &str) -> Result<DumpedEntry, BpfError> {
+    let spec = spec(name)?;
+    let map = pins.open(spec.name)?;
+    let bad_key = |expected| BpfError::BadKey { map: spec.name, key: key.to_owned(), expected };
+    if matches!(spec.kind, MapKind::Array | MapKind::PerCpuArray) {
+        let index: u32 = key.parse().map_err(|_| bad_key("expected a whole number, the index of an entry"))?;
+        return read_index(spec, map, index)?
+            .ok_or_else(|| bad_key("the index is beyond the last entry"));
+    }
+    read(spec, map)?
+        .into_iter()
+        .find(|entry| entry.key.as_str().is_some_and(|text| text == key))
+        .ok_or_else(|| bad_key("there is no such entry; `netguard map dump` shows the keys as they are written"))
+}
+
+/// Key size, value size and memory in bytes of `map`.
+pub(super) fn describe(map: &Map) -> Option<(u32, u32, u64)> {
+    let data = map_data(map)?;
+    let info = data.info().ok()?;
+    Some((info.key_size(), info.value_size(), memory(data)))
+}
+
+fn spec(name: &str) -> Result<&'static MapSpec, BpfError> {
+    MAPS.iter()
+        .find(|spec| spec.name.eq_ignore_ascii_case(name))
+        .ok_or_else(|| BpfError::NoSuchMap(name.to_owned()))
+}
+
+fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> {
+    let wrap = BpfError::map(spec.name, spec.max_entries);
+    match spec.name {
+        "BLOCK_V4" => {
+            let map: HashMap<_, [u8; 4], Raw<Rule>> = map.try_into().map_err(&wrap)?;
+            pairs(map.iter(), |key| Ipv4Addr::from(key).to_string())
+        }
+        "BLOCK_V6" => {
+            let map: HashMap<_, [u8; 16], Raw<Rule>> = map.try_into().map_err(&wrap)?;
+            pairs(map.iter(), |key| Ipv6Addr::from(key).to_string())
+        }
+        "BLOCK_V6_NET64" => {
+            let map: HashMap<_, [u8; 8], Raw<Rule>> = map.try_into().map_err(&wrap)?;
+            pairs(map.iter(), |key| {
+                format!("{}/64", Ipv6Addr::from(u128::from(u64::from_be_bytes(key)) << 64))
+            })
+        }
+        "ALLOW_V4" | "BLOCK_NET_V4" => {
+            let map: LpmTrie<_, [u8; 4], Raw<Rule>> = map.try_into().map_err(&wrap)?;
+            pairs(map.iter(), |key| format!("{}/{}", Ipv4Addr::from(key.data()), key.prefix_len()))
+        }
+        "ALLOW_V6" | "BLOCK_NET_V6" => {
+            let map: LpmTrie<_, [u8; 16], Raw<Rule>> = map.try_into().map_err(&wrap)?;
+            pairs(map.iter(), |key| format!("{}/{}", Ipv6Addr::from(key.data()), key.prefix_len()))
+        }
+        "NOTES" => {
+            let map: HashMap<_, Raw<NoteKey>, Raw<Note>> = map.try_into().map_err(&wrap)?;
+            pairs(map.iter(), |key| render::note_key(&key.0))
+        }
+        _ if spec.kind == MapKind::RingBuf => {
+            return Err(BpfError::BadKey {
+                map: spec.name,
+                key: String::new(),
+                expected: "a ring buffer has no entries to read; `netguard events` shows what passes through",
+            });
+        }
+        _ => return read_array(spec, map),
+    }
+    .map_err(wrap)
+}
+
+fn pairs<K, V: Shared>(
+    entries: impl Iterator<Item = Result<(K, Raw<V>), MapError>>,
+    name: impl Fn(K) -> String,
+) -> Result<Vec<DumpedEntry>, MapError> {
+    entries
+        .map(|entry| {
+            let (key, value) = entry?;
+            Ok(DumpedEntry { key: Value::String(name(key)), value: render(&value.0) })
+        })
+        .collect()
+}
+
+/// Arrays are dumped without their zero entries: `LIMIT_CELLS` has a quarter of a million.
+fn read_array(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> {
+    let array = AnyArray::open(spec, map)?;
+    let mut entries = Vec::new();
+    for index in 0..spec.max_entries {
+        if let Some(value) = array.read(spec, index, true)? {
+            entries.push(DumpedEntry { key: Value::from(index), value });
+        }
+    }
+    Ok(entries)
+}
+
+fn read_index(spec: &'static MapSpec, map: Map, index: u32) -> Result<Option<DumpedEntry>, BpfError> {
+    if index >= spec.max_entries {
+        return Ok(None);
+    }
+    let value = AnyArray::open(spec, map)?.read(spec, index, false)?;
+    Ok(value.map(|value| DumpedEntry { key: Value::from(index), value }))
+}
+
+/// The arrays of the catalogue, by the type of their values.
+enum AnyArray {
+    Numbers(Array<MapData, u64>),
+    Flags(Array<MapData, u32>),
+    Settings(Array<MapData, Raw<Settings>>),
+    Counters(PerCpuArray<MapData, Raw<Counter>>),
+    Samplers(PerCpuArray<MapData, Raw<Sampler>>),
+}
+
+impl AnyArray {
+    fn open(spec: &'static MapSpec, map: Map) -> Result<Self, BpfError> {
+        let wrap = BpfError::map(spec.name, spec.max_entries);
+        Ok(match spec.name {
+            "SETTINGS" => Self::Settings(map.try_into().map_err(wrap)?),
+            "COUNTERS" => Self::Counters(map.try_into().map_err(wrap)?),
+            "SAMPLER" => Self::Samplers(map.try_into().map_err(wrap)?),
+            "IN_USE" => Self::Flags(map.try_into().map_err(wrap)?),
+            _ => Self::Numbers(map.try_into().map_err(wrap)?),
+        })
+    }
+
+    /// The value at `index`; `None` for a zero when `skip_zero`.
+    fn read(&self, spec: &'static MapSpec, index: u32, skip_zero: bool) -> Result<Option<Value>, BpfError> {
+        let wrap = BpfError::map(spec.name, spec.max_entries);
+        match self {
+            Self::Numbers(map) => map.get(&index, 0).map(|value| shown(skip_zero, value == 0, || value.into())),
+            Self::Flags(map) => map.get(&index, 0).map(|value| shown(skip_zero, value == 0, || value.into())),
+            Self::Settings(map) => map.get(&index, 0).map(|value| Some(render(&value.0))),
+            Self::Counters(map) => map.get(&index, 0).map(|cpus| {
+                let zero = cpus.iter().all(|cpu| cpu.0.packets == 0);
+                shown(skip_zero, zero, || cpus.iter().map(|cpu| render(&cpu.0)).collect())
+            }),
+            Self::Samplers(map) => {
+                map.get(&index, 0).map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect()))
+            }
+        }
+        .map_err(wrap)
+    }
+}
+
+fn shown(skip_zero: bool, zero: bool, value: impl FnOnce() -> Value) -> Option<Value> {
+    (!(skip_zero && zero)).then(value)
+}
+
+const fn kind_name(kind: MapKind) -> &'static str {
+    match kind {
+        MapKind::Array => "array",
+        MapKind::PerCpuArray => "per-cpu array",
+        MapKind::Hash => "hash",
+        MapKind::LpmTrie => "lpm trie",
+        MapKind::RingBuf => "ring buffer",
+    }
+}
+
+fn map_data(map: &Map) -> Option<&MapData> {
+    match map {
+        Map::Array(data)
+        | Map::PerCpuArray(data)
+        | Map::HashMap(data)
+        | Map::LpmTrie(data)
+        | Map::RingBuf(data) => Some(data),
+        _ => None,
+    }
+}
+
+/// What the kernel accounts for the map; 0 when it does not say.
+fn memory(data: &MapData) -> u64 {
+    let path = format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd());
+    fs::read_to_string(path)
+        .ok()
+        .and_then(|info| info.lines().find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok()))
+        .unwrap_or(0)
+}

@@ -1,0 +1,101 @@
+//! Shared structs as JSON, field by field.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use netguard_common::{
+    layout::NoteKey,
+    shared::{Shared, Visitor},
+};
+use serde_json::{Map, Value};
+
+/// `value` as a JSON object with the names of its fields.
+pub(super) fn render<T: Shared>(value: &T) -> Value {
+    let mut render = Render { open: vec![("", Map::new())] };
+    value.visit("value", &mut render);
+    match render.open.pop() {
+        // The struct itself was entered as the field "value".
+        Some((_, mut fields)) => fields.remove("value").unwrap_or(Value::Null),
+        None => Value::Null,
+    }
+}
+
+/// The prefix that a note is about, with its list.
+pub(super) fn note_key(key: &NoteKey) -> String {
+    let address = IpAddr::from(Ipv6Addr::from(key.address)).to_canonical();
+    let bits = if address.is_ipv4() { key.prefix_len.saturating_sub(96) } else { key.prefix_len };
+    let list = if key.list == 0 { "allow" } else { "block" };
+    format!("{list} {address}/{bits}")
+}
+
+/// Objects that were entered and not left yet, with their names.
+struct Render {
+    open: Vec<(&'static str, Map<String, Value>)>,
+}
+
+impl Render {
+    fn put(&mut self, name: &'static str, value: Value) {
+        let Some((_, fields)) = self.open.last_mut() else {
+            return;
+        };
+        // An array of structs shows each element under the same name: it becomes a list.
+        match fields.remove(name) {
+            None => fields.insert(name.to_owned(), value),
+            Some(Value::Array(mut list)) => {
+                list.push(value);
+                fields.insert(name.to_owned(), Value::Array(list))
+            }
+            Some(first) => fields.insert(name.to_owned(), Value::Array(vec![first, value])),
+        };
+    }
+}
+
+impl Visitor for Render {
+    fn number(&mut self, name: &'static str, value: u64) {
+        self.put(name, Value::from(value));
+    }
+
+    fn bytes(&mut self, name: &'static str, value: &[u8]) {
+        let text = match <[u8; 16]>::try_from(value) {
+            Ok(address) => IpAddr::from(Ipv6Addr::from(address)).to_canonical().to_string(),
+            Err(_) => String::from_utf8_lossy(value).trim_end_matches('\0').to_owned(),
+        };
+        self.put(name, Value::String(text));
+    }
+
+    fn enter(&mut self, name: &'static str) {
+        self.open.push((name, Map::new()));
+    }
+
+    fn leave(&mut self) {
+        if let Some((name, fields)) = self.open.pop() {
+            self.put(name, Value::Object(fields));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netguard_common::{
+        layout::{Note, Rate, Settings},
+        shared::Field,
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nested_structs_and_arrays_keep_their_shape() {
+        let settings = Settings { sanity: 2, limits: [Rate::new(10, 1); 4], ..Settings::ZERO };
+        let shown = render(&settings);
+        assert_eq!(shown["sanity"], 2);
+        assert_eq!(shown["sample"], json!({"interval_ns": 0, "tolerance_ns": 0}));
+        assert_eq!(shown["limits"].as_array().map(Vec::len), Some(4));
+    }
+
+    #[test]
+    fn text_loses_its_filling() {
+        let mut note = Note::ZERO;
+        note.text[..4].copy_from_slice(b"spam");
+        assert_eq!(render(&note), json!({"text": "spam"}));
+    }
+}

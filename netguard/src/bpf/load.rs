@@ -1,0 +1,152 @@
+//! Loads the kernel object: maps are taken from the instance's pins where they exist, programs are new.
+
+use std::fs;
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    maps::{Array, Map},
+    programs::{ProgramError, Xdp},
+};
+use netguard_common::{layout::FINGERPRINT, maps::MAPS};
+
+use super::{BpfError, Pins, embedded_object, verify_object};
+
+/// Name of the program that is attached.
+pub(super) const XDP_PROGRAM: &str = "netguard_xdp";
+
+/// Capacities of the rule tables, in entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableSizes {
+    pub block_addresses: u32,
+    pub block_prefixes: u32,
+    pub allow_prefixes: u32,
+}
+
+/// A loaded object. Dropping it does not detach what was attached and pinned.
+pub struct Loaded {
+    pub(super) ebpf: Ebpf,
+    /// Whether the maps of an earlier daemon were taken over.
+    pub adopted: bool,
+}
+
+/// Loads the embedded object for the instance of `pins`, adopting its pinned maps. Sizes hold for maps made now.
+///
+/// # Errors
+/// When rights or bpffs are missing, pins have another layout, or the kernel refuses.
+pub fn load(pins: &Pins, sizes: TableSizes) -> Result<Loaded, BpfError> {
+    verify_object(embedded_object())?;
+    if pins.exist() {
+        discard_unfinished(pins)?;
+    }
+    pins.create()?;
+    let adopted = pins.exist();
+    if adopted {
+        require_layout(pins)?;
+    }
+    let mut ebpf = loader(sizes, Some(pins)).load(embedded_object()).map_err(refused_load)?;
+    if !adopted {
+        write_layout(&mut ebpf)?;
+    }
+    xdp(&mut ebpf, XDP_PROGRAM)?.load().map_err(|error| refused_program(XDP_PROGRAM, &error))?;
+    pin_program(&mut ebpf, pins)?;
+    Ok(Loaded { ebpf, adopted })
+}
+
+/// A loader with the configured sizes; with `pins`, its maps are opened from there or pinned there.
+pub(super) fn loader(sizes: TableSizes, pins: Option<&Pins>) -> EbpfLoader<'static> {
+    let mut loader = EbpfLoader::new();
+    for (map, entries) in [
+        ("BLOCK_V4", sizes.block_addresses),
+        ("BLOCK_V6", sizes.block_addresses),
+        ("BLOCK_V6_NET64", sizes.block_addresses),
+        ("BLOCK_NET_V4", sizes.block_prefixes),
+        ("BLOCK_NET_V6", sizes.block_prefixes),
+        ("ALLOW_V4", sizes.allow_prefixes),
+        ("ALLOW_V6", sizes.allow_prefixes),
+    ] {
+        loader.map_max_entries(map, entries);
+    }
+    if let Some(pins) = pins {
+        for spec in MAPS {
+            loader.map_pin_path(spec.name, pins.map(spec.name));
+        }
+    }
+    loader
+}
+
+pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, BpfError> {
+    ebpf.program_mut(name)
+        .and_then(|program| program.try_into().ok())
+        .ok_or_else(|| BpfError::Load(format!("it has no XDP program {name}")))
+}
+
+pub(super) fn refused_program(name: &'static str, error: &ProgramError) -> BpfError {
+    let reason = match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            let log = verifier_log.to_string();
+            let tail: Vec<&str> = log.lines().rev().filter(|line| !line.is_empty()).take(3).collect();
+            format!("{io_error}; the verifier says: {}", tail.into_iter().rev().collect::<Vec<_>>().join(" / "))
+        }
+        other => other.to_string(),
+    };
+    BpfError::Refused { name, reason }
+}
+
+pub(super) fn refused_load(error: EbpfError) -> BpfError {
+    let mut reason = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    let mut denied = false;
+    while let Some(error) = source {
+        denied |= error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+        reason = format!("{reason}: {error}");
+        source = error.source();
+    }
+    if denied { BpfError::NotRoot } else { BpfError::Load(reason) }
+}
+
+/// A daemon that died before it finished loading left maps without a layout and nothing attached: no state is
+/// lost with them.
+fn discard_unfinished(pins: &Pins) -> Result<(), BpfError> {
+    let unfinished = !pins.map("LAYOUT").exists() || read_layout(pins)? == 0;
+    if unfinished && pins.interfaces().is_empty() {
+        pins.remove()?;
+    }
+    Ok(())
+}
+
+fn require_layout(pins: &Pins) -> Result<(), BpfError> {
+    match read_layout(pins)? {
+        FINGERPRINT => Ok(()),
+        found => {
+            Err(BpfError::ForeignPins { path: pins.root().to_owned(), found, expected: FINGERPRINT })
+        }
+    }
+}
+
+/// The layout fingerprint of the pinned maps.
+pub(super) fn read_layout(pins: &Pins) -> Result<u64, BpfError> {
+    let map = pins.open("LAYOUT")?;
+    let layout: Array<_, u64> = Array::try_from(map).map_err(BpfError::map("LAYOUT", 1))?;
+    layout.get(&0, 0).map_err(BpfError::map("LAYOUT", 1))
+}
+
+fn write_layout(ebpf: &mut Ebpf) -> Result<(), BpfError> {
+    let Some(map) = ebpf.map_mut("LAYOUT") else {
+        return Err(BpfError::Load("it has no map LAYOUT".to_owned()));
+    };
+    let mut layout: Array<&mut _, u64> = <&mut Map>::try_into(map).map_err(BpfError::map("LAYOUT", 1))?;
+    layout.set(0, FINGERPRINT, 0).map_err(BpfError::map("LAYOUT", 1))
+}
+
+fn pin_program(ebpf: &mut Ebpf, pins: &Pins) -> Result<(), BpfError> {
+    let path = pins.program(XDP_PROGRAM);
+    // The running filter holds its own reference: the old pin is only a name.
+    if path.exists() {
+        fs::remove_file(&path).map_err(|source| BpfError::Pin { path: path.clone(), source })?;
+    }
+    xdp(ebpf, XDP_PROGRAM)?
+        .pin(&path)
+        .map_err(|error| BpfError::Load(format!("it cannot be pinned at {}: {error}", path.display())))
+}

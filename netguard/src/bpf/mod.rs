@@ -1,0 +1,35 @@
+//! Everything that talks to the kernel's BPF subsystem; the only place that knows the aya crate.
+
+mod attach;
+mod catalogue;
+mod counters;
+mod error;
+mod load;
+mod object;
+mod pins;
+mod raw;
+mod rules;
+mod samples;
+mod settings;
+mod storage;
+mod testrun;
+
+pub use attach::{AttachError, AttachMode, Attached, attach};
+pub use catalogue::{DumpedEntry, MapInfo, dump_map, list_maps, lookup_in_map};
+pub use counters::{Counters, VerdictCount};
+pub use error::BpfError;
+pub use load::{Loaded, TableSizes, load};
+pub use object::{ObjectError, embedded_object, object_fingerprint, verify_object};
+pub use pins::{InstanceName, InstanceNameError, Pins};
+pub use rules::{Entry, InsertOutcome, List, Rules};
+pub use samples::Samples;
+pub use settings::SettingsMap;
+pub use testrun::{ProgramUnderTest, TestObject};
+
+/// Name of the XDP program with `id`; `None` when there is no such program (any more).
+pub fn program_name(id: u32) -> Option<String> {
+    aya::programs::loaded_programs()
+        .filter_map(Result::ok)
+        .find(|program| program.id() == id)
+        .and_then(|program| program.name_as_str().map(str::to_owned))
+}

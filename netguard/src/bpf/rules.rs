@@ -1,0 +1,336 @@
+//! Adds, removes and lists rules of the allowlist and the blocklist in their kernel tables.
+//!
+//! A trie answers with the longest prefix only, so a rule that ends early must not hide a wider one that
+//! lasts longer: such a rule is not inserted, and wider rules replace the narrower ones that they outlast.
+
+use std::net::IpAddr;
+
+use aya::maps::{Array, HashMap, MapData};
+use netguard_common::{
+    layout::{Note, NoteKey, Rule},
+    maps::Table,
+    packet::mapped,
+};
+
+use super::{
+    BpfError, Pins,
+    raw::Raw,
+    storage::{Storage, capacity, missing, table_of},
+};
+use crate::prefix::Prefix;
+
+/// Which list a rule stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    Allow,
+    Block,
+}
+
+impl List {
+    /// The word for it in messages and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Block => "block",
+        }
+    }
+
+    const fn tables(self) -> &'static [Table] {
+        match self {
+            Self::Allow => &[Table::AllowV4, Table::AllowV6],
+            Self::Block => &[
+                Table::BlockV4,
+                Table::BlockV6,
+                Table::BlockV6Net64,
+                Table::BlockNetV4,
+                Table::BlockNetV6,
+            ],
+        }
+    }
+}
+
+/// A rule with the prefix it is for, and the operator's words about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub prefix: Prefix,
+    pub rule: Rule,
+    pub note: Option<String>,
+}
+
+/// What an insertion did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InsertOutcome {
+    /// The rule stands, in place of an older one for the same prefix if there was one.
+    Added,
+    /// Nothing was changed: this wider rule says the same and lasts at least as long.
+    CoveredBy(Prefix),
+}
+
+/// The rule tables of an instance.
+pub struct Rules {
+    tables: Vec<(Table, Storage)>,
+    in_use: Array<MapData, u32>,
+    notes: HashMap<MapData, Raw<NoteKey>, Raw<Note>>,
+}
+
+impl Rules {
+    /// Opens the pinned tables.
+    ///
+    /// # Errors
+    /// When nothing is pinned or it may not be opened.
+    pub fn open(pins: &Pins) -> Result<Self, BpfError> {
+        let tables = Table::ALL
+            .iter()
+            .map(|&table| Ok((table, Storage::open(pins, table)?)))
+            .collect::<Result<_, BpfError>>()?;
+        let in_use = pins.open("IN_USE")?.try_into().map_err(BpfError::map("IN_USE", 0))?;
+        let notes = pins.open("NOTES")?.try_into().map_err(BpfError::map("NOTES", 0))?;
+        Ok(Self { tables, in_use, notes })
+    }
+
+    /// Puts `rule` for `prefix` on `list`, in place of an older rule for the same prefix.
+    ///
+    /// # Errors
+    /// [`BpfError::Full`] when the table is full: nothing was changed then.
+    pub fn insert(
+        &mut self,
+        list: List,
+        prefix: Prefix,
+        rule: Rule,
+        note: Option<&str>,
+    ) -> Result<InsertOutcome, BpfError> {
+        let outcome = self.put(list, prefix, rule, note)?;
+        self.drop_hidden(list)?;
+        Ok(outcome)
+    }
+
+    /// [`Rules::insert`] for many prefixes under one rule.
+    ///
+    /// # Errors
+    /// As for one; the prefixes before the one that failed are in force.
+    pub fn insert_all(
+        &mut self,
+        list: List,
+        prefixes: impl IntoIterator<Item = Prefix>,
+        rule: Rule,
+    ) -> Result<(), BpfError> {
+        for prefix in prefixes {
+            self.put(list, prefix, rule, None)?;
+        }
+        self.drop_hidden(list)
+    }
+
+    /// Removes the rule for exactly `prefix`; false when there is none.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn remove(&mut self, list: List, prefix: Prefix) -> Result<bool, BpfError> {
+        let table = table_of(list, prefix);
+        let removed = self.storage(table)?.remove(table, prefix)?;
+        self.write_note(list, prefix, None)?;
+        Ok(removed)
+    }
+
+    /// The rules of `list` that have not ended at `now_ns`, sorted by prefix.
+    ///
+    /// # Errors
+    /// When the kernel refuses a read.
+    pub fn list(&self, list: List, now_ns: u64) -> Result<Vec<Entry>, BpfError> {
+        let mut entries: Vec<Entry> = self
+            .entries(list)?
+            .into_iter()
+            .filter(|(_, rule)| !rule.expired(now_ns))
+            .map(|(prefix, rule)| Entry { prefix, rule, note: self.note(list, prefix) })
+            .collect();
+        entries.sort_by_key(|entry| entry.prefix);
+        Ok(entries)
+    }
+
+    /// Removes the rules that ended before `now_ns`; answers their prefixes.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn remove_expired(&mut self, list: List, now_ns: u64) -> Result<Vec<Prefix>, BpfError> {
+        let ended: Vec<Prefix> = self
+            .entries(list)?
+            .into_iter()
+            .filter(|(_, rule)| rule.expired(now_ns))
+            .map(|(prefix, _)| prefix)
+            .collect();
+        for &prefix in &ended {
+            self.remove(list, prefix)?;
+        }
+        Ok(ended)
+    }
+
+    fn put(
+        &mut self,
+        list: List,
+        prefix: Prefix,
+        rule: Rule,
+        note: Option<&str>,
+    ) -> Result<InsertOutcome, BpfError> {
+        let table = table_of(list, prefix);
+        let storage = self.storage(table)?;
+        if let Some(wider) = covered_by(storage, table, prefix, &rule)? {
+            return Ok(InsertOutcome::CoveredBy(wider));
+        }
+        storage.insert(table, prefix, rule)?;
+        self.in_use.set(table as u32, 1, 0).map_err(BpfError::map("IN_USE", 0))?;
+        self.write_note(list, prefix, note)?;
+        Ok(InsertOutcome::Added)
+    }
+
+    /// Removes rules of tries that a wider rule outlasts.
+    fn drop_hidden(&mut self, list: List) -> Result<(), BpfError> {
+        for &table in list.tables() {
+            let storage = self.storage(table)?;
+            if !storage.is_trie() {
+                continue;
+            }
+            let mut entries = Vec::new();
+            storage.read(table, &mut entries)?;
+            for prefix in hidden(entries) {
+                self.remove(list, prefix)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn entries(&self, list: List) -> Result<Vec<(Prefix, Rule)>, BpfError> {
+        let mut entries = Vec::new();
+        for (table, storage) in &self.tables {
+            if list.tables().contains(table) {
+                storage.read(*table, &mut entries)?;
+            }
+        }
+        Ok(entries)
+    }
+
+    fn storage(&mut self, wanted: Table) -> Result<&mut Storage, BpfError> {
+        self.tables
+            .iter_mut()
+            .find(|(table, _)| *table == wanted)
+            .map(|(_, storage)| storage)
+            .ok_or_else(|| BpfError::NoSuchMap(wanted.map().to_owned()))
+    }
+
+    fn note(&self, list: List, prefix: Prefix) -> Option<String> {
+        let note = self.notes.get(&Raw(note_key(list, prefix)), 0).ok()?.0;
+        let len = note.text.iter().position(|byte| *byte == 0).unwrap_or(note.text.len());
+        Some(String::from_utf8_lossy(&note.text[..len]).into_owned())
+    }
+
+    /// Notes are cut at a character boundary to the 64 bytes they have.
+    fn write_note(&mut self, list: List, prefix: Prefix, note: Option<&str>) -> Result<(), BpfError> {
+        let key = Raw(note_key(list, prefix));
+        let Some(words) = note.filter(|words| !words.is_empty()) else {
+            // Most rules have none: nothing to remove is no error.
+            return match self.notes.remove(&key) {
+                Err(error) if !missing(&error) => Err(BpfError::map("NOTES", 0)(error)),
+                _ => Ok(()),
+            };
+        };
+        let mut text = [0; 64];
+        let len = (0..=words.len().min(text.len())).rev().find(|&len| words.is_char_boundary(len)).unwrap_or(0);
+        text[..len].copy_from_slice(&words.as_bytes()[..len]);
+        self.notes.insert(key, Raw(Note { text }), 0).map_err(BpfError::map("NOTES", capacity("NOTES")))
+    }
+}
+
+/// The wider prefix of the same trie whose rule lasts at least as long as `rule` would.
+fn covered_by(
+    storage: &Storage,
+    table: Table,
+    prefix: Prefix,
+    rule: &Rule,
+) -> Result<Option<Prefix>, BpfError> {
+    for bits in (0..prefix.bits()).rev() {
+        match storage.covering(table, prefix, u32::from(bits))? {
+            None => return Ok(None),
+            // The match may be shorter than `bits`; its own length is found when the next look-up differs.
+            Some(wider) if outlasts(&wider, rule) => {
+                let next = match bits {
+                    0 => None,
+                    _ => storage.covering(table, prefix, u32::from(bits) - 1)?,
+                };
+                if next != Some(wider) {
+                    return Ok(Prefix::truncated(prefix.address(), bits));
+                }
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Prefixes among `entries` that lie in a wider one which outlasts them.
+fn hidden(mut entries: Vec<(Prefix, Rule)>) -> Vec<Prefix> {
+    // In this order a prefix comes right after those that cover it.
+    entries.sort_by_key(|(prefix, _)| (prefix.address(), prefix.bits()));
+    let mut hidden = Vec::new();
+    let mut covering: Vec<(Prefix, Rule)> = Vec::new();
+    for (prefix, rule) in entries {
+        while covering.last().is_some_and(|(wider, _)| !wider.covers(&prefix)) {
+            covering.pop();
+        }
+        if covering.iter().any(|(_, wider)| outlasts(wider, &rule)) {
+            hidden.push(prefix);
+        } else {
+            covering.push((prefix, rule));
+        }
+    }
+    hidden
+}
+
+/// Whether `long` holds at least as long as `short`.
+fn outlasts(long: &Rule, short: &Rule) -> bool {
+    long.is_permanent() || (!short.is_permanent() && long.expires_at >= short.expires_at)
+}
+
+fn note_key(list: List, prefix: Prefix) -> NoteKey {
+    let bits = u32::from(prefix.bits());
+    let (address, prefix_len) = match prefix.address() {
+        IpAddr::V4(address) => (mapped(address.octets()), 96 + bits),
+        IpAddr::V6(address) => (address.octets(), bits),
+    };
+    NoteKey { address, prefix_len, list: list as u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(text: &str) -> Prefix {
+        text.parse().expect("a prefix")
+    }
+
+    #[test]
+    fn a_permanent_rule_outlasts_all() {
+        let rule = |expires_at| Rule { expires_at, reason: 0, origin: 0, proof: 0 };
+        assert!(outlasts(&rule(0), &rule(9)));
+        assert!(!outlasts(&rule(9), &rule(0)));
+        assert!(outlasts(&rule(9), &rule(9)));
+        assert!(!outlasts(&rule(8), &rule(9)));
+    }
+
+    #[test]
+    fn a_wider_rule_that_lasts_longer_hides_nothing_of_worth() {
+        let rule = |expires_at| Rule { expires_at, reason: 0, origin: 0, proof: 0 };
+        let entries = vec![
+            (prefix("10.0.0.0/8"), rule(9)),
+            (prefix("10.1.0.0/16"), rule(5)),
+            (prefix("10.1.2.0/24"), rule(0)),
+            (prefix("10.1.2.128/25"), rule(7)),
+            (prefix("11.0.0.0/16"), rule(5)),
+        ];
+        assert_eq!(hidden(entries), [prefix("10.1.0.0/16"), prefix("10.1.2.128/25")]);
+    }
+
+    #[test]
+    fn notes_tell_families_and_lists_apart() {
+        let v4 = note_key(List::Block, prefix("192.0.2.0/24"));
+        assert_eq!((v4.prefix_len, &v4.address[12..]), (120, &[192, 0, 2, 0][..]));
+        assert_ne!(v4, note_key(List::Allow, prefix("192.0.2.0/24")));
+    }
+}

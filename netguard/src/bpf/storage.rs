@@ -1,0 +1,176 @@
+//! The kernel tables that hold rules: hashes for exact addresses and IPv6 /64s, tries for other prefixes.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use aya::maps::{HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
+use netguard_common::{
+    layout::Rule,
+    maps::{MAPS, Table},
+    rule::network64,
+};
+
+use super::{BpfError, List, Pins, raw::Raw};
+use crate::prefix::Prefix;
+
+/// The maps behind a table, by the shape of their keys.
+pub(super) enum Storage {
+    V4(HashMap<MapData, [u8; 4], Raw<Rule>>),
+    V6(HashMap<MapData, [u8; 16], Raw<Rule>>),
+    Net64(HashMap<MapData, [u8; 8], Raw<Rule>>),
+    NetV4(LpmTrie<MapData, [u8; 4], Raw<Rule>>),
+    NetV6(LpmTrie<MapData, [u8; 16], Raw<Rule>>),
+}
+
+impl Storage {
+    pub(super) fn open(pins: &Pins, table: Table) -> Result<Self, BpfError> {
+        let name = table.map();
+        let map = pins.open(name)?;
+        let wrong = BpfError::map(name, 0);
+        Ok(match table {
+            Table::BlockV4 => Self::V4(map.try_into().map_err(wrong)?),
+            Table::BlockV6 => Self::V6(map.try_into().map_err(wrong)?),
+            Table::BlockV6Net64 => Self::Net64(map.try_into().map_err(wrong)?),
+            Table::AllowV4 | Table::BlockNetV4 => Self::NetV4(map.try_into().map_err(wrong)?),
+            Table::AllowV6 | Table::BlockNetV6 => Self::NetV6(map.try_into().map_err(wrong)?),
+        })
+    }
+
+    pub(super) const fn is_trie(&self) -> bool {
+        matches!(self, Self::NetV4(_) | Self::NetV6(_))
+    }
+
+    pub(super) fn insert(&mut self, table: Table, prefix: Prefix, rule: Rule) -> Result<(), BpfError> {
+        let (v4, v6, bits) = key(prefix);
+        match self {
+            Self::V4(map) => map.insert(v4, Raw(rule), 0),
+            Self::V6(map) => map.insert(v6, Raw(rule), 0),
+            Self::Net64(map) => map.insert(network64(&v6), Raw(rule), 0),
+            Self::NetV4(map) => map.insert(&Key::new(bits, v4), Raw(rule), 0),
+            Self::NetV6(map) => map.insert(&Key::new(bits, v6), Raw(rule), 0),
+        }
+        .map_err(BpfError::map(table.map(), capacity(table.map())))
+    }
+
+    /// The longest rule of a trie for a prefix of `bits` or fewer that covers `prefix`; `None` in hashes.
+    pub(super) fn covering(&self, table: Table, prefix: Prefix, bits: u32) -> Result<Option<Rule>, BpfError> {
+        let (v4, v6, _) = key(prefix);
+        let found = match self {
+            Self::NetV4(map) => map.get(&Key::new(bits, v4), 0),
+            Self::NetV6(map) => map.get(&Key::new(bits, v6), 0),
+            _ => return Ok(None),
+        };
+        match found {
+            Ok(rule) => Ok(Some(rule.0)),
+            Err(error) if missing(&error) => Ok(None),
+            Err(error) => Err(BpfError::map(table.map(), 0)(error)),
+        }
+    }
+
+    pub(super) fn remove(&mut self, table: Table, prefix: Prefix) -> Result<bool, BpfError> {
+        let (v4, v6, bits) = key(prefix);
+        let removed = match self {
+            Self::V4(map) => map.remove(&v4),
+            Self::V6(map) => map.remove(&v6),
+            Self::Net64(map) => map.remove(&network64(&v6)),
+            Self::NetV4(map) => map.remove(&Key::new(bits, v4)),
+            Self::NetV6(map) => map.remove(&Key::new(bits, v6)),
+        };
+        match removed {
+            Ok(()) => Ok(true),
+            Err(error) if missing(&error) => Ok(false),
+            Err(error) => Err(BpfError::map(table.map(), 0)(error)),
+        }
+    }
+
+    pub(super) fn read(&self, table: Table, entries: &mut Vec<(Prefix, Rule)>) -> Result<(), BpfError> {
+        let found: Result<Vec<(Option<Prefix>, Rule)>, _> = match self {
+            Self::V4(map) => map
+                .iter()
+                .map(|entry| entry.map(|(key, rule)| (host(IpAddr::from(key)), rule.0)))
+                .collect(),
+            Self::V6(map) => map
+                .iter()
+                .map(|entry| entry.map(|(key, rule)| (host(IpAddr::from(key)), rule.0)))
+                .collect(),
+            Self::Net64(map) => {
+                map.iter().map(|entry| entry.map(|(key, rule)| (net64(key), rule.0))).collect()
+            }
+            Self::NetV4(map) => map
+                .iter()
+                .map(|entry| entry.map(|(key, rule)| (net(IpAddr::from(key.data()), key.prefix_len()), rule.0)))
+                .collect(),
+            Self::NetV6(map) => map
+                .iter()
+                .map(|entry| entry.map(|(key, rule)| (net(IpAddr::from(key.data()), key.prefix_len()), rule.0)))
+                .collect(),
+        };
+        let found = found.map_err(BpfError::map(table.map(), 0))?;
+        entries.extend(found.into_iter().filter_map(|(prefix, rule)| Some((prefix?, rule))));
+        Ok(())
+    }
+}
+
+/// The table in which a rule for `prefix` lives.
+pub(super) fn table_of(list: List, prefix: Prefix) -> Table {
+    match (list, prefix.address(), prefix.bits()) {
+        (List::Allow, IpAddr::V4(_), _) => Table::AllowV4,
+        (List::Allow, IpAddr::V6(_), _) => Table::AllowV6,
+        (List::Block, IpAddr::V4(_), 32) => Table::BlockV4,
+        (List::Block, IpAddr::V4(_), _) => Table::BlockNetV4,
+        (List::Block, IpAddr::V6(_), 128) => Table::BlockV6,
+        (List::Block, IpAddr::V6(_), 64) => Table::BlockV6Net64,
+        (List::Block, IpAddr::V6(_), _) => Table::BlockNetV6,
+    }
+}
+
+/// The address as IPv4 and as IPv6 key (the family's own one is meant), and the length in bits.
+fn key(prefix: Prefix) -> ([u8; 4], [u8; 16], u32) {
+    let bits = u32::from(prefix.bits());
+    match prefix.address() {
+        IpAddr::V4(address) => (address.octets(), [0; 16], bits),
+        IpAddr::V6(address) => ([0; 4], address.octets(), bits),
+    }
+}
+
+fn host(address: IpAddr) -> Option<Prefix> {
+    Some(Prefix::from(address))
+}
+
+fn net(address: IpAddr, bits: u32) -> Option<Prefix> {
+    Prefix::new(address, u8::try_from(bits).ok()?).ok()
+}
+
+fn net64(network: [u8; 8]) -> Option<Prefix> {
+    net(IpAddr::from(Ipv6Addr::from(u128::from(u64::from_be_bytes(network)) << 64)), 64)
+}
+
+/// Whether the kernel says that there is no such entry.
+pub(super) fn missing(error: &MapError) -> bool {
+    match error {
+        MapError::KeyNotFound | MapError::ElementNotFound => true,
+        MapError::SyscallError(error) => error.io_error.raw_os_error() == Some(libc::ENOENT),
+        _ => false,
+    }
+}
+
+/// Default capacity of `map`, for messages.
+pub(super) fn capacity(map: &str) -> u32 {
+    MAPS.iter().find(|spec| spec.name == map).map_or(0, |spec| spec.max_entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_find_their_tables() {
+        let of = |text: &str| table_of(List::Block, text.parse().expect("a prefix"));
+        assert_eq!(of("192.0.2.1"), Table::BlockV4);
+        assert_eq!(of("192.0.2.0/31"), Table::BlockNetV4);
+        assert_eq!(of("2001:db8::1"), Table::BlockV6);
+        assert_eq!(of("2001:db8::/64"), Table::BlockV6Net64);
+        assert_eq!(of("2001:db8::/63"), Table::BlockNetV6);
+        assert_eq!(table_of(List::Allow, "192.0.2.1".parse().expect("a prefix")), Table::AllowV4);
+        assert_eq!(net64([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 7]), "2001:db8:0:7::/64".parse().ok());
+    }
+}

@@ -1,0 +1,181 @@
+//! Runs the kernel's programs on frames without an interface (`BPF_PROG_TEST_RUN`): for tests, benchmarks and
+//! replay. Nothing is pinned or attached.
+
+use aya::{
+    Ebpf, TestRun as _, TestRunOptions,
+    maps::{Array, HashMap, LpmTrie, Map, MapData, RingBuf, lpm_trie::Key},
+    programs::Xdp,
+};
+use netguard_common::{
+    layout::{Rule, Sample, Settings},
+    maps::Table,
+    shared::Shared as _,
+};
+
+use super::{
+    BpfError, Counters, TableSizes,
+    load::{loader, refused_load, refused_program, xdp},
+    raw::Raw,
+};
+
+/// An object loaded for test runs, with maps of its own.
+pub struct TestObject {
+    ebpf: Ebpf,
+}
+
+/// A loaded program and what the verifier said about it.
+pub struct ProgramUnderTest<'a> {
+    program: &'a mut Xdp,
+}
+
+impl TestObject {
+    /// Loads `object` (netguard's own, or a reference object for benchmarks).
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn load(object: &[u8], sizes: TableSizes) -> Result<Self, BpfError> {
+        Ok(Self { ebpf: loader(sizes, None).load(object).map_err(refused_load)? })
+    }
+
+    /// Loads the XDP program `name` of the object, if it is not loaded yet.
+    ///
+    /// # Errors
+    /// When there is no such program or the verifier refuses it.
+    pub fn program(&mut self, name: &'static str) -> Result<ProgramUnderTest<'_>, BpfError> {
+        let program = xdp(&mut self.ebpf, name)?;
+        if program.fd().is_err() {
+            program.load().map_err(|error| refused_program(name, &error))?;
+        }
+        Ok(ProgramUnderTest { program })
+    }
+
+    /// # Errors
+    /// When the kernel refuses the write.
+    pub fn write_settings(&mut self, settings: &Settings) -> Result<(), BpfError> {
+        let mut map: Array<&mut MapData, Raw<Settings>> = self.map("SETTINGS")?;
+        map.set(0, Raw(*settings), 0).map_err(BpfError::map("SETTINGS", 1))
+    }
+
+    /// Puts a rule into a hash table; `key` is the address or /64 network in network byte order.
+    ///
+    /// # Errors
+    /// When the table has other keys or refuses the entry.
+    pub fn insert_exact<const N: usize>(
+        &mut self,
+        map: &'static str,
+        key: [u8; N],
+        rule: Rule,
+    ) -> Result<(), BpfError> {
+        let mut hash: HashMap<&mut MapData, [u8; N], Raw<Rule>> = self.map(map)?;
+        hash.insert(key, Raw(rule), 0).map_err(BpfError::map(map, 0))?;
+        self.mark_in_use(map)
+    }
+
+    /// Puts a rule into a trie.
+    ///
+    /// # Errors
+    /// When the table has other keys or refuses the entry.
+    pub fn insert_prefix<const N: usize>(
+        &mut self,
+        map: &'static str,
+        bits: u32,
+        network: [u8; N],
+        rule: Rule,
+    ) -> Result<(), BpfError> {
+        let mut trie: LpmTrie<&mut MapData, [u8; N], Raw<Rule>> = self.map(map)?;
+        trie.insert(&Key::new(bits, network), Raw(rule), 0).map_err(BpfError::map(map, 0))?;
+        self.mark_in_use(map)
+    }
+
+    /// Sets one cell of the limiter.
+    ///
+    /// # Errors
+    /// When the index is out of range.
+    pub fn write_cell(&mut self, index: u32, arrival_ns: u64) -> Result<(), BpfError> {
+        let mut cells: Array<&mut MapData, u64> = self.map("LIMIT_CELLS")?;
+        cells.set(index, arrival_ns, 0).map_err(BpfError::map("LIMIT_CELLS", 0))
+    }
+
+    /// Takes the counters out of the object, to read them between runs.
+    ///
+    /// # Errors
+    /// When they were taken before.
+    pub fn take_counters(&mut self) -> Result<Counters, BpfError> {
+        Counters::new(self.take("COUNTERS")?, self.take("SAMPLER")?)
+    }
+
+    /// Takes every sample that waits in the ring buffer.
+    ///
+    /// # Errors
+    /// When the map is missing.
+    pub fn samples(&mut self) -> Result<Vec<Sample>, BpfError> {
+        let mut ring: RingBuf<&mut MapData> = self.map("SAMPLES")?;
+        let mut samples = Vec::new();
+        while let Some(record) = ring.next() {
+            samples.extend(Sample::from_bytes(&record));
+        }
+        Ok(samples)
+    }
+
+    /// Name, key size, value size and locked memory (bytes) of every map of the object.
+    ///
+    /// # Errors
+    /// When the kernel does not describe one.
+    pub fn maps(&self) -> Result<Vec<(String, u32, u32, u64)>, BpfError> {
+        self.ebpf
+            .maps()
+            .map(|(name, map)| {
+                super::catalogue::describe(map)
+                    .map(|(key, value, memory)| (name.to_owned(), key, value, memory))
+                    .ok_or_else(|| BpfError::NoSuchMap(name.to_owned()))
+            })
+            .collect()
+    }
+
+    fn mark_in_use(&mut self, map: &'static str) -> Result<(), BpfError> {
+        let Some(table) = Table::ALL.iter().find(|table| table.map() == map) else {
+            return Ok(());
+        };
+        let mut in_use: Array<&mut MapData, u32> = self.map("IN_USE")?;
+        in_use.set(*table as u32, 1, 0).map_err(BpfError::map("IN_USE", 0))
+    }
+
+    fn map<'a, M>(&'a mut self, name: &'static str) -> Result<M, BpfError>
+    where
+        M: TryFrom<&'a mut Map, Error = aya::maps::MapError>,
+    {
+        let map = self.ebpf.map_mut(name).ok_or_else(|| BpfError::NoSuchMap(name.to_owned()))?;
+        M::try_from(map).map_err(BpfError::map(name, 0))
+    }
+
+    fn take(&mut self, name: &'static str) -> Result<Map, BpfError> {
+        self.ebpf.take_map(name).ok_or_else(|| BpfError::NoSuchMap(name.to_owned()))
+    }
+}
+
+impl ProgramUnderTest<'_> {
+    /// Runs the program `repeat` times on `frame` (14 bytes to a page; the kernel refuses others) and answers
+    /// its return value.
+    ///
+    /// # Errors
+    /// When the kernel refuses the frame.
+    pub fn run(&self, frame: &[u8], repeat: u32) -> Result<u32, BpfError> {
+        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::default() };
+        match self.program.test_run(options) {
+            Ok(result) => Ok(result.return_value),
+            Err(error) => Err(BpfError::Load(format!("test run: {error}"))),
+        }
+    }
+
+    /// Instructions that the verifier walked to prove the program safe (the kernel allows a million).
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn verified_instructions(&self) -> Result<u32, BpfError> {
+        self.program
+            .info()
+            .ok()
+            .and_then(|info| info.verified_instruction_count())
+            .ok_or_else(|| BpfError::Load("the kernel does not count verified instructions".to_owned()))
+    }
+}

@@ -1,0 +1,292 @@
+//! What the operator may decide, as types in which only sensible settings exist.
+
+mod load;
+mod mistake;
+mod schema;
+mod text;
+mod values;
+mod warnings;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::prefix::{BlockPrefix, Prefix};
+
+pub use load::ConfigError;
+pub use mistake::Mistake;
+pub use schema::schema_json;
+pub use values::{
+    Burst, InterfaceName, InterfaceNameError, Period, PeriodError, RatePerSecond, TableSize, Within,
+};
+
+/// The commented configuration file that says what [`Config::default`] does.
+pub const DEFAULT_TOML: &str = include_str!("default.toml");
+
+/// A whole configuration; every key has a default, unknown keys are refused.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table of settings")]
+pub struct Config {
+    /// Interfaces to protect; `netguard run -i` adds to them.
+    pub interfaces: Vec<InterfaceName>,
+    /// Whether anything is dropped at all.
+    pub mode: Mode,
+    /// How the filter is attached to an interface.
+    pub attach: Attach,
+    /// What happens to the protection when the daemon stops.
+    pub on_exit: OnExit,
+    /// Prefixes that always pass; they win over `block`.
+    pub allow: Vec<Prefix>,
+    /// Prefixes that never pass.
+    pub block: Vec<BlockPrefix>,
+    /// Packets that cannot be real: impossible lengths, LAND, illegal flag sets, martians.
+    pub sanity: Policy,
+    /// Sources in the blocklist, by the operator or by a detector.
+    pub blocklist: Policy,
+    /// Packet rates per source.
+    pub limit: Limits,
+    /// When behaviour alone is reason enough to act.
+    pub detect: Detectors,
+    /// What automatic decisions may never touch.
+    pub guard: Guard,
+    /// What the daemon writes to standard error.
+    pub log: Log,
+    /// Sizes of the kernel tables.
+    pub tables: Tables,
+}
+
+/// Whether anything is dropped at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Every policy acts as its own mode says.
+    #[default]
+    Enforce,
+    /// Nothing is dropped; what would have been is counted.
+    Shadow,
+}
+
+/// How the filter is attached to an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Attach {
+    /// In the driver, or behind it where the driver has no XDP.
+    #[default]
+    Auto,
+    /// In the driver, or not at all.
+    Native,
+    /// Behind the driver: works with every card, and is slower.
+    Generic,
+}
+
+/// What happens to the protection when the daemon stops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnExit {
+    /// It stays; automatic blocks run out by themselves.
+    #[default]
+    Keep,
+    /// It is removed.
+    Detach,
+}
+
+/// What one policy does with a packet it objects to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyMode {
+    /// The policy is not consulted.
+    Off,
+    /// The packet passes and is counted under the policy's own shadow verdict.
+    Shadow,
+    /// The packet is dropped.
+    #[default]
+    Enforce,
+}
+
+/// A policy that has no settings but its mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table with `mode`")]
+pub struct Policy {
+    /// What happens to a packet the policy objects to.
+    pub mode: PolicyMode,
+}
+
+/// Packet rates per source address (IPv6: per /64), one limit for each kind of packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "a table with `mode` and one table per kind of packet"
+)]
+pub struct Limits {
+    /// What happens to a packet over its limit.
+    pub mode: PolicyMode,
+    /// TCP packets that ask for a new connection.
+    pub syn: Limit,
+    /// UDP packets.
+    pub udp: Limit,
+    /// ICMP and ICMPv6, but for `control`.
+    pub icmp: Limit,
+    /// Neighbour discovery and path-MTU messages, which nothing else ever drops.
+    pub control: Limit,
+}
+
+/// One token bucket: `burst` packets at once, then `rate_per_s`. Both belong together, so neither has a default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table with `rate_per_s` and `burst`")]
+pub struct Limit {
+    /// Packets per second and source, in the long run.
+    pub rate_per_s: RatePerSecond,
+    /// Packets a source may send at once after a pause.
+    pub burst: Burst,
+}
+
+/// When behaviour alone is reason enough to act.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "a table with one table per detector"
+)]
+pub struct Detectors {
+    /// A source that completed a handshake, so its address is its own, and keeps exceeding its limits.
+    pub flooder: Flooder,
+}
+
+/// Settings of the flooder detector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table of detector settings")]
+pub struct Flooder {
+    /// How long the source must keep exceeding its limits without a pause.
+    pub over_for: Period,
+    /// How long it is blocked then.
+    pub block_for: Period,
+    /// Packets per second that its limits must be dropping all that time.
+    pub min_dropped_per_s: RatePerSecond,
+}
+
+/// What automatic decisions may never touch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table with `never_block`")]
+pub struct Guard {
+    /// Prefixes no detector may block; own addresses, gateways, resolvers and `allow` are always among them.
+    pub never_block: Vec<Prefix>,
+}
+
+/// What the daemon writes to standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table with `format` and `level`")]
+pub struct Log {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// The least important line that is written.
+    pub level: LogLevel,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The least important log line that is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// And what may fail.
+    Warn,
+    /// And what was decided.
+    #[default]
+    Info,
+    /// And why.
+    Debug,
+    /// And every step.
+    Trace,
+}
+
+/// Entries the kernel tables are made for; a bigger table takes more locked memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table of table sizes")]
+pub struct Tables {
+    /// Blocked single addresses (IPv6: single addresses and /64 networks).
+    pub block_addresses: TableSize,
+    /// Blocked prefixes of any other length.
+    pub block_prefixes: TableSize,
+    /// Allowed prefixes of any length.
+    pub allow_prefixes: TableSize,
+}
+
+impl PolicyMode {
+    /// What the policy does under the mode of the whole filter: shadow there means that nothing is enforced here.
+    #[must_use]
+    pub fn under(self, mode: Mode) -> Self {
+        match (self, mode) {
+            (Self::Enforce, Mode::Shadow) => Self::Shadow,
+            (own, _) => own,
+        }
+    }
+}
+
+impl LogLevel {
+    /// The name of the level, as the configuration and log filters write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            mode: PolicyMode::default(),
+            syn: Limit {
+                rate_per_s: Within::constant::<50>(),
+                burst: Within::constant::<200>(),
+            },
+            udp: Limit {
+                rate_per_s: Within::constant::<2000>(),
+                burst: Within::constant::<4000>(),
+            },
+            icmp: Limit {
+                rate_per_s: Within::constant::<20>(),
+                burst: Within::constant::<100>(),
+            },
+            control: Limit {
+                rate_per_s: Within::constant::<2000>(),
+                burst: Within::constant::<4000>(),
+            },
+        }
+    }
+}
+
+impl Default for Flooder {
+    fn default() -> Self {
+        Self {
+            over_for: Period::constant::<1>(),
+            block_for: Period::constant::<60>(),
+            min_dropped_per_s: Within::constant::<100>(),
+        }
+    }
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self {
+            block_addresses: Within::constant::<131_072>(),
+            block_prefixes: Within::constant::<16_384>(),
+            allow_prefixes: Within::constant::<4_096>(),
+        }
+    }
+}

@@ -3,5 +3,6 @@
 pub mod bpf;
 pub mod clock;
 pub mod config;
+pub mod engine;
 pub mod host;
 pub mod prefix;

@@ -10,14 +10,6 @@ use netguard_common::{
 
 use super::{BpfError, Pins, raw::Raw};
 
-/// Packets and bytes of one judgement since the maps were made, over all CPUs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VerdictCount {
-    pub judgement: Judgement,
-    pub packets: u64,
-    pub bytes: u64,
-}
-
 /// The maps `COUNTERS` and `SAMPLER`.
 pub struct Counters {
     counters: PerCpuArray<MapData, Raw<Counter>>,
@@ -40,25 +32,22 @@ impl Counters {
         })
     }
 
-    /// Every judgement's count, in the order of the counters; zeros included.
+    /// Packets and bytes of every judgement since the maps were made, over all CPUs, in the order of the counters;
+    /// zeros included.
     ///
     /// # Errors
     /// When the kernel refuses the read.
-    pub fn read(&self) -> Result<Vec<VerdictCount>, BpfError> {
+    pub fn read(&self) -> Result<Vec<(Judgement, Counter)>, BpfError> {
+        let wrap = BpfError::map("COUNTERS", COUNTERS as u32);
         (0..COUNTERS as u32)
             .filter_map(|index| Some((index, Judgement::from_counter(index)?)))
             .map(|(index, judgement)| {
-                let cpus = self
-                    .counters
-                    .get(&index, 0)
-                    .map_err(BpfError::map("COUNTERS", COUNTERS as u32))?;
-                Ok(cpus.iter().fold(VerdictCount { judgement, packets: 0, bytes: 0 }, |sum, cpu| {
-                    VerdictCount {
-                        judgement,
-                        packets: sum.packets.wrapping_add(cpu.0.packets),
-                        bytes: sum.bytes.wrapping_add(cpu.0.bytes),
-                    }
-                }))
+                let cpus = self.counters.get(&index, 0).map_err(&wrap)?;
+                let sum = cpus.iter().fold(Counter::ZERO, |sum, cpu| Counter {
+                    packets: sum.packets.wrapping_add(cpu.0.packets),
+                    bytes: sum.bytes.wrapping_add(cpu.0.bytes),
+                });
+                Ok((judgement, sum))
             })
             .collect()
     }

@@ -16,7 +16,7 @@ mod testrun;
 
 pub use attach::{AttachError, AttachMode, Attached, attach};
 pub use catalogue::{DumpedEntry, MapInfo, dump_map, list_maps, lookup_in_map};
-pub use counters::{Counters, VerdictCount};
+pub use counters::Counters;
 pub use error::BpfError;
 pub use load::{Loaded, TableSizes, load};
 pub use object::{ObjectError, embedded_object, object_fingerprint, verify_object};

@@ -124,7 +124,7 @@ mod tests {
                 config.limit.syn.rate_per_s.value(),
                 config.limit.udp.burst.value()
             ),
-            (7, 4000)
+            (7, 20_000)
         );
         assert_eq!(config.detect.flooder.block_for.duration().as_secs(), 600);
         assert_eq!(

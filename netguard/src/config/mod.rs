@@ -256,8 +256,8 @@ impl Default for Limits {
                 burst: Within::constant::<200>(),
             },
             udp: Limit {
-                rate_per_s: Within::constant::<2000>(),
-                burst: Within::constant::<4000>(),
+                rate_per_s: Within::constant::<10_000>(),
+                burst: Within::constant::<20_000>(),
             },
             icmp: Limit {
                 rate_per_s: Within::constant::<20>(),

@@ -1,0 +1,42 @@
+//! What a source is held accountable as: an IPv4 address, or an IPv6 /64, of which one host owns every address.
+
+use std::{fmt, net::IpAddr};
+
+use crate::prefix::Prefix;
+
+/// The unit in which behaviour is attributed; the same as the kernel's limiter uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Account(Prefix);
+
+impl Account {
+    /// The account of `address`.
+    pub fn of(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        let bits = if address.is_ipv4() { 32 } else { 64 };
+        Self(Prefix::truncated(address, bits).unwrap_or_else(|| Prefix::from(address)))
+    }
+
+    /// Every address of the account.
+    pub fn prefix(self) -> Prefix {
+        self.0
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families() {
+        let account = |text: &str| Account::of(text.parse().expect("an address")).to_string();
+        assert_eq!(account("192.0.2.7"), "192.0.2.7/32");
+        assert_eq!(account("::ffff:192.0.2.7"), "192.0.2.7/32");
+        assert_eq!(account("2001:db8:1:2:3::4"), "2001:db8:1:2::/64");
+    }
+}

@@ -1,0 +1,152 @@
+//! Detector: a source that keeps sending far over its limits. It finds; whether the source may be blocked for
+//! it is policy's business.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use netguard_common::Verdict;
+
+use super::{Account, Window};
+
+/// Streaks kept at the most; beyond, new ones are not begun.
+const MAX_STREAKS: usize = 65_536;
+/// A streak survives this long without a sample: sampling is sparse under a flood from elsewhere.
+const PAUSE_NS: u64 = 300_000_000;
+/// A finding needs this many samples: a single one of great weight is chance.
+const MIN_SAMPLES: u32 = 5;
+
+#[derive(Clone, Copy, Debug)]
+pub struct FlooderSettings {
+    /// How long the source must be over its limits.
+    pub over_for_ns: u64,
+    /// Dropped packets per second from which on a source counts as over its limits.
+    pub min_dropped_per_s: u64,
+    /// Count packets that were only counted in shadow mode, too.
+    pub count_shadow: bool,
+}
+
+/// Sources that are over their limits now.
+#[derive(Debug, Default)]
+pub struct Flooders {
+    streaks: HashMap<Account, Streak>,
+}
+
+/// What a detector noticed, with its evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub account: Account,
+    /// The address last seen of the account.
+    pub source: IpAddr,
+    /// The limit that dropped most recently.
+    pub verdict: Verdict,
+    /// How long the source has been over its limits.
+    pub over_for_ns: u64,
+    /// Packets dropped meanwhile, estimated.
+    pub dropped: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Streak {
+    since_ns: u64,
+    last_ns: u64,
+    dropped: u64,
+    samples: u32,
+}
+
+impl Flooders {
+    /// Sources whose streak reached `over_for_ns` in `window`. Each streak is found once, then begins anew.
+    pub fn detect(&mut self, window: &Window, settings: &FlooderSettings) -> Vec<Finding> {
+        let now_ns = window.at_ns;
+        self.streaks.retain(|_, streak| now_ns.saturating_sub(streak.last_ns) <= PAUSE_NS);
+        let mut findings = Vec::new();
+        for (&account, activity) in &window.accounts {
+            let shadow = if settings.count_shadow { activity.shadow_limited } else { 0 };
+            let dropped = activity.limited.saturating_add(shadow);
+            if dropped == 0 || window.per_second(dropped) < settings.min_dropped_per_s {
+                continue;
+            }
+            if self.streaks.len() >= MAX_STREAKS && !self.streaks.contains_key(&account) {
+                continue;
+            }
+            let since_ns = now_ns.saturating_sub(window.length_ns);
+            let streak = self.streaks.entry(account).or_insert(Streak {
+                since_ns,
+                last_ns: now_ns,
+                dropped: 0,
+                samples: 0,
+            });
+            streak.last_ns = now_ns;
+            streak.dropped = streak.dropped.saturating_add(dropped);
+            streak.samples = streak.samples.saturating_add(activity.samples);
+            let over_for_ns = now_ns.saturating_sub(streak.since_ns);
+            if over_for_ns >= settings.over_for_ns && streak.samples >= MIN_SAMPLES {
+                findings.push(Finding {
+                    account,
+                    source: activity.source,
+                    verdict: activity.verdict,
+                    over_for_ns,
+                    dropped: streak.dropped,
+                });
+                self.streaks.remove(&account);
+            }
+        }
+        findings.sort_by_key(|finding| finding.account);
+        findings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{observe, window::tests::sample};
+
+    const MS: u64 = 1_000_000;
+    const SETTINGS: FlooderSettings =
+        FlooderSettings { over_for_ns: 1_000 * MS, min_dropped_per_s: 100, count_shadow: false };
+
+    fn window(at_ms: u64, weight: u32) -> Window {
+        let samples = [sample([192, 0, 2, 1], Verdict::LimitSyn, weight)];
+        let samples = if weight == 0 { &samples[..0] } else { &samples[..] };
+        observe(&[], &[], samples, 0, at_ms * MS, 100 * MS)
+    }
+
+    fn found(flooders: &mut Flooders, windows: impl IntoIterator<Item = (u64, u32)>) -> Vec<u64> {
+        windows
+            .into_iter()
+            .filter(|&(at, weight)| !flooders.detect(&window(at, weight), &SETTINGS).is_empty())
+            .map(|(at, _)| at)
+            .collect()
+    }
+
+    #[test]
+    fn a_second_over_the_limit_is_found_once_a_second() {
+        let mut flooders = Flooders::default();
+        let steady = (1..=25).map(|tick| (10_000 + tick * 100, 20));
+        assert_eq!(found(&mut flooders, steady), [11_000, 12_000]);
+    }
+
+    #[test]
+    fn a_pause_begins_anew() {
+        let mut flooders = Flooders::default();
+        let paused = (1..=20).map(|tick| (10_000 + tick * 100, if (6..10).contains(&tick) { 0 } else { 20 }));
+        assert_eq!(found(&mut flooders, paused), [11_900]);
+    }
+
+    #[test]
+    fn little_is_not_a_flood() {
+        let mut flooders = Flooders::default();
+        assert_eq!(found(&mut flooders, (1..=50).map(|tick| (tick * 100, 9))), [0_u64; 0]);
+    }
+
+    #[test]
+    fn shadow_counts_only_when_asked() {
+        let mut shadow = window(10_000, 20);
+        for activity in shadow.accounts.values_mut() {
+            (activity.shadow_limited, activity.limited) = (activity.limited, 0);
+        }
+        let mut flooders = Flooders::default();
+        assert!(flooders.detect(&shadow, &SETTINGS).is_empty());
+        assert!(flooders.streaks.is_empty());
+        flooders.detect(&shadow, &FlooderSettings { count_shadow: true, ..SETTINGS });
+        assert_eq!(flooders.streaks.len(), 1);
+    }
+}

@@ -1,0 +1,16 @@
+//! The pure analysis chain: observe, detect, policy. No clock, no files, no sockets, no kernel: time and facts
+//! are arguments, and what comes out is data. The daemon does I/O at both ends.
+
+pub mod account;
+pub mod enforce;
+pub mod flooder;
+pub mod guard;
+pub mod policy;
+pub mod window;
+
+pub use account::Account;
+pub use enforce::{Enforced, RuleSink, enforce};
+pub use flooder::{Finding, Flooders, FlooderSettings};
+pub use guard::{Guard, GuardKind};
+pub use policy::{Action, Decision, Withheld, decide};
+pub use window::{Activity, Window, observe};

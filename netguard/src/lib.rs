@@ -3,6 +3,8 @@
 pub mod bpf;
 pub mod clock;
 pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod engine;
 pub mod host;
 pub mod prefix;

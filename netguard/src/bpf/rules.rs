@@ -100,7 +100,9 @@ impl Rules {
         note: Option<&str>,
     ) -> Result<InsertOutcome, BpfError> {
         let outcome = self.put(list, prefix, rule, note)?;
-        self.drop_hidden(list)?;
+        if self.storage(table_of(list, prefix))?.is_trie() {
+            self.drop_hidden(list)?;
+        }
         Ok(outcome)
     }
 

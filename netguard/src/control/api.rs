@@ -1,0 +1,80 @@
+//! The JSON that crosses the control socket.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{daemon::Protected, prefix::Prefix};
+
+/// Answer of `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    pub version: String,
+    pub pid: u32,
+    pub uptime_s: u64,
+    /// `enforce` or `shadow`.
+    pub mode: String,
+    pub interfaces: Vec<Protected>,
+    /// Rates of the last second.
+    pub passed_per_s: u64,
+    pub dropped_per_s: u64,
+    pub rules_refused: u64,
+}
+
+/// Body of `POST /v1/rules/{allow|block}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleAddition {
+    pub prefix: Prefix,
+    /// `None`: for good.
+    pub ttl_s: Option<u64>,
+    pub note: Option<String>,
+    /// Block even what the guard list objects to.
+    pub force: bool,
+}
+
+/// Body of `DELETE /v1/rules/{allow|block}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleRemoval {
+    pub prefix: Prefix,
+}
+
+/// Answer to both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleOutcome {
+    pub prefix: Prefix,
+    /// `added`, `covered`, `removed` or `absent`.
+    pub outcome: String,
+    /// With `covered`: the wider rule that says the same already.
+    pub covered_by: Option<Prefix>,
+}
+
+/// Body of `PUT /v1/limits/{class}`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LimitChange {
+    pub rate_per_s: u32,
+    pub burst: u32,
+}
+
+/// Answer of `GET /v1/sources/{address}`: what the daemon remembers about a source.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceReport {
+    /// Sentences, oldest first.
+    pub evidence: Vec<String>,
+    /// The guard list's objection to blocking it, as a sentence.
+    pub guarded: Option<String>,
+}
+
+/// Why a request failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// The request makes no sense, or is refused for safety.
+    Usage,
+    Failed,
+}
+
+/// Body of every answer that is no success.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    pub kind: FailureKind,
+    /// One sentence for the person who asked.
+    pub message: String,
+}

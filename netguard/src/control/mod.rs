@@ -1,0 +1,22 @@
+//! The control socket: HTTP and JSON over a unix socket, for root and the daemon's own user.
+
+mod api;
+mod client;
+mod requests;
+mod server;
+
+use std::path::{Path, PathBuf};
+
+use crate::{bpf::InstanceName, daemon::RUNTIME_DIRECTORY};
+
+pub use api::{
+    DaemonStatus, Failure, FailureKind, LimitChange, RuleAddition, RuleOutcome, RuleRemoval, SourceReport,
+};
+pub use client::{Client, ClientError};
+pub use requests::{RequestError, add_rule, change_limit, remove_rule, rule_guard};
+pub use server::{remove_socket, serve};
+
+/// The control socket of `instance`.
+pub fn socket_path(instance: &InstanceName) -> PathBuf {
+    Path::new(RUNTIME_DIRECTORY).join(format!("{instance}.sock"))
+}

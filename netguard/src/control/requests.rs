@@ -1,0 +1,128 @@
+//! What an operator's change does to the kernel's tables; the same code in the daemon, and in the command line
+//! when the daemon is dead.
+
+use netguard_common::{
+    layout::{Rate, Rule},
+    limit::Class,
+    rule::{Origin, Proof, Reason},
+};
+
+use super::{Failure, FailureKind, LimitChange, RuleAddition, RuleOutcome, RuleRemoval};
+use crate::{
+    bpf::{BpfError, InsertOutcome, List, Rules, SettingsMap},
+    config::RatePerSecond,
+    engine::{Guard, GuardKind},
+    host::Facts,
+    prefix::{BlockPrefix, Prefix},
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    #[error("blocking {prefix} would touch {guarded}, and that is {what}: add --force if you mean it")]
+    Guarded { prefix: Prefix, guarded: Prefix, what: &'static str },
+    #[error(transparent)]
+    Prefix(#[from] crate::prefix::PrefixError),
+    #[error("a limit takes whole numbers from 1 to 10000000, not {0}")]
+    OutOfRange(u32),
+    #[error("there is no limit {0:?}: the classes are syn, udp, icmp and control")]
+    NoSuchClass(String),
+    #[error(transparent)]
+    Bpf(#[from] BpfError),
+}
+
+impl RequestError {
+    /// The error as it crosses the control socket.
+    pub fn failure(&self) -> Failure {
+        let kind = match self {
+            Self::Bpf(_) => FailureKind::Failed,
+            _ => FailureKind::Usage,
+        };
+        Failure { kind, message: self.to_string() }
+    }
+}
+
+/// The guard list for an operator's own rules: what this machine cannot do without.
+pub fn rule_guard(facts: Facts) -> Guard {
+    let hosts = |addresses: Vec<std::net::IpAddr>, kind| {
+        addresses.into_iter().map(move |address| (Prefix::from(address), kind))
+    };
+    Guard::new(
+        hosts(facts.own, GuardKind::OwnAddress)
+            .chain(hosts(facts.gateways, GuardKind::Gateway))
+            .chain(hosts(facts.resolvers, GuardKind::Resolver)),
+    )
+}
+
+/// Adds a rule at `now_ns`.
+///
+/// # Errors
+/// When the guard objects and `force` is not set, the prefix is everybody, or the table is full.
+pub fn add_rule(
+    rules: &mut Rules,
+    guard: &Guard,
+    list: List,
+    addition: &RuleAddition,
+    now_ns: u64,
+) -> Result<RuleOutcome, RequestError> {
+    let prefix = addition.prefix;
+    if list == List::Block {
+        BlockPrefix::try_from(prefix)?;
+        if let Some((guarded, kind)) = guard.objection(&prefix)
+            && !addition.force
+            && matches!(kind, GuardKind::OwnAddress | GuardKind::Gateway | GuardKind::Resolver)
+        {
+            return Err(RequestError::Guarded { prefix, guarded, what: kind.describe() });
+        }
+    }
+    let rule = Rule {
+        expires_at: addition
+            .ttl_s
+            .map_or(0, |ttl_s| Rule::expiry(now_ns, ttl_s.saturating_mul(1_000_000_000))),
+        reason: Reason::Requested as u16,
+        origin: Origin::Operator as u8,
+        proof: Proof::Operator as u8,
+    };
+    Ok(match rules.insert(list, prefix, rule, addition.note.as_deref())? {
+        InsertOutcome::Added => outcome(prefix, "added", None),
+        InsertOutcome::CoveredBy(wider) => outcome(prefix, "covered", Some(wider)),
+    })
+}
+
+/// Removes a rule.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn remove_rule(
+    rules: &mut Rules,
+    list: List,
+    removal: &RuleRemoval,
+) -> Result<RuleOutcome, RequestError> {
+    let removed = rules.remove(list, removal.prefix)?;
+    Ok(outcome(removal.prefix, if removed { "removed" } else { "absent" }, None))
+}
+
+/// Changes the limit of `class`, by its name.
+///
+/// # Errors
+/// When there is no such class, or a number is out of range.
+pub fn change_limit(
+    settings: &mut SettingsMap,
+    class: &str,
+    change: LimitChange,
+) -> Result<Class, RequestError> {
+    let class = Class::ALL
+        .into_iter()
+        .find(|known| known.name() == class)
+        .ok_or_else(|| RequestError::NoSuchClass(class.to_owned()))?;
+    for number in [change.rate_per_s, change.burst] {
+        RatePerSecond::new(number).ok_or(RequestError::OutOfRange(number))?;
+    }
+    let mut new = settings.read()?;
+    new.limits[class as usize] = Rate::new(change.rate_per_s, change.burst);
+    settings.write(&new)?;
+    Ok(class)
+}
+
+fn outcome(prefix: Prefix, outcome: &str, covered_by: Option<Prefix>) -> RuleOutcome {
+    RuleOutcome { prefix, outcome: outcome.to_owned(), covered_by }
+}

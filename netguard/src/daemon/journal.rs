@@ -1,0 +1,131 @@
+//! What happened lately, for `netguard events`: a bounded memory and a live stream.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+
+/// Events remembered.
+const REMEMBERED: usize = 1_000;
+/// Events that a slow reader of the stream may lag behind before it misses some (it is told how many).
+const STREAM_BUFFER: usize = 1_024;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// RFC 3339, UTC.
+    pub at: String,
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum EventKind {
+    /// The daemon protects these interfaces.
+    Started { interfaces: Vec<String>, adopted: bool, mode: String },
+    /// Packets were dropped (or, in shadow, would have been) during the last second.
+    Dropped { verdict: String, action: String, packets_per_s: u64, top_source: Option<String> },
+    /// A detector blocked a source.
+    Blocked { prefix: String, for_s: u64, verdict: String, dropped: u64, over_for_ms: u64 },
+    /// A detector found a source, and policy decided against a block.
+    Withheld { source: String, why: String, verdict: String, dropped: u64 },
+    /// An operator added a rule.
+    RuleAdded { list: String, prefix: String, for_s: Option<u64>, note: Option<String> },
+    /// An operator removed a rule.
+    RuleRemoved { list: String, prefix: String },
+    /// A rule reached its end.
+    RuleExpired { list: String, prefix: String },
+    /// An operator changed a limit.
+    LimitChanged { class: String, rate_per_s: u32, burst: u32 },
+    /// A rule could not be placed.
+    RuleFailed { prefix: String, why: String },
+    /// The ring buffer was full: samples were lost (counters were not).
+    SamplesLost { count: u64 },
+    /// A reader of the stream was too slow and missed events.
+    Missed { count: u64 },
+    /// The daemon ends.
+    Stopped { detach: bool },
+}
+
+/// Remembers and streams events.
+#[derive(Debug)]
+pub struct Journal {
+    recent: Mutex<VecDeque<Event>>,
+    stream: broadcast::Sender<Event>,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { recent: Mutex::default(), stream: broadcast::channel(STREAM_BUFFER).0 }
+    }
+}
+
+impl Journal {
+    /// Records that `kind` happened now.
+    pub fn record(&self, kind: EventKind) {
+        let event = Event { at: timestamp(), kind };
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() >= REMEMBERED {
+            recent.pop_front();
+        }
+        recent.push_back(event.clone());
+        drop(recent);
+        // Nobody listens most of the time: that is no error.
+        let _listeners = self.stream.send(event);
+    }
+
+    /// The last `limit` events, oldest first.
+    pub fn recent(&self, limit: usize) -> Vec<Event> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.iter().skip(recent.len().saturating_sub(limit)).cloned().collect()
+    }
+
+    /// Events from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.stream.subscribe()
+    }
+}
+
+impl Event {
+    /// An event that happened now, for the reader of a stream only.
+    pub fn now(kind: EventKind) -> Self {
+        Self { at: timestamp(), kind }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "people compare events with other logs: the wall clock is meant")]
+fn timestamp() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_and_keeps_the_newest() {
+        let journal = Journal::default();
+        for count in 0..1_500 {
+            journal.record(EventKind::SamplesLost { count });
+        }
+        let recent = journal.recent(usize::MAX);
+        assert_eq!(recent.len(), REMEMBERED);
+        assert_eq!(recent[999].kind, EventKind::SamplesLost { count: 1_499 });
+        assert_eq!(journal.recent(2).len(), 2);
+    }
+
+    #[test]
+    fn events_are_flat_json() {
+        let event = Event::now(EventKind::RuleRemoved { list: "block".into(), prefix: "192.0.2.1/32".into() });
+        let json = serde_json::to_value(&event).expect("events are JSON");
+        assert_eq!(json["event"], "rule-removed");
+        assert_eq!(json["prefix"], "192.0.2.1/32");
+        assert_eq!(serde_json::from_value::<Event>(json).expect("and back"), event);
+    }
+}

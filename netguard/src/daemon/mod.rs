@@ -1,0 +1,111 @@
+//! The daemon: sets protection up, then every 100 ms collects, lets the pure chain judge, and enforces.
+
+mod journal;
+mod lock;
+mod settings;
+mod setup;
+mod state;
+mod tick;
+
+use std::{path::PathBuf, sync::Arc};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tracing::{info, warn};
+
+use crate::{
+    bpf::{AttachError, BpfError, InstanceName, Pins},
+    config::{Config, OnExit},
+    control,
+    host::HostError,
+};
+
+pub use journal::{Event, EventKind, Journal};
+pub use settings::limit_rate;
+pub use state::{Protected, State, Stop};
+
+/// Runtime files: control sockets and locks.
+pub const RUNTIME_DIRECTORY: &str = "/run/netguard";
+
+/// What `netguard run` was asked for. `config` has the interfaces of the command line in it.
+#[derive(Debug)]
+pub struct Options {
+    pub instance: InstanceName,
+    pub config: Config,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    #[error("no interface to protect: name one with -i, or list it under `interfaces` in the configuration")]
+    NoInterface,
+    #[error(transparent)]
+    Host(#[from] HostError),
+    #[error(transparent)]
+    Bpf(#[from] BpfError),
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    #[error("{interface} already runs the XDP program {program}: detach it (`ip link set dev {interface} xdp off`, or the tool that loaded it), then try again")]
+    Occupied { interface: String, program: String },
+    #[error("instance {0} is already running: stop that daemon first, or choose another name with --instance")]
+    AlreadyRunning(InstanceName),
+    #[error("{path}: {source}")]
+    Runtime { path: PathBuf, source: std::io::Error },
+    #[error("signals cannot be received: {0}")]
+    Signals(std::io::Error),
+}
+
+impl DaemonError {
+    /// Whether the caller asked for something that cannot be (rather than something failing).
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::NoInterface | Self::Host(HostError::NoInterface { .. }))
+    }
+}
+
+/// Runs until a signal or a request over the control socket ends it.
+///
+/// # Errors
+/// When protection cannot be set up; nothing new is left behind then.
+pub async fn run(options: Options) -> Result<(), DaemonError> {
+    let (stop, mut stopped) = watch::channel(None);
+    let _lock = lock::acquire(&options.instance)?;
+    let pins = Pins::of(&options.instance);
+    let (state, inputs) = setup::set_up(&options, &pins, stop).await?;
+    let state = Arc::new(state);
+    let server = control::serve(&state)?;
+    let server = tokio::spawn(server);
+    let signals = signals(Arc::clone(&state))?;
+
+    tick::run(&state, inputs, &mut stopped).await;
+
+    let reason = *stopped.borrow();
+    signals.abort();
+    server.abort();
+    control::remove_socket(&options.instance);
+    let detach = match reason {
+        Some(Stop::Detach) => true,
+        _ => options.config.on_exit == OnExit::Detach,
+    };
+    if detach {
+        let interfaces = pins.remove()?;
+        info!(?interfaces, "protection removed");
+    } else {
+        info!("stopped; protection stays in the kernel until `netguard detach`");
+    }
+    Ok(())
+}
+
+/// Ends the daemon on SIGINT and SIGTERM.
+fn signals(state: Arc<State>) -> Result<tokio::task::JoinHandle<()>, DaemonError> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
+    Ok(tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        warn!("asked to stop");
+        state.stop(Stop::Signal);
+    }))
+}

@@ -1,0 +1,119 @@
+//! What the tick and the control socket share.
+
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::{EventKind, Journal};
+use crate::{
+    bpf::{InstanceName, Rules, SettingsMap},
+    engine::Guard,
+};
+
+/// Why the daemon ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    Signal,
+    /// Over the control socket: protection goes, too.
+    Detach,
+}
+
+/// An interface under protection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Protected {
+    pub interface: String,
+    /// `native` or `generic`.
+    pub mode: String,
+    /// Whether the filter of an earlier daemon was taken over.
+    pub adopted: bool,
+}
+
+/// Rates of the last second.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rates {
+    pub passed_per_s: u64,
+    pub dropped_per_s: u64,
+}
+
+/// The daemon's state.
+pub struct State {
+    pub instance: InstanceName,
+    /// Monotonic ns.
+    pub started_ns: u64,
+    /// `enforce` or `shadow`.
+    pub mode: String,
+    pub interfaces: Vec<Protected>,
+    pub journal: Journal,
+    /// Rules that could not be placed because a table was full.
+    pub rules_refused: AtomicU64,
+    rules: Mutex<Rules>,
+    settings: Mutex<SettingsMap>,
+    guard: Mutex<Guard>,
+    rates: Mutex<Rates>,
+    stop: watch::Sender<Option<Stop>>,
+}
+
+impl State {
+    pub(super) fn new(
+        instance: InstanceName,
+        started_ns: u64,
+        mode: String,
+        interfaces: Vec<Protected>,
+        rules: Rules,
+        settings: SettingsMap,
+        guard: Guard,
+        stop: watch::Sender<Option<Stop>>,
+    ) -> Self {
+        Self {
+            instance,
+            started_ns,
+            mode,
+            interfaces,
+            journal: Journal::default(),
+            rules_refused: AtomicU64::new(0),
+            rules: Mutex::new(rules),
+            settings: Mutex::new(settings),
+            guard: Mutex::new(guard),
+            rates: Mutex::default(),
+            stop,
+        }
+    }
+
+    /// The rule tables; hold them shortly.
+    pub fn rules(&self) -> MutexGuard<'_, Rules> {
+        lock(&self.rules)
+    }
+
+    pub fn settings(&self) -> MutexGuard<'_, SettingsMap> {
+        lock(&self.settings)
+    }
+
+    pub fn guard(&self) -> MutexGuard<'_, Guard> {
+        lock(&self.guard)
+    }
+
+    pub fn rates(&self) -> MutexGuard<'_, Rates> {
+        lock(&self.rates)
+    }
+
+    /// Records that a rule for `prefix` could not be placed.
+    pub fn rule_refused(&self, prefix: String, why: String) {
+        self.rules_refused.fetch_add(1, Ordering::Relaxed);
+        self.journal.record(EventKind::RuleFailed { prefix, why });
+    }
+
+    /// Ends the daemon.
+    pub fn stop(&self, stop: Stop) {
+        self.journal.record(EventKind::Stopped { detach: stop == Stop::Detach });
+        self.stop.send_replace(Some(stop));
+    }
+}
+
+/// A panic elsewhere leaves these values whole: each is replaced or changed in one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,237 @@
+//! The tick: collect, observe, detect, decide, enforce; and the housekeeping that needs no hurry.
+
+use std::{collections::HashSet, time::Duration};
+
+use netguard_common::{Action as PacketAction, Judgement, layout::Counter, layout::Rule};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+use tracing::{info, warn};
+
+use super::{
+    EventKind, State, Stop,
+    setup::{Inputs, guard},
+    state::Rates,
+};
+use crate::{
+    bpf::{BpfError, List, Rules},
+    clock::monotonic_ns,
+    engine::{
+        Account, Action, Decision, Enforced, Finding, Flooders, RuleSink, Window, Withheld, decide, enforce,
+        observe,
+    },
+    host,
+    prefix::Prefix,
+};
+
+const TICK: Duration = Duration::from_millis(100);
+/// Samples taken per tick at the most: bounded work under any flood.
+const SAMPLES_PER_TICK: usize = 20_000;
+/// Ticks between summaries, and between sweeps of expired rules and refreshes of the guard list.
+const SUMMARY_TICKS: u64 = 10;
+const SWEEP_TICKS: u64 = 100;
+
+/// Ticks until the daemon is stopped.
+pub(super) async fn run(state: &State, mut inputs: Inputs, stopped: &mut watch::Receiver<Option<Stop>>) {
+    let mut ticker = interval(TICK);
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut chain = Chain::new();
+    for tick in 1_u64.. {
+        tokio::select! {
+            _ = ticker.tick() => {}
+            _ = stopped.changed() => return,
+        }
+        if let Err(error) = chain.step(state, &mut inputs).await {
+            warn!("a tick failed: {error}");
+        }
+        if tick.is_multiple_of(SUMMARY_TICKS) {
+            chain.summarise(state);
+        }
+        if tick.is_multiple_of(SWEEP_TICKS) {
+            sweep(state, &inputs.never_block).await;
+        }
+    }
+}
+
+/// What the chain carries from tick to tick.
+struct Chain {
+    counters: Vec<(Judgement, Counter)>,
+    lost: u64,
+    last_ns: u64,
+    flooders: Flooders,
+    /// The windows since the last summary.
+    second: Vec<Window>,
+}
+
+impl Chain {
+    fn new() -> Self {
+        Self { counters: Vec::new(), lost: 0, last_ns: 0, flooders: Flooders::default(), second: Vec::new() }
+    }
+
+    async fn step(&mut self, state: &State, inputs: &mut Inputs) -> Result<(), BpfError> {
+        let now_ns = monotonic_ns();
+        let counters = inputs.counters.read()?;
+        let lost = inputs.counters.sampler()?.lost;
+        let samples = inputs.samples.drain(SAMPLES_PER_TICK);
+        let first = self.last_ns == 0;
+        // What was counted before this daemon started is not news.
+        let before = if first { &counters } else { &self.counters };
+        let length_ns = if first { 0 } else { now_ns.saturating_sub(self.last_ns) };
+        let newly_lost = if first { 0 } else { lost.saturating_sub(self.lost) };
+        let window = observe(before, &counters, &samples, newly_lost, now_ns, length_ns);
+        (self.counters, self.lost, self.last_ns) = (counters, lost, now_ns);
+
+        let findings = self.flooders.detect(&window, &inputs.flooder);
+        self.second.push(window);
+        if !findings.is_empty() {
+            act(state, inputs, findings, now_ns).await;
+        }
+        Ok(())
+    }
+
+    /// Tells what was dropped since the last summary.
+    fn summarise(&mut self, state: &State) {
+        let windows = std::mem::take(&mut self.second);
+        let length_ns: u64 = windows.iter().map(|window| window.length_ns).sum();
+        let whole = Window { length_ns, ..Window::default() };
+        let mut sums: Vec<(Judgement, u64)> = Vec::new();
+        for (judgement, counter) in windows.iter().flat_map(|window| &window.verdicts) {
+            match sums.iter_mut().find(|(known, _)| known == judgement) {
+                Some((_, packets)) => *packets = packets.saturating_add(counter.packets),
+                None => sums.push((*judgement, counter.packets)),
+            }
+        }
+        let mut rates = Rates::default();
+        for (judgement, packets) in sums {
+            let packets_per_s = whole.per_second(packets);
+            match judgement.action() {
+                PacketAction::Pass => rates.passed_per_s += packets_per_s,
+                PacketAction::Drop => rates.dropped_per_s += packets_per_s,
+            }
+            if judgement.verdict.action() == PacketAction::Drop {
+                state.journal.record(EventKind::Dropped {
+                    verdict: judgement.verdict.name().to_owned(),
+                    action: if judgement.shadow { "shadow" } else { "drop" }.to_owned(),
+                    packets_per_s,
+                    top_source: top_source(&windows, judgement),
+                });
+            }
+        }
+        *state.rates() = rates;
+        let count: u64 = windows.iter().map(|window| window.samples_lost).sum();
+        if count > 0 {
+            state.journal.record(EventKind::SamplesLost { count });
+        }
+    }
+}
+
+/// The account with most dropped packets among those last seen with this verdict.
+fn top_source(windows: &[Window], judgement: Judgement) -> Option<String> {
+    windows
+        .iter()
+        .flat_map(|window| &window.accounts)
+        .filter(|(_, activity)| activity.verdict == judgement.verdict)
+        .max_by_key(|(_, activity)| activity.limited.max(activity.shadow_limited).max(activity.other))
+        .map(|(_, activity)| activity.source.to_string())
+}
+
+/// Decides on `findings` with the proofs of this moment, and carries the decisions out.
+async fn act(state: &State, inputs: &Inputs, findings: Vec<Finding>, now_ns: u64) {
+    // A dump of a hundred thousand sockets takes a quarter of a second: not on this thread.
+    let proven: HashSet<Account> = match tokio::task::spawn_blocking(host::established_peers).await {
+        Ok(Ok(peers)) => peers.into_keys().map(Account::of).collect(),
+        Ok(Err(error)) => {
+            warn!("no source is proven: {error}");
+            HashSet::new()
+        }
+        Err(error) => {
+            warn!("no source is proven: {error}");
+            HashSet::new()
+        }
+    };
+    let decisions = decide(findings, &proven, &state.guard(), inputs.block_for_ns);
+    let outcomes = enforce(&decisions, now_ns, &mut KernelSink(&mut state.rules()));
+    for (decision, outcome) in decisions.iter().zip(outcomes) {
+        tell(state, decision, outcome);
+    }
+}
+
+fn tell(state: &State, decision: &Decision, outcome: Enforced<BpfError>) {
+    let finding = &decision.finding;
+    let verdict = finding.verdict.name().to_owned();
+    match (&decision.action, outcome) {
+        (Action::Block { prefix, .. }, Enforced::Failed(error)) => {
+            warn!(%prefix, "not blocked: {error}");
+            state.rule_refused(prefix.to_string(), error.to_string());
+        }
+        (Action::Block { prefix, ttl_ns }, _) => {
+            info!(%prefix, verdict, dropped = finding.dropped, "blocked");
+            state.journal.record(EventKind::Blocked {
+                prefix: prefix.to_string(),
+                for_s: ttl_ns / 1_000_000_000,
+                verdict,
+                dropped: finding.dropped,
+                over_for_ms: finding.over_for_ns / 1_000_000,
+            });
+        }
+        (Action::Withhold(why), _) => {
+            let why = match why {
+                Withheld::Unproven => {
+                    "the source has no established connection: its address may be forged".to_owned()
+                }
+                Withheld::Guarded { prefix, kind } => {
+                    format!("{prefix} is guarded: it is {}", kind.describe())
+                }
+            };
+            state.journal.record(EventKind::Withheld {
+                source: finding.source.to_string(),
+                why,
+                verdict,
+                dropped: finding.dropped,
+            });
+        }
+    }
+}
+
+/// The kernel's block tables as a sink of rules.
+struct KernelSink<'a>(&'a mut Rules);
+
+impl RuleSink for KernelSink<'_> {
+    type Error = BpfError;
+
+    fn block(&mut self, prefix: Prefix, rule: Rule) -> Result<(), BpfError> {
+        self.0.insert(List::Block, prefix, rule, None).map(|_| ())
+    }
+}
+
+/// Removes rules that ended (the kernel ignores them already) and refreshes the guard list.
+async fn sweep(state: &State, never_block: &[Prefix]) {
+    for list in [List::Allow, List::Block] {
+        let ended = state.rules().remove_expired(list, monotonic_ns());
+        match ended {
+            Ok(ended) => {
+                for prefix in ended {
+                    state.journal.record(EventKind::RuleExpired {
+                        list: list.name().to_owned(),
+                        prefix: prefix.to_string(),
+                    });
+                }
+            }
+            Err(error) => warn!("expired rules stay listed: {error}"),
+        }
+    }
+    let facts = host::facts().await;
+    match facts {
+        Ok(facts) => refresh_guard(state, facts, never_block),
+        Err(error) => warn!("the guard list is not refreshed: {error}"),
+    }
+}
+
+fn refresh_guard(state: &State, facts: host::Facts, never_block: &[Prefix]) {
+    let allowed = state.rules().list(List::Allow, monotonic_ns());
+    match allowed {
+        Ok(allowed) => *state.guard() = guard(facts, &allowed, never_block),
+        Err(error) => warn!("the guard list is not refreshed: {error}"),
+    }
+}

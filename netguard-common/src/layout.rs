@@ -140,6 +140,16 @@ impl Rate {
         let interval_ns = 1_000_000_000 / per_second as u64;
         Self { interval_ns, tolerance_ns: interval_ns * burst as u64 }
     }
+
+    /// Packets per second; 0 means unlimited.
+    pub const fn per_second(&self) -> u64 {
+        if self.interval_ns == 0 { 0 } else { 1_000_000_000 / self.interval_ns }
+    }
+
+    /// Packets that may come at once; 0 means unlimited.
+    pub const fn burst(&self) -> u64 {
+        if self.interval_ns == 0 { 0 } else { self.tolerance_ns / self.interval_ns }
+    }
 }
 
 /// Fingerprint of every shared struct, map and verdict. The kernel object and the daemon carry it; an
@@ -174,6 +184,7 @@ mod tests {
     #[test]
     fn rate_keeps_its_burst() {
         assert_eq!(Rate::new(50, 200), Rate { interval_ns: 20_000_000, tolerance_ns: 4_000_000_000 });
+        assert_eq!((Rate::new(50, 200).per_second(), Rate::new(50, 200).burst()), (50, 200));
         assert_eq!(Rate::new(0, 7), Rate::UNLIMITED);
     }
 

@@ -121,7 +121,7 @@ pub fn admit<C: LimitCell>(rate: &Rate, first: &C, second: &C, now_ns: u64) -> b
 
 /// What a source is accounted by: its IPv4 address, or its IPv6 /64 (a host owns all of it).
 #[inline(always)]
-fn source_key(addresses: &Addresses) -> u64 {
+pub fn source_key(addresses: &Addresses) -> u64 {
     match addresses {
         // Set apart from IPv6 keys: no /64 that is routed begins with sixteen one bits.
         Addresses::V4 { source, .. } => 0xffff_0000_0000_0000 | u64::from(u32::from_ne_bytes(*source)),

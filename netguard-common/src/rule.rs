@@ -13,34 +13,58 @@ use crate::{
 /// A rule's expiry counts units of 2^30 ns: a shift is cheaper in the kernel than a division.
 pub const EXPIRY_SHIFT: u32 = 30;
 
-/// Who made a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Origin {
-    Operator = 0,
-    Config = 1,
-    Detector = 2,
+macro_rules! named {
+    ($(#[$meta:meta])* pub enum $enum:ident: $repr:ty { $( $(#[$variant_meta:meta])* $variant:ident = $number:literal $name:literal, )* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr($repr)]
+        pub enum $enum { $( $(#[$variant_meta])* $variant = $number, )* }
+
+        impl $enum {
+            /// The member with `number`; `None` when there is none.
+            pub const fn from_number(number: $repr) -> Option<Self> {
+                match number {
+                    $( $number => Some(Self::$variant), )*
+                    _ => None,
+                }
+            }
+
+            /// The word that the command line and JSON use.
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$variant => $name, )* }
+            }
+        }
+    };
 }
 
-/// Why a rule was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u16)]
-pub enum Reason {
-    /// Somebody asked for it.
-    Requested = 0,
-    /// The source kept sending far over its limits.
-    Flooder = 1,
+named! {
+    /// Who made a rule.
+    pub enum Origin: u8 {
+        Operator = 0 "operator",
+        Config = 1 "config",
+        Detector = 2 "detector",
+    }
 }
 
-/// How sure it is that a source address is not forged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Proof {
-    None = 0,
-    /// It completed a TCP handshake with this host.
-    Handshake = 1,
-    /// An operator vouches for the rule.
-    Operator = 2,
+named! {
+    /// Why a rule was made.
+    pub enum Reason: u16 {
+        /// Somebody asked for it.
+        Requested = 0 "requested",
+        /// The source kept sending far over its limits.
+        Flooder = 1 "flooder",
+    }
+}
+
+named! {
+    /// How sure it is that a source address is not forged.
+    pub enum Proof: u8 {
+        None = 0 "none",
+        /// It completed a TCP handshake with this host.
+        Handshake = 1 "handshake",
+        /// An operator vouches for the rule.
+        Operator = 2 "operator",
+    }
 }
 
 impl Rule {

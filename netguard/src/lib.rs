@@ -1,6 +1,7 @@
 //! netguard's daemon and command line as a library: everything but `main`.
 
 pub mod bpf;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;

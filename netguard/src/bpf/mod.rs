@@ -20,10 +20,10 @@ pub use counters::Counters;
 pub use error::BpfError;
 pub use load::{Loaded, TableSizes, load};
 pub use object::{ObjectError, embedded_object, object_fingerprint, verify_object};
-pub use pins::{InstanceName, InstanceNameError, Pins};
+pub use pins::{InstanceName, InstanceNameError, Pins, bpffs_mounted};
 pub use rules::{Entry, InsertOutcome, List, Rules};
 pub use samples::Samples;
-pub use settings::SettingsMap;
+pub use settings::{LimitLevel, SettingsMap, limit_levels};
 pub use testrun::{ProgramUnderTest, TestObject};
 
 /// Name of the XDP program with `id`; `None` when there is no such program (any more).

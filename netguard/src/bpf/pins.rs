@@ -144,11 +144,13 @@ impl Pins {
 ///
 /// # Errors
 /// [`BpfError::NoBpffs`].
-pub(super) fn require_bpffs() -> Result<(), BpfError> {
-    match statfs(BPFFS) {
-        Ok(status) if status.filesystem_type() == BPF_FS_MAGIC => Ok(()),
-        _ => Err(BpfError::NoBpffs),
-    }
+fn require_bpffs() -> Result<(), BpfError> {
+    if bpffs_mounted() { Ok(()) } else { Err(BpfError::NoBpffs) }
+}
+
+/// Whether the BPF filesystem is mounted where pins go.
+pub fn bpffs_mounted() -> bool {
+    statfs(BPFFS).is_ok_and(|status| status.filesystem_type() == BPF_FS_MAGIC)
 }
 
 fn remove_tree(path: &Path) -> Result<(), BpfError> {

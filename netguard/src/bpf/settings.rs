@@ -1,8 +1,14 @@
 //! Reads and writes the datapath's settings. The kernel copies word by word, and every field is a word or
 //! less: a packet judged during a write may see one field new and another old, never half of one.
 
+use std::net::IpAddr;
+
 use aya::maps::{Array, MapData};
-use netguard_common::layout::Settings;
+use netguard_common::{
+    layout::Settings,
+    limit::{Class, cells_of, source_key},
+    packet::Addresses,
+};
 
 use super::{BpfError, Pins, raw::Raw};
 
@@ -31,4 +37,41 @@ impl SettingsMap {
     pub fn write(&mut self, settings: &Settings) -> Result<(), BpfError> {
         self.map.set(0, Raw(*settings), 0).map_err(BpfError::map("SETTINGS", 1))
     }
+}
+
+/// How much of its burst a source has used, by class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitLevel {
+    pub class: Class,
+    pub rate_per_s: u64,
+    pub burst: u64,
+    /// Packets of the burst that are used up; `burst` means that the next packet is over the limit.
+    pub used: u64,
+}
+
+/// The levels of `source` at `now_ns`; without unlimited classes.
+///
+/// # Errors
+/// When nothing is pinned or the kernel refuses the read.
+pub fn limit_levels(pins: &Pins, source: IpAddr, now_ns: u64) -> Result<Vec<LimitLevel>, BpfError> {
+    let settings = SettingsMap::open(pins)?.read()?;
+    let cells: Array<_, u64> =
+        pins.open("LIMIT_CELLS")?.try_into().map_err(BpfError::map("LIMIT_CELLS", 0))?;
+    let addresses = match source.to_canonical() {
+        IpAddr::V4(source) => Addresses::V4 { source: source.octets(), destination: [0; 4] },
+        IpAddr::V6(source) => Addresses::V6 { source: source.octets(), destination: [0; 16] },
+    };
+    Class::ALL
+        .into_iter()
+        .map(|class| (class, settings.limits[class as usize]))
+        .filter(|(_, rate)| rate.interval_ns != 0)
+        .map(|(class, rate)| {
+            let [first, second] = cells_of(class, source_key(&addresses), settings.seed).map(|index| {
+                cells.get(&index, 0).map_err(BpfError::map("LIMIT_CELLS", 0))
+            });
+            let ahead_ns = first?.min(second?).saturating_sub(now_ns);
+            let used = ahead_ns.div_ceil(rate.interval_ns).min(rate.burst());
+            Ok(LimitLevel { class, rate_per_s: rate.per_second(), burst: rate.burst(), used })
+        })
+        .collect()
 }

@@ -1,0 +1,56 @@
+//! `netguard detach`: the way back.
+
+use std::time::Duration;
+
+use hyper::Method;
+use serde::Serialize;
+
+use super::{CliError, Context};
+use crate::control::{Client, ClientError, remove_socket, socket_path};
+
+/// How long a daemon may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Serialize)]
+struct Detached {
+    /// Interfaces that are no longer filtered.
+    interfaces: Vec<String>,
+    /// Whether a daemon was stopped.
+    daemon_stopped: bool,
+}
+
+pub(super) async fn run(context: &Context) -> Result<(), CliError> {
+    let mut interfaces = context.pins.interfaces();
+    let daemon_stopped = match Client::connect(&context.instance).await {
+        Ok(mut client) => {
+            let () = client.request(Method::POST, "/v1/detach", None::<&()>).await?;
+            wait_for_end(context).await?;
+            true
+        }
+        Err(ClientError::NotRunning) => false,
+        Err(error) => return Err(error.into()),
+    };
+    // After a crash there is nobody to ask; after a clean end this finds nothing.
+    interfaces.extend(context.pins.remove()?);
+    interfaces.sort();
+    interfaces.dedup();
+    remove_socket(&context.instance);
+    context.output.print(&Detached { interfaces, daemon_stopped }, |detached| {
+        let daemon = if detached.daemon_stopped { "the daemon ended; " } else { "" };
+        match detached.interfaces.as_slice() {
+            [] => format!("{daemon}nothing was attached"),
+            interfaces => format!("{daemon}{} is no longer protected", interfaces.join(", ")),
+        }
+    })
+}
+
+async fn wait_for_end(context: &Context) -> Result<(), CliError> {
+    let gone = async {
+        while socket_path(&context.instance).exists() || context.pins.root().exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.map_err(|_| {
+        CliError::Failed("the daemon was asked to detach and has not ended yet: see its log".to_owned())
+    })
+}

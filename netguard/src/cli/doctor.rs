@@ -1,0 +1,182 @@
+//! `netguard doctor`: what this machine has of what netguard needs, and what to do about the rest.
+
+use std::{fs, path::Path};
+
+use clap::Args;
+use nix::sys::utsname::uname;
+use serde::Serialize;
+use tabled::Tabled;
+
+use super::{CliError, Context, output::table};
+use crate::{
+    bpf::{InstanceName, Pins, bpffs_mounted, embedded_object, program_name, verify_object},
+    config::InterfaceName,
+    control::{Client, ClientError},
+    host::{self, Interface},
+};
+
+/// The first kernel with all that the datapath uses (BPF links for XDP, ring buffer, coarse clock, `frags`).
+const MIN_KERNEL: (u32, u32) = (5, 18);
+
+#[derive(Args, Debug)]
+pub(super) struct DoctorArgs {
+    /// Interface to look at; without it, all.
+    #[arg(short, long = "interface", value_name = "IFACE")]
+    interfaces: Vec<InterfaceName>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    /// Works, with a drawback.
+    Warn,
+    /// Protection is not possible.
+    Fail,
+}
+
+#[derive(Serialize)]
+struct Diagnosis {
+    ok: bool,
+    checks: Vec<Check>,
+}
+
+#[derive(Clone, Serialize)]
+struct Check {
+    check: String,
+    state: State,
+    /// What was found, and the next step when it is not good.
+    detail: String,
+}
+
+#[derive(Tabled)]
+struct Row<'a> {
+    #[tabled(rename = "")]
+    state: &'static str,
+    #[tabled(rename = "CHECK")]
+    check: &'a str,
+    #[tabled(rename = "FOUND")]
+    detail: &'a str,
+}
+
+pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), CliError> {
+    let mut checks = vec![kernel(), root(), bpffs(), btf(), jit(), object()];
+    let mut interfaces = Vec::new();
+    for name in &args.interfaces {
+        interfaces.push(host::interface(name.as_str()).await?);
+    }
+    if args.interfaces.is_empty() {
+        interfaces = host::interfaces().await?;
+        interfaces.retain(|interface| interface.name != "lo");
+    }
+    checks.extend(interfaces.iter().map(|interface| attached(interface, &context.pins)));
+    checks.push(daemon(&context.instance).await?);
+    let ok = checks.iter().all(|check| check.state != State::Fail);
+    context.output.print(&Diagnosis { ok, checks }, |diagnosis| {
+        table(
+            diagnosis.checks.iter().map(|check| Row {
+                state: match check.state {
+                    State::Ok => "ok",
+                    State::Warn => "warn",
+                    State::Fail => "FAIL",
+                },
+                check: &check.check,
+                detail: &check.detail,
+            }),
+            &[],
+        )
+    })?;
+    if ok { Ok(()) } else { Err(CliError::Negative) }
+}
+
+fn check(name: impl Into<String>, state: State, detail: impl Into<String>) -> Check {
+    Check { check: name.into(), state, detail: detail.into() }
+}
+
+fn kernel() -> Check {
+    let release = uname().map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version >= MIN_KERNEL {
+        check("kernel", State::Ok, release)
+    } else {
+        let (major, minor) = MIN_KERNEL;
+        check("kernel", State::Fail, format!("{release}: netguard needs Linux {major}.{minor} or newer"))
+    }
+}
+
+fn root() -> Check {
+    if nix::unistd::geteuid().is_root() {
+        check("rights", State::Ok, "root")
+    } else {
+        check("rights", State::Fail, "not root: run netguard with sudo")
+    }
+}
+
+fn bpffs() -> Check {
+    if bpffs_mounted() {
+        check("bpffs", State::Ok, "mounted at /sys/fs/bpf")
+    } else {
+        check("bpffs", State::Fail, "not mounted: `mount -t bpf bpffs /sys/fs/bpf`, and in /etc/fstab for the next boot")
+    }
+}
+
+fn btf() -> Check {
+    if Path::new("/sys/kernel/btf/vmlinux").exists() {
+        check("kernel BTF", State::Ok, "/sys/kernel/btf/vmlinux")
+    } else {
+        check("kernel BTF", State::Warn, "absent: maps are shown without field names by bpftool")
+    }
+}
+
+fn jit() -> Check {
+    match fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").map(|text| text.trim().to_owned()) {
+        Ok(value) if value == "0" => {
+            check("BPF JIT", State::Warn, "off: several times slower; `sysctl -w net.core.bpf_jit_enable=1`")
+        }
+        Ok(_) => check("BPF JIT", State::Ok, "on"),
+        Err(_) => check("BPF JIT", State::Ok, "always on in this kernel, or not told"),
+    }
+}
+
+fn object() -> Check {
+    match verify_object(embedded_object()) {
+        Ok(()) => check("kernel object", State::Ok, "built for this daemon"),
+        Err(error) => check("kernel object", State::Fail, error.to_string()),
+    }
+}
+
+fn attached(interface: &Interface, pins: &Pins) -> Check {
+    let name = format!("interface {}", interface.name);
+    let driver = interface.driver.as_deref().unwrap_or("unknown driver");
+    let ours = pins.interfaces().contains(&interface.name);
+    match interface.xdp {
+        Some(xdp) if ours => {
+            check(name, State::Ok, format!("{driver}, protected by this instance ({})", xdp.mode))
+        }
+        Some(xdp) => {
+            let program = program_name(xdp.program_id).unwrap_or_else(|| "without a name".to_owned());
+            check(
+                name,
+                State::Warn,
+                format!(
+                    "{driver}, another XDP program is attached: {program} (id {}, {}); netguard needs the hook for \
+                     itself",
+                    xdp.program_id, xdp.mode
+                ),
+            )
+        }
+        None if interface.up => check(name, State::Ok, format!("{driver}, up, no XDP program attached")),
+        None => check(name, State::Warn, format!("{driver}, down: `ip link set {} up`", interface.name)),
+    }
+}
+
+async fn daemon(instance: &InstanceName) -> Result<Check, CliError> {
+    match Client::connect(instance).await {
+        Ok(_) => Ok(check("daemon", State::Ok, format!("instance {instance} runs"))),
+        Err(ClientError::NotRunning) => {
+            Ok(check("daemon", State::Warn, format!("instance {instance} does not run: `netguard run -i IFACE`")))
+        }
+        Err(error) => Ok(check("daemon", State::Fail, error.to_string())),
+    }
+}

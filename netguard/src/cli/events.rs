@@ -1,0 +1,65 @@
+//! `netguard events`: what the daemon noticed and did.
+
+use std::io::{self, Write as _};
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::{CliError, Context};
+use crate::control::Client;
+
+#[derive(Args, Debug)]
+pub(super) struct EventArgs {
+    /// Stay, and print events as they happen.
+    #[arg(short, long)]
+    follow: bool,
+    /// Past events to begin with.
+    #[arg(short = 'n', long, default_value_t = 100)]
+    limit: usize,
+}
+
+pub(super) async fn run(context: &Context, args: &EventArgs) -> Result<(), CliError> {
+    let mut client = Client::connect(&context.instance).await?;
+    let json = context.output.json;
+    let path = format!("/v1/events?limit={}&follow={}", args.limit, args.follow);
+    client
+        .lines(&path, |event| {
+            let mut out = io::stdout().lock();
+            if json {
+                out.write_all(event)?;
+                return out.write_all(b"\n").and_then(|()| out.flush());
+            }
+            writeln!(out, "{}", text(event)).and_then(|()| out.flush())
+        })
+        .await?;
+    Ok(())
+}
+
+/// `2026-01-01T00:00:00.000Z blocked prefix=192.0.2.1/32 for_s=60 ...`
+fn text(event: &[u8]) -> String {
+    let Ok(mut fields) = serde_json::from_slice::<Map<String, Value>>(event) else {
+        return String::from_utf8_lossy(event).into_owned();
+    };
+    let mut line = String::new();
+    for leading in ["at", "event"] {
+        if let Some(Value::String(value)) = fields.remove(leading) {
+            line.push_str(&value);
+            line.push(' ');
+        }
+    }
+    for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let quote = if value.contains(' ') { "\"" } else { "" };
+        line.push_str(&format!("{name}={quote}{value}{quote} "));
+    }
+    line.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn events_read_as_one_line() {
+        let event = br#"{"at":"T","event":"withheld","source":"192.0.2.1","why":"it is a gateway","note":null}"#;
+        assert_eq!(super::text(event), r#"T withheld source=192.0.2.1 why="it is a gateway""#);
+    }
+}

@@ -1,0 +1,218 @@
+//! `netguard explain`: why a source is treated as it is, and how to change that.
+
+use std::net::IpAddr;
+
+use clap::Args;
+use hyper::Method;
+use netguard_common::{
+    Verdict,
+    layout::{Mode, Settings},
+};
+use serde::Serialize;
+
+use super::{CliError, Context, output::seconds, rules::words};
+use crate::{
+    bpf::{Entry, LimitLevel, List, Rules, SettingsMap, limit_levels},
+    clock::monotonic_ns,
+    control::{Client, ClientError, SourceReport},
+    host,
+};
+
+#[derive(Args, Debug)]
+pub(super) struct ExplainArgs {
+    /// The source, an IPv4 or IPv6 address.
+    address: IpAddr,
+}
+
+#[derive(Serialize)]
+struct Explanation {
+    address: String,
+    /// The verdict on a well-formed packet of this source now.
+    verdict: String,
+    /// Reputation; `null` until netguard keeps one.
+    score: Option<u8>,
+    /// `handshake` when the source has an established TCP connection with this machine, else `none`.
+    proof: &'static str,
+    evidence: Vec<String>,
+    rules: Vec<RuleMatch>,
+    limits: Vec<LimitUse>,
+    /// Commands that change the verdict.
+    undo: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct RuleMatch {
+    list: &'static str,
+    prefix: String,
+    reason: String,
+    origin: &'static str,
+    proof: &'static str,
+    expires_in_s: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct LimitUse {
+    class: &'static str,
+    rate_per_s: u64,
+    burst: u64,
+    used: u64,
+}
+
+pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), CliError> {
+    let address = args.address.to_canonical();
+    let now_ns = monotonic_ns();
+    let settings = SettingsMap::open(&context.pins)?.read()?;
+    let tables = Rules::open(&context.pins)?;
+    let mut matching = Vec::new();
+    for list in [List::Allow, List::Block] {
+        let entries = tables.list(list, now_ns)?;
+        matching.extend(entries.into_iter().filter(|entry| entry.prefix.contains(address)).map(|entry| (list, entry)));
+    }
+    let levels = limit_levels(&context.pins, address, now_ns)?;
+    let report = report(context, address).await?;
+    let peers = host::established_peers()?;
+    let connections = peers.get(&address).copied().unwrap_or(0);
+
+    let mut evidence = report.evidence;
+    if connections > 0 {
+        evidence.push(format!("{connections} established TCP connections with this machine now"));
+    }
+    evidence.extend(report.guarded);
+    let explanation = Explanation {
+        address: address.to_string(),
+        verdict: verdict(&settings, &matching, &levels),
+        score: None,
+        proof: if connections > 0 { "handshake" } else { "none" },
+        evidence,
+        undo: matching
+            .iter()
+            .map(|(list, entry)| format!("netguard {} del {}", list.name(), entry.prefix))
+            .collect(),
+        rules: matching.iter().map(|(list, entry)| rule(*list, entry, now_ns)).collect(),
+        limits: levels
+            .iter()
+            .map(|level| LimitUse {
+                class: level.class.name(),
+                rate_per_s: level.rate_per_s,
+                burst: level.burst,
+                used: level.used,
+            })
+            .collect(),
+    };
+    context.output.print(&explanation, text)
+}
+
+/// What the daemon remembers; nothing when it is dead.
+async fn report(context: &Context, address: IpAddr) -> Result<SourceReport, CliError> {
+    match Client::connect(&context.instance).await {
+        Ok(mut client) => {
+            Ok(client.request(Method::GET, &format!("/v1/sources/{address}"), None::<&()>).await?)
+        }
+        Err(ClientError::NotRunning) => Ok(SourceReport::default()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Follows the stages of the datapath in their order.
+fn verdict(settings: &Settings, matching: &[(List, Entry)], levels: &[LimitLevel]) -> String {
+    if matching.iter().any(|(list, _)| *list == List::Allow) {
+        return Verdict::PassAllow.name().to_owned();
+    }
+    let blocked = matching.iter().filter(|(list, _)| *list == List::Block).map(|(_, entry)| {
+        let bits = entry.prefix.bits();
+        if entry.prefix.is_host() || (bits == 64 && entry.prefix.address().is_ipv6()) {
+            Verdict::BlockAddress
+        } else {
+            Verdict::BlockPrefix
+        }
+    });
+    if let Some(verdict) = blocked.min()
+        && let Some(name) = under(settings.blocklist, verdict)
+    {
+        return name;
+    }
+    levels
+        .iter()
+        .filter(|level| level.used >= level.burst)
+        .find_map(|level| under(settings.limit, level.class.verdict()))
+        .unwrap_or_else(|| Verdict::Pass.name().to_owned())
+}
+
+/// The name of `verdict` under a policy's mode; `None` when the policy is off.
+fn under(mode: u32, verdict: Verdict) -> Option<String> {
+    match Mode::from_number(mode) {
+        Mode::Off => None,
+        Mode::Shadow => Some(format!("shadow-{}", verdict.name())),
+        Mode::Enforce => Some(verdict.name().to_owned()),
+    }
+}
+
+fn rule(list: List, entry: &Entry, now_ns: u64) -> RuleMatch {
+    let (origin, proof, reason) = words(entry);
+    RuleMatch {
+        list: list.name(),
+        prefix: entry.prefix.to_string(),
+        reason,
+        origin,
+        proof,
+        expires_in_s: entry.rule.remaining_ns(now_ns).map(|left_ns| left_ns / 1_000_000_000),
+    }
+}
+
+fn text(explanation: &Explanation) -> String {
+    let mut lines = vec![format!("{}: {}", explanation.address, explanation.verdict)];
+    lines.push(match explanation.proof {
+        "none" => "proof: none (no established connection: the address may be forged)".to_owned(),
+        proof => format!("proof: {proof}"),
+    });
+    for rule in &explanation.rules {
+        let ends = rule.expires_in_s.map_or_else(|| "for good".to_owned(), |left| format!("for {} more", seconds(left)));
+        lines.push(format!(
+            "rule: {}list {} {ends}, by {}, reason: {}",
+            rule.list, rule.prefix, rule.origin, rule.reason
+        ));
+    }
+    for limit in &explanation.limits {
+        lines.push(format!(
+            "limit: {} {}/s, {} of a burst of {} used",
+            limit.class, limit.rate_per_s, limit.used, limit.burst
+        ));
+    }
+    lines.extend(explanation.evidence.iter().map(|sentence| format!("evidence: {sentence}")));
+    lines.extend(explanation.undo.iter().map(|command| format!("undo: {command}")));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use netguard_common::{layout::Rule, limit::Class, shared::Field as _};
+
+    use super::*;
+
+    fn entry(prefix: &str) -> Entry {
+        Entry { prefix: prefix.parse().expect("a prefix"), rule: Rule::ZERO, note: None }
+    }
+
+    fn settings(mode: Mode) -> Settings {
+        Settings { blocklist: mode as u32, limit: mode as u32, ..Settings::ZERO }
+    }
+
+    fn level(used: u64) -> LimitLevel {
+        LimitLevel { class: Class::Syn, rate_per_s: 50, burst: 200, used }
+    }
+
+    #[test]
+    fn stages_decide_in_their_order() {
+        let enforce = settings(Mode::Enforce);
+        let block = (List::Block, entry("192.0.2.0/24"));
+        let exact = (List::Block, entry("192.0.2.1"));
+        let allow = (List::Allow, entry("192.0.2.0/25"));
+        assert_eq!(verdict(&enforce, &[], &[level(3)]), "pass");
+        assert_eq!(verdict(&enforce, &[], &[level(200)]), "limit-syn");
+        assert_eq!(verdict(&enforce, std::slice::from_ref(&block), &[level(200)]), "block-prefix");
+        assert_eq!(verdict(&enforce, &[block.clone(), exact], &[]), "block-address");
+        assert_eq!(verdict(&enforce, &[block.clone(), allow], &[level(200)]), "pass-allow");
+        assert_eq!(verdict(&settings(Mode::Shadow), std::slice::from_ref(&block), &[]), "shadow-block-prefix");
+        assert_eq!(verdict(&settings(Mode::Off), &[block], &[level(200)]), "pass");
+    }
+}

@@ -1,0 +1,217 @@
+//! The command line: every command answers as text or, with `--json`, as JSON. Exit status 0 done, 1 failed,
+//! 2 bad usage.
+
+mod config;
+mod detach;
+mod doctor;
+mod events;
+mod explain;
+mod limit;
+mod map;
+mod output;
+mod rules;
+mod run;
+mod stats;
+mod status;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    bpf::{BpfError, InstanceName, List, Pins},
+    config::ConfigError,
+    control::{ClientError, Failure, FailureKind, RequestError},
+    daemon::DaemonError,
+    host::HostError,
+    prefix::{BlockPrefix, Prefix},
+};
+
+use output::Output;
+
+/// Stops network attacks at the network card.
+#[derive(Parser, Debug)]
+#[command(name = "netguard", version, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    /// Which netguard of this machine is meant.
+    #[arg(long, global = true, default_value = "default", value_name = "NAME")]
+    instance: InstanceName,
+    /// Answer as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Protect interfaces until told to stop (protection stays afterwards, unless configured otherwise).
+    Run(run::RunArgs),
+    /// Show whether and how this machine is protected; exits with 1 when no daemon runs.
+    Status,
+    /// Show packets and bytes by verdict; works with the daemon dead.
+    Stats(stats::StatsArgs),
+    /// The blocklist: prefixes whose packets are dropped.
+    #[command(subcommand)]
+    Block(rules::RuleCommand<BlockPrefix>),
+    /// The allowlist: prefixes that always pass, whatever else says.
+    #[command(subcommand)]
+    Allow(rules::RuleCommand<Prefix>),
+    /// Packet rates per source.
+    #[command(subcommand)]
+    Limit(limit::LimitCommand),
+    /// Look into the kernel's maps; works with the daemon dead.
+    #[command(subcommand)]
+    Map(map::MapCommand),
+    /// Show what happened lately.
+    Events(events::EventArgs),
+    /// Show why a source is treated as it is.
+    Explain(explain::ExplainArgs),
+    /// Check what netguard needs on this machine, and say what is missing.
+    Doctor(doctor::DoctorArgs),
+    /// Stop the daemon and remove all protection, rules and counters of this instance.
+    Detach,
+    /// Check, print and describe the configuration.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+}
+
+/// What every command gets.
+struct Context {
+    instance: InstanceName,
+    pins: Pins,
+    output: Output,
+}
+
+/// Why a command ends without success.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    /// Exit status 2.
+    #[error("{0}")]
+    Usage(String),
+    /// Exit status 1.
+    #[error("{0}")]
+    Failed(String),
+    /// Exit status 1, and the answer was printed already.
+    #[error("")]
+    Negative,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            // Nothing is left to tell when even this cannot be printed.
+            let _printed = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("netguard: no event loop: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    match runtime.block_on(dispatch(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(CliError::Negative) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("netguard: {error}");
+            ExitCode::from(if matches!(error, CliError::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<(), CliError> {
+    let context =
+        Context { pins: Pins::of(&cli.instance), instance: cli.instance, output: Output { json: cli.json } };
+    match cli.command {
+        Command::Run(args) => run::run(&context, args).await,
+        Command::Status => status::run(&context).await,
+        Command::Stats(args) => stats::run(&context, &args),
+        Command::Block(command) => rules::run(&context, List::Block, command).await,
+        Command::Allow(command) => rules::run(&context, List::Allow, command).await,
+        Command::Limit(command) => limit::run(&context, command).await,
+        Command::Map(command) => map::run(&context, &command),
+        Command::Events(args) => events::run(&context, &args).await,
+        Command::Explain(args) => explain::run(&context, &args).await,
+        Command::Doctor(args) => doctor::run(&context, &args).await,
+        Command::Detach => detach::run(&context).await,
+        Command::Config(command) => config::run(&context, &command),
+    }
+}
+
+/// The file that a command reads its configuration from.
+#[derive(Args, Debug)]
+struct ConfigFile {
+    /// Configuration file (TOML); without it, the defaults hold.
+    #[arg(short, long = "config", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl From<BpfError> for CliError {
+    fn from(error: BpfError) -> Self {
+        match error {
+            BpfError::NoSuchMap(_) | BpfError::BadKey { .. } => Self::Usage(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<DaemonError> for CliError {
+    fn from(error: DaemonError) -> Self {
+        if error.is_usage() { Self::Usage(error.to_string()) } else { Self::Failed(error.to_string()) }
+    }
+}
+
+impl From<HostError> for CliError {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::NoInterface { .. } => Self::Usage(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<RequestError> for CliError {
+    fn from(error: RequestError) -> Self {
+        Self::from(error.failure())
+    }
+}
+
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> Self {
+        match failure.kind {
+            FailureKind::Usage => Self::Usage(failure.message),
+            FailureKind::Failed => Self::Failed(failure.message),
+        }
+    }
+}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Refused(failure) => Self::from(failure),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

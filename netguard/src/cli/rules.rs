@@ -1,0 +1,270 @@
+//! `netguard block` and `netguard allow`: add, del, list, import.
+
+use std::{
+    fmt::Display,
+    fs, io,
+    io::Read as _,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use clap::Subcommand;
+use hyper::Method;
+use netguard_common::rule::{Origin, Proof, Reason};
+use serde::Serialize;
+use tabled::Tabled;
+
+use super::{
+    CliError, Context,
+    output::{seconds, table},
+};
+use crate::{
+    bpf::{Entry, List, Rules},
+    clock::monotonic_ns,
+    config::Period,
+    control::{
+        Client, ClientError, RuleAddition, RuleOutcome, RuleRemoval, add_rule, remove_rule, rule_guard,
+    },
+    host,
+    prefix::{Prefix, PrefixError},
+};
+
+#[derive(Subcommand, Debug)]
+pub(super) enum RuleCommand<P>
+where
+    P: FromStr<Err = PrefixError> + Clone + Send + Sync + 'static,
+{
+    /// Add a prefix.
+    Add {
+        /// Address or prefix, IPv4 or IPv6.
+        prefix: P,
+        /// How long the rule holds, such as 60s, 10m or 2h; without it, until it is removed.
+        #[arg(long)]
+        ttl: Option<Period>,
+        /// Why, in your words (up to 64 bytes are kept).
+        #[arg(long = "reason", value_name = "TEXT")]
+        note: Option<String>,
+        /// Add it even if it touches this machine's own addresses, gateways, name servers or your own session.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Remove a prefix.
+    Del {
+        /// The prefix as it was added.
+        prefix: Prefix,
+    },
+    /// List the prefixes, with reason, origin and time left.
+    List,
+    /// Add the prefixes of a file, one a line; text after '#' is ignored. A mistake anywhere adds nothing.
+    Import {
+        /// File, or - for standard input.
+        file: PathBuf,
+        /// How long the rules hold.
+        #[arg(long)]
+        ttl: Option<Period>,
+        /// Add even what touches this machine's own addresses, gateways, name servers or your own session.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+pub(super) async fn run<P>(context: &Context, list: List, command: RuleCommand<P>) -> Result<(), CliError>
+where
+    P: FromStr<Err = PrefixError> + Clone + Send + Sync + 'static + Into<Prefix>,
+{
+    match command {
+        RuleCommand::Add { prefix, ttl, note, force } => {
+            let addition = RuleAddition { prefix: prefix.into(), ttl_s: ttl.map(whole_seconds), note, force };
+            refuse_own_session(list, &addition)?;
+            let mut rules = Target::of(context).await?;
+            let outcome = rules.add(list, &addition).await?;
+            context.output.print(&outcome, |outcome| sentence(list, outcome))
+        }
+        RuleCommand::Del { prefix } => {
+            let outcome = Target::of(context).await?.remove(list, &RuleRemoval { prefix }).await?;
+            context.output.print(&outcome, |outcome| sentence(list, outcome))?;
+            if outcome.outcome == "absent" { Err(CliError::Negative) } else { Ok(()) }
+        }
+        RuleCommand::List => show(context, list),
+        RuleCommand::Import { file, ttl, force } => {
+            let prefixes = read_prefixes::<P>(&file)?;
+            let additions: Vec<RuleAddition> = prefixes
+                .into_iter()
+                .map(|prefix| RuleAddition { prefix, ttl_s: ttl.map(whole_seconds), note: None, force })
+                .collect();
+            for addition in &additions {
+                refuse_own_session(list, addition)?;
+            }
+            let mut rules = Target::of(context).await?;
+            let mut outcomes = Vec::new();
+            for addition in &additions {
+                outcomes.push(rules.add(list, addition).await?);
+            }
+            context.output.print(&outcomes, |outcomes| {
+                let covered = outcomes.iter().filter(|outcome| outcome.covered_by.is_some()).count();
+                format!("{} prefixes added to the {}list, {covered} covered already", outcomes.len() - covered, list.name())
+            })
+        }
+    }
+}
+
+/// Who changes the rules: the daemon if one runs, this process otherwise.
+enum Target {
+    Daemon(Client),
+    Maps { rules: Box<Rules>, guard: crate::engine::Guard },
+}
+
+impl Target {
+    async fn of(context: &Context) -> Result<Self, CliError> {
+        match Client::connect(&context.instance).await {
+            Ok(client) => Ok(Self::Daemon(client)),
+            Err(ClientError::NotRunning) => {
+                let rules = Box::new(Rules::open(&context.pins)?);
+                Ok(Self::Maps { rules, guard: rule_guard(host::facts().await?) })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn add(&mut self, list: List, addition: &RuleAddition) -> Result<RuleOutcome, CliError> {
+        match self {
+            Self::Daemon(client) => Ok(client.request(Method::POST, &path(list), Some(addition)).await?),
+            Self::Maps { rules, guard } => Ok(add_rule(rules, guard, list, addition, monotonic_ns())?),
+        }
+    }
+
+    async fn remove(&mut self, list: List, removal: &RuleRemoval) -> Result<RuleOutcome, CliError> {
+        match self {
+            Self::Daemon(client) => Ok(client.request(Method::DELETE, &path(list), Some(removal)).await?),
+            Self::Maps { rules, .. } => Ok(remove_rule(rules, list, removal)?),
+        }
+    }
+}
+
+fn path(list: List) -> String {
+    format!("/v1/rules/{}", list.name())
+}
+
+/// Whoever works over ssh must not cut themselves off.
+fn refuse_own_session(list: List, addition: &RuleAddition) -> Result<(), CliError> {
+    let session = std::env::var("SSH_CONNECTION").ok();
+    let client: Option<IpAddr> = session.as_deref().and_then(|text| text.split(' ').next()?.parse().ok());
+    match client {
+        Some(client) if list == List::Block && !addition.force && addition.prefix.contains(client) => {
+            Err(CliError::Usage(format!(
+                "{} holds {client}, from where you are logged in: add --force if you mean it",
+                addition.prefix
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A rule as it is listed.
+#[derive(Serialize)]
+struct Listed {
+    prefix: String,
+    /// The operator's words, or the reason's name.
+    reason: String,
+    origin: &'static str,
+    proof: &'static str,
+    /// `null`: it stays until it is removed.
+    expires_in_s: Option<u64>,
+}
+
+#[derive(Tabled)]
+struct ListedRow<'a> {
+    #[tabled(rename = "PREFIX")]
+    prefix: &'a str,
+    #[tabled(rename = "ENDS IN")]
+    ends: String,
+    #[tabled(rename = "ORIGIN")]
+    origin: &'static str,
+    #[tabled(rename = "PROOF")]
+    proof: &'static str,
+    #[tabled(rename = "REASON")]
+    reason: &'a str,
+}
+
+fn show(context: &Context, list: List) -> Result<(), CliError> {
+    let now_ns = monotonic_ns();
+    let entries = Rules::open(&context.pins)?.list(list, now_ns)?;
+    let listed: Vec<Listed> = entries.into_iter().map(|entry| listed(entry, now_ns)).collect();
+    context.output.print(&listed, |listed| {
+        if listed.is_empty() {
+            return format!("the {}list is empty", list.name());
+        }
+        let rows = listed.iter().map(|rule| ListedRow {
+            prefix: &rule.prefix,
+            ends: rule.expires_in_s.map_or_else(|| "never".to_owned(), seconds),
+            origin: rule.origin,
+            proof: rule.proof,
+            reason: &rule.reason,
+        });
+        table(rows, &[])
+    })
+}
+
+fn listed(entry: Entry, now_ns: u64) -> Listed {
+    let (origin, proof, reason) = words(&entry);
+    Listed {
+        prefix: entry.prefix.to_string(),
+        reason,
+        origin,
+        proof,
+        expires_in_s: entry.rule.remaining_ns(now_ns).map(|left_ns| left_ns / 1_000_000_000),
+    }
+}
+
+/// Origin, proof and reason of a rule in words.
+pub(super) fn words(entry: &Entry) -> (&'static str, &'static str, String) {
+    let reason = entry.note.clone().unwrap_or_else(|| {
+        Reason::from_number(entry.rule.reason).map_or("unknown", Reason::name).to_owned()
+    });
+    (
+        Origin::from_number(entry.rule.origin).map_or("unknown", Origin::name),
+        Proof::from_number(entry.rule.proof).map_or("unknown", Proof::name),
+        reason,
+    )
+}
+
+/// Reads one prefix a line; the error names file, line and mistake.
+fn read_prefixes<P>(file: &Path) -> Result<Vec<Prefix>, CliError>
+where
+    P: FromStr<Err = PrefixError> + Into<Prefix>,
+{
+    let name = if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() };
+    let wrong = |error: &dyn Display| CliError::Usage(format!("{name}: {error}"));
+    let mut text = String::new();
+    if file == Path::new("-") {
+        io::stdin().read_to_string(&mut text).map_err(|error| wrong(&error))?;
+    } else {
+        text = fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    }
+    text.lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line.split('#').next().unwrap_or_default().trim()))
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(number, text)| {
+            text.parse::<P>()
+                .map(Into::into)
+                .map_err(|error| CliError::Usage(format!("{name}:{number}: {error}; nothing was added")))
+        })
+        .collect()
+}
+
+fn sentence(list: List, outcome: &RuleOutcome) -> String {
+    let (prefix, list) = (outcome.prefix, list.name());
+    match (outcome.outcome.as_str(), outcome.covered_by) {
+        (_, Some(wider)) => format!("{prefix} is covered already: {wider} is on the {list}list and lasts as long"),
+        ("removed", _) => format!("{prefix} removed from the {list}list"),
+        ("absent", _) => format!("{prefix} is not on the {list}list (`netguard {list} list` shows what is)"),
+        _ => format!("{prefix} added to the {list}list"),
+    }
+}
+
+/// Rules end with whole seconds.
+fn whole_seconds(period: Period) -> u64 {
+    period.duration().as_secs().max(1)
+}

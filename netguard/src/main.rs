@@ -1,0 +1,7 @@
+//! The `netguard` program: daemon and command line in one.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    netguard::cli::main()
+}

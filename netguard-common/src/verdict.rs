@@ -30,6 +30,14 @@ macro_rules! verdicts {
             pub const ALL: &'static [Self] = &[$( Self::$variant ),*];
             pub const COUNT: u32 = Self::ALL.len() as u32;
 
+            /// The verdict with `number`; `None` for a number that no verdict has.
+            #[inline(always)]
+            pub const fn from_number(number: u32) -> Option<Self> {
+                match number {
+                    $( $number => Some(Self::$variant), )*
+                    _ => None,
+                }
+            }
             pub const fn action(self) -> Action {
                 match self { $( Self::$variant => Action::$action ),* }
             }
@@ -75,16 +83,6 @@ verdicts! {
 }
 
 impl Verdict {
-    /// The verdict with `number`; `None` for a number that no verdict has.
-    #[inline(always)]
-    pub const fn from_number(number: u32) -> Option<Self> {
-        if number >= Self::COUNT {
-            return None;
-        }
-        // SAFETY: `repr(u32)`, and a test proves that the numbers below COUNT are all in use.
-        Some(unsafe { core::mem::transmute::<u32, Self>(number) })
-    }
-
     pub const fn number(self) -> u32 {
         self as u32
     }

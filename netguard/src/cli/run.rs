@@ -1,5 +1,7 @@
 //! `netguard run`: the daemon in the foreground.
 
+use std::io::IsTerminal as _;
+
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
@@ -49,7 +51,10 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<(), CliError
 /// `RUST_LOG` overrides the level of the configuration.
 fn log_to_stderr(log: &Log) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(log.level.as_str()));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => subscriber.with_target(false).init(),
         LogFormat::Json => subscriber.json().init(),

@@ -1,0 +1,222 @@
+//! `test`: the rungs of the test ladder, from those that need nothing to those that need root and real floods.
+
+mod tally;
+
+use std::{collections::BTreeSet, fs, process::Command, time::Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use self::tally::{Outcome, Tally, table};
+use crate::{
+    build_ebpf, process,
+    setup::{self, Purpose},
+    workspace,
+};
+
+/// One rung; the order is that of a full run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Rung {
+    /// Is this stage right? Tests at the bottom of each file
+    Unit,
+    /// Is it right for everything? Random input against laws and an independent parser
+    Property,
+    /// Does the compiled program do the same? Needs root
+    Kernel,
+    /// Does it stop an attack and spare the rest? Real tools in namespaces, needs root
+    E2e,
+    /// What did nobody think of? Each fuzz target for a short while
+    FuzzSmoke,
+}
+
+/// Sets up, builds the kernel objects and climbs one rung or all of them.
+pub(crate) fn run(only: Option<Rung>) -> Result<()> {
+    let rungs = match &only {
+        Some(rung) => std::slice::from_ref(rung),
+        None => Rung::value_variants(),
+    };
+    let mut purposes = vec![Purpose::Build];
+    purposes.extend(rungs.iter().filter_map(|rung| rung.purpose()));
+    setup::install(&purposes)?;
+    build_ebpf::run(false)?;
+    climb(rungs)
+}
+
+/// Runs rungs on a machine that is set up, all of them whatever fails, and sums up in a table.
+pub(crate) fn climb(rungs: &[Rung]) -> Result<()> {
+    let mut results = Vec::new();
+    for rung in rungs {
+        println!("\n==== test {}: {} ====", rung.name(), rung.question());
+        let start = Instant::now();
+        let mut tally = Tally::default();
+        let mut end = rung.run(&mut tally);
+        if end.is_ok() && tally.passed == 0 {
+            end = Err(anyhow::anyhow!("it found no test to run"));
+        }
+        results.push(Outcome {
+            rung: rung.name(),
+            tally,
+            time: start.elapsed(),
+            error: end.err().map(|e| format!("{e:#}")),
+        });
+    }
+    print!("\n{}", table(&results));
+    let failed: Vec<&str> = results
+        .iter()
+        .filter(|result| result.error.is_some())
+        .map(|result| result.rung)
+        .collect();
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+impl Rung {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Unit => "unit",
+            Self::Property => "property",
+            Self::Kernel => "kernel",
+            Self::E2e => "e2e",
+            Self::FuzzSmoke => "fuzz-smoke",
+        }
+    }
+
+    fn question(self) -> &'static str {
+        match self {
+            Self::Unit => "is this stage right?",
+            Self::Property => "is it right for everything?",
+            Self::Kernel => "does the compiled program do the same?",
+            Self::E2e => "does the system stop an attack and spare the rest?",
+            Self::FuzzSmoke => "what did nobody think of?",
+        }
+    }
+
+    /// What it needs beside a build.
+    fn purpose(self) -> Option<Purpose> {
+        match self {
+            Self::Unit | Self::Property => None,
+            Self::Kernel | Self::E2e => Some(Purpose::Run),
+            Self::FuzzSmoke => Some(Purpose::Fuzz),
+        }
+    }
+
+    fn run(self, tally: &mut Tally) -> Result<()> {
+        match self {
+            Self::Unit => {
+                let packages = cargo_test(&["--workspace", "--exclude", "netguard-tests"], tally);
+                packages.and(cargo_test(&["--package", "netguard-tests", "--lib"], tally))
+            }
+            Self::Property => cargo_test(&["--package", "netguard-tests", "--test", "property"], tally),
+            Self::Kernel => {
+                setup::require_root("the kernel rung")?;
+                cargo_test(&["--package", "netguard-tests", "--test", "kernel"], tally)
+            }
+            Self::E2e => e2e(tally),
+            Self::FuzzSmoke => fuzz_smoke(tally),
+        }
+    }
+}
+
+fn cargo_test(args: &[&str], tally: &mut Tally) -> Result<()> {
+    process::watch(
+        process::host_cargo()
+            .args(["test", "--locked", "--no-fail-fast"])
+            .args(args),
+        |line| tally.read(line),
+    )
+}
+
+/// The system under test is the release binary; its tests own addresses and interfaces, so they take turns.
+fn e2e(tally: &mut Tally) -> Result<()> {
+    setup::require_root("the e2e rung")?;
+    let target = workspace::host_target();
+    process::run(
+        process::host_cargo()
+            .args([
+                "build",
+                "--locked",
+                "--release",
+                "--package",
+                "netguard",
+                "--target-dir",
+            ])
+            .arg(&target),
+    )?;
+    process::watch(
+        process::host_cargo()
+            .args([
+                "test",
+                "--locked",
+                "--package",
+                "netguard-tests",
+                "--test",
+                "e2e",
+                "--",
+                "--test-threads=1",
+            ])
+            .env("NETGUARD_BIN", target.join("release/netguard")),
+        |line| tally.read(line),
+    )
+}
+
+/// Every target, briefly and with a fixed seed. New inputs go to the target directory, not into the repository.
+fn fuzz_smoke(tally: &mut Tally) -> Result<()> {
+    let mut crashed = Vec::new();
+    for target in fuzz_targets()? {
+        let corpus = workspace::host_target().join("fuzz-corpus").join(&target);
+        fs::create_dir_all(&corpus)?;
+        println!("-- {target}");
+        match process::run(fuzz(&target).arg(&corpus).args([
+            "--",
+            "-runs=200000",
+            "-max_total_time=30",
+            "-seed=1",
+        ])) {
+            Ok(()) => tally.passed += 1,
+            Err(error) => {
+                println!("{error:#}");
+                tally.failed += 1;
+                crashed.push(target);
+            }
+        }
+    }
+    if !crashed.is_empty() {
+        bail!(
+            "crashed: {}; the inputs are in tests/fuzz/artifacts",
+            crashed.join(", ")
+        );
+    }
+    Ok(())
+}
+
+fn fuzz(target: &str) -> Command {
+    let mut cargo = process::host_cargo();
+    // Without a sanitizer cargo-fuzz needs no nightly.
+    cargo.args([
+        "fuzz",
+        "run",
+        "--fuzz-dir",
+        "tests/fuzz",
+        "--sanitizer",
+        "none",
+        target,
+    ]);
+    cargo
+}
+
+fn fuzz_targets() -> Result<BTreeSet<String>> {
+    let dir = workspace::root().join("tests/fuzz/fuzz_targets");
+    let entries = fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))?;
+    let mut targets = BTreeSet::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "rs")
+            && let Some(stem) = path.file_stem().and_then(|stem| stem.to_str())
+        {
+            targets.insert(stem.to_owned());
+        }
+    }
+    Ok(targets)
+}

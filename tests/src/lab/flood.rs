@@ -1,0 +1,208 @@
+//! Floods from the attacker's namespace by real tools: hping3 for IPv4, trafgen for IPv6 and for frames of
+//! one's own.
+//!
+//! A flood ends by itself, whatever becomes of the test: it is bounded in packets by the tool and in CPU
+//! seconds by the kernel. Its sources are few, fixed and owned by nobody, so no kernel answers for them;
+//! replies vanish at the router.
+
+use std::{fmt::Write, fs, os::unix::process::CommandExt, process::Command, time::Duration};
+
+use anyhow::{Context, Result};
+use nix::sys::{
+    resource::{Resource, setrlimit},
+    signal::Signal,
+};
+
+use super::{Family, IFACE, Lab, ROUTER_MAC, Running, wait_until};
+use crate::frames::{Frame, frame};
+
+/// The one source of IPv4 floods (a network for benchmarks, RFC 2544; nobody in the lab has it).
+pub const SOURCE_V4: &str = "198.18.5.5";
+
+/// The one /64 that IPv6 floods come from.
+pub const SOURCE_V6: &str = "2001:db8:66::/64";
+
+/// Packets after which a tool stops by itself.
+const MAX_PACKETS: u32 = 20_000_000;
+
+/// CPU seconds after which the kernel ends a tool.
+const MAX_CPU_S: u64 = 20;
+
+/// What a flood consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attack {
+    /// SYNs to the web server, each from another port.
+    Syn,
+    /// Datagrams of 64 bytes to a closed port.
+    Udp,
+    /// Echo requests.
+    Icmp,
+}
+
+/// A flood under way; ended on drop.
+#[derive(Debug)]
+pub struct Flood<'lab> {
+    lab: &'lab Lab,
+    tool: Running,
+    sent_before: u64,
+}
+
+/// What a flood was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// Packets that left the attacker's interface, by the interface's own count.
+    pub packets: u64,
+}
+
+impl Attack {
+    /// `"SYN"`, `"UDP"` or `"ICMP"`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Attack::Syn => "SYN",
+            Attack::Udp => "UDP",
+            Attack::Icmp => "ICMP",
+        }
+    }
+}
+
+impl<'lab> Flood<'lab> {
+    /// Floods the victim from one source, as fast as a tool at low priority can; returns once the flood is
+    /// under way.
+    pub fn start(lab: &'lab Lab, attack: Attack, family: Family) -> Result<Self> {
+        match family {
+            Family::V4 => Self::by_hping3(lab, attack),
+            Family::V6 => Self::by_trafgen(lab, &flood_frames(lab, attack, SOURCE_V6_HOSTS)),
+        }
+    }
+
+    fn by_hping3(lab: &'lab Lab, attack: Attack) -> Result<Self> {
+        let mut command = lab.attacker.ns.command("hping3")?;
+        let count = MAX_PACKETS.to_string();
+        command.args(["-I", IFACE, "-q", "-n", "--flood", "-c", &count, "-a", SOURCE_V4]);
+        command.args(match attack {
+            Attack::Syn => &["-S", "-p", "80"][..],
+            Attack::Udp => &["--udp", "-p", "9999", "-d", "64"],
+            Attack::Icmp => &["--icmp"],
+        });
+        command.arg(lab.victim.ip4);
+        Self::run(lab, command)
+    }
+
+    /// Sends these frames from the attacker over and over, in turn.
+    pub fn by_trafgen(lab: &'lab Lab, frames: &[Vec<u8>]) -> Result<Self> {
+        let config = lab.dir.path().join("trafgen.cfg");
+        fs::write(&config, trafgen_config(frames))?;
+        let mut command = lab.attacker.ns.command("trafgen")?;
+        command.args([
+            "--dev",
+            IFACE,
+            "--cpus",
+            "1",
+            "--no-sock-mem",
+            "--no-cpu-stats",
+            "--notouch-irq",
+        ]);
+        command
+            .args(["--num", &MAX_PACKETS.to_string(), "--conf"])
+            .arg(&config);
+        Self::run(lab, command)
+    }
+
+    fn run(lab: &'lab Lab, mut command: Command) -> Result<Self> {
+        // SAFETY: the closure makes system calls only; it neither allocates nor takes locks.
+        unsafe {
+            command.pre_exec(|| {
+                setrlimit(Resource::RLIMIT_CPU, MAX_CPU_S, MAX_CPU_S)?;
+                // The honest client and the server come first, or a full CPU would look like a successful
+                // attack.
+                nix::errno::Errno::result(libc::setpriority(libc::PRIO_PROCESS, 0, 15))?;
+                Ok(())
+            })
+        };
+        let sent_before = sent_by(lab)?;
+        let tool = Running::start(&mut command, &lab.dir.path().join("flood.log"))?;
+        let mut flood = Self {
+            lab,
+            tool,
+            sent_before,
+        };
+        wait_until("a flood to get under way", Duration::from_secs(10), || {
+            flood.tool.must_run()?;
+            Ok((sent_by(lab)? > sent_before + 1000).then_some(()))
+        })?;
+        Ok(flood)
+    }
+
+    /// Packets sent so far.
+    pub fn sent(&self) -> Result<Sent> {
+        Ok(Sent {
+            packets: sent_by(self.lab)? - self.sent_before,
+        })
+    }
+
+    /// Ends the flood; an error if it had ended before.
+    pub fn stop(mut self) -> Result<Sent> {
+        self.tool
+            .must_run()
+            .context("the flood did not last until it was stopped")?;
+        self.tool.stop(Signal::SIGINT, Duration::from_secs(5))?;
+        self.sent()
+    }
+}
+
+/// The hosts in `SOURCE_V6` that take turns: to netguard they are one source.
+const SOURCE_V6_HOSTS: &[&str] = &[
+    "2001:db8:66::1",
+    "2001:db8:66::2",
+    "2001:db8:66::3",
+    "2001:db8:66::4",
+];
+
+/// Frames of a flood from these sources to the victim, through the router: each source with 256 ports or
+/// identifiers.
+#[must_use]
+pub fn flood_frames(lab: &Lab, attack: Attack, sources: &[&str]) -> Vec<Vec<u8>> {
+    let numbers = 0..256u16;
+    let frames = numbers.flat_map(|number| {
+        sources.iter().map(move |source| {
+            let v6 = source.contains(':');
+            let start = frame().macs(lab.attacker.mac, ROUTER_MAC);
+            let start = if v6 {
+                start.ipv6(source, lab.victim.ip6)
+            } else {
+                start.ipv4(source, lab.victim.ip4)
+            };
+            content(start, attack, v6, number).build()
+        })
+    });
+    frames.collect()
+}
+
+fn content(start: Frame, attack: Attack, v6: bool, number: u16) -> Frame {
+    match attack {
+        Attack::Syn => start
+            .tcp(20_000 + number, 80)
+            .flags("S")
+            .tcp_options(&[2, 4, 5, 160]),
+        Attack::Udp => start.udp(20_000 + number, 9999).payload(64),
+        Attack::Icmp if v6 => start.icmp6(128, 0).rest(number.into()).payload(56),
+        Attack::Icmp => start.icmp(8, 0).rest(number.into()).payload(56),
+    }
+}
+
+fn trafgen_config(frames: &[Vec<u8>]) -> String {
+    let mut config = String::new();
+    for frame in frames {
+        config.push('{');
+        for byte in frame {
+            let _ = write!(config, " 0x{byte:02x},");
+        }
+        config.push_str(" }\n");
+    }
+    config
+}
+
+fn sent_by(lab: &Lab) -> Result<u64> {
+    Ok(lab.attacker.ns.counters(IFACE)?.tx)
+}

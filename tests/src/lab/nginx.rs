@@ -1,0 +1,87 @@
+//! The server in the victim's namespace: one nginx process with a small page and a big file, both families.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
+
+use super::{Family, Lab, Running, SYN_BACKLOG, honest, wait_until};
+
+/// The body of `/`.
+pub const SMALL_BODY: &str = "hello from the victim\n";
+
+/// The size of `/big`.
+pub const BIG_BYTES: usize = 1 << 20;
+
+/// A running nginx; ended on drop.
+#[derive(Debug)]
+pub struct Nginx {
+    running: Running,
+}
+
+impl Nginx {
+    /// Starts it and waits until the client gets the page over both families.
+    pub fn start(lab: &Lab) -> Result<Self> {
+        let dir = lab.dir.path().join("nginx");
+        fs::create_dir_all(dir.join("www"))?;
+        fs::write(dir.join("www/index.html"), SMALL_BODY)?;
+        fs::write(dir.join("www/big"), vec![b'x'; BIG_BYTES])?;
+        let config = dir.join("nginx.conf");
+        fs::write(&config, configuration(&dir.display().to_string()))?;
+        let mut command = lab.victim.ns.command("nginx")?;
+        command
+            .arg("-e")
+            .arg(dir.join("error.log"))
+            .arg("-c")
+            .arg(&config);
+        let mut running = Running::start(&mut command, &dir.join("error.log"))?;
+        for family in [Family::V4, Family::V6] {
+            wait_until("nginx to answer the client", Duration::from_secs(10), || {
+                running.must_run()?;
+                let answer = lab
+                    .client
+                    .ns
+                    .enter(|| honest::get(&lab.victim, family, Duration::from_millis(200)))?;
+                Ok(answer.ok())
+            })
+            .with_context(|| format!("over {}", family.name()))?;
+        }
+        Ok(Self { running })
+    }
+
+    /// What curl in the client's namespace gets for a path: status and body.
+    pub fn curl(&self, lab: &Lab, family: Family, path: &str) -> Result<(u16, Vec<u8>)> {
+        let url = family.of(
+            format!("http://{}{path}", lab.victim.ip4),
+            format!("http://[{}]{path}", lab.victim.ip6),
+        );
+        let mut command = lab.client.ns.command("curl")?;
+        let output = command
+            .args(["-s", "-S", "-m", "3", "-w", "%{http_code}", &url])
+            .output()?;
+        if !output.status.success() {
+            bail!("curl {url}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        let (body, status) = output.stdout.split_at(output.stdout.len().saturating_sub(3));
+        Ok((str::from_utf8(status)?.parse()?, body.to_vec()))
+    }
+
+    /// Ends it; half-open connections go with its listeners.
+    pub fn stop(mut self) -> Result<()> {
+        self.running
+            .stop(Signal::SIGTERM, Duration::from_secs(5))
+            .map(drop)
+    }
+}
+
+fn configuration(dir: &str) -> String {
+    let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("  {kind}_temp_path {dir}/{kind};\n"))
+        .concat();
+    format!(
+        "daemon off;\nmaster_process off;\nworker_processes 1;\nworker_rlimit_nofile 8192;\npid {dir}/pid;\n\
+         events {{ worker_connections 4096; }}\nhttp {{\n  access_log off;\n{temp}  server {{\n    \
+         listen 80 backlog={SYN_BACKLOG};\n    listen [::]:80 ipv6only=on backlog={SYN_BACKLOG};\n    \
+         root {dir}/www;\n  }}\n}}\n"
+    )
+}

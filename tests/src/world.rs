@@ -1,0 +1,248 @@
+//! Settings, rules and limiter cells that one test lays into memory and into the kernel alike; it judges nothing.
+
+use netguard::{
+    bpf::{BpfError, List, TableSizes, TestObject, embedded_object},
+    prefix::Prefix,
+};
+use netguard_common::{
+    decide,
+    layout::{CLASSES, Mode, Rate, Rule, Settings},
+    maps::{ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, Table},
+    memory::Memory,
+    view::SliceView,
+};
+use std::{net::IpAddr, sync::atomic::Ordering::Relaxed};
+
+/// A rule that never ends.
+pub const PERMANENT: u32 = 0;
+/// An expiry that has passed on any machine that is up for a few seconds.
+pub const EXPIRED: u32 = 1;
+/// An expiry that no test will see.
+pub const DISTANT: u32 = u32::MAX;
+
+/// The default capacities of the rule tables.
+pub const DEFAULT_SIZES: TableSizes = TableSizes {
+    block_addresses: BLOCK_ADDRESSES as u32,
+    block_prefixes: BLOCK_PREFIXES as u32,
+    allow_prefixes: ALLOW_PREFIXES as u32,
+};
+
+/// What a packet is judged by, apart from its own bytes and the clock.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// Modes, limits, seed and sample budget.
+    pub settings: Settings,
+    rules: Vec<(List, Prefix, Rule)>,
+    cells: Vec<(u32, u64)>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl World {
+    /// Every policy enforced, no limits, no samples, no rules.
+    pub fn new() -> Self {
+        Self {
+            settings: Memory::enforcing(),
+            rules: Vec::new(),
+            cells: Vec::new(),
+        }
+    }
+
+    /// The world in which the addresses of [`crate::generate`] meet every kind of rule, dead ones included.
+    pub fn populated() -> Self {
+        Self::new()
+            .block("192.0.2.66")
+            .block_until("192.0.2.67", DISTANT)
+            .block_until("192.0.2.68", EXPIRED)
+            .block("198.18.0.0/15")
+            .block_until("203.0.113.0/25", EXPIRED)
+            .block("192.0.2.7")
+            .allow("192.0.2.7")
+            .allow("198.18.7.0/24")
+            .allow_until("192.0.2.66", EXPIRED)
+            .block("2001:db8::66")
+            .block("2001:db8:bad::/64")
+            .block_until("2001:db8:0:1::/64", EXPIRED)
+            .block("2001:db8:f000::/36")
+            .block_until("2001:db8::68", EXPIRED)
+            .allow("2001:db8:f000:7::/64")
+            .allow("2001:db8:bad::7")
+    }
+
+    /// The world under the same mode for every policy.
+    pub fn in_mode(self, mode: Mode) -> Self {
+        self.in_modes([mode; 3])
+    }
+
+    /// The world with these modes of sanity, blocklist and limit.
+    pub fn in_modes(mut self, [sanity, blocklist, limit]: [Mode; 3]) -> Self {
+        self.settings.sanity = sanity as u32;
+        self.settings.blocklist = blocklist as u32;
+        self.settings.limit = limit as u32;
+        self
+    }
+
+    /// The world with these limits, in the order of [`netguard_common::limit::Class`].
+    pub fn limits(mut self, limits: [Rate; CLASSES]) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// Limits that no clock moves during a test: a full bucket stays full, an empty one takes a million packets.
+    pub fn still_limits(self) -> Self {
+        const HOUR_NS: u64 = 3_600_000_000_000;
+        self.limits(
+            [Rate {
+                interval_ns: HOUR_NS,
+                tolerance_ns: 1_000_000 * HOUR_NS,
+            }; CLASSES],
+        )
+    }
+
+    /// Adds a permanent allow rule. Panics if `prefix` is none.
+    pub fn allow(self, prefix: &str) -> Self {
+        self.allow_until(prefix, PERMANENT)
+    }
+
+    /// Adds an allow rule that ends at `expires_at`, in units of [`netguard_common::rule::EXPIRY_SHIFT`].
+    pub fn allow_until(self, prefix: &str, expires_at: u32) -> Self {
+        self.rule(List::Allow, prefix, expires_at)
+    }
+
+    /// Adds a permanent block rule. Panics if `prefix` is none.
+    pub fn block(self, prefix: &str) -> Self {
+        self.block_until(prefix, PERMANENT)
+    }
+
+    /// Adds a block rule that ends at `expires_at`, in units of [`netguard_common::rule::EXPIRY_SHIFT`].
+    pub fn block_until(self, prefix: &str, expires_at: u32) -> Self {
+        self.rule(List::Block, prefix, expires_at)
+    }
+
+    /// Sets cell `index` of the limiter to the theoretical arrival time `arrival_ns`.
+    pub fn cell(mut self, index: u32, arrival_ns: u64) -> Self {
+        self.cells.push((index, arrival_ns));
+        self
+    }
+
+    /// Leaves the source of `frame` nothing of its limit for this kind of packet.
+    pub fn exhausted(self, frame: &[u8]) -> Self {
+        self.cells_of(frame)
+            .into_iter()
+            .fold(self, |world, index| world.cell(index, u64::MAX))
+    }
+
+    /// The limiter cells that `frame` is charged to, found by watching which ones change.
+    pub fn cells_of(&self, frame: &[u8]) -> Vec<u32> {
+        let mut settings = Self::new()
+            .in_modes([Mode::Off, Mode::Off, Mode::Enforce])
+            .settings;
+        settings.seed = self.settings.seed;
+        settings.limits = [Rate::new(1, 1); CLASSES];
+        let memory = Memory::new(settings);
+        decide(&SliceView(frame), &memory);
+        (0..)
+            .zip(&memory.cells)
+            .filter(|(_, cell)| cell.load(Relaxed) != 0)
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// The world in memory, at `now_ns`.
+    pub fn memory(&self, now_ns: u64) -> Memory {
+        let mut memory = Memory::new(self.settings);
+        memory.now_ns.set(now_ns);
+        for (list, prefix, rule) in &self.rules {
+            let bits = u32::from(prefix.bits());
+            match (table(*list, prefix), prefix.address()) {
+                (Table::AllowV4, IpAddr::V4(ip)) => drop(memory.allow_v4.insert((bits, ip.octets()), *rule)),
+                (Table::BlockNetV4, IpAddr::V4(ip)) => {
+                    drop(memory.block_net_v4.insert((bits, ip.octets()), *rule));
+                }
+                (_, IpAddr::V4(ip)) => drop(memory.block_v4.insert(ip.octets(), *rule)),
+                (Table::AllowV6, IpAddr::V6(ip)) => drop(memory.allow_v6.insert((bits, ip.octets()), *rule)),
+                (Table::BlockNetV6, IpAddr::V6(ip)) => {
+                    drop(memory.block_net_v6.insert((bits, ip.octets()), *rule));
+                }
+                (Table::BlockV6Net64, IpAddr::V6(ip)) => {
+                    drop(memory.block_v6_net64.insert(network64(ip.octets()), *rule));
+                }
+                (_, IpAddr::V6(ip)) => drop(memory.block_v6.insert(ip.octets(), *rule)),
+            }
+        }
+        for (index, arrival_ns) in &self.cells {
+            memory.cells[*index as usize].store(*arrival_ns, Relaxed);
+        }
+        memory
+    }
+
+    /// The world in maps of its own in the kernel, with default sizes.
+    ///
+    /// # Errors
+    /// When the kernel refuses the object or an entry.
+    pub fn kernel(&self) -> Result<TestObject, BpfError> {
+        let mut object = TestObject::load(embedded_object(), DEFAULT_SIZES)?;
+        self.lay_into(&mut object)?;
+        Ok(object)
+    }
+
+    /// Writes settings, rules and cells of this world over those of `object`.
+    ///
+    /// # Errors
+    /// When the kernel refuses an entry.
+    pub fn lay_into(&self, object: &mut TestObject) -> Result<(), BpfError> {
+        object.write_settings(&self.settings)?;
+        for (list, prefix, rule) in &self.rules {
+            let (table, bits) = (table(*list, prefix), u32::from(prefix.bits()));
+            match (table, prefix.address()) {
+                (Table::BlockV4, IpAddr::V4(ip)) => object.insert_exact(table.map(), ip.octets(), *rule)?,
+                (_, IpAddr::V4(ip)) => object.insert_prefix(table.map(), bits, ip.octets(), *rule)?,
+                (Table::BlockV6, IpAddr::V6(ip)) => object.insert_exact(table.map(), ip.octets(), *rule)?,
+                (Table::BlockV6Net64, IpAddr::V6(ip)) => {
+                    object.insert_exact(table.map(), network64(ip.octets()), *rule)?;
+                }
+                (_, IpAddr::V6(ip)) => object.insert_prefix(table.map(), bits, ip.octets(), *rule)?,
+            }
+        }
+        self.cells
+            .iter()
+            .try_for_each(|(index, arrival_ns)| object.write_cell(*index, *arrival_ns))
+    }
+
+    fn rule(mut self, list: List, prefix: &str, expires_at: u32) -> Self {
+        let prefix = prefix.parse().unwrap_or_else(|error| panic!("{error}"));
+        self.rules.push((
+            list,
+            prefix,
+            Rule {
+                expires_at,
+                reason: 0,
+                origin: 0,
+                proof: 2,
+            },
+        ));
+        self
+    }
+}
+
+/// Where the daemon keeps a rule: exact addresses and /64 networks in hashes, other prefixes in tries.
+fn table(list: List, prefix: &Prefix) -> Table {
+    match (list, prefix.address(), prefix.bits()) {
+        (List::Allow, IpAddr::V4(_), _) => Table::AllowV4,
+        (List::Allow, IpAddr::V6(_), _) => Table::AllowV6,
+        (List::Block, IpAddr::V4(_), 32) => Table::BlockV4,
+        (List::Block, IpAddr::V4(_), _) => Table::BlockNetV4,
+        (List::Block, IpAddr::V6(_), 128) => Table::BlockV6,
+        (List::Block, IpAddr::V6(_), 64) => Table::BlockV6Net64,
+        (List::Block, IpAddr::V6(_), _) => Table::BlockNetV6,
+    }
+}
+
+fn network64(address: [u8; 16]) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = address;
+    [a, b, c, d, e, f, g, h]
+}

@@ -1,0 +1,122 @@
+//! The blocklist on the wire: untagged, VLAN and QinQ, both families, each under the verdict that says why.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use netguard_tests::{
+    frames::{Frame, frame},
+    lab::{Family, IFACE, Lab, Netguard, Verdicts, growth, send_frames, wait_until},
+};
+
+use crate::{lab, protect};
+
+/// Frames of each kind; more than one, so that a count cannot be right by accident.
+const COPIES: usize = 7;
+
+#[test]
+fn blocked_sources_are_dropped_however_they_are_tagged() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let netguard = protect(&lab, "")?;
+    for prefix in [
+        "192.0.2.77",
+        "198.18.0.0/15",
+        "2001:db8:77::1",
+        "2001:db8:78::/64",
+        "2001:db8:90::/44",
+    ] {
+        netguard.must(&["block", "add", prefix, "--ttl", "600s", "--reason", "e2e"])?;
+    }
+    for (source, verdict) in [
+        ("192.0.2.77", Some("block-address")),
+        ("192.0.2.78", None),
+        ("198.19.255.255", Some("block-prefix")),
+        ("198.20.0.1", None),
+        ("2001:db8:77::1", Some("block-address")),
+        ("2001:db8:77::2", None),
+        ("2001:db8:78:0:1:2:3:4", Some("block-address")),
+        ("2001:db8:9f:ffff::1", Some("block-prefix")),
+        ("2001:db8:a0::1", None),
+    ] {
+        for (tagging, tagged) in taggings(&lab) {
+            let before = netguard.stats()?;
+            send_frames(
+                &lab.attacker.ns,
+                IFACE,
+                &vec![datagram(tagged, source, &lab); COPIES],
+            )?;
+            let expected = verdict.unwrap_or("pass");
+            wait_for(&netguard, &before, expected)
+                .map_err(|error| error.context(format!("{source}, {tagging}, expected {expected}")))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_blocked_client_is_served_again_after_block_del() -> Result<()> {
+    let (lab, server) = lab()?;
+    let netguard = protect(&lab, "")?;
+    for family in [Family::V4, Family::V6] {
+        let client = lab.client.ip(family);
+        netguard.must(&["block", "add", client, "--reason", "complaint"])?;
+        assert!(
+            server.curl(&lab, family, "/").is_err(),
+            "{client} is blocked and was served"
+        );
+        let other = family.of(Family::V6, Family::V4);
+        assert_eq!(server.curl(&lab, other, "/")?.0, 200);
+        netguard.must(&["block", "del", client])?;
+        assert_eq!(server.curl(&lab, family, "/")?.0, 200);
+        assert!(netguard.blocked()?.is_empty());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_block_ends_by_itself() -> Result<()> {
+    let (lab, server) = lab()?;
+    let mut netguard = protect(&lab, "")?;
+    netguard.must(&["block", "add", lab.client.ip4, "--ttl", "2s"])?;
+    assert!(server.curl(&lab, Family::V4, "/").is_err());
+    // The kernel keeps the time: nobody is needed to take the rule away.
+    netguard.kill9();
+    wait_until("the block to end", Duration::from_secs(10), || {
+        Ok(server.curl(&lab, Family::V4, "/").ok())
+    })?;
+    Ok(())
+}
+
+/// The three ways in which a frame can come along.
+fn taggings(lab: &Lab) -> [(&'static str, Frame); 3] {
+    let plain = frame().macs(lab.attacker.mac, lab.victim.mac);
+    [
+        ("untagged", plain.clone()),
+        ("VLAN", plain.clone().vlan(10)),
+        ("QinQ", plain.qinq(20, 30)),
+    ]
+}
+
+fn datagram(start: Frame, source: &str, lab: &Lab) -> Vec<u8> {
+    let start = if source.contains(':') {
+        start.ipv6(source, lab.victim.ip6)
+    } else {
+        start.ipv4(source, lab.victim.ip4)
+    };
+    start.udp(4000, 9999).payload(32).build()
+}
+
+/// Exactly the frames sent, or for `pass` at least those: neighbour discovery and the like pass as well.
+fn wait_for(netguard: &Netguard, before: &Verdicts, verdict: &str) -> Result<()> {
+    let sent = u64::try_from(COPIES)?;
+    let grown = wait_until("the verdicts", Duration::from_secs(5), || {
+        let grown = growth(before, &netguard.stats()?);
+        Ok((grown.get(verdict).copied().unwrap_or(0) >= sent).then_some(grown))
+    })?;
+    let dropped: u64 = grown
+        .iter()
+        .filter(|(name, _)| !name.starts_with("pass"))
+        .map(|(_, packets)| packets)
+        .sum();
+    assert_eq!(dropped, if verdict == "pass" { 0 } else { sent }, "{grown:?}");
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! `detach` and the end of the daemon: afterwards nothing of netguard is in the kernel, and traffic flows.
+
+use std::path::Path;
+
+use anyhow::Result;
+use netguard_tests::lab::{Attack, Family, Flood, IFACE, Lab, growth};
+
+use crate::{lab, protect};
+
+#[test]
+fn detach_removes_everything() -> Result<()> {
+    let (lab, server) = lab()?;
+    let mut netguard = protect(&lab, "")?;
+    assert!(has_program(&lab)? && netguard.pins().exists());
+    netguard.must(&["block", "add", lab.client.ip4])?;
+    assert!(server.curl(&lab, Family::V4, "/").is_err());
+
+    netguard.kill9();
+    netguard.must(&["detach"])?;
+    assert!(!has_program(&lab)?, "a program is left on the interface");
+    assert!(!netguard.pins().exists(), "{} is left", netguard.pins().display());
+    assert!(
+        !Path::new("/run/netguard")
+            .join(format!("{}.sock", lab.name))
+            .exists()
+    );
+    assert_eq!(server.curl(&lab, Family::V4, "/")?.0, 200);
+
+    // Nothing to do is not a failure, and a new start begins afresh.
+    netguard.must(&["detach"])?;
+    netguard.restart()?;
+    assert!(netguard.blocked()?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn protection_survives_a_clean_stop_unless_configured_otherwise() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let mut netguard = protect(&lab, "")?;
+    netguard.stop()?;
+    assert!(
+        has_program(&lab)?,
+        "a stopped daemon is to leave protection standing"
+    );
+    let before = netguard.drops()?;
+    Flood::start(&lab, Attack::Udp, Family::V4)?.stop()?;
+    assert!(growth(&before, &netguard.drops()?).contains_key("limit-udp"));
+    Ok(())
+}
+
+fn has_program(lab: &Lab) -> Result<bool> {
+    let output = lab
+        .victim
+        .ns
+        .command("ip")?
+        .args(["link", "show", IFACE])
+        .output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).contains("xdp"))
+}

@@ -1,0 +1,26 @@
+//! The whole system against real tools in network namespaces. Needs root; the binary under test is named by
+//! `NETGUARD_BIN` or found beside these tests. One lab at a time exists on a machine, so the tests take
+//! turns.
+
+mod blocklist;
+mod cli;
+mod crash;
+mod detach;
+mod floods;
+mod laboratory;
+mod shadow;
+
+use anyhow::Result;
+use netguard_tests::lab::{Lab, Netguard, Nginx, binary};
+
+/// A lab with a server, and the binary under test.
+fn lab() -> Result<(Lab, Nginx)> {
+    let lab = Lab::new()?;
+    let server = Nginx::start(&lab)?;
+    Ok((lab, server))
+}
+
+/// netguard with these settings (TOML) in front of the victim.
+fn protect<'lab>(lab: &'lab Lab, config: &str) -> Result<Netguard<'lab>> {
+    Netguard::start(lab, &binary()?, config)
+}

@@ -143,12 +143,18 @@ impl Rate {
 
     /// Packets per second; 0 means unlimited.
     pub const fn per_second(&self) -> u64 {
-        if self.interval_ns == 0 { 0 } else { 1_000_000_000 / self.interval_ns }
+        match 1_000_000_000_u64.checked_div(self.interval_ns) {
+            Some(rate) => rate,
+            None => 0,
+        }
     }
 
     /// Packets that may come at once; 0 means unlimited.
     pub const fn burst(&self) -> u64 {
-        if self.interval_ns == 0 { 0 } else { self.tolerance_ns / self.interval_ns }
+        match self.tolerance_ns.checked_div(self.interval_ns) {
+            Some(burst) => burst,
+            None => 0,
+        }
     }
 }
 

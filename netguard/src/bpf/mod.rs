@@ -13,6 +13,7 @@ mod samples;
 mod settings;
 mod storage;
 mod testrun;
+mod trace;
 
 pub use attach::{AttachError, AttachMode, Attached, attach};
 pub use catalogue::{DumpedEntry, MapInfo, dump_map, list_maps, lookup_in_map};
@@ -25,6 +26,7 @@ pub use rules::{Entry, InsertOutcome, List, Rules};
 pub use samples::Samples;
 pub use settings::{LimitLevel, SettingsMap, limit_levels};
 pub use testrun::{ProgramUnderTest, TestObject};
+pub use trace::trace_log;
 
 /// Name of the XDP program with `id`; `None` when there is no such program (any more).
 pub fn program_name(id: u32) -> Option<String> {

@@ -15,8 +15,8 @@ use crate::{
     host::{self, Interface},
 };
 
-/// The first kernel with all that the datapath uses (BPF links for XDP, ring buffer, coarse clock, `frags`).
-const MIN_KERNEL: (u32, u32) = (5, 18);
+/// The oldest long-term kernel with all that the datapath uses (XDP links, ring buffer, coarse clock, `frags`).
+const MIN_KERNEL: (u32, u32) = (6, 1);
 
 #[derive(Args, Debug)]
 pub(super) struct DoctorArgs {

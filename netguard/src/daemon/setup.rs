@@ -9,7 +9,7 @@ use netguard_common::{
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::{DaemonError, EventKind, Options, Protected, State, Stop, settings::settings};
+use super::{DaemonError, EventKind, Options, Protected, State, Stop, settings::settings, state::Parts};
 use crate::{
     bpf::{
         self, AttachError, AttachMode, Attached, BpfError, Counters, Entry, List, Loaded, Pins, Rules, Samples,
@@ -53,6 +53,9 @@ pub(super) async fn set_up(
     let facts = host::facts().await?;
     let existed = pins.exist();
     let mut loaded = bpf::load(pins, sizes(config))?;
+    if let Some(log) = bpf::trace_log(&mut loaded)? {
+        tokio::spawn(log);
+    }
     let attached = prepare_and_attach(&mut loaded, config, pins, &interfaces);
     let protected = match attached {
         Ok(protected) => protected,
@@ -68,16 +71,16 @@ pub(super) async fn set_up(
     let never_block = config.guard.never_block.clone();
     let guard = guard(facts, &allowed, &never_block);
     let mode = if config.mode == Mode::Shadow { "shadow" } else { "enforce" };
-    let state = State::new(
-        options.instance.clone(),
-        monotonic_ns(),
-        mode.to_owned(),
-        protected,
+    let parts = Parts {
+        instance: options.instance.clone(),
+        started_ns: monotonic_ns(),
+        mode: mode.to_owned(),
+        interfaces: protected,
         rules,
-        SettingsMap::open(pins)?,
+        settings: SettingsMap::open(pins)?,
         guard,
-        stop,
-    );
+    };
+    let state = State::new(parts, stop);
     state.journal.record(EventKind::Started {
         interfaces: state.interfaces.iter().map(|protected| protected.interface.clone()).collect(),
         adopted: loaded.adopted,

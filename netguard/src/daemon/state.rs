@@ -39,6 +39,17 @@ pub struct Rates {
     pub dropped_per_s: u64,
 }
 
+/// What setting up made.
+pub(super) struct Parts {
+    pub(super) instance: InstanceName,
+    pub(super) started_ns: u64,
+    pub(super) mode: String,
+    pub(super) interfaces: Vec<Protected>,
+    pub(super) rules: Rules,
+    pub(super) settings: SettingsMap,
+    pub(super) guard: Guard,
+}
+
 /// The daemon's state.
 pub struct State {
     pub instance: InstanceName,
@@ -58,26 +69,17 @@ pub struct State {
 }
 
 impl State {
-    pub(super) fn new(
-        instance: InstanceName,
-        started_ns: u64,
-        mode: String,
-        interfaces: Vec<Protected>,
-        rules: Rules,
-        settings: SettingsMap,
-        guard: Guard,
-        stop: watch::Sender<Option<Stop>>,
-    ) -> Self {
+    pub(super) fn new(parts: Parts, stop: watch::Sender<Option<Stop>>) -> Self {
         Self {
-            instance,
-            started_ns,
-            mode,
-            interfaces,
+            instance: parts.instance,
+            started_ns: parts.started_ns,
+            mode: parts.mode,
+            interfaces: parts.interfaces,
             journal: Journal::default(),
             rules_refused: AtomicU64::new(0),
-            rules: Mutex::new(rules),
-            settings: Mutex::new(settings),
-            guard: Mutex::new(guard),
+            rules: Mutex::new(parts.rules),
+            settings: Mutex::new(parts.settings),
+            guard: Mutex::new(parts.guard),
             rates: Mutex::default(),
             stop,
         }

@@ -12,7 +12,7 @@ use crate::{
     bpf::{InstanceName, Pins, bpffs_mounted, embedded_object, program_name, verify_object},
     config::InterfaceName,
     control::{Client, ClientError},
-    host::{self, Interface},
+    host::{self, Interface, LinkLayer},
 };
 
 /// The oldest long-term kernel with all that the datapath uses (XDP links, ring buffer, coarse clock, `frags`).
@@ -67,7 +67,7 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), CliE
     }
     if args.interfaces.is_empty() {
         interfaces = host::interfaces().await?;
-        interfaces.retain(|interface| interface.name != "lo");
+        interfaces.retain(|interface| interface.link_layer == LinkLayer::Ethernet);
     }
     checks.extend(interfaces.iter().map(|interface| attached(interface, &context.pins)));
     checks.push(daemon(&context.instance).await?);

@@ -48,6 +48,10 @@ pub enum DaemonError {
     Attach(#[from] AttachError),
     #[error("{interface} already runs the XDP program {program}: detach it (`ip link set dev {interface} xdp off`, or the tool that loaded it), then try again")]
     Occupied { interface: String, program: String },
+    #[error("{0} is the loopback interface: its traffic is this machine talking to itself; name the interface to the network")]
+    Loopback(String),
+    #[error("{0} has no Ethernet frames (a tunnel?), and netguard reads nothing else: protect the interface below it")]
+    NotEthernet(String),
     #[error("instance {0} is already running: stop that daemon first, or choose another name with --instance")]
     AlreadyRunning(InstanceName),
     #[error("{path}: {source}")]
@@ -59,7 +63,13 @@ pub enum DaemonError {
 impl DaemonError {
     /// Whether the caller asked for something that cannot be (rather than something failing).
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::NoInterface | Self::Host(HostError::NoInterface { .. }))
+        matches!(
+            self,
+            Self::NoInterface
+                | Self::Loopback(_)
+                | Self::NotEthernet(_)
+                | Self::Host(HostError::NoInterface { .. })
+        )
     }
 }
 

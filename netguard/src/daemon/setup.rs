@@ -18,7 +18,7 @@ use crate::{
     clock::monotonic_ns,
     config::{Attach, Config, Mode, PolicyMode},
     engine::{FlooderSettings, Guard, GuardKind},
-    host,
+    host::{self, LinkLayer},
     prefix::Prefix,
 };
 
@@ -48,7 +48,12 @@ pub(super) async fn set_up(
     // Every name is checked before anything is loaded: a misspelt one leaves nothing behind.
     let mut interfaces = Vec::new();
     for name in &config.interfaces {
-        interfaces.push(host::interface(name.as_str()).await?);
+        let interface = host::interface(name.as_str()).await?;
+        match interface.link_layer {
+            LinkLayer::Ethernet => interfaces.push(interface),
+            LinkLayer::Loopback => return Err(DaemonError::Loopback(interface.name)),
+            LinkLayer::Other => return Err(DaemonError::NotEthernet(interface.name)),
+        }
     }
     let facts = host::facts().await?;
     let existed = pins.exist();

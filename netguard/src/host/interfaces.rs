@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use futures_util::TryStreamExt;
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp, XdpAttached};
+use netlink_packet_route::link::{
+    LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
+};
 use serde::{Serialize, Serializer};
 
 use super::{HostError, ask, refused};
@@ -25,8 +27,22 @@ pub struct Interface {
     pub mtu: u32,
     /// True if it is switched on; says nothing about the cable.
     pub up: bool,
+    /// What its frames begin with.
+    pub link_layer: LinkLayer,
     /// The XDP program attached to it.
     pub xdp: Option<AttachedXdp>,
+}
+
+/// What the frames of an interface begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkLayer {
+    /// An Ethernet header.
+    Ethernet,
+    /// An Ethernet header too, but the traffic is this machine talking to itself.
+    Loopback,
+    /// Something else, such as the IP header itself on a tunnel.
+    Other,
 }
 
 /// An XDP program attached to an interface.
@@ -130,6 +146,11 @@ impl From<&LinkMessage> for Interface {
             driver: None,
             mtu: 0,
             up: message.header.flags.contains(LinkFlags::Up),
+            link_layer: match message.header.link_layer_type {
+                LinkLayerType::Ether => LinkLayer::Ethernet,
+                LinkLayerType::Loopback => LinkLayer::Loopback,
+                _ => LinkLayer::Other,
+            },
             xdp: None,
         };
         let (mut kind, mut bus, mut device) = (None, None, None);
@@ -214,6 +235,7 @@ mod tests {
     async fn loopback_is_there() {
         let loopback = interface("lo").await.unwrap();
         assert_eq!((loopback.index, loopback.mac), (1, Some(MacAddress([0; 6]))));
+        assert_eq!(loopback.link_layer, LinkLayer::Loopback);
         assert!(loopback.mtu >= 1500 && loopback.xdp.is_none());
         assert!(interfaces().await.unwrap().contains(&loopback));
     }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use rtnetlink::Handle;
 
 pub use addresses::{gateways, own_addresses};
-pub use interfaces::{AttachedXdp, Interface, MacAddress, XdpMode, interface, interfaces};
+pub use interfaces::{AttachedXdp, Interface, LinkLayer, MacAddress, XdpMode, interface, interfaces};
 pub use resolvers::resolvers;
 pub use sockets::established_peers;
 

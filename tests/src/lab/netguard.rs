@@ -117,8 +117,11 @@ impl<'lab> Netguard<'lab> {
         if status.status != 0 {
             return Ok(false);
         }
-        let status: Value = serde_json::from_str(&status.stdout).context("netguard status printed no JSON")?;
-        let protected = status["protected"].as_array().context("netguard status has no list `protected`")?;
+        let status: Value =
+            serde_json::from_str(&status.stdout).context("netguard status printed no JSON")?;
+        let protected = status["protected"]
+            .as_array()
+            .context("netguard status has no list `protected`")?;
         Ok(status["running"] == true && protected.iter().any(|interface| interface == IFACE))
     }
 
@@ -208,7 +211,8 @@ impl<'lab> Netguard<'lab> {
         Path::new("/sys/fs/bpf/netguard").join(&self.instance)
     }
 
-    fn command(&self) -> Result<Command> {
+    /// A command line of this instance, to be completed and run.
+    pub fn command(&self) -> Result<Command> {
         let mut command = self.lab.victim.ns.command(&self.program)?;
         command.args(["--instance", &self.instance]);
         Ok(command)
@@ -223,6 +227,8 @@ impl Drop for Netguard<'_> {
         {
             eprintln!("lab: {error:#}");
         }
+        // The daemon's lock outlives it on purpose; the name of this instance never comes again.
+        let _ = fs::remove_file(Path::new("/run/netguard").join(format!("{}.lock", self.instance)));
     }
 }
 

@@ -96,7 +96,7 @@ pub struct Running {
 
 impl Running {
     /// Starts a program; its output and errors are appended to the file `log`.
-    pub(super) fn start(command: &mut Command, log: &Path) -> Result<Self> {
+    pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let file = File::options().create(true).append(true).open(log)?;
         let child = command

@@ -1,9 +1,9 @@
 //! `detach` and the end of the daemon: afterwards nothing of netguard is in the kernel, and traffic flows.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::Result;
-use netguard_tests::lab::{Attack, Family, Flood, IFACE, Lab, growth};
+use netguard_tests::lab::{Attack, Family, Flood, IFACE, Lab, growth, wait_until};
 
 use crate::{lab, protect};
 
@@ -43,8 +43,11 @@ fn protection_survives_a_clean_stop_unless_configured_otherwise() -> Result<()> 
         "a stopped daemon is to leave protection standing"
     );
     let before = netguard.drops()?;
-    Flood::start(&lab, Attack::Udp, Family::V4)?.stop()?;
-    assert!(growth(&before, &netguard.drops()?).contains_key("limit-udp"));
+    let flood = Flood::start(&lab, Attack::Udp, Family::V4)?;
+    wait_until("dropped UDP packets", Duration::from_secs(10), || {
+        Ok(growth(&before, &netguard.drops()?).get("limit-udp").copied())
+    })?;
+    flood.stop()?;
     Ok(())
 }
 

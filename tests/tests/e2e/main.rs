@@ -2,10 +2,12 @@
 //! `NETGUARD_BIN` or found beside these tests. One lab at a time exists on a machine, so the tests take
 //! turns.
 
+mod attach;
 mod blocklist;
 mod cli;
 mod crash;
 mod detach;
+mod detector;
 mod floods;
 mod laboratory;
 mod shadow;

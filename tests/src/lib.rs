@@ -2,6 +2,7 @@
 //! demo.
 #![warn(missing_docs)]
 
+pub mod bench;
 pub mod demo;
 pub mod frames;
 pub mod generate;

@@ -27,7 +27,11 @@ impl Judgement {
     /// What happens to the packet.
     #[inline(always)]
     pub const fn action(self) -> Action {
-        if self.shadow { Action::Pass } else { self.verdict.action() }
+        if self.shadow {
+            Action::Pass
+        } else {
+            self.verdict.action()
+        }
     }
 
     /// Index into the map `COUNTERS`: verdicts enforced, then verdicts in shadow.
@@ -39,7 +43,10 @@ impl Judgement {
     /// The judgement whose counter is `index`; `None` beyond the last.
     pub fn from_counter(index: u32) -> Option<Self> {
         let verdict = Verdict::from_number(index % Verdict::COUNT)?;
-        (index < 2 * Verdict::COUNT).then_some(Self { verdict, shadow: index >= Verdict::COUNT })
+        (index < 2 * Verdict::COUNT).then_some(Self {
+            verdict,
+            shadow: index >= Verdict::COUNT,
+        })
     }
 }
 
@@ -110,7 +117,10 @@ fn stages<V: View, T: Tables>(
     let limit_mode = Mode::from_number(settings.limit);
     if matches!(class, Some(Class::Control)) {
         if !matches!(limit_mode, Mode::Off) {
-            shadow.rule(limit_mode, limit::check(Class::Control, &packet.addresses, settings, tables))?;
+            shadow.rule(
+                limit_mode,
+                limit::check(Class::Control, &packet.addresses, settings, tables),
+            )?;
         }
         return ControlFlow::Break(Verdict::PassControl);
     }
@@ -120,9 +130,10 @@ fn stages<V: View, T: Tables>(
         shadow.rule(block_mode, rule::block(&packet.addresses, tables))?;
     }
     match class {
-        Some(class) if !matches!(limit_mode, Mode::Off) => {
-            shadow.rule(limit_mode, limit::check(class, &packet.addresses, settings, tables))
-        }
+        Some(class) if !matches!(limit_mode, Mode::Off) => shadow.rule(
+            limit_mode,
+            limit::check(class, &packet.addresses, settings, tables),
+        ),
         _ => ControlFlow::Continue(()),
     }
 }

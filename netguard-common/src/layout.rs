@@ -138,7 +138,10 @@ impl Rate {
             return Self::UNLIMITED;
         }
         let interval_ns = 1_000_000_000 / per_second as u64;
-        Self { interval_ns, tolerance_ns: interval_ns * burst as u64 }
+        Self {
+            interval_ns,
+            tolerance_ns: interval_ns * burst as u64,
+        }
     }
 
     /// Packets per second; 0 means unlimited.
@@ -189,8 +192,17 @@ mod tests {
 
     #[test]
     fn rate_keeps_its_burst() {
-        assert_eq!(Rate::new(50, 200), Rate { interval_ns: 20_000_000, tolerance_ns: 4_000_000_000 });
-        assert_eq!((Rate::new(50, 200).per_second(), Rate::new(50, 200).burst()), (50, 200));
+        assert_eq!(
+            Rate::new(50, 200),
+            Rate {
+                interval_ns: 20_000_000,
+                tolerance_ns: 4_000_000_000
+            }
+        );
+        assert_eq!(
+            (Rate::new(50, 200).per_second(), Rate::new(50, 200).burst()),
+            (50, 200)
+        );
         assert_eq!(Rate::new(0, 7), Rate::UNLIMITED);
     }
 

@@ -138,7 +138,10 @@ pub fn cells_of(class: Class, key: u64, seed: u64) -> [u32; 2] {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     hash ^= hash >> 33;
     let base = class as u32 * CELLS;
-    [base + (hash as u32 & (CELLS - 1)), base + ((hash >> 32) as u32 & (CELLS - 1))]
+    [
+        base + (hash as u32 & (CELLS - 1)),
+        base + ((hash >> 32) as u32 & (CELLS - 1)),
+    ]
 }
 
 /// "Fragmentation needed", RFC 1191 section 4.

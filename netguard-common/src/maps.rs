@@ -92,19 +92,84 @@ impl Table {
 
 /// Every map of the kernel object.
 pub const MAPS: &[MapSpec] = &[
-    spec::<u32, u64>("LAYOUT", MapKind::Array, 1, "fingerprint of the layouts that the pinned maps were made with"),
-    spec::<u32, Settings>("SETTINGS", MapKind::Array, 1, "modes and limits, written by the daemon"),
-    spec::<u32, u32>("IN_USE", MapKind::Array, Table::ALL.len(), "1 for each rule table that ever held an entry: empty ones cost no look-up"),
-    spec::<Lpm<[u8; 4]>, Rule>("ALLOW_V4", MapKind::LpmTrie, ALLOW_PREFIXES, "IPv4 prefixes that always pass"),
-    spec::<Lpm<[u8; 16]>, Rule>("ALLOW_V6", MapKind::LpmTrie, ALLOW_PREFIXES, "IPv6 prefixes that always pass"),
-    spec::<[u8; 4], Rule>("BLOCK_V4", MapKind::Hash, BLOCK_ADDRESSES, "blocked IPv4 addresses"),
-    spec::<[u8; 16], Rule>("BLOCK_V6", MapKind::Hash, BLOCK_ADDRESSES, "blocked IPv6 addresses"),
-    spec::<[u8; 8], Rule>("BLOCK_V6_NET64", MapKind::Hash, BLOCK_ADDRESSES, "blocked IPv6 /64 networks"),
-    spec::<Lpm<[u8; 4]>, Rule>("BLOCK_NET_V4", MapKind::LpmTrie, BLOCK_PREFIXES, "blocked IPv4 prefixes shorter than /32"),
-    spec::<Lpm<[u8; 16]>, Rule>("BLOCK_NET_V6", MapKind::LpmTrie, BLOCK_PREFIXES, "blocked IPv6 prefixes other than /64 and /128"),
-    spec::<u32, u64>("LIMIT_CELLS", MapKind::Array, LIMIT_CELLS, "theoretical arrival times (ns) of the limiter, by class and hashed source"),
-    spec::<u32, Counter>("COUNTERS", MapKind::PerCpuArray, COUNTERS, "packets and bytes by verdict: enforced, then shadow"),
-    spec::<u32, Sampler>("SAMPLER", MapKind::PerCpuArray, 1, "budget of the samples, and how many were lost"),
+    spec::<u32, u64>(
+        "LAYOUT",
+        MapKind::Array,
+        1,
+        "fingerprint of the layouts that the pinned maps were made with",
+    ),
+    spec::<u32, Settings>(
+        "SETTINGS",
+        MapKind::Array,
+        1,
+        "modes and limits, written by the daemon",
+    ),
+    spec::<u32, u32>(
+        "IN_USE",
+        MapKind::Array,
+        Table::ALL.len(),
+        "1 for each rule table that ever held an entry: empty ones cost no look-up",
+    ),
+    spec::<Lpm<[u8; 4]>, Rule>(
+        "ALLOW_V4",
+        MapKind::LpmTrie,
+        ALLOW_PREFIXES,
+        "IPv4 prefixes that always pass",
+    ),
+    spec::<Lpm<[u8; 16]>, Rule>(
+        "ALLOW_V6",
+        MapKind::LpmTrie,
+        ALLOW_PREFIXES,
+        "IPv6 prefixes that always pass",
+    ),
+    spec::<[u8; 4], Rule>(
+        "BLOCK_V4",
+        MapKind::Hash,
+        BLOCK_ADDRESSES,
+        "blocked IPv4 addresses",
+    ),
+    spec::<[u8; 16], Rule>(
+        "BLOCK_V6",
+        MapKind::Hash,
+        BLOCK_ADDRESSES,
+        "blocked IPv6 addresses",
+    ),
+    spec::<[u8; 8], Rule>(
+        "BLOCK_V6_NET64",
+        MapKind::Hash,
+        BLOCK_ADDRESSES,
+        "blocked IPv6 /64 networks",
+    ),
+    spec::<Lpm<[u8; 4]>, Rule>(
+        "BLOCK_NET_V4",
+        MapKind::LpmTrie,
+        BLOCK_PREFIXES,
+        "blocked IPv4 prefixes shorter than /32",
+    ),
+    spec::<Lpm<[u8; 16]>, Rule>(
+        "BLOCK_NET_V6",
+        MapKind::LpmTrie,
+        BLOCK_PREFIXES,
+        "blocked IPv6 prefixes other than /64 and /128",
+    ),
+    spec::<u32, u64>(
+        "LIMIT_CELLS",
+        MapKind::Array,
+        LIMIT_CELLS,
+        "theoretical arrival times (ns) of the limiter, by class and hashed source",
+    ),
+    spec::<u32, Counter>(
+        "COUNTERS",
+        MapKind::PerCpuArray,
+        COUNTERS,
+        "packets and bytes by verdict: enforced, then shadow",
+    ),
+    spec::<u32, Sampler>(
+        "SAMPLER",
+        MapKind::PerCpuArray,
+        1,
+        "budget of the samples, and how many were lost",
+    ),
     MapSpec {
         name: "SAMPLES",
         kind: MapKind::RingBuf,
@@ -113,7 +178,12 @@ pub const MAPS: &[MapSpec] = &[
         max_entries: SAMPLES_BYTES as u32,
         help: "samples of dropped packets on their way to the daemon",
     },
-    spec::<NoteKey, Note>("NOTES", MapKind::Hash, NOTES, "operators' words about their rules; never read by the datapath"),
+    spec::<NoteKey, Note>(
+        "NOTES",
+        MapKind::Hash,
+        NOTES,
+        "operators' words about their rules; never read by the datapath",
+    ),
 ];
 
 /// Size of an LPM trie key: a 32-bit prefix length before the data.

@@ -134,7 +134,9 @@ fn longest<const N: usize>(prefixes: &Prefixes<N>, address: &[u8; N]) -> Option<
     if prefixes.is_empty() {
         return None;
     }
-    (0..=N as u32 * 8).rev().find_map(|len| prefixes.get(&(len, network(address, len))).copied())
+    (0..=N as u32 * 8)
+        .rev()
+        .find_map(|len| prefixes.get(&(len, network(address, len))).copied())
 }
 
 #[cfg(test)]
@@ -143,10 +145,21 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_wins() {
-        let rule = |reason| Rule { expires_at: 0, reason, origin: 0, proof: 0 };
+        let rule = |reason| Rule {
+            expires_at: 0,
+            reason,
+            origin: 0,
+            proof: 0,
+        };
         let prefixes = HashMap::from([((8, [10, 0, 0, 0]), rule(8)), ((20, [10, 1, 16, 0]), rule(20))]);
-        assert_eq!(longest(&prefixes, &[10, 1, 31, 1]).map(|rule| rule.reason), Some(20));
-        assert_eq!(longest(&prefixes, &[10, 1, 32, 1]).map(|rule| rule.reason), Some(8));
+        assert_eq!(
+            longest(&prefixes, &[10, 1, 31, 1]).map(|rule| rule.reason),
+            Some(20)
+        );
+        assert_eq!(
+            longest(&prefixes, &[10, 1, 32, 1]).map(|rule| rule.reason),
+            Some(8)
+        );
         assert_eq!(longest(&prefixes, &[11, 1, 32, 1]), None);
     }
 }

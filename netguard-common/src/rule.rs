@@ -3,12 +3,7 @@
 
 use core::ops::ControlFlow;
 
-use crate::{
-    Verdict,
-    layout::Rule,
-    packet::Addresses,
-    tables::Tables,
-};
+use crate::{Verdict, layout::Rule, packet::Addresses, tables::Tables};
 
 /// A rule's expiry counts units of 2^30 ns: a shift is cheaper in the kernel than a division.
 pub const EXPIRY_SHIFT: u32 = 30;
@@ -82,7 +77,11 @@ impl Rule {
     /// The `expires_at` of a rule that lasts at least `ttl_ns` from `now_ns`, at most 2.2 s longer.
     pub const fn expiry(now_ns: u64, ttl_ns: u64) -> u32 {
         let unit = (now_ns.saturating_add(ttl_ns) >> EXPIRY_SHIFT) + 1;
-        if unit > u32::MAX as u64 { u32::MAX } else { unit as u32 }
+        if unit > u32::MAX as u64 {
+            u32::MAX
+        } else {
+            unit as u32
+        }
     }
 
     /// Time left at `now_ns`; `None` for a permanent rule.
@@ -101,22 +100,30 @@ pub fn allow<T: Tables>(addresses: &Addresses, tables: &T) -> ControlFlow<Verdic
         Addresses::V4 { source, .. } => tables.allow_v4(source),
         Addresses::V6 { source, .. } => tables.allow_v6(source),
     };
-    if live(rule, tables) { ControlFlow::Break(Verdict::PassAllow) } else { ControlFlow::Continue(()) }
+    if live(rule, tables) {
+        ControlFlow::Break(Verdict::PassAllow)
+    } else {
+        ControlFlow::Continue(())
+    }
 }
 
 /// Whether `addresses`' source is blocked.
 #[inline(always)]
 pub fn block<T: Tables>(addresses: &Addresses, tables: &T) -> ControlFlow<Verdict> {
     let (address, prefix) = match addresses {
-        Addresses::V4 { source, .. } => {
-            (live(tables.block_v4(source), tables), || tables.block_net_v4(source))
-        }
+        Addresses::V4 { source, .. } => (live(tables.block_v4(source), tables), || {
+            tables.block_net_v4(source)
+        }),
         Addresses::V6 { source, .. } => return block_v6(source, tables),
     };
     if address {
         return ControlFlow::Break(Verdict::BlockAddress);
     }
-    if live(prefix(), tables) { ControlFlow::Break(Verdict::BlockPrefix) } else { ControlFlow::Continue(()) }
+    if live(prefix(), tables) {
+        ControlFlow::Break(Verdict::BlockPrefix)
+    } else {
+        ControlFlow::Continue(())
+    }
 }
 
 #[inline(always)]
@@ -152,7 +159,12 @@ mod tests {
     #[test]
     fn a_rule_lasts_at_least_its_ttl_and_little_longer() {
         for now in [0, 1, SECOND, 123_456_789_012_345] {
-            let rule = Rule { expires_at: Rule::expiry(now, 60 * SECOND), reason: 0, origin: 0, proof: 0 };
+            let rule = Rule {
+                expires_at: Rule::expiry(now, 60 * SECOND),
+                reason: 0,
+                origin: 0,
+                proof: 0,
+            };
             assert!(!rule.expired(now + 60 * SECOND - 1));
             assert!(rule.expired(now + 60 * SECOND + (2 << EXPIRY_SHIFT)));
             assert!(rule.remaining_ns(now).unwrap() >= 60 * SECOND);
@@ -161,7 +173,12 @@ mod tests {
 
     #[test]
     fn a_permanent_rule_never_ends() {
-        let rule = Rule { expires_at: 0, reason: 0, origin: 0, proof: 0 };
+        let rule = Rule {
+            expires_at: 0,
+            reason: 0,
+            origin: 0,
+            proof: 0,
+        };
         assert!(rule.is_permanent());
         assert_eq!(rule.remaining_ns(u64::MAX), None);
     }

@@ -64,11 +64,18 @@ fn sample(packet: &Packet, frame_len: u32, judgement: Judgement, weight: u32, at
         Addresses::V6 { source, destination } => (source, destination),
     };
     match packet.transport {
-        Transport::Tcp { source_port, destination_port, flags: TcpFlags(flags) } => {
+        Transport::Tcp {
+            source_port,
+            destination_port,
+            flags: TcpFlags(flags),
+        } => {
             (sample.source_port, sample.destination_port) = (source_port, destination_port);
             sample.tcp_flags = flags;
         }
-        Transport::Udp { source_port, destination_port } => {
+        Transport::Udp {
+            source_port,
+            destination_port,
+        } => {
             (sample.source_port, sample.destination_port) = (source_port, destination_port);
         }
         Transport::Icmp { kind, code } | Transport::Icmp6 { kind, code } => {

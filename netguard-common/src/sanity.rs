@@ -50,7 +50,10 @@ fn is_unconfigured_v4(source: [u8; 4], packet: &Packet) -> bool {
     const DHCP_SERVER: u16 = 67;
     let asks_for_address = matches!(
         packet.transport,
-        Transport::Udp { source_port: DHCP_CLIENT, destination_port: DHCP_SERVER }
+        Transport::Udp {
+            source_port: DHCP_CLIENT,
+            destination_port: DHCP_SERVER
+        }
     );
     source == [0; 4] && (asks_for_address || packet.protocol == IGMP)
 }
@@ -121,7 +124,10 @@ mod tests {
 
     fn packet(source: [u8; 4], transport: Transport) -> Packet {
         Packet {
-            addresses: Addresses::V4 { source, destination: [198, 51, 100, 1] },
+            addresses: Addresses::V4 {
+                source,
+                destination: [198, 51, 100, 1],
+            },
             hop_limit: 64,
             protocol: 17,
             fragment: Fragment::Whole,
@@ -131,7 +137,10 @@ mod tests {
 
     fn packet_v6(source: [u8; 16], protocol: u8) -> Packet {
         Packet {
-            addresses: Addresses::V6 { source, destination: [0x20; 16] },
+            addresses: Addresses::V6 {
+                source,
+                destination: [0x20; 16],
+            },
             hop_limit: 64,
             protocol,
             fragment: Fragment::Whole,
@@ -142,10 +151,23 @@ mod tests {
     #[test]
     fn ipv4_sources() {
         let verdict = |source| check(&packet(source, Transport::Other)).break_value();
-        for ordinary in [[10, 0, 0, 1], [192, 168, 1, 1], [169, 254, 3, 4], [100, 64, 0, 1], [223, 255, 255, 255]] {
+        for ordinary in [
+            [10, 0, 0, 1],
+            [192, 168, 1, 1],
+            [169, 254, 3, 4],
+            [100, 64, 0, 1],
+            [223, 255, 255, 255],
+        ] {
             assert_eq!(verdict(ordinary), None, "{ordinary:?}");
         }
-        for martian in [[0, 0, 0, 0], [0, 1, 2, 3], [127, 0, 0, 1], [224, 0, 0, 1], [240, 0, 0, 1], [255; 4]] {
+        for martian in [
+            [0, 0, 0, 0],
+            [0, 1, 2, 3],
+            [127, 0, 0, 1],
+            [224, 0, 0, 1],
+            [240, 0, 0, 1],
+            [255; 4],
+        ] {
             assert_eq!(verdict(martian), Some(Verdict::MartianSource), "{martian:?}");
         }
         assert_eq!(verdict([198, 51, 100, 1]), Some(Verdict::Land));
@@ -153,8 +175,14 @@ mod tests {
 
     #[test]
     fn a_host_without_an_address_may_ask_for_one() {
-        let dhcp = Transport::Udp { source_port: 68, destination_port: 67 };
-        let other = Transport::Udp { source_port: 68, destination_port: 53 };
+        let dhcp = Transport::Udp {
+            source_port: 68,
+            destination_port: 67,
+        };
+        let other = Transport::Udp {
+            source_port: 68,
+            destination_port: 53,
+        };
         assert!(check(&packet([0; 4], dhcp)).is_continue());
         assert!(check(&packet([0; 4], other)).is_break());
         assert!(check(&packet([0, 0, 0, 1], dhcp)).is_break());
@@ -180,7 +208,9 @@ mod tests {
     #[test]
     fn tcp_flag_sets() {
         let verdict = |flags| tcp_flags(TcpFlags(flags)).break_value();
-        for legal in [0x02, 0x12, 0x10, 0x18, 0x11, 0x19, 0x04, 0x14, 0x30, 0x31, 0xc2, 0x52, 0xd8, 0x0a] {
+        for legal in [
+            0x02, 0x12, 0x10, 0x18, 0x11, 0x19, 0x04, 0x14, 0x30, 0x31, 0xc2, 0x52, 0xd8, 0x0a,
+        ] {
             assert_eq!(verdict(legal), None, "{legal:#x}");
         }
         assert_eq!(verdict(0x00), Some(Verdict::TcpNull));

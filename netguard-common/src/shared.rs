@@ -159,7 +159,10 @@ mod tests {
 
     #[test]
     fn bytes_round_trip_and_a_wrong_length_is_refused() {
-        let counter = Counter { packets: 3, bytes: 0x0102 };
+        let counter = Counter {
+            packets: 3,
+            bytes: 0x0102,
+        };
         assert_eq!(Counter::from_bytes(counter.as_bytes()), Some(counter));
         assert_eq!(Counter::from_bytes(&counter.as_bytes()[1..]), None);
     }

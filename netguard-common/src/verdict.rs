@@ -104,7 +104,11 @@ mod tests {
     #[test]
     fn names_are_unique() {
         for (index, verdict) in Verdict::ALL.iter().enumerate() {
-            assert!(Verdict::ALL[..index].iter().all(|other| other.name() != verdict.name()));
+            assert!(
+                Verdict::ALL[..index]
+                    .iter()
+                    .all(|other| other.name() != verdict.name())
+            );
         }
     }
 }

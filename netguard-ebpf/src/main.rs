@@ -1,7 +1,10 @@
 //! The kernel object: entry points that lend the datapath of `netguard-common` a packet and the maps. No
 //! decision about traffic is made here.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
-#![expect(unreachable_pub, reason = "entry points and sections are for the loader, which rustc cannot see")]
+#![expect(
+    unreachable_pub,
+    reason = "entry points and sections are for the loader, which rustc cannot see"
+)]
 
 mod maps;
 mod view;
@@ -16,7 +19,12 @@ use crate::{maps::KernelTables, view::XdpView};
 pub fn netguard_xdp(ctx: XdpContext) -> u32 {
     let judgement = judge(&ctx);
     #[cfg(feature = "trace")]
-    aya_log_ebpf::debug!(&ctx, "verdict {} shadow {}", judgement.verdict.number(), judgement.shadow as u8);
+    aya_log_ebpf::debug!(
+        &ctx,
+        "verdict {} shadow {}",
+        judgement.verdict.number(),
+        judgement.shadow as u8
+    );
     match judgement.action() {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,

@@ -11,8 +11,8 @@ use aya_ebpf::{
 use netguard_common::{
     layout::{Counter, Note, NoteKey, Rule, Sample, Sampler, Settings},
     maps::{
-        ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, LIMIT_CELLS as CELLS, NOTES as NOTES_LEN,
-        SAMPLES_BYTES, Table,
+        ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, LIMIT_CELLS as CELLS,
+        NOTES as NOTES_LEN, SAMPLES_BYTES, Table,
     },
     tables::{LimitCell, Tables},
 };
@@ -135,7 +135,9 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn emit(&self, sample: &Sample) -> bool {
         // The daemon drains the ring each tick; a wake-up per record would cost 6 us.
-        SAMPLES.output_untyped::<Sample>(*sample, u64::from(aya_ebpf::bindings::BPF_RB_NO_WAKEUP)).is_ok()
+        SAMPLES
+            .output_untyped::<Sample>(*sample, u64::from(aya_ebpf::bindings::BPF_RB_NO_WAKEUP))
+            .is_ok()
     }
 }
 

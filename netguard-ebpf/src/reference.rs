@@ -1,7 +1,10 @@
 //! Reference programs that the benchmark measures netguard against: the floor (an empty program) and the
 //! least that any blocklist must do (parse the addresses, one hash look-up). Never attached.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
-#![expect(unreachable_pub, reason = "entry points and sections are for the loader, which rustc cannot see")]
+#![expect(
+    unreachable_pub,
+    reason = "entry points and sections are for the loader, which rustc cannot see"
+)]
 
 use core::ops::ControlFlow;
 
@@ -38,7 +41,11 @@ pub fn parse_hash(ctx: XdpContext) -> u32 {
         Addresses::V4 { source, .. } => LISTED_V4.get_ptr(source).is_some(),
         Addresses::V6 { source, .. } => LISTED_V6.get_ptr(source).is_some(),
     };
-    if listed { xdp_action::XDP_DROP } else { xdp_action::XDP_PASS }
+    if listed {
+        xdp_action::XDP_DROP
+    } else {
+        xdp_action::XDP_PASS
+    }
 }
 
 #[used]

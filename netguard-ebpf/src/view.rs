@@ -22,7 +22,12 @@ impl<'a> XdpView<'a> {
     pub(crate) fn new(ctx: &'a XdpContext) -> Self {
         // SAFETY: the pointer comes from the kernel and is the context of this program.
         let len = unsafe { bpf_xdp_get_buff_len(ctx.ctx) } as u32;
-        Self { data: ctx.data(), data_end: ctx.data_end(), len, context: PhantomData }
+        Self {
+            data: ctx.data(),
+            data_end: ctx.data_end(),
+            len,
+            context: PhantomData,
+        }
     }
 }
 
@@ -64,7 +69,10 @@ impl View for XdpView<'_> {
 /// the verifier cannot.
 #[inline(always)]
 fn unproven(at: u32) -> usize {
-    #[cfg_attr(not(target_arch = "bpf"), expect(unused_mut, reason = "only the BPF target has the barrier"))]
+    #[cfg_attr(
+        not(target_arch = "bpf"),
+        expect(unused_mut, reason = "only the BPF target has the barrier")
+    )]
     let mut at = at as usize;
     // SAFETY: moves a register to itself. (Without an instruction, two line records of the BTF would share one
     // offset, which the kernel refuses.)

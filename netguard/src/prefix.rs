@@ -80,7 +80,9 @@ impl Prefix {
     /// The prefix of `len` bits that `address` lies in; `None` when `len` does not fit the family.
     #[must_use]
     pub fn truncated(address: IpAddr, len: u8) -> Option<Self> {
-        IpNet::new(address.to_canonical(), len).ok().map(|net| Self(net.trunc()))
+        IpNet::new(address.to_canonical(), len)
+            .ok()
+            .map(|net| Self(net.trunc()))
     }
 
     /// First address of the prefix.

@@ -51,11 +51,21 @@ pub fn measure(reference: &[u8], rounds: u32) -> Result<Report> {
             let case = &CASES[index];
             let frame = (case.frame)();
             let floor_ns = per_packet(&empty, &frame)?;
-            figures[index].netguard.push(per_packet(judge(case), &frame)? - floor_ns);
-            figures[index].reference.push(per_packet(&parse_hash, &frame)? - floor_ns);
+            figures[index]
+                .netguard
+                .push(per_packet(judge(case), &frame)? - floor_ns);
+            figures[index]
+                .reference
+                .push(per_packet(&parse_hash, &frame)? - floor_ns);
         }
     }
-    Ok(Report { rows: CASES.iter().zip(figures).map(|(case, figures)| figures.row(case)).collect() })
+    Ok(Report {
+        rows: CASES
+            .iter()
+            .zip(figures)
+            .map(|(case, figures)| figures.row(case))
+            .collect(),
+    })
 }
 
 /// Nanoseconds over the empty program, one figure a round.

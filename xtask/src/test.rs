@@ -161,14 +161,16 @@ fn e2e(tally: &mut Tally) -> Result<()> {
     )
 }
 
-/// Every target, briefly and with a fixed seed. New inputs go to the target directory, not into the repository.
+/// Every target, briefly, from its committed seeds and with a fixed random seed. New inputs go to the first
+/// folder named, in the target directory, not into the repository.
 fn fuzz_smoke(tally: &mut Tally) -> Result<()> {
     let mut crashed = Vec::new();
     for target in fuzz_targets()? {
         let corpus = workspace::host_target().join("fuzz-corpus").join(&target);
         fs::create_dir_all(&corpus)?;
         println!("-- {target}");
-        match process::run(fuzz(&target).arg(&corpus).args([
+        let seeds = workspace::root().join("tests/fuzz/seeds").join(&target);
+        match process::run(fuzz(&target).arg(&corpus).arg(&seeds).args([
             "--",
             "-runs=200000",
             "-max_total_time=30",

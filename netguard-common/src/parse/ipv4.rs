@@ -50,7 +50,10 @@ pub(super) fn parse<V: View>(view: &V, at: u32) -> ControlFlow<Verdict, Packet> 
     };
     let transport = transport::parse(view, at + header_len, payload_len, header.proto, fragment)?;
     ControlFlow::Continue(Packet {
-        addresses: Addresses::V4 { source: header.src_addr, destination: header.dst_addr },
+        addresses: Addresses::V4 {
+            source: header.src_addr,
+            destination: header.dst_addr,
+        },
         hop_limit: header.ttl,
         protocol: header.proto,
         fragment,

@@ -45,16 +45,28 @@ pub(super) fn parse<V: View>(view: &V, at: u32) -> ControlFlow<Verdict, Packet> 
     if payload_len > available {
         return ControlFlow::Break(Verdict::IpTotalLength);
     }
-    let mut chain = Chain { len: 0, protocol: header.next_hdr, fragment: Fragment::Whole };
+    let mut chain = Chain {
+        len: 0,
+        protocol: header.next_hdr,
+        fragment: Fragment::Whole,
+    };
     if is_extension(header.next_hdr) {
         walk(view, at + HEADER, payload_len, &mut chain)?;
         chain.len = view.opaque(chain.len).min(MAX_CHAIN_LEN).min(payload_len);
         chain.protocol = view.opaque(u32::from(chain.protocol)) as u8;
     }
-    let transport =
-        transport::parse(view, at + HEADER + chain.len, payload_len - chain.len, chain.protocol, chain.fragment)?;
+    let transport = transport::parse(
+        view,
+        at + HEADER + chain.len,
+        payload_len - chain.len,
+        chain.protocol,
+        chain.fragment,
+    )?;
     ControlFlow::Continue(Packet {
-        addresses: Addresses::V6 { source: header.src_addr, destination: header.dst_addr },
+        addresses: Addresses::V6 {
+            source: header.src_addr,
+            destination: header.dst_addr,
+        },
         hop_limit: header.hop_limit,
         protocol: chain.protocol,
         fragment: chain.fragment,
@@ -117,7 +129,10 @@ fn fragment(field: u16, remaining: u32) -> ControlFlow<Verdict, Fragment> {
 
 #[inline(always)]
 const fn is_extension(protocol: u8) -> bool {
-    matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY | HIP | SHIM6)
+    matches!(
+        protocol,
+        HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY | HIP | SHIM6
+    )
 }
 
 #[cfg(test)]
@@ -153,13 +168,18 @@ mod tests {
         let mobility = [[59, 1, 0, 0], [0; 4], [0; 4], [0; 4]].concat();
         assert_eq!(outcome(MOBILITY, &mobility), Ok((59, Fragment::Whole)));
         let authentication = [[59, 1, 0, 0], [0; 4], [0; 4]].concat();
-        assert_eq!(outcome(AUTHENTICATION, &authentication), Ok((59, Fragment::Whole)));
+        assert_eq!(
+            outcome(AUTHENTICATION, &authentication),
+            Ok((59, Fragment::Whole))
+        );
     }
 
     #[test]
     fn chains_are_bounded() {
         let chain = |headers: usize| {
-            let mut bytes: Vec<u8> = (0..headers).flat_map(|_| [DESTINATION, 0, 0, 0, 0, 0, 0, 0]).collect();
+            let mut bytes: Vec<u8> = (0..headers)
+                .flat_map(|_| [DESTINATION, 0, 0, 0, 0, 0, 0, 0])
+                .collect();
             let last = bytes.len() - 8;
             bytes[last] = 59;
             bytes
@@ -174,7 +194,10 @@ mod tests {
     #[test]
     fn an_extension_beyond_the_payload_is_truncated() {
         assert_eq!(outcome(HOP_BY_HOP, &[59, 0]), Err(Verdict::Truncated));
-        assert_eq!(outcome(HOP_BY_HOP, &[59, 1, 0, 0, 0, 0, 0, 0]), Err(Verdict::Truncated));
+        assert_eq!(
+            outcome(HOP_BY_HOP, &[59, 1, 0, 0, 0, 0, 0, 0]),
+            Err(Verdict::Truncated)
+        );
     }
 
     #[test]
@@ -190,6 +213,9 @@ mod tests {
     fn a_payload_length_beyond_the_frame_is_refused() {
         let mut bytes = packet(59, &[0; 8]);
         bytes[5] = 9;
-        assert_eq!(parse(&SliceView(&bytes), 0).break_value(), Some(Verdict::IpTotalLength));
+        assert_eq!(
+            parse(&SliceView(&bytes), 0).break_value(),
+            Some(Verdict::IpTotalLength)
+        );
     }
 }

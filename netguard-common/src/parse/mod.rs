@@ -84,15 +84,27 @@ mod tests {
         assert_eq!(verdict(&[0; 13]), Some(Verdict::Truncated));
         assert_eq!(verdict(&frame(&[[0x08, 0x06]], &[])), Some(Verdict::PassArp));
         assert_eq!(verdict(&frame(&[[0x88, 0xcc]], &[])), Some(Verdict::PassNonIp));
-        assert_eq!(verdict(&frame(&[[0x08, 0x00]], &[0x45])), Some(Verdict::Truncated));
+        assert_eq!(
+            verdict(&frame(&[[0x08, 0x00]], &[0x45])),
+            Some(Verdict::Truncated)
+        );
     }
 
     #[test]
     fn vlan_tags_are_followed_three_deep() {
         let tags = [[0x81, 0x00], [0x88, 0xa8], [0x91, 0x00]];
-        assert_eq!(verdict(&frame(&[tags[0], [0x08, 0x06]], &[])), Some(Verdict::PassArp));
-        assert_eq!(verdict(&frame(&[tags[1], tags[0], [0x08, 0x06]], &[])), Some(Verdict::PassArp));
-        assert_eq!(verdict(&frame(&[tags[2], tags[1], tags[0], [0x08, 0x06]], &[])), Some(Verdict::PassArp));
+        assert_eq!(
+            verdict(&frame(&[tags[0], [0x08, 0x06]], &[])),
+            Some(Verdict::PassArp)
+        );
+        assert_eq!(
+            verdict(&frame(&[tags[1], tags[0], [0x08, 0x06]], &[])),
+            Some(Verdict::PassArp)
+        );
+        assert_eq!(
+            verdict(&frame(&[tags[2], tags[1], tags[0], [0x08, 0x06]], &[])),
+            Some(Verdict::PassArp)
+        );
         assert_eq!(
             verdict(&frame(&[tags[0], tags[0], tags[0], tags[0], [0x08, 0x06]], &[])),
             Some(Verdict::PassNonIp)

@@ -30,8 +30,14 @@ pub(super) fn parse<V: View>(
     match protocol {
         protocol::TCP => tcp(view, at, len),
         protocol::UDP => udp(view, at, len, fragment),
-        protocol::ICMP => icmp(view, at, len, ICMP_MIN, |kind, code| Transport::Icmp { kind, code }),
-        protocol::ICMPV6 => icmp(view, at, len, ICMPV6_MIN, |kind, code| Transport::Icmp6 { kind, code }),
+        protocol::ICMP => icmp(view, at, len, ICMP_MIN, |kind, code| Transport::Icmp {
+            kind,
+            code,
+        }),
+        protocol::ICMPV6 => icmp(view, at, len, ICMPV6_MIN, |kind, code| Transport::Icmp6 {
+            kind,
+            code,
+        }),
         _ => ControlFlow::Continue(Transport::Other),
     }
 }
@@ -97,7 +103,13 @@ mod tests {
     use crate::view::SliceView;
 
     fn outcome(protocol: u8, bytes: &[u8]) -> Result<Transport, Verdict> {
-        match parse(&SliceView(bytes), 0, bytes.len() as u32, protocol, Fragment::Whole) {
+        match parse(
+            &SliceView(bytes),
+            0,
+            bytes.len() as u32,
+            protocol,
+            Fragment::Whole,
+        ) {
             ControlFlow::Continue(transport) => Ok(transport),
             ControlFlow::Break(verdict) => Err(verdict),
         }
@@ -109,11 +121,17 @@ mod tests {
         segment[..4].copy_from_slice(&[0x04, 0xd2, 0x00, 0x50]);
         segment[12] = 0x60;
         segment[13] = TcpFlags::SYN;
-        let expected =
-            Transport::Tcp { source_port: 1234, destination_port: 80, flags: TcpFlags(TcpFlags::SYN) };
+        let expected = Transport::Tcp {
+            source_port: 1234,
+            destination_port: 80,
+            flags: TcpFlags(TcpFlags::SYN),
+        };
         assert_eq!(outcome(protocol::TCP, &segment), Ok(expected));
         assert_eq!(outcome(protocol::TCP, &segment[..19]), Err(Verdict::Truncated));
-        assert_eq!(outcome(protocol::TCP, &segment[..20]), Err(Verdict::TcpDataOffset));
+        assert_eq!(
+            outcome(protocol::TCP, &segment[..20]),
+            Err(Verdict::TcpDataOffset)
+        );
         segment[12] = 0x40;
         assert_eq!(outcome(protocol::TCP, &segment), Err(Verdict::TcpDataOffset));
     }
@@ -121,7 +139,10 @@ mod tests {
     #[test]
     fn udp_lengths() {
         let datagram = |len: u8| [0, 53, 0, 54, 0, len, 0, 0, 1, 2];
-        let expected = Transport::Udp { source_port: 53, destination_port: 54 };
+        let expected = Transport::Udp {
+            source_port: 53,
+            destination_port: 54,
+        };
         assert_eq!(outcome(protocol::UDP, &datagram(8)), Ok(expected));
         assert_eq!(outcome(protocol::UDP, &datagram(10)), Ok(expected));
         assert_eq!(outcome(protocol::UDP, &datagram(7)), Err(Verdict::UdpLength));
@@ -134,9 +155,15 @@ mod tests {
     #[test]
     fn icmp_lengths() {
         let echo = [8, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(outcome(protocol::ICMP, &echo), Ok(Transport::Icmp { kind: 8, code: 0 }));
+        assert_eq!(
+            outcome(protocol::ICMP, &echo),
+            Ok(Transport::Icmp { kind: 8, code: 0 })
+        );
         assert_eq!(outcome(protocol::ICMP, &echo[..7]), Err(Verdict::Truncated));
-        assert_eq!(outcome(protocol::ICMPV6, &echo[..4]), Ok(Transport::Icmp6 { kind: 8, code: 0 }));
+        assert_eq!(
+            outcome(protocol::ICMPV6, &echo[..4]),
+            Ok(Transport::Icmp6 { kind: 8, code: 0 })
+        );
         assert_eq!(outcome(protocol::ICMPV6, &echo[..3]), Err(Verdict::Truncated));
     }
 }

@@ -27,7 +27,10 @@ pub enum AttachMode {
 #[derive(Debug)]
 pub enum Attached {
     /// Newly attached in this mode. `fallback` says why it is not native.
-    Fresh { mode: AttachMode, fallback: Option<String> },
+    Fresh {
+        mode: AttachMode,
+        fallback: Option<String>,
+    },
     /// The link of an earlier daemon was taken over.
     Adopted,
 }
@@ -86,7 +89,10 @@ pub fn attach(
             Err(error) => return Err(error),
         }
     }
-    Err(AttachError::Refused { interface: interface.to_owned(), reason: "no mode is allowed".to_owned() })
+    Err(AttachError::Refused {
+        interface: interface.to_owned(),
+        reason: "no mode is allowed".to_owned(),
+    })
 }
 
 /// Exchanges the program behind the pinned link of `interface`. A link that is not what the interface runs (it
@@ -102,7 +108,10 @@ fn adopt(
         return Ok(false);
     }
     let link = FdLink::from(PinnedLink::from_pin(&path).map_err(|error| refused(interface, &error))?);
-    let linked = link.info().map_err(|error| refused(interface, &error))?.program_id();
+    let linked = link
+        .info()
+        .map_err(|error| refused(interface, &error))?
+        .program_id();
     if current != Some(linked) {
         fs::remove_file(&path).map_err(|source| BpfError::Pin { path, source })?;
         return Ok(false);
@@ -137,8 +146,9 @@ fn attach_fresh(
 
 /// The link as a file descriptor; dropping that does not detach once it is pinned.
 fn fd_link(loaded: &mut Loaded, id: XdpLinkId, interface: &str) -> Result<FdLink, AttachError> {
-    let link =
-        xdp(&mut loaded.ebpf, XDP_PROGRAM)?.take_link(id).map_err(|error| refused(interface, &error))?;
+    let link = xdp(&mut loaded.ebpf, XDP_PROGRAM)?
+        .take_link(id)
+        .map_err(|error| refused(interface, &error))?;
     FdLink::try_from(link).map_err(|error| refused(interface, &error))
 }
 
@@ -149,14 +159,24 @@ fn attach_failed(interface: &str, mode: AttachMode, error: ProgramError) -> Atta
         ProgramError::SyscallError(error) => match error.io_error.raw_os_error() {
             Some(libc::EBUSY | libc::EEXIST) => AttachError::Occupied { interface },
             Some(libc::EPERM) => AttachError::Bpf(BpfError::NotRoot),
-            _ if mode == AttachMode::Native => AttachError::NoNative { interface, reason: error.io_error },
-            _ => AttachError::Refused { interface, reason: error.io_error.to_string() },
+            _ if mode == AttachMode::Native => AttachError::NoNative {
+                interface,
+                reason: error.io_error,
+            },
+            _ => AttachError::Refused {
+                interface,
+                reason: error.io_error.to_string(),
+            },
         },
         // aya retries EINVAL over netlink: the driver has no XDP, or cannot with this MTU or these offloads.
-        error if mode == AttachMode::Native => {
-            AttachError::NoNative { interface, reason: io::Error::other(root_cause(&error)) }
-        }
-        error => AttachError::Refused { interface, reason: root_cause(&error) },
+        error if mode == AttachMode::Native => AttachError::NoNative {
+            interface,
+            reason: io::Error::other(root_cause(&error)),
+        },
+        error => AttachError::Refused {
+            interface,
+            reason: root_cause(&error),
+        },
     }
 }
 
@@ -169,5 +189,8 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 }
 
 fn refused(interface: &str, error: &dyn std::error::Error) -> AttachError {
-    AttachError::Refused { interface: interface.to_owned(), reason: root_cause(error) }
+    AttachError::Refused {
+        interface: interface.to_owned(),
+        reason: root_cause(error),
+    }
 }

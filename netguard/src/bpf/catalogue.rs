@@ -50,7 +50,10 @@ pub fn list_maps(pins: &Pins) -> Result<Vec<MapInfo>, BpfError> {
         .map(|spec| {
             let map = pins.open(spec.name)?;
             let (max_entries, memory_bytes) = map_data(&map).map_or((spec.max_entries, 0), |data| {
-                (data.info().map_or(spec.max_entries, |info| info.max_entries()), memory(data))
+                (
+                    data.info().map_or(spec.max_entries, |info| info.max_entries()),
+                    memory(data),
+                )
             });
             Ok(MapInfo {
                 name: spec.name,
@@ -84,16 +87,23 @@ pub fn dump_map(pins: &Pins, name: &str, limit: usize) -> Result<Vec<DumpedEntry
 pub fn lookup_in_map(pins: &Pins, name: &str, key: &str) -> Result<DumpedEntry, BpfError> {
     let spec = spec(name)?;
     let map = pins.open(spec.name)?;
-    let bad_key = |expected| BpfError::BadKey { map: spec.name, key: key.to_owned(), expected };
+    let bad_key = |expected| BpfError::BadKey {
+        map: spec.name,
+        key: key.to_owned(),
+        expected,
+    };
     if matches!(spec.kind, MapKind::Array | MapKind::PerCpuArray) {
-        let index: u32 = key.parse().map_err(|_| bad_key("expected a whole number, the index of an entry"))?;
-        return read_index(spec, map, index)?
-            .ok_or_else(|| bad_key("the index is beyond the last entry"));
+        let index: u32 = key
+            .parse()
+            .map_err(|_| bad_key("expected a whole number, the index of an entry"))?;
+        return read_index(spec, map, index)?.ok_or_else(|| bad_key("the index is beyond the last entry"));
     }
     read(spec, map)?
         .into_iter()
         .find(|entry| entry.key.as_str().is_some_and(|text| text == key))
-        .ok_or_else(|| bad_key("there is no such entry; `netguard map dump` shows the keys as they are written"))
+        .ok_or_else(|| {
+            bad_key("there is no such entry; `netguard map dump` shows the keys as they are written")
+        })
 }
 
 /// Key size, value size and memory in bytes of `map`.
@@ -128,11 +138,15 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
         }
         "ALLOW_V4" | "BLOCK_NET_V4" => {
             let map: LpmTrie<_, [u8; 4], Raw<Rule>> = map.try_into().map_err(&wrap)?;
-            pairs(map.iter(), |key| format!("{}/{}", Ipv4Addr::from(key.data()), key.prefix_len()))
+            pairs(map.iter(), |key| {
+                format!("{}/{}", Ipv4Addr::from(key.data()), key.prefix_len())
+            })
         }
         "ALLOW_V6" | "BLOCK_NET_V6" => {
             let map: LpmTrie<_, [u8; 16], Raw<Rule>> = map.try_into().map_err(&wrap)?;
-            pairs(map.iter(), |key| format!("{}/{}", Ipv6Addr::from(key.data()), key.prefix_len()))
+            pairs(map.iter(), |key| {
+                format!("{}/{}", Ipv6Addr::from(key.data()), key.prefix_len())
+            })
         }
         "NOTES" => {
             let map: HashMap<_, Raw<NoteKey>, Raw<Note>> = map.try_into().map_err(&wrap)?;
@@ -157,7 +171,10 @@ fn pairs<K, V: Shared>(
     entries
         .map(|entry| {
             let (key, value) = entry?;
-            Ok(DumpedEntry { key: Value::String(name(key)), value: render(&value.0) })
+            Ok(DumpedEntry {
+                key: Value::String(name(key)),
+                value: render(&value.0),
+            })
         })
         .collect()
 }
@@ -168,7 +185,10 @@ fn read_array(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfE
     let mut entries = Vec::new();
     for index in 0..spec.max_entries {
         if let Some(value) = array.read(spec, index, true)? {
-            entries.push(DumpedEntry { key: Value::from(index), value });
+            entries.push(DumpedEntry {
+                key: Value::from(index),
+                value,
+            });
         }
     }
     Ok(entries)
@@ -179,7 +199,10 @@ fn read_index(spec: &'static MapSpec, map: Map, index: u32) -> Result<Option<Dum
         return Ok(None);
     }
     let value = AnyArray::open(spec, map)?.read(spec, index, false)?;
-    Ok(value.map(|value| DumpedEntry { key: Value::from(index), value }))
+    Ok(value.map(|value| DumpedEntry {
+        key: Value::from(index),
+        value,
+    }))
 }
 
 /// The arrays of the catalogue, by the type of their values.
@@ -207,16 +230,22 @@ impl AnyArray {
     fn read(&self, spec: &'static MapSpec, index: u32, skip_zero: bool) -> Result<Option<Value>, BpfError> {
         let wrap = BpfError::map(spec.name, spec.max_entries);
         match self {
-            Self::Numbers(map) => map.get(&index, 0).map(|value| shown(skip_zero, value == 0, || value.into())),
-            Self::Flags(map) => map.get(&index, 0).map(|value| shown(skip_zero, value == 0, || value.into())),
+            Self::Numbers(map) => map
+                .get(&index, 0)
+                .map(|value| shown(skip_zero, value == 0, || value.into())),
+            Self::Flags(map) => map
+                .get(&index, 0)
+                .map(|value| shown(skip_zero, value == 0, || value.into())),
             Self::Settings(map) => map.get(&index, 0).map(|value| Some(render(&value.0))),
             Self::Counters(map) => map.get(&index, 0).map(|cpus| {
                 let zero = cpus.iter().all(|cpu| cpu.0.packets == 0);
-                shown(skip_zero, zero, || cpus.iter().map(|cpu| render(&cpu.0)).collect())
+                shown(skip_zero, zero, || {
+                    cpus.iter().map(|cpu| render(&cpu.0)).collect()
+                })
             }),
-            Self::Samplers(map) => {
-                map.get(&index, 0).map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect()))
-            }
+            Self::Samplers(map) => map
+                .get(&index, 0)
+                .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
         }
         .map_err(wrap)
     }
@@ -252,6 +281,9 @@ fn memory(data: &MapData) -> u64 {
     let path = format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd());
     fs::read_to_string(path)
         .ok()
-        .and_then(|info| info.lines().find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok()))
+        .and_then(|info| {
+            info.lines()
+                .find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
+        })
         .unwrap_or(0)
 }

@@ -27,7 +27,9 @@ impl Counters {
 
     pub(super) fn new(counters: Map, sampler: Map) -> Result<Self, BpfError> {
         Ok(Self {
-            counters: counters.try_into().map_err(BpfError::map("COUNTERS", COUNTERS as u32))?,
+            counters: counters
+                .try_into()
+                .map_err(BpfError::map("COUNTERS", COUNTERS as u32))?,
             sampler: sampler.try_into().map_err(BpfError::map("SAMPLER", 1))?,
         })
     }

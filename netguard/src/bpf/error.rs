@@ -21,21 +21,31 @@ pub enum BpfError {
         "the maps pinned under {path} were made by another version of netguard (layout {found:#018x}, this is \
          {expected:#018x}): run `netguard detach` of that version, or remove the directory, and start again"
     )]
-    ForeignPins { path: PathBuf, found: u64, expected: u64 },
+    ForeignPins {
+        path: PathBuf,
+        found: u64,
+        expected: u64,
+    },
     #[error("nothing is pinned under {0}: start `netguard run` first, or name the instance with --instance")]
     NothingPinned(PathBuf),
     #[error("the kernel refused the program {name}: {reason}")]
     Refused { name: &'static str, reason: String },
     #[error("the kernel object could not be loaded: {0}")]
     Load(String),
-    #[error("map {map} is full: it holds {capacity} entries; remove some, or raise its size under [tables] in the configuration")]
+    #[error(
+        "map {map} is full: it holds {capacity} entries; remove some, or raise its size under [tables] in the configuration"
+    )]
     Full { map: &'static str, capacity: u32 },
     #[error("map {map}: {source}")]
     Map { map: &'static str, source: MapError },
     #[error("no map is called {0}: `netguard map list` shows them all")]
     NoSuchMap(String),
     #[error("{key:?} is no key of map {map}: {expected}")]
-    BadKey { map: &'static str, key: String, expected: &'static str },
+    BadKey {
+        map: &'static str,
+        key: String,
+        expected: &'static str,
+    },
     #[error("{path}: {source}")]
     Pin { path: PathBuf, source: io::Error },
 }

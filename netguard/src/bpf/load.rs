@@ -43,11 +43,15 @@ pub fn load(pins: &Pins, sizes: TableSizes) -> Result<Loaded, BpfError> {
     if adopted {
         require_layout(pins)?;
     }
-    let mut ebpf = loader(sizes, Some(pins)).load(embedded_object()).map_err(refused_load)?;
+    let mut ebpf = loader(sizes, Some(pins))
+        .load(embedded_object())
+        .map_err(refused_load)?;
     if !adopted {
         write_layout(&mut ebpf)?;
     }
-    xdp(&mut ebpf, XDP_PROGRAM)?.load().map_err(|error| refused_program(XDP_PROGRAM, &error))?;
+    xdp(&mut ebpf, XDP_PROGRAM)?
+        .load()
+        .map_err(|error| refused_program(XDP_PROGRAM, &error))?;
     pin_program(&mut ebpf, pins)?;
     Ok(Loaded { ebpf, adopted })
 }
@@ -82,10 +86,21 @@ pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut 
 
 pub(super) fn refused_program(name: &'static str, error: &ProgramError) -> BpfError {
     let reason = match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => {
             let log = verifier_log.to_string();
-            let tail: Vec<&str> = log.lines().rev().filter(|line| !line.is_empty()).take(3).collect();
-            format!("{io_error}; the verifier says: {}", tail.into_iter().rev().collect::<Vec<_>>().join(" / "))
+            let tail: Vec<&str> = log
+                .lines()
+                .rev()
+                .filter(|line| !line.is_empty())
+                .take(3)
+                .collect();
+            format!(
+                "{io_error}; the verifier says: {}",
+                tail.into_iter().rev().collect::<Vec<_>>().join(" / ")
+            )
         }
         other => other.to_string(),
     };
@@ -103,7 +118,11 @@ pub(super) fn refused_load(error: EbpfError) -> BpfError {
         reason = format!("{reason}: {error}");
         source = error.source();
     }
-    if denied { BpfError::NotRoot } else { BpfError::Load(reason) }
+    if denied {
+        BpfError::NotRoot
+    } else {
+        BpfError::Load(reason)
+    }
 }
 
 /// A daemon that died before it finished loading left maps without a layout and nothing attached: no state is
@@ -119,9 +138,11 @@ fn discard_unfinished(pins: &Pins) -> Result<(), BpfError> {
 fn require_layout(pins: &Pins) -> Result<(), BpfError> {
     match read_layout(pins)? {
         FINGERPRINT => Ok(()),
-        found => {
-            Err(BpfError::ForeignPins { path: pins.root().to_owned(), found, expected: FINGERPRINT })
-        }
+        found => Err(BpfError::ForeignPins {
+            path: pins.root().to_owned(),
+            found,
+            expected: FINGERPRINT,
+        }),
     }
 }
 
@@ -144,7 +165,10 @@ fn pin_program(ebpf: &mut Ebpf, pins: &Pins) -> Result<(), BpfError> {
     let path = pins.program(XDP_PROGRAM);
     // The running filter holds its own reference: the old pin is only a name.
     if path.exists() {
-        fs::remove_file(&path).map_err(|source| BpfError::Pin { path: path.clone(), source })?;
+        fs::remove_file(&path).map_err(|source| BpfError::Pin {
+            path: path.clone(),
+            source,
+        })?;
     }
     xdp(ebpf, XDP_PROGRAM)?
         .pin(&path)

@@ -67,7 +67,12 @@ mod tests {
             .find(|(_, window)| *window == FINGERPRINT.to_le_bytes())
             .expect("the fingerprint lies in the object");
         bytes[at] ^= 1;
-        assert_eq!(verify_object(&bytes), Err(ObjectError::Stale { found: FINGERPRINT ^ 1 }));
+        assert_eq!(
+            verify_object(&bytes),
+            Err(ObjectError::Stale {
+                found: FINGERPRINT ^ 1
+            })
+        );
     }
 
     #[test]

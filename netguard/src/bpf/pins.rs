@@ -27,8 +27,14 @@ impl FromStr for InstanceName {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let valid = (1..=64).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        if valid { Ok(Self(text.to_owned())) } else { Err(InstanceNameError(text.to_owned())) }
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InstanceNameError(text.to_owned()))
+        }
     }
 }
 
@@ -46,7 +52,9 @@ pub struct Pins {
 
 impl Pins {
     pub fn of(instance: &InstanceName) -> Self {
-        Self { root: Path::new(BPFFS).join("netguard").join(&instance.0) }
+        Self {
+            root: Path::new(BPFFS).join("netguard").join(&instance.0),
+        }
     }
 
     pub fn root(&self) -> &Path {
@@ -124,9 +132,10 @@ impl Pins {
     fn cannot_open(&self, name: &'static str, error: MapError) -> BpfError {
         let code = match &error {
             MapError::SyscallError(error) => error.io_error.raw_os_error(),
-            MapError::PinError { error: aya::pin::PinError::SyscallError(error), .. } => {
-                error.io_error.raw_os_error()
-            }
+            MapError::PinError {
+                error: aya::pin::PinError::SyscallError(error),
+                ..
+            } => error.io_error.raw_os_error(),
             _ => None,
         };
         match code {
@@ -135,7 +144,10 @@ impl Pins {
                 Ok(()) => BpfError::NothingPinned(self.root.clone()),
             },
             Some(libc::EPERM | libc::EACCES) => BpfError::NotRoot,
-            _ => BpfError::Map { map: name, source: error },
+            _ => BpfError::Map {
+                map: name,
+                source: error,
+            },
         }
     }
 }
@@ -145,7 +157,11 @@ impl Pins {
 /// # Errors
 /// [`BpfError::NoBpffs`].
 fn require_bpffs() -> Result<(), BpfError> {
-    if bpffs_mounted() { Ok(()) } else { Err(BpfError::NoBpffs) }
+    if bpffs_mounted() {
+        Ok(())
+    } else {
+        Err(BpfError::NoBpffs)
+    }
 }
 
 /// Whether the BPF filesystem is mounted where pins go.
@@ -155,9 +171,10 @@ pub fn bpffs_mounted() -> bool {
 
 fn remove_tree(path: &Path) -> Result<(), BpfError> {
     match fs::remove_dir_all(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(BpfError::Pin { path: path.to_owned(), source })
-        }
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(BpfError::Pin {
+            path: path.to_owned(),
+            source,
+        }),
         _ => Ok(()),
     }
 }

@@ -83,9 +83,19 @@ impl Rules {
             .iter()
             .map(|&table| Ok((table, Storage::open(pins, table)?)))
             .collect::<Result<_, BpfError>>()?;
-        let in_use = pins.open("IN_USE")?.try_into().map_err(BpfError::map("IN_USE", 0))?;
-        let notes = pins.open("NOTES")?.try_into().map_err(BpfError::map("NOTES", 0))?;
-        Ok(Self { tables, in_use, notes })
+        let in_use = pins
+            .open("IN_USE")?
+            .try_into()
+            .map_err(BpfError::map("IN_USE", 0))?;
+        let notes = pins
+            .open("NOTES")?
+            .try_into()
+            .map_err(BpfError::map("NOTES", 0))?;
+        Ok(Self {
+            tables,
+            in_use,
+            notes,
+        })
     }
 
     /// Puts `rule` for `prefix` on `list`, in place of an older rule for the same prefix.
@@ -142,7 +152,11 @@ impl Rules {
             .entries(list)?
             .into_iter()
             .filter(|(_, rule)| !rule.expired(now_ns))
-            .map(|(prefix, rule)| Entry { prefix, rule, note: self.note(list, prefix) })
+            .map(|(prefix, rule)| Entry {
+                prefix,
+                rule,
+                note: self.note(list, prefix),
+            })
             .collect();
         entries.sort_by_key(|entry| entry.prefix);
         Ok(entries)
@@ -178,7 +192,9 @@ impl Rules {
             return Ok(InsertOutcome::CoveredBy(wider));
         }
         storage.insert(table, prefix, rule)?;
-        self.in_use.set(table as u32, 1, 0).map_err(BpfError::map("IN_USE", 0))?;
+        self.in_use
+            .set(table as u32, 1, 0)
+            .map_err(BpfError::map("IN_USE", 0))?;
         self.write_note(list, prefix, note)?;
         Ok(InsertOutcome::Added)
     }
@@ -219,7 +235,11 @@ impl Rules {
 
     fn note(&self, list: List, prefix: Prefix) -> Option<String> {
         let note = self.notes.get(&Raw(note_key(list, prefix)), 0).ok()?.0;
-        let len = note.text.iter().position(|byte| *byte == 0).unwrap_or(note.text.len());
+        let len = note
+            .text
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(note.text.len());
         Some(String::from_utf8_lossy(&note.text[..len]).into_owned())
     }
 
@@ -234,9 +254,14 @@ impl Rules {
             };
         };
         let mut text = [0; 64];
-        let len = (0..=words.len().min(text.len())).rev().find(|&len| words.is_char_boundary(len)).unwrap_or(0);
+        let len = (0..=words.len().min(text.len()))
+            .rev()
+            .find(|&len| words.is_char_boundary(len))
+            .unwrap_or(0);
         text[..len].copy_from_slice(&words.as_bytes()[..len]);
-        self.notes.insert(key, Raw(Note { text }), 0).map_err(BpfError::map("NOTES", capacity("NOTES")))
+        self.notes
+            .insert(key, Raw(Note { text }), 0)
+            .map_err(BpfError::map("NOTES", capacity("NOTES")))
     }
 }
 
@@ -296,7 +321,11 @@ fn note_key(list: List, prefix: Prefix) -> NoteKey {
         IpAddr::V4(address) => (mapped(address.octets()), 96 + bits),
         IpAddr::V6(address) => (address.octets(), bits),
     };
-    NoteKey { address, prefix_len, list: list as u32 }
+    NoteKey {
+        address,
+        prefix_len,
+        list: list as u32,
+    }
 }
 
 #[cfg(test)]
@@ -309,7 +338,12 @@ mod tests {
 
     #[test]
     fn a_permanent_rule_outlasts_all() {
-        let rule = |expires_at| Rule { expires_at, reason: 0, origin: 0, proof: 0 };
+        let rule = |expires_at| Rule {
+            expires_at,
+            reason: 0,
+            origin: 0,
+            proof: 0,
+        };
         assert!(outlasts(&rule(0), &rule(9)));
         assert!(!outlasts(&rule(9), &rule(0)));
         assert!(outlasts(&rule(9), &rule(9)));
@@ -318,7 +352,12 @@ mod tests {
 
     #[test]
     fn a_wider_rule_that_lasts_longer_hides_nothing_of_worth() {
-        let rule = |expires_at| Rule { expires_at, reason: 0, origin: 0, proof: 0 };
+        let rule = |expires_at| Rule {
+            expires_at,
+            reason: 0,
+            origin: 0,
+            proof: 0,
+        };
         let entries = vec![
             (prefix("10.0.0.0/8"), rule(9)),
             (prefix("10.1.0.0/16"), rule(5)),

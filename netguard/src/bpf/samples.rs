@@ -1,11 +1,7 @@
 //! Drains the ring buffer of samples.
 
 use aya::maps::{MapData, RingBuf};
-use netguard_common::{
-    layout::Sample,
-    maps::SAMPLES_BYTES,
-    shared::Shared as _,
-};
+use netguard_common::{layout::Sample, maps::SAMPLES_BYTES, shared::Shared as _};
 
 use super::{BpfError, Pins};
 
@@ -20,8 +16,10 @@ impl Samples {
     /// # Errors
     /// When nothing is pinned or it may not be opened.
     pub fn open(pins: &Pins) -> Result<Self, BpfError> {
-        let ring =
-            pins.open("SAMPLES")?.try_into().map_err(BpfError::map("SAMPLES", SAMPLES_BYTES as u32))?;
+        let ring = pins
+            .open("SAMPLES")?
+            .try_into()
+            .map_err(BpfError::map("SAMPLES", SAMPLES_BYTES as u32))?;
         Ok(Self { ring })
     }
 

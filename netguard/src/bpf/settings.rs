@@ -23,19 +23,29 @@ impl SettingsMap {
     /// # Errors
     /// When nothing is pinned or it may not be opened.
     pub fn open(pins: &Pins) -> Result<Self, BpfError> {
-        Ok(Self { map: pins.open("SETTINGS")?.try_into().map_err(BpfError::map("SETTINGS", 1))? })
+        Ok(Self {
+            map: pins
+                .open("SETTINGS")?
+                .try_into()
+                .map_err(BpfError::map("SETTINGS", 1))?,
+        })
     }
 
     /// # Errors
     /// When the kernel refuses the read.
     pub fn read(&self) -> Result<Settings, BpfError> {
-        self.map.get(&0, 0).map(|raw| raw.0).map_err(BpfError::map("SETTINGS", 1))
+        self.map
+            .get(&0, 0)
+            .map(|raw| raw.0)
+            .map_err(BpfError::map("SETTINGS", 1))
     }
 
     /// # Errors
     /// When the kernel refuses the write.
     pub fn write(&mut self, settings: &Settings) -> Result<(), BpfError> {
-        self.map.set(0, Raw(*settings), 0).map_err(BpfError::map("SETTINGS", 1))
+        self.map
+            .set(0, Raw(*settings), 0)
+            .map_err(BpfError::map("SETTINGS", 1))
     }
 }
 
@@ -55,23 +65,35 @@ pub struct LimitLevel {
 /// When nothing is pinned or the kernel refuses the read.
 pub fn limit_levels(pins: &Pins, source: IpAddr, now_ns: u64) -> Result<Vec<LimitLevel>, BpfError> {
     let settings = SettingsMap::open(pins)?.read()?;
-    let cells: Array<_, u64> =
-        pins.open("LIMIT_CELLS")?.try_into().map_err(BpfError::map("LIMIT_CELLS", 0))?;
+    let cells: Array<_, u64> = pins
+        .open("LIMIT_CELLS")?
+        .try_into()
+        .map_err(BpfError::map("LIMIT_CELLS", 0))?;
     let addresses = match source.to_canonical() {
-        IpAddr::V4(source) => Addresses::V4 { source: source.octets(), destination: [0; 4] },
-        IpAddr::V6(source) => Addresses::V6 { source: source.octets(), destination: [0; 16] },
+        IpAddr::V4(source) => Addresses::V4 {
+            source: source.octets(),
+            destination: [0; 4],
+        },
+        IpAddr::V6(source) => Addresses::V6 {
+            source: source.octets(),
+            destination: [0; 16],
+        },
     };
     Class::ALL
         .into_iter()
         .map(|class| (class, settings.limits[class as usize]))
         .filter(|(_, rate)| rate.interval_ns != 0)
         .map(|(class, rate)| {
-            let [first, second] = cells_of(class, source_key(&addresses), settings.seed).map(|index| {
-                cells.get(&index, 0).map_err(BpfError::map("LIMIT_CELLS", 0))
-            });
+            let [first, second] = cells_of(class, source_key(&addresses), settings.seed)
+                .map(|index| cells.get(&index, 0).map_err(BpfError::map("LIMIT_CELLS", 0)));
             let ahead_ns = first?.min(second?).saturating_sub(now_ns);
             let used = ahead_ns.div_ceil(rate.interval_ns).min(rate.burst());
-            Ok(LimitLevel { class, rate_per_s: rate.per_second(), burst: rate.burst(), used })
+            Ok(LimitLevel {
+                class,
+                rate_per_s: rate.per_second(),
+                burst: rate.burst(),
+                used,
+            })
         })
         .collect()
 }

@@ -92,20 +92,29 @@ impl Storage {
                 .iter()
                 .map(|entry| entry.map(|(key, rule)| (host(IpAddr::from(key)), rule.0)))
                 .collect(),
-            Self::Net64(map) => {
-                map.iter().map(|entry| entry.map(|(key, rule)| (net64(key), rule.0))).collect()
-            }
+            Self::Net64(map) => map
+                .iter()
+                .map(|entry| entry.map(|(key, rule)| (net64(key), rule.0)))
+                .collect(),
             Self::NetV4(map) => map
                 .iter()
-                .map(|entry| entry.map(|(key, rule)| (net(IpAddr::from(key.data()), key.prefix_len()), rule.0)))
+                .map(|entry| {
+                    entry.map(|(key, rule)| (net(IpAddr::from(key.data()), key.prefix_len()), rule.0))
+                })
                 .collect(),
             Self::NetV6(map) => map
                 .iter()
-                .map(|entry| entry.map(|(key, rule)| (net(IpAddr::from(key.data()), key.prefix_len()), rule.0)))
+                .map(|entry| {
+                    entry.map(|(key, rule)| (net(IpAddr::from(key.data()), key.prefix_len()), rule.0))
+                })
                 .collect(),
         };
         let found = found.map_err(BpfError::map(table.map(), 0))?;
-        entries.extend(found.into_iter().filter_map(|(prefix, rule)| Some((prefix?, rule))));
+        entries.extend(
+            found
+                .into_iter()
+                .filter_map(|(prefix, rule)| Some((prefix?, rule))),
+        );
         Ok(())
     }
 }
@@ -141,7 +150,10 @@ fn net(address: IpAddr, bits: u32) -> Option<Prefix> {
 }
 
 fn net64(network: [u8; 8]) -> Option<Prefix> {
-    net(IpAddr::from(Ipv6Addr::from(u128::from(u64::from_be_bytes(network)) << 64)), 64)
+    net(
+        IpAddr::from(Ipv6Addr::from(u128::from(u64::from_be_bytes(network)) << 64)),
+        64,
+    )
 }
 
 /// Whether the kernel says that there is no such entry.
@@ -155,7 +167,9 @@ pub(super) fn missing(error: &MapError) -> bool {
 
 /// Default capacity of `map`, for messages.
 pub(super) fn capacity(map: &str) -> u32 {
-    MAPS.iter().find(|spec| spec.name == map).map_or(0, |spec| spec.max_entries)
+    MAPS.iter()
+        .find(|spec| spec.name == map)
+        .map_or(0, |spec| spec.max_entries)
 }
 
 #[cfg(test)]
@@ -170,7 +184,13 @@ mod tests {
         assert_eq!(of("2001:db8::1"), Table::BlockV6);
         assert_eq!(of("2001:db8::/64"), Table::BlockV6Net64);
         assert_eq!(of("2001:db8::/63"), Table::BlockNetV6);
-        assert_eq!(table_of(List::Allow, "192.0.2.1".parse().expect("a prefix")), Table::AllowV4);
-        assert_eq!(net64([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 7]), "2001:db8:0:7::/64".parse().ok());
+        assert_eq!(
+            table_of(List::Allow, "192.0.2.1".parse().expect("a prefix")),
+            Table::AllowV4
+        );
+        assert_eq!(
+            net64([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 7]),
+            "2001:db8:0:7::/64".parse().ok()
+        );
     }
 }

@@ -34,7 +34,9 @@ impl TestObject {
     /// # Errors
     /// When the kernel refuses it.
     pub fn load(object: &[u8], sizes: TableSizes) -> Result<Self, BpfError> {
-        Ok(Self { ebpf: loader(sizes, None).load(object).map_err(refused_load)? })
+        Ok(Self {
+            ebpf: loader(sizes, None).load(object).map_err(refused_load)?,
+        })
     }
 
     /// Loads the XDP program `name` of the object, if it is not loaded yet.
@@ -53,7 +55,8 @@ impl TestObject {
     /// When the kernel refuses the write.
     pub fn write_settings(&mut self, settings: &Settings) -> Result<(), BpfError> {
         let mut map: Array<&mut MapData, Raw<Settings>> = self.map("SETTINGS")?;
-        map.set(0, Raw(*settings), 0).map_err(BpfError::map("SETTINGS", 1))
+        map.set(0, Raw(*settings), 0)
+            .map_err(BpfError::map("SETTINGS", 1))
     }
 
     /// Puts a rule into a hash table; `key` is the address or /64 network in network byte order.
@@ -83,7 +86,8 @@ impl TestObject {
         rule: Rule,
     ) -> Result<(), BpfError> {
         let mut trie: LpmTrie<&mut MapData, [u8; N], Raw<Rule>> = self.map(map)?;
-        trie.insert(&Key::new(bits, network), Raw(rule), 0).map_err(BpfError::map(map, 0))?;
+        trie.insert(&Key::new(bits, network), Raw(rule), 0)
+            .map_err(BpfError::map(map, 0))?;
         self.mark_in_use(map)
     }
 
@@ -93,7 +97,9 @@ impl TestObject {
     /// When the index is out of range.
     pub fn write_cell(&mut self, index: u32, arrival_ns: u64) -> Result<(), BpfError> {
         let mut cells: Array<&mut MapData, u64> = self.map("LIMIT_CELLS")?;
-        cells.set(index, arrival_ns, 0).map_err(BpfError::map("LIMIT_CELLS", 0))
+        cells
+            .set(index, arrival_ns, 0)
+            .map_err(BpfError::map("LIMIT_CELLS", 0))
     }
 
     /// Takes the counters out of the object, to read them between runs.
@@ -137,19 +143,26 @@ impl TestObject {
             return Ok(());
         };
         let mut in_use: Array<&mut MapData, u32> = self.map("IN_USE")?;
-        in_use.set(*table as u32, 1, 0).map_err(BpfError::map("IN_USE", 0))
+        in_use
+            .set(*table as u32, 1, 0)
+            .map_err(BpfError::map("IN_USE", 0))
     }
 
     fn map<'a, M>(&'a mut self, name: &'static str) -> Result<M, BpfError>
     where
         M: TryFrom<&'a mut Map, Error = aya::maps::MapError>,
     {
-        let map = self.ebpf.map_mut(name).ok_or_else(|| BpfError::NoSuchMap(name.to_owned()))?;
+        let map = self
+            .ebpf
+            .map_mut(name)
+            .ok_or_else(|| BpfError::NoSuchMap(name.to_owned()))?;
         M::try_from(map).map_err(BpfError::map(name, 0))
     }
 
     fn take(&mut self, name: &'static str) -> Result<Map, BpfError> {
-        self.ebpf.take_map(name).ok_or_else(|| BpfError::NoSuchMap(name.to_owned()))
+        self.ebpf
+            .take_map(name)
+            .ok_or_else(|| BpfError::NoSuchMap(name.to_owned()))
     }
 }
 
@@ -160,7 +173,11 @@ impl ProgramUnderTest<'_> {
     /// # Errors
     /// When the kernel refuses the frame.
     pub fn run(&self, frame: &[u8], repeat: u32) -> Result<u32, BpfError> {
-        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::default() };
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat,
+            ..TestRunOptions::default()
+        };
         match self.program.test_run(options) {
             Ok(result) => Ok(result.return_value),
             Err(error) => Err(BpfError::Load(format!("test run: {error}"))),

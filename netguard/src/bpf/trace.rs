@@ -16,7 +16,8 @@ pub fn trace_log(loaded: &mut Loaded) -> Result<Option<impl Future<Output = ()> 
     if loaded.ebpf.map(LOG_MAP).is_none() {
         return Ok(None);
     }
-    let unreadable = |error: &dyn std::error::Error| BpfError::Load(format!("its log cannot be read: {error}"));
+    let unreadable =
+        |error: &dyn std::error::Error| BpfError::Load(format!("its log cannot be read: {error}"));
     let logger = EbpfLogger::init(&mut loaded.ebpf).map_err(|error| unreadable(&error))?;
     // SAFETY: the descriptor is that of the ring buffer inside the logger, which owns it and never exchanges it.
     let logger = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) };

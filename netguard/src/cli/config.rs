@@ -5,18 +5,13 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{
-    CliError, Context,
-    output::line,
-};
+use super::{CliError, Context, output::line};
 use crate::config::{Config, DEFAULT_TOML, schema_json};
 
 #[derive(Subcommand, Debug)]
 pub(super) enum ConfigCommand {
     /// Read a file as the daemon would, and say what is wrong with it.
-    Check {
-        file: PathBuf,
-    },
+    Check { file: PathBuf },
     /// Print the defaults, with comments: a file to begin with (as JSON with --json).
     Default,
     /// Print the JSON schema of the configuration, for editors.
@@ -33,15 +28,23 @@ struct Checked {
 pub(super) fn run(context: &Context, command: &ConfigCommand) -> Result<(), CliError> {
     match command {
         ConfigCommand::Check { file } => {
-            let checked = Checked { ok: true, warnings: Config::load(file)?.warnings() };
+            let checked = Checked {
+                ok: true,
+                warnings: Config::load(file)?.warnings(),
+            };
             context.output.print(&checked, |checked| {
-                let mut lines: Vec<String> =
-                    checked.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+                let mut lines: Vec<String> = checked
+                    .warnings
+                    .iter()
+                    .map(|warning| format!("warning: {warning}"))
+                    .collect();
                 lines.push(format!("{} is a valid configuration", file.display()));
                 lines.join("\n")
             })
         }
-        ConfigCommand::Default => context.output.print(&Config::default(), |_| DEFAULT_TOML.to_owned()),
+        ConfigCommand::Default => context
+            .output
+            .print(&Config::default(), |_| DEFAULT_TOML.to_owned()),
         ConfigCommand::Schema => {
             let schema = serde_json::to_string_pretty(&schema_json())
                 .map_err(|error| CliError::Failed(error.to_string()))?;

@@ -35,13 +35,23 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
     interfaces.sort();
     interfaces.dedup();
     remove_socket(&context.instance);
-    context.output.print(&Detached { interfaces, daemon_stopped }, |detached| {
-        let daemon = if detached.daemon_stopped { "the daemon ended; " } else { "" };
-        match detached.interfaces.as_slice() {
-            [] => format!("{daemon}nothing was attached"),
-            interfaces => format!("{daemon}{} is no longer protected", interfaces.join(", ")),
-        }
-    })
+    context.output.print(
+        &Detached {
+            interfaces,
+            daemon_stopped,
+        },
+        |detached| {
+            let daemon = if detached.daemon_stopped {
+                "the daemon ended; "
+            } else {
+                ""
+            };
+            match detached.interfaces.as_slice() {
+                [] => format!("{daemon}nothing was attached"),
+                interfaces => format!("{daemon}{} is no longer protected", interfaces.join(", ")),
+            }
+        },
+    )
 }
 
 async fn wait_for_end(context: &Context) -> Result<(), CliError> {

@@ -69,7 +69,11 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), CliE
         interfaces = host::interfaces().await?;
         interfaces.retain(|interface| interface.link_layer == LinkLayer::Ethernet);
     }
-    checks.extend(interfaces.iter().map(|interface| attached(interface, &context.pins)));
+    checks.extend(
+        interfaces
+            .iter()
+            .map(|interface| attached(interface, &context.pins)),
+    );
     checks.push(daemon(&context.instance).await?);
     let ok = checks.iter().all(|check| check.state != State::Fail);
     context.output.print(&Diagnosis { ok, checks }, |diagnosis| {
@@ -90,18 +94,28 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), CliE
 }
 
 fn check(name: impl Into<String>, state: State, detail: impl Into<String>) -> Check {
-    Check { check: name.into(), state, detail: detail.into() }
+    Check {
+        check: name.into(),
+        state,
+        detail: detail.into(),
+    }
 }
 
 fn kernel() -> Check {
-    let release = uname().map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default();
+    let release = uname()
+        .map(|name| name.release().to_string_lossy().into_owned())
+        .unwrap_or_default();
     let mut numbers = release.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if version >= MIN_KERNEL {
         check("kernel", State::Ok, release)
     } else {
         let (major, minor) = MIN_KERNEL;
-        check("kernel", State::Fail, format!("{release}: netguard needs Linux {major}.{minor} or newer"))
+        check(
+            "kernel",
+            State::Fail,
+            format!("{release}: netguard needs Linux {major}.{minor} or newer"),
+        )
     }
 }
 
@@ -117,7 +131,11 @@ fn bpffs() -> Check {
     if bpffs_mounted() {
         check("bpffs", State::Ok, "mounted at /sys/fs/bpf")
     } else {
-        check("bpffs", State::Fail, "not mounted: `mount -t bpf bpffs /sys/fs/bpf`, and in /etc/fstab for the next boot")
+        check(
+            "bpffs",
+            State::Fail,
+            "not mounted: `mount -t bpf bpffs /sys/fs/bpf`, and in /etc/fstab for the next boot",
+        )
     }
 }
 
@@ -125,15 +143,21 @@ fn btf() -> Check {
     if Path::new("/sys/kernel/btf/vmlinux").exists() {
         check("kernel BTF", State::Ok, "/sys/kernel/btf/vmlinux")
     } else {
-        check("kernel BTF", State::Warn, "absent: maps are shown without field names by bpftool")
+        check(
+            "kernel BTF",
+            State::Warn,
+            "absent: maps are shown without field names by bpftool",
+        )
     }
 }
 
 fn jit() -> Check {
     match fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").map(|text| text.trim().to_owned()) {
-        Ok(value) if value == "0" => {
-            check("BPF JIT", State::Warn, "off: several times slower; `sysctl -w net.core.bpf_jit_enable=1`")
-        }
+        Ok(value) if value == "0" => check(
+            "BPF JIT",
+            State::Warn,
+            "off: several times slower; `sysctl -w net.core.bpf_jit_enable=1`",
+        ),
         Ok(_) => check("BPF JIT", State::Ok, "on"),
         Err(_) => check("BPF JIT", State::Ok, "always on in this kernel, or not told"),
     }
@@ -151,9 +175,11 @@ fn attached(interface: &Interface, pins: &Pins) -> Check {
     let driver = interface.driver.as_deref().unwrap_or("unknown driver");
     let ours = pins.interfaces().contains(&interface.name);
     match interface.xdp {
-        Some(xdp) if ours => {
-            check(name, State::Ok, format!("{driver}, protected by this instance ({})", xdp.mode))
-        }
+        Some(xdp) if ours => check(
+            name,
+            State::Ok,
+            format!("{driver}, protected by this instance ({})", xdp.mode),
+        ),
         Some(xdp) => {
             let program = program_name(xdp.program_id).unwrap_or_else(|| "without a name".to_owned());
             check(
@@ -167,16 +193,22 @@ fn attached(interface: &Interface, pins: &Pins) -> Check {
             )
         }
         None if interface.up => check(name, State::Ok, format!("{driver}, up, no XDP program attached")),
-        None => check(name, State::Warn, format!("{driver}, down: `ip link set {} up`", interface.name)),
+        None => check(
+            name,
+            State::Warn,
+            format!("{driver}, down: `ip link set {} up`", interface.name),
+        ),
     }
 }
 
 async fn daemon(instance: &InstanceName) -> Result<Check, CliError> {
     match Client::connect(instance).await {
         Ok(_) => Ok(check("daemon", State::Ok, format!("instance {instance} runs"))),
-        Err(ClientError::NotRunning) => {
-            Ok(check("daemon", State::Warn, format!("instance {instance} does not run: `netguard run -i IFACE`")))
-        }
+        Err(ClientError::NotRunning) => Ok(check(
+            "daemon",
+            State::Warn,
+            format!("instance {instance} does not run: `netguard run -i IFACE`"),
+        )),
         Err(error) => Ok(check("daemon", State::Fail, error.to_string())),
     }
 }

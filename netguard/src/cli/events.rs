@@ -59,7 +59,11 @@ fn text(event: &[u8]) -> String {
 mod tests {
     #[test]
     fn events_read_as_one_line() {
-        let event = br#"{"at":"T","event":"withheld","source":"192.0.2.1","why":"it is a gateway","note":null}"#;
-        assert_eq!(super::text(event), r#"T withheld source=192.0.2.1 why="it is a gateway""#);
+        let event =
+            br#"{"at":"T","event":"withheld","source":"192.0.2.1","why":"it is a gateway","note":null}"#;
+        assert_eq!(
+            super::text(event),
+            r#"T withheld source=192.0.2.1 why="it is a gateway""#
+        );
     }
 }

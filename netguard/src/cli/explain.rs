@@ -66,7 +66,12 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
     let mut matching = Vec::new();
     for list in [List::Allow, List::Block] {
         let entries = tables.list(list, now_ns)?;
-        matching.extend(entries.into_iter().filter(|entry| entry.prefix.contains(address)).map(|entry| (list, entry)));
+        matching.extend(
+            entries
+                .into_iter()
+                .filter(|entry| entry.prefix.contains(address))
+                .map(|entry| (list, entry)),
+        );
     }
     let levels = limit_levels(&context.pins, address, now_ns)?;
     let report = report(context, address).await?;
@@ -75,7 +80,9 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
 
     let mut evidence = report.evidence;
     if connections > 0 {
-        evidence.push(format!("{connections} established TCP connections with this machine now"));
+        evidence.push(format!(
+            "{connections} established TCP connections with this machine now"
+        ));
     }
     evidence.extend(report.guarded);
     let explanation = Explanation {
@@ -88,7 +95,10 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
             .iter()
             .map(|(list, entry)| format!("netguard {} del {}", list.name(), entry.prefix))
             .collect(),
-        rules: matching.iter().map(|(list, entry)| rule(*list, entry, now_ns)).collect(),
+        rules: matching
+            .iter()
+            .map(|(list, entry)| rule(*list, entry, now_ns))
+            .collect(),
         limits: levels
             .iter()
             .map(|level| LimitUse {
@@ -105,9 +115,9 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
 /// What the daemon remembers; nothing when it is dead.
 async fn report(context: &Context, address: IpAddr) -> Result<SourceReport, CliError> {
     match Client::connect(&context.instance).await {
-        Ok(mut client) => {
-            Ok(client.request(Method::GET, &format!("/v1/sources/{address}"), None::<&()>).await?)
-        }
+        Ok(mut client) => Ok(client
+            .request(Method::GET, &format!("/v1/sources/{address}"), None::<&()>)
+            .await?),
         Err(ClientError::NotRunning) => Ok(SourceReport::default()),
         Err(error) => Err(error.into()),
     }
@@ -118,14 +128,17 @@ fn verdict(settings: &Settings, matching: &[(List, Entry)], levels: &[LimitLevel
     if matching.iter().any(|(list, _)| *list == List::Allow) {
         return Verdict::PassAllow.name().to_owned();
     }
-    let blocked = matching.iter().filter(|(list, _)| *list == List::Block).map(|(_, entry)| {
-        let bits = entry.prefix.bits();
-        if entry.prefix.is_host() || (bits == 64 && entry.prefix.address().is_ipv6()) {
-            Verdict::BlockAddress
-        } else {
-            Verdict::BlockPrefix
-        }
-    });
+    let blocked = matching
+        .iter()
+        .filter(|(list, _)| *list == List::Block)
+        .map(|(_, entry)| {
+            let bits = entry.prefix.bits();
+            if entry.prefix.is_host() || (bits == 64 && entry.prefix.address().is_ipv6()) {
+                Verdict::BlockAddress
+            } else {
+                Verdict::BlockPrefix
+            }
+        });
     if let Some(verdict) = blocked.min()
         && let Some(name) = under(settings.blocklist, verdict)
     {
@@ -155,7 +168,10 @@ fn rule(list: List, entry: &Entry, now_ns: u64) -> RuleMatch {
         reason,
         origin,
         proof,
-        expires_in_s: entry.rule.remaining_ns(now_ns).map(|left_ns| left_ns / 1_000_000_000),
+        expires_in_s: entry
+            .rule
+            .remaining_ns(now_ns)
+            .map(|left_ns| left_ns / 1_000_000_000),
     }
 }
 
@@ -166,7 +182,10 @@ fn text(explanation: &Explanation) -> String {
         proof => format!("proof: {proof}"),
     });
     for rule in &explanation.rules {
-        let ends = rule.expires_in_s.map_or_else(|| "for good".to_owned(), |left| format!("for {} more", seconds(left)));
+        let ends = rule.expires_in_s.map_or_else(
+            || "for good".to_owned(),
+            |left| format!("for {} more", seconds(left)),
+        );
         lines.push(format!(
             "rule: {}list {} {ends}, by {}, reason: {}",
             rule.list, rule.prefix, rule.origin, rule.reason
@@ -178,7 +197,12 @@ fn text(explanation: &Explanation) -> String {
             limit.class, limit.rate_per_s, limit.used, limit.burst
         ));
     }
-    lines.extend(explanation.evidence.iter().map(|sentence| format!("evidence: {sentence}")));
+    lines.extend(
+        explanation
+            .evidence
+            .iter()
+            .map(|sentence| format!("evidence: {sentence}")),
+    );
     lines.extend(explanation.undo.iter().map(|command| format!("undo: {command}")));
     lines.join("\n")
 }
@@ -190,15 +214,28 @@ mod tests {
     use super::*;
 
     fn entry(prefix: &str) -> Entry {
-        Entry { prefix: prefix.parse().expect("a prefix"), rule: Rule::ZERO, note: None }
+        Entry {
+            prefix: prefix.parse().expect("a prefix"),
+            rule: Rule::ZERO,
+            note: None,
+        }
     }
 
     fn settings(mode: Mode) -> Settings {
-        Settings { blocklist: mode as u32, limit: mode as u32, ..Settings::ZERO }
+        Settings {
+            blocklist: mode as u32,
+            limit: mode as u32,
+            ..Settings::ZERO
+        }
     }
 
     fn level(used: u64) -> LimitLevel {
-        LimitLevel { class: Class::Syn, rate_per_s: 50, burst: 200, used }
+        LimitLevel {
+            class: Class::Syn,
+            rate_per_s: 50,
+            burst: 200,
+            used,
+        }
     }
 
     #[test]
@@ -209,10 +246,19 @@ mod tests {
         let allow = (List::Allow, entry("192.0.2.0/25"));
         assert_eq!(verdict(&enforce, &[], &[level(3)]), "pass");
         assert_eq!(verdict(&enforce, &[], &[level(200)]), "limit-syn");
-        assert_eq!(verdict(&enforce, std::slice::from_ref(&block), &[level(200)]), "block-prefix");
+        assert_eq!(
+            verdict(&enforce, std::slice::from_ref(&block), &[level(200)]),
+            "block-prefix"
+        );
         assert_eq!(verdict(&enforce, &[block.clone(), exact], &[]), "block-address");
-        assert_eq!(verdict(&enforce, &[block.clone(), allow], &[level(200)]), "pass-allow");
-        assert_eq!(verdict(&settings(Mode::Shadow), std::slice::from_ref(&block), &[]), "shadow-block-prefix");
+        assert_eq!(
+            verdict(&enforce, &[block.clone(), allow], &[level(200)]),
+            "pass-allow"
+        );
+        assert_eq!(
+            verdict(&settings(Mode::Shadow), std::slice::from_ref(&block), &[]),
+            "shadow-block-prefix"
+        );
         assert_eq!(verdict(&settings(Mode::Off), &[block], &[level(200)]), "pass");
     }
 }

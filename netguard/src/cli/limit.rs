@@ -104,7 +104,12 @@ fn list(context: &Context) -> Result<(), CliError> {
         .into_iter()
         .map(|class| {
             let rate = settings.limits[class as usize];
-            Limit { class: class.name(), rate_per_s: rate.per_second(), burst: rate.burst(), mode }
+            Limit {
+                class: class.name(),
+                rate_per_s: rate.per_second(),
+                burst: rate.burst(),
+                mode,
+            }
         })
         .collect();
     context.output.print(&limits, |limits| table(limits, &[1, 2]))

@@ -54,19 +54,26 @@ pub(super) fn run(context: &Context, command: &MapCommand) -> Result<(), CliErro
             table(rows, &[2, 3])
         }),
         MapCommand::Dump { name, limit } => {
-            context.output.print(&dump_map(&context.pins, name, *limit)?, |entries| {
-                if entries.is_empty() {
-                    return "the map is empty".to_owned();
-                }
-                let lines: Vec<String> = entries.iter().map(line).collect();
-                lines.join("\n")
-            })
+            context
+                .output
+                .print(&dump_map(&context.pins, name, *limit)?, |entries| {
+                    if entries.is_empty() {
+                        return "the map is empty".to_owned();
+                    }
+                    let lines: Vec<String> = entries.iter().map(line).collect();
+                    lines.join("\n")
+                })
         }
-        MapCommand::Get { name, key } => context.output.print(&lookup_in_map(&context.pins, name, key)?, line),
+        MapCommand::Get { name, key } => context
+            .output
+            .print(&lookup_in_map(&context.pins, name, key)?, line),
     }
 }
 
 fn line(entry: &DumpedEntry) -> String {
-    let key = entry.key.as_str().map_or_else(|| entry.key.to_string(), str::to_owned);
+    let key = entry
+        .key
+        .as_str()
+        .map_or_else(|| entry.key.to_string(), str::to_owned);
     format!("{key}  {}", entry.value)
 }

@@ -126,8 +126,11 @@ pub fn main() -> ExitCode {
 }
 
 async fn dispatch(cli: Cli) -> Result<(), CliError> {
-    let context =
-        Context { pins: Pins::of(&cli.instance), instance: cli.instance, output: Output { json: cli.json } };
+    let context = Context {
+        pins: Pins::of(&cli.instance),
+        instance: cli.instance,
+        output: Output { json: cli.json },
+    };
     match cli.command {
         Command::Run(args) => run::run(&context, args).await,
         Command::Status => status::run(&context).await,
@@ -169,7 +172,11 @@ impl From<ConfigError> for CliError {
 
 impl From<DaemonError> for CliError {
     fn from(error: DaemonError) -> Self {
-        if error.is_usage() { Self::Usage(error.to_string()) } else { Self::Failed(error.to_string()) }
+        if error.is_usage() {
+            Self::Usage(error.to_string())
+        } else {
+            Self::Failed(error.to_string())
+        }
     }
 }
 

@@ -18,7 +18,11 @@ pub(super) struct Output {
 
 impl Output {
     /// Prints `value` as JSON, or what `text` makes of it.
-    pub(super) fn print<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), CliError> {
+    pub(super) fn print<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), CliError> {
         let answer = if self.json {
             serde_json::to_string_pretty(value).map_err(|error| CliError::Failed(error.to_string()))?
         } else {
@@ -46,7 +50,12 @@ pub(super) fn table<R: Tabled>(rows: impl IntoIterator<Item = R>, numbers: &[usi
         table.modify(Columns::one(column), Alignment::right());
     }
     // Cells are padded: lines would end in spaces.
-    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    table
+        .to_string()
+        .lines()
+        .map(str::trim_end)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A duration in seconds, as people say it.

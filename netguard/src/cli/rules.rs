@@ -74,24 +74,48 @@ where
     P: FromStr<Err = PrefixError> + Clone + Send + Sync + 'static + Into<Prefix>,
 {
     match command {
-        RuleCommand::Add { prefix, ttl, note, force } => {
-            let addition = RuleAddition { prefix: prefix.into(), ttl_s: ttl.map(whole_seconds), note, force };
+        RuleCommand::Add {
+            prefix,
+            ttl,
+            note,
+            force,
+        } => {
+            let addition = RuleAddition {
+                prefix: prefix.into(),
+                ttl_s: ttl.map(whole_seconds),
+                note,
+                force,
+            };
             refuse_own_session(list, &addition)?;
             let mut rules = Target::of(context).await?;
             let outcome = rules.add(list, &addition).await?;
             context.output.print(&outcome, |outcome| sentence(list, outcome))
         }
         RuleCommand::Del { prefix } => {
-            let outcome = Target::of(context).await?.remove(list, &RuleRemoval { prefix }).await?;
-            context.output.print(&outcome, |outcome| sentence(list, outcome))?;
-            if outcome.outcome == "absent" { Err(CliError::Negative) } else { Ok(()) }
+            let outcome = Target::of(context)
+                .await?
+                .remove(list, &RuleRemoval { prefix })
+                .await?;
+            context
+                .output
+                .print(&outcome, |outcome| sentence(list, outcome))?;
+            if outcome.outcome == "absent" {
+                Err(CliError::Negative)
+            } else {
+                Ok(())
+            }
         }
         RuleCommand::List => show(context, list),
         RuleCommand::Import { file, ttl, force } => {
             let prefixes = read_prefixes::<P>(&file)?;
             let additions: Vec<RuleAddition> = prefixes
                 .into_iter()
-                .map(|prefix| RuleAddition { prefix, ttl_s: ttl.map(whole_seconds), note: None, force })
+                .map(|prefix| RuleAddition {
+                    prefix,
+                    ttl_s: ttl.map(whole_seconds),
+                    note: None,
+                    force,
+                })
                 .collect();
             for addition in &additions {
                 refuse_own_session(list, addition)?;
@@ -102,8 +126,15 @@ where
                 outcomes.push(rules.add(list, addition).await?);
             }
             context.output.print(&outcomes, |outcomes| {
-                let covered = outcomes.iter().filter(|outcome| outcome.covered_by.is_some()).count();
-                format!("{} prefixes added to the {}list, {covered} covered already", outcomes.len() - covered, list.name())
+                let covered = outcomes
+                    .iter()
+                    .filter(|outcome| outcome.covered_by.is_some())
+                    .count();
+                format!(
+                    "{} prefixes added to the {}list, {covered} covered already",
+                    outcomes.len() - covered,
+                    list.name()
+                )
             })
         }
     }
@@ -112,7 +143,10 @@ where
 /// Who changes the rules: the daemon if one runs, this process otherwise.
 enum Target {
     Daemon(Client),
-    Maps { rules: Box<Rules>, guard: crate::engine::Guard },
+    Maps {
+        rules: Box<Rules>,
+        guard: crate::engine::Guard,
+    },
 }
 
 impl Target {
@@ -121,7 +155,10 @@ impl Target {
             Ok(client) => Ok(Self::Daemon(client)),
             Err(ClientError::NotRunning) => {
                 let rules = Box::new(Rules::open(&context.pins)?);
-                Ok(Self::Maps { rules, guard: rule_guard(host::facts().await?) })
+                Ok(Self::Maps {
+                    rules,
+                    guard: rule_guard(host::facts().await?),
+                })
             }
             Err(error) => Err(error.into()),
         }
@@ -149,7 +186,9 @@ fn path(list: List) -> String {
 /// Whoever works over ssh must not cut themselves off.
 fn refuse_own_session(list: List, addition: &RuleAddition) -> Result<(), CliError> {
     let session = std::env::var("SSH_CONNECTION").ok();
-    let client: Option<IpAddr> = session.as_deref().and_then(|text| text.split(' ').next()?.parse().ok());
+    let client: Option<IpAddr> = session
+        .as_deref()
+        .and_then(|text| text.split(' ').next()?.parse().ok());
     match client {
         Some(client) if list == List::Block && !addition.force && addition.prefix.contains(client) => {
             Err(CliError::Usage(format!(
@@ -213,14 +252,19 @@ fn listed(entry: Entry, now_ns: u64) -> Listed {
         reason,
         origin,
         proof,
-        expires_in_s: entry.rule.remaining_ns(now_ns).map(|left_ns| left_ns / 1_000_000_000),
+        expires_in_s: entry
+            .rule
+            .remaining_ns(now_ns)
+            .map(|left_ns| left_ns / 1_000_000_000),
     }
 }
 
 /// Origin, proof and reason of a rule in words.
 pub(super) fn words(entry: &Entry) -> (&'static str, &'static str, String) {
     let reason = entry.note.clone().unwrap_or_else(|| {
-        Reason::from_number(entry.rule.reason).map_or("unknown", Reason::name).to_owned()
+        Reason::from_number(entry.rule.reason)
+            .map_or("unknown", Reason::name)
+            .to_owned()
     });
     (
         Origin::from_number(entry.rule.origin).map_or("unknown", Origin::name),
@@ -234,11 +278,17 @@ fn read_prefixes<P>(file: &Path) -> Result<Vec<Prefix>, CliError>
 where
     P: FromStr<Err = PrefixError> + Into<Prefix>,
 {
-    let name = if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() };
+    let name = if file == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        file.display().to_string()
+    };
     let wrong = |error: &dyn Display| CliError::Usage(format!("{name}: {error}"));
     let mut text = String::new();
     if file == Path::new("-") {
-        io::stdin().read_to_string(&mut text).map_err(|error| wrong(&error))?;
+        io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| wrong(&error))?;
     } else {
         text = fs::read_to_string(file).map_err(|error| wrong(&error))?;
     }
@@ -257,7 +307,9 @@ where
 fn sentence(list: List, outcome: &RuleOutcome) -> String {
     let (prefix, list) = (outcome.prefix, list.name());
     match (outcome.outcome.as_str(), outcome.covered_by) {
-        (_, Some(wider)) => format!("{prefix} is covered already: {wider} is on the {list}list and lasts as long"),
+        (_, Some(wider)) => {
+            format!("{prefix} is covered already: {wider} is on the {list}list and lasts as long")
+        }
         ("removed", _) => format!("{prefix} removed from the {list}list"),
         ("absent", _) => format!("{prefix} is not on the {list}list (`netguard {list} list` shows what is)"),
         _ => format!("{prefix} added to the {list}list"),

@@ -44,7 +44,11 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<(), CliError
         return Err(BpfError::NotRoot.into());
     }
     log_to_stderr(&config.log);
-    daemon::run(Options { instance: context.instance.clone(), config }).await?;
+    daemon::run(Options {
+        instance: context.instance.clone(),
+        config,
+    })
+    .await?;
     Ok(())
 }
 

@@ -48,7 +48,10 @@ pub(super) fn run(context: &Context, args: &StatsArgs) -> Result<(), CliError> {
     let sampler = counters.sampler()?;
     let stats = Stats {
         verdicts: counters.read()?.into_iter().filter_map(row).collect(),
-        samples: Samples { sent: sampler.sent, lost: sampler.lost },
+        samples: Samples {
+            sent: sampler.sent,
+            lost: sampler.lost,
+        },
     };
     context.output.print(&stats, |stats| {
         let rows: Vec<Row> =
@@ -75,7 +78,13 @@ fn row((judgement, counter): (Judgement, Counter)) -> Option<Row> {
         (true, netguard_common::Action::Drop) => (format!("shadow-{}", verdict.name()), "shadow"),
         (true, netguard_common::Action::Pass) => return None,
     };
-    Some(Row { name, action, packets: counter.packets, bytes: counter.bytes, help: verdict.help() })
+    Some(Row {
+        name,
+        action,
+        packets: counter.packets,
+        bytes: counter.bytes,
+        help: verdict.help(),
+    })
 }
 
 #[cfg(test)]

@@ -47,7 +47,11 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
         daemon,
     };
     context.output.print(&status, text)?;
-    if status.running { Ok(()) } else { Err(CliError::Negative) }
+    if status.running {
+        Ok(())
+    } else {
+        Err(CliError::Negative)
+    }
 }
 
 fn count_rules(context: &Context) -> Result<RuleCounts, BpfError> {
@@ -72,19 +76,32 @@ fn text(status: &Status) -> String {
                 daemon.mode
             ));
             for interface in &daemon.interfaces {
-                let adopted = if interface.adopted { ", adopted from an earlier daemon" } else { "" };
-                lines.push(format!("protects {} ({}{adopted})", interface.interface, interface.mode));
+                let adopted = if interface.adopted {
+                    ", adopted from an earlier daemon"
+                } else {
+                    ""
+                };
+                lines.push(format!(
+                    "protects {} ({}{adopted})",
+                    interface.interface, interface.mode
+                ));
             }
             lines.push(format!(
                 "last second: {} packets/s passed, {} packets/s dropped",
                 daemon.passed_per_s, daemon.dropped_per_s
             ));
             if daemon.rules_refused > 0 {
-                lines.push(format!("{} rules could not be placed: see `netguard events`", daemon.rules_refused));
+                lines.push(format!(
+                    "{} rules could not be placed: see `netguard events`",
+                    daemon.rules_refused
+                ));
             }
         }
         None if status.protected.is_empty() => {
-            lines.push(format!("no daemon runs for instance {}, and nothing is protected", status.instance));
+            lines.push(format!(
+                "no daemon runs for instance {}, and nothing is protected",
+                status.instance
+            ));
         }
         None => lines.push(format!(
             "no daemon runs for instance {}; the filter it left still protects {}",

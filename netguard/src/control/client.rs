@@ -42,10 +42,12 @@ impl Client {
     /// [`ClientError::NotRunning`] when none listens.
     pub async fn connect(instance: &InstanceName) -> Result<Self, ClientError> {
         let path = socket_path(instance);
-        let stream = UnixStream::connect(&path).await.map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning,
-            _ => ClientError::Socket { path, source },
-        })?;
+        let stream = UnixStream::connect(&path)
+            .await
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning,
+                _ => ClientError::Socket { path, source },
+            })?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
         tokio::spawn(connection);
         Ok(Self { sender })
@@ -66,13 +68,22 @@ impl Client {
         let bytes = answer.into_body().collect().await.map_err(broken)?.to_bytes();
         if status.is_success() {
             // A bare "accepted" has no body: it reads as null.
-            let bytes = if bytes.is_empty() { Bytes::from_static(b"null") } else { bytes };
+            let bytes = if bytes.is_empty() {
+                Bytes::from_static(b"null")
+            } else {
+                bytes
+            };
             return serde_json::from_slice(&bytes).map_err(broken);
         }
-        Err(ClientError::Refused(serde_json::from_slice(&bytes).unwrap_or_else(|_| Failure {
-            kind: FailureKind::Failed,
-            message: format!("the daemon answered {status}: {}", String::from_utf8_lossy(&bytes)),
-        })))
+        Err(ClientError::Refused(
+            serde_json::from_slice(&bytes).unwrap_or_else(|_| Failure {
+                kind: FailureKind::Failed,
+                message: format!(
+                    "the daemon answered {status}: {}",
+                    String::from_utf8_lossy(&bytes)
+                ),
+            }),
+        ))
     }
 
     /// Reads the answer line by line and hands each to `each` until that, or the daemon, ends it.

@@ -19,7 +19,11 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     #[error("blocking {prefix} would touch {guarded}, and that is {what}: add --force if you mean it")]
-    Guarded { prefix: Prefix, guarded: Prefix, what: &'static str },
+    Guarded {
+        prefix: Prefix,
+        guarded: Prefix,
+        what: &'static str,
+    },
     #[error(transparent)]
     Prefix(#[from] crate::prefix::PrefixError),
     #[error("a limit takes whole numbers from 1 to 10000000, not {0}")]
@@ -37,14 +41,19 @@ impl RequestError {
             Self::Bpf(_) => FailureKind::Failed,
             _ => FailureKind::Usage,
         };
-        Failure { kind, message: self.to_string() }
+        Failure {
+            kind,
+            message: self.to_string(),
+        }
     }
 }
 
 /// The guard list for an operator's own rules: what this machine cannot do without.
 pub fn rule_guard(facts: Facts) -> Guard {
     let hosts = |addresses: Vec<std::net::IpAddr>, kind| {
-        addresses.into_iter().map(move |address| (Prefix::from(address), kind))
+        addresses
+            .into_iter()
+            .map(move |address| (Prefix::from(address), kind))
     };
     Guard::new(
         hosts(facts.own, GuardKind::OwnAddress)
@@ -69,23 +78,32 @@ pub fn add_rule(
         BlockPrefix::try_from(prefix)?;
         if let Some((guarded, kind)) = guard.objection(&prefix)
             && !addition.force
-            && matches!(kind, GuardKind::OwnAddress | GuardKind::Gateway | GuardKind::Resolver)
+            && matches!(
+                kind,
+                GuardKind::OwnAddress | GuardKind::Gateway | GuardKind::Resolver
+            )
         {
-            return Err(RequestError::Guarded { prefix, guarded, what: kind.describe() });
+            return Err(RequestError::Guarded {
+                prefix,
+                guarded,
+                what: kind.describe(),
+            });
         }
     }
     let rule = Rule {
-        expires_at: addition
-            .ttl_s
-            .map_or(0, |ttl_s| Rule::expiry(now_ns, ttl_s.saturating_mul(1_000_000_000))),
+        expires_at: addition.ttl_s.map_or(0, |ttl_s| {
+            Rule::expiry(now_ns, ttl_s.saturating_mul(1_000_000_000))
+        }),
         reason: Reason::Requested as u16,
         origin: Origin::Operator as u8,
         proof: Proof::Operator as u8,
     };
-    Ok(match rules.insert(list, prefix, rule, addition.note.as_deref())? {
-        InsertOutcome::Added => outcome(prefix, "added", None),
-        InsertOutcome::CoveredBy(wider) => outcome(prefix, "covered", Some(wider)),
-    })
+    Ok(
+        match rules.insert(list, prefix, rule, addition.note.as_deref())? {
+            InsertOutcome::Added => outcome(prefix, "added", None),
+            InsertOutcome::CoveredBy(wider) => outcome(prefix, "covered", Some(wider)),
+        },
+    )
 }
 
 /// Removes a rule.
@@ -98,7 +116,11 @@ pub fn remove_rule(
     removal: &RuleRemoval,
 ) -> Result<RuleOutcome, RequestError> {
     let removed = rules.remove(list, removal.prefix)?;
-    Ok(outcome(removal.prefix, if removed { "removed" } else { "absent" }, None))
+    Ok(outcome(
+        removal.prefix,
+        if removed { "removed" } else { "absent" },
+        None,
+    ))
 }
 
 /// Changes the limit of `class`, by its name.
@@ -124,5 +146,9 @@ pub fn change_limit(
 }
 
 fn outcome(prefix: Prefix, outcome: &str, covered_by: Option<Prefix>) -> RuleOutcome {
-    RuleOutcome { prefix, outcome: outcome.to_owned(), covered_by }
+    RuleOutcome {
+        prefix,
+        outcome: outcome.to_owned(),
+        covered_by,
+    }
 }

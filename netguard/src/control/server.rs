@@ -34,7 +34,10 @@ use crate::{
 /// When the socket cannot be made.
 pub fn serve(state: &Arc<State>) -> Result<impl Future<Output = ()> + Send + 'static, DaemonError> {
     let path = socket_path(&state.instance);
-    let failed = |source| DaemonError::Runtime { path: socket_path(&state.instance), source };
+    let failed = |source| DaemonError::Runtime {
+        path: socket_path(&state.instance),
+        source,
+    };
     // We hold the lock of the instance: a socket that lies here belongs to a dead daemon.
     remove_socket(&state.instance);
     let listener = UnixListener::bind(&path).map_err(failed)?;
@@ -75,7 +78,13 @@ struct Peer(Option<u32>);
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self(stream.io().peer_cred().ok().map(|credentials: UCred| credentials.uid()))
+        Self(
+            stream
+                .io()
+                .peer_cred()
+                .ok()
+                .map(|credentials: UCred| credentials.uid()),
+        )
     }
 }
 
@@ -86,7 +95,14 @@ async fn authorise(ConnectInfo(Peer(uid)): ConnectInfo<Peer>, request: Request, 
         return next.run(request).await;
     }
     let message = "only root and the user that runs the daemon may use its control socket".to_owned();
-    (StatusCode::FORBIDDEN, Json(Failure { kind: FailureKind::Failed, message })).into_response()
+    (
+        StatusCode::FORBIDDEN,
+        Json(Failure {
+            kind: FailureKind::Failed,
+            message,
+        }),
+    )
+        .into_response()
 }
 
 async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStatus> {
@@ -120,8 +136,12 @@ impl EventQuery {
 /// Events as JSON lines: those remembered, then, with `follow`, those to come.
 async fn events(Shared(state): Shared<Arc<State>>, Query(query): Query<EventQuery>) -> Body {
     let live = state.journal.subscribe();
-    let recent: Vec<Result<Bytes, BpfError>> =
-        state.journal.recent(query.limit).iter().map(|event| Ok(line(event))).collect();
+    let recent: Vec<Result<Bytes, BpfError>> = state
+        .journal
+        .recent(query.limit)
+        .iter()
+        .map(|event| Ok(line(event)))
+        .collect();
     if !query.follow {
         return Body::from_stream(stream::iter(recent));
     }
@@ -148,7 +168,13 @@ async fn add(
     Json(addition): Json<RuleAddition>,
 ) -> Result<Json<RuleOutcome>, Refusal> {
     let list = named(&list)?;
-    let outcome = add_rule(&mut state.rules(), &state.guard(), list, &addition, monotonic_ns());
+    let outcome = add_rule(
+        &mut state.rules(),
+        &state.guard(),
+        list,
+        &addition,
+        monotonic_ns(),
+    );
     let outcome = outcome.inspect_err(|error| {
         if matches!(error, RequestError::Bpf(_)) {
             state.rule_refused(addition.prefix.to_string(), error.to_string());
@@ -172,7 +198,10 @@ async fn remove(
     let outcome = remove_rule(&mut state.rules(), list, &removal)?;
     if outcome.outcome == "removed" {
         let prefix = removal.prefix.to_string();
-        state.journal.record(EventKind::RuleRemoved { list: list.name().to_owned(), prefix });
+        state.journal.record(EventKind::RuleRemoved {
+            list: list.name().to_owned(),
+            prefix,
+        });
     }
     Ok(Json(outcome))
 }
@@ -184,7 +213,11 @@ async fn limit(
 ) -> Result<Json<LimitChange>, Refusal> {
     change_limit(&mut state.settings(), &class, change)?;
     let LimitChange { rate_per_s, burst } = change;
-    state.journal.record(EventKind::LimitChanged { class, rate_per_s, burst });
+    state.journal.record(EventKind::LimitChanged {
+        class,
+        rate_per_s,
+        burst,
+    });
     Ok(Json(change))
 }
 
@@ -193,16 +226,35 @@ async fn source(
     Shared(state): Shared<Arc<State>>,
     Path(address): Path<std::net::IpAddr>,
 ) -> Json<SourceReport> {
-    let about = |text: &str| text.parse::<Prefix>().is_ok_and(|prefix| prefix.contains(address));
+    let about = |text: &str| {
+        text.parse::<Prefix>()
+            .is_ok_and(|prefix| prefix.contains(address))
+    };
     let evidence = state.journal.recent(usize::MAX).into_iter().filter_map(|event| {
         let sentence = match event.kind {
-            EventKind::Blocked { prefix, for_s, verdict, dropped, over_for_ms } if about(&prefix) => format!(
+            EventKind::Blocked {
+                prefix,
+                for_s,
+                verdict,
+                dropped,
+                over_for_ms,
+            } if about(&prefix) => format!(
                 "blocked for {for_s} s: {verdict} dropped about {dropped} packets in {over_for_ms} ms"
             ),
-            EventKind::Withheld { source, why, verdict, dropped } if about(&source) => {
+            EventKind::Withheld {
+                source,
+                why,
+                verdict,
+                dropped,
+            } if about(&source) => {
                 format!("not blocked although {verdict} dropped about {dropped} packets: {why}")
             }
-            EventKind::Dropped { verdict, action, packets_per_s, top_source: Some(source) } if about(&source) => {
+            EventKind::Dropped {
+                verdict,
+                action,
+                packets_per_s,
+                top_source: Some(source),
+            } if about(&source) => {
                 format!("top source of {verdict} ({action}), {packets_per_s} packets/s over all sources")
             }
             EventKind::RuleExpired { list, prefix } if about(&prefix) => {
@@ -216,7 +268,10 @@ async fn source(
         .guard()
         .objection(&Prefix::from(address))
         .map(|(prefix, kind)| format!("no detector may block it: {prefix} is {}", kind.describe()));
-    Json(SourceReport { evidence: evidence.collect(), guarded })
+    Json(SourceReport {
+        evidence: evidence.collect(),
+        guarded,
+    })
 }
 
 async fn detach(Shared(state): Shared<Arc<State>>) -> StatusCode {
@@ -225,9 +280,15 @@ async fn detach(Shared(state): Shared<Arc<State>>) -> StatusCode {
 }
 
 fn named(list: &str) -> Result<List, Refusal> {
-    [List::Allow, List::Block].into_iter().find(|known| known.name() == list).ok_or_else(|| {
-        Refusal(Failure { kind: FailureKind::Usage, message: format!("there is no list {list:?}") })
-    })
+    [List::Allow, List::Block]
+        .into_iter()
+        .find(|known| known.name() == list)
+        .ok_or_else(|| {
+            Refusal(Failure {
+                kind: FailureKind::Usage,
+                message: format!("there is no list {list:?}"),
+            })
+        })
 }
 
 /// A failure as an HTTP answer.

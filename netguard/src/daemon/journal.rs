@@ -28,21 +28,50 @@ pub struct Event {
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum EventKind {
     /// The daemon protects these interfaces.
-    Started { interfaces: Vec<String>, adopted: bool, mode: String },
+    Started {
+        interfaces: Vec<String>,
+        adopted: bool,
+        mode: String,
+    },
     /// Packets were dropped (or, in shadow, would have been) during the last second.
-    Dropped { verdict: String, action: String, packets_per_s: u64, top_source: Option<String> },
+    Dropped {
+        verdict: String,
+        action: String,
+        packets_per_s: u64,
+        top_source: Option<String>,
+    },
     /// A detector blocked a source.
-    Blocked { prefix: String, for_s: u64, verdict: String, dropped: u64, over_for_ms: u64 },
+    Blocked {
+        prefix: String,
+        for_s: u64,
+        verdict: String,
+        dropped: u64,
+        over_for_ms: u64,
+    },
     /// A detector found a source, and policy decided against a block.
-    Withheld { source: String, why: String, verdict: String, dropped: u64 },
+    Withheld {
+        source: String,
+        why: String,
+        verdict: String,
+        dropped: u64,
+    },
     /// An operator added a rule.
-    RuleAdded { list: String, prefix: String, for_s: Option<u64>, note: Option<String> },
+    RuleAdded {
+        list: String,
+        prefix: String,
+        for_s: Option<u64>,
+        note: Option<String>,
+    },
     /// An operator removed a rule.
     RuleRemoved { list: String, prefix: String },
     /// A rule reached its end.
     RuleExpired { list: String, prefix: String },
     /// An operator changed a limit.
-    LimitChanged { class: String, rate_per_s: u32, burst: u32 },
+    LimitChanged {
+        class: String,
+        rate_per_s: u32,
+        burst: u32,
+    },
     /// A rule could not be placed.
     RuleFailed { prefix: String, why: String },
     /// The ring buffer was full: samples were lost (counters were not).
@@ -62,14 +91,20 @@ pub struct Journal {
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { recent: Mutex::default(), stream: broadcast::channel(STREAM_BUFFER).0 }
+        Self {
+            recent: Mutex::default(),
+            stream: broadcast::channel(STREAM_BUFFER).0,
+        }
     }
 }
 
 impl Journal {
     /// Records that `kind` happened now.
     pub fn record(&self, kind: EventKind) {
-        let event = Event { at: timestamp(), kind };
+        let event = Event {
+            at: timestamp(),
+            kind,
+        };
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.len() >= REMEMBERED {
             recent.pop_front();
@@ -83,7 +118,11 @@ impl Journal {
     /// The last `limit` events, oldest first.
     pub fn recent(&self, limit: usize) -> Vec<Event> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.iter().skip(recent.len().saturating_sub(limit)).cloned().collect()
+        recent
+            .iter()
+            .skip(recent.len().saturating_sub(limit))
+            .cloned()
+            .collect()
     }
 
     /// Events from now on.
@@ -95,11 +134,17 @@ impl Journal {
 impl Event {
     /// An event that happened now, for the reader of a stream only.
     pub fn now(kind: EventKind) -> Self {
-        Self { at: timestamp(), kind }
+        Self {
+            at: timestamp(),
+            kind,
+        }
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "people compare events with other logs: the wall clock is meant")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "people compare events with other logs: the wall clock is meant"
+)]
 fn timestamp() -> String {
     humantime::format_rfc3339_millis(SystemTime::now()).to_string()
 }
@@ -122,7 +167,10 @@ mod tests {
 
     #[test]
     fn events_are_flat_json() {
-        let event = Event::now(EventKind::RuleRemoved { list: "block".into(), prefix: "192.0.2.1/32".into() });
+        let event = Event::now(EventKind::RuleRemoved {
+            list: "block".into(),
+            prefix: "192.0.2.1/32".into(),
+        });
         let json = serde_json::to_value(&event).expect("events are JSON");
         assert_eq!(json["event"], "rule-removed");
         assert_eq!(json["prefix"], "192.0.2.1/32");

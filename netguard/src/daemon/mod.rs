@@ -46,13 +46,21 @@ pub enum DaemonError {
     Bpf(#[from] BpfError),
     #[error(transparent)]
     Attach(#[from] AttachError),
-    #[error("{interface} already runs the XDP program {program}: detach it (`ip link set dev {interface} xdp off`, or the tool that loaded it), then try again")]
+    #[error(
+        "{interface} already runs the XDP program {program}: detach it (`ip link set dev {interface} xdp off`, or the tool that loaded it), then try again"
+    )]
     Occupied { interface: String, program: String },
-    #[error("{0} is the loopback interface: its traffic is this machine talking to itself; name the interface to the network")]
+    #[error(
+        "{0} is the loopback interface: its traffic is this machine talking to itself; name the interface to the network"
+    )]
     Loopback(String),
-    #[error("{0} has no Ethernet frames (a tunnel?), and netguard reads nothing else: protect the interface below it")]
+    #[error(
+        "{0} has no Ethernet frames (a tunnel?), and netguard reads nothing else: protect the interface below it"
+    )]
     NotEthernet(String),
-    #[error("instance {0} is already running: stop that daemon first, or choose another name with --instance")]
+    #[error(
+        "instance {0} is already running: stop that daemon first, or choose another name with --instance"
+    )]
     AlreadyRunning(InstanceName),
     #[error("{path}: {source}")]
     Runtime { path: PathBuf, source: std::io::Error },

@@ -58,12 +58,18 @@ mod tests {
     fn shadow_enforces_nothing_and_the_seed_stays() {
         let mut config = Config::default();
         let first = settings(&config, &Settings::ZERO);
-        assert_eq!([first.sanity, first.blocklist, first.limit], [Mode::Enforce as u32; 3]);
+        assert_eq!(
+            [first.sanity, first.blocklist, first.limit],
+            [Mode::Enforce as u32; 3]
+        );
         assert_ne!(first.seed, 0);
         config.mode = crate::config::Mode::Shadow;
         config.limit.mode = PolicyMode::Off;
         let second = settings(&config, &first);
-        assert_eq!([second.sanity, second.limit], [Mode::Shadow as u32, Mode::Off as u32]);
+        assert_eq!(
+            [second.sanity, second.limit],
+            [Mode::Shadow as u32, Mode::Off as u32]
+        );
         assert_eq!(second.seed, first.seed);
     }
 

@@ -12,8 +12,8 @@ use tracing::{info, warn};
 use super::{DaemonError, EventKind, Options, Protected, State, Stop, settings::settings, state::Parts};
 use crate::{
     bpf::{
-        self, AttachError, AttachMode, Attached, BpfError, Counters, Entry, List, Loaded, Pins, Rules, Samples,
-        SettingsMap, TableSizes,
+        self, AttachError, AttachMode, Attached, BpfError, Counters, Entry, List, Loaded, Pins, Rules,
+        Samples, SettingsMap, TableSizes,
     },
     clock::monotonic_ns,
     config::{Attach, Config, Mode, PolicyMode},
@@ -75,7 +75,11 @@ pub(super) async fn set_up(
     let allowed = rules.list(List::Allow, monotonic_ns())?;
     let never_block = config.guard.never_block.clone();
     let guard = guard(facts, &allowed, &never_block);
-    let mode = if config.mode == Mode::Shadow { "shadow" } else { "enforce" };
+    let mode = if config.mode == Mode::Shadow {
+        "shadow"
+    } else {
+        "enforce"
+    };
     let parts = Parts {
         instance: options.instance.clone(),
         started_ns: monotonic_ns(),
@@ -87,7 +91,11 @@ pub(super) async fn set_up(
     };
     let state = State::new(parts, stop);
     state.journal.record(EventKind::Started {
-        interfaces: state.interfaces.iter().map(|protected| protected.interface.clone()).collect(),
+        interfaces: state
+            .interfaces
+            .iter()
+            .map(|protected| protected.interface.clone())
+            .collect(),
         adopted: loaded.adopted,
         mode: mode.to_owned(),
     });
@@ -110,7 +118,9 @@ pub(super) async fn set_up(
 /// The guard list: what this machine cannot do without, what the operator allows, and what they configured.
 pub(super) fn guard(facts: host::Facts, allowed: &[Entry], never_block: &[Prefix]) -> Guard {
     let hosts = |addresses: Vec<IpAddr>, kind| {
-        addresses.into_iter().map(move |address| (Prefix::from(address), kind))
+        addresses
+            .into_iter()
+            .map(move |address| (Prefix::from(address), kind))
     };
     Guard::new(
         hosts(facts.own, GuardKind::OwnAddress)
@@ -132,7 +142,10 @@ fn prepare_and_attach(
     let before = map.read()?;
     map.write(&settings(config, &before))?;
     apply_rules(&mut Rules::open(pins)?, config)?;
-    interfaces.iter().map(|interface| protect(loaded, config, pins, interface)).collect()
+    interfaces
+        .iter()
+        .map(|interface| protect(loaded, config, pins, interface))
+        .collect()
 }
 
 fn protect(
@@ -148,13 +161,17 @@ fn protect(
     };
     let name = interface.name.as_str();
     let current = interface.xdp.map(|xdp| xdp.program_id);
-    let attached = bpf::attach(loaded, pins, name, current, modes).map_err(|error| match (error, current) {
-        (AttachError::Occupied { interface }, Some(id)) => {
-            let name = bpf::program_name(id).unwrap_or_else(|| "without a name".to_owned());
-            DaemonError::Occupied { interface, program: format!("{name} (id {id})") }
-        }
-        (error, _) => DaemonError::Attach(error),
-    })?;
+    let attached =
+        bpf::attach(loaded, pins, name, current, modes).map_err(|error| match (error, current) {
+            (AttachError::Occupied { interface }, Some(id)) => {
+                let name = bpf::program_name(id).unwrap_or_else(|| "without a name".to_owned());
+                DaemonError::Occupied {
+                    interface,
+                    program: format!("{name} (id {id})"),
+                }
+            }
+            (error, _) => DaemonError::Attach(error),
+        })?;
     let (mode, adopted) = match attached {
         Attached::Fresh { mode, fallback } => {
             if let Some(reason) = fallback {
@@ -166,10 +183,17 @@ fn protect(
             }
             (mode.to_string(), false)
         }
-        Attached::Adopted => (interface.xdp.map_or_else(String::new, |xdp| xdp.mode.to_string()), true),
+        Attached::Adopted => (
+            interface.xdp.map_or_else(String::new, |xdp| xdp.mode.to_string()),
+            true,
+        ),
     };
     info!(interface = name, mode, adopted, "protecting");
-    Ok(Protected { interface: name.to_owned(), mode, adopted })
+    Ok(Protected {
+        interface: name.to_owned(),
+        mode,
+        adopted,
+    })
 }
 
 /// Makes the rules that come from the configuration those of this configuration. Rules of operators and
@@ -190,9 +214,16 @@ fn apply_rules(rules: &mut Rules, config: &Config) -> Result<(), BpfError> {
             origin: ours,
             proof: Proof::Operator as u8,
         };
-        let permanent =
-            |prefix: &Prefix| standing.iter().any(|entry| entry.prefix == *prefix && entry.rule.is_permanent());
-        rules.insert_all(list, wanted.iter().filter(|prefix| !permanent(prefix)).copied(), rule)?;
+        let permanent = |prefix: &Prefix| {
+            standing
+                .iter()
+                .any(|entry| entry.prefix == *prefix && entry.rule.is_permanent())
+        };
+        rules.insert_all(
+            list,
+            wanted.iter().filter(|prefix| !permanent(prefix)).copied(),
+            rule,
+        )?;
     }
     Ok(())
 }

@@ -110,7 +110,9 @@ impl State {
 
     /// Ends the daemon.
     pub fn stop(&self, stop: Stop) {
-        self.journal.record(EventKind::Stopped { detach: stop == Stop::Detach });
+        self.journal.record(EventKind::Stopped {
+            detach: stop == Stop::Detach,
+        });
         self.stop.send_replace(Some(stop));
     }
 }

@@ -66,7 +66,13 @@ struct Chain {
 
 impl Chain {
     fn new() -> Self {
-        Self { counters: Vec::new(), lost: 0, last_ns: 0, flooders: Flooders::default(), second: Vec::new() }
+        Self {
+            counters: Vec::new(),
+            lost: 0,
+            last_ns: 0,
+            flooders: Flooders::default(),
+            second: Vec::new(),
+        }
     }
 
     async fn step(&mut self, state: &State, inputs: &mut Inputs) -> Result<(), BpfError> {
@@ -77,7 +83,11 @@ impl Chain {
         let first = self.last_ns == 0;
         // What was counted before this daemon started is not news.
         let before = if first { &counters } else { &self.counters };
-        let length_ns = if first { 0 } else { now_ns.saturating_sub(self.last_ns) };
+        let length_ns = if first {
+            0
+        } else {
+            now_ns.saturating_sub(self.last_ns)
+        };
         let newly_lost = if first { 0 } else { lost.saturating_sub(self.lost) };
         let window = observe(before, &counters, &samples, newly_lost, now_ns, length_ns);
         (self.counters, self.lost, self.last_ns) = (counters, lost, now_ns);
@@ -94,7 +104,10 @@ impl Chain {
     fn summarise(&mut self, state: &State) {
         let windows = std::mem::take(&mut self.second);
         let length_ns: u64 = windows.iter().map(|window| window.length_ns).sum();
-        let whole = Window { length_ns, ..Window::default() };
+        let whole = Window {
+            length_ns,
+            ..Window::default()
+        };
         let mut sums: Vec<(Judgement, u64)> = Vec::new();
         for (judgement, counter) in windows.iter().flat_map(|window| &window.verdicts) {
             match sums.iter_mut().find(|(known, _)| known == judgement) {

@@ -43,7 +43,8 @@ pub fn enforce<S: RuleSink>(decisions: &[Decision], now_ns: u64, sink: &mut S) -
                     origin: Origin::Detector as u8,
                     proof: Proof::Handshake as u8,
                 };
-                sink.block(prefix, rule).map_or_else(Enforced::Failed, |()| Enforced::Blocked)
+                sink.block(prefix, rule)
+                    .map_or_else(Enforced::Failed, |()| Enforced::Blocked)
             }
         })
         .collect()
@@ -86,7 +87,10 @@ mod tests {
             dropped: 1,
         };
         let action = match block {
-            true => Action::Block { prefix: Prefix::from(source), ttl_ns: 60_000_000_000 },
+            true => Action::Block {
+                prefix: Prefix::from(source),
+                ttl_ns: 60_000_000_000,
+            },
             false => Action::Withhold(Withheld::Unproven),
         };
         Decision { finding, action }
@@ -94,9 +98,15 @@ mod tests {
 
     #[test]
     fn blocks_expire_and_repeat_harmlessly() {
-        let mut memory = Memory { rules: BTreeMap::new(), capacity: 9 };
+        let mut memory = Memory {
+            rules: BTreeMap::new(),
+            capacity: 9,
+        };
         let decisions = [decision("192.0.2.1", true), decision("192.0.2.2", false)];
-        assert_eq!(enforce(&decisions, 5, &mut memory), [Enforced::Blocked, Enforced::Nothing]);
+        assert_eq!(
+            enforce(&decisions, 5, &mut memory),
+            [Enforced::Blocked, Enforced::Nothing]
+        );
         enforce(&decisions, 5, &mut memory);
         let rules: Vec<_> = memory.rules.into_values().collect();
         assert_eq!(rules.len(), 1);
@@ -105,8 +115,15 @@ mod tests {
 
     #[test]
     fn a_full_table_is_told_and_the_rest_goes_on() {
-        let mut memory = Memory { rules: BTreeMap::new(), capacity: 1 };
-        let decisions = [decision("192.0.2.1", true), decision("192.0.2.2", true), decision("192.0.2.1", true)];
+        let mut memory = Memory {
+            rules: BTreeMap::new(),
+            capacity: 1,
+        };
+        let decisions = [
+            decision("192.0.2.1", true),
+            decision("192.0.2.2", true),
+            decision("192.0.2.1", true),
+        ];
         assert_eq!(
             enforce(&decisions, 5, &mut memory),
             [Enforced::Blocked, Enforced::Failed("full"), Enforced::Blocked]

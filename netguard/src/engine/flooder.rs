@@ -56,10 +56,15 @@ impl Flooders {
     /// Sources whose streak reached `over_for_ns` in `window`. Each streak is found once, then begins anew.
     pub fn detect(&mut self, window: &Window, settings: &FlooderSettings) -> Vec<Finding> {
         let now_ns = window.at_ns;
-        self.streaks.retain(|_, streak| now_ns.saturating_sub(streak.last_ns) <= PAUSE_NS);
+        self.streaks
+            .retain(|_, streak| now_ns.saturating_sub(streak.last_ns) <= PAUSE_NS);
         let mut findings = Vec::new();
         for (&account, activity) in &window.accounts {
-            let shadow = if settings.count_shadow { activity.shadow_limited } else { 0 };
+            let shadow = if settings.count_shadow {
+                activity.shadow_limited
+            } else {
+                0
+            };
             let dropped = activity.limited.saturating_add(shadow);
             if dropped == 0 || window.per_second(dropped) < settings.min_dropped_per_s {
                 continue;
@@ -100,8 +105,11 @@ mod tests {
     use crate::engine::{observe, window::tests::sample};
 
     const MS: u64 = 1_000_000;
-    const SETTINGS: FlooderSettings =
-        FlooderSettings { over_for_ns: 1_000 * MS, min_dropped_per_s: 100, count_shadow: false };
+    const SETTINGS: FlooderSettings = FlooderSettings {
+        over_for_ns: 1_000 * MS,
+        min_dropped_per_s: 100,
+        count_shadow: false,
+    };
 
     fn window(at_ms: u64, weight: u32) -> Window {
         let samples = [sample([192, 0, 2, 1], Verdict::LimitSyn, weight)];
@@ -134,7 +142,10 @@ mod tests {
     #[test]
     fn little_is_not_a_flood() {
         let mut flooders = Flooders::default();
-        assert_eq!(found(&mut flooders, (1..=50).map(|tick| (tick * 100, 9))), [0_u64; 0]);
+        assert_eq!(
+            found(&mut flooders, (1..=50).map(|tick| (tick * 100, 9))),
+            [0_u64; 0]
+        );
     }
 
     #[test]
@@ -146,7 +157,13 @@ mod tests {
         let mut flooders = Flooders::default();
         assert!(flooders.detect(&shadow, &SETTINGS).is_empty());
         assert!(flooders.streaks.is_empty());
-        flooders.detect(&shadow, &FlooderSettings { count_shadow: true, ..SETTINGS });
+        flooders.detect(
+            &shadow,
+            &FlooderSettings {
+                count_shadow: true,
+                ..SETTINGS
+            },
+        );
         assert_eq!(flooders.streaks.len(), 1);
     }
 }

@@ -37,12 +37,17 @@ pub struct Guard {
 
 impl Guard {
     pub fn new(entries: impl IntoIterator<Item = (Prefix, GuardKind)>) -> Self {
-        Self { entries: entries.into_iter().collect() }
+        Self {
+            entries: entries.into_iter().collect(),
+        }
     }
 
     /// The guarded prefix that blocking `prefix` would touch, wholly or in part.
     pub fn objection(&self, prefix: &Prefix) -> Option<(Prefix, GuardKind)> {
-        self.entries.iter().find(|(guarded, _)| guarded.covers(prefix) || prefix.covers(guarded)).copied()
+        self.entries
+            .iter()
+            .find(|(guarded, _)| guarded.covers(prefix) || prefix.covers(guarded))
+            .copied()
     }
 }
 

@@ -10,7 +10,7 @@ pub mod window;
 
 pub use account::Account;
 pub use enforce::{Enforced, RuleSink, enforce};
-pub use flooder::{Finding, Flooders, FlooderSettings};
+pub use flooder::{Finding, FlooderSettings, Flooders};
 pub use guard::{Guard, GuardKind};
 pub use policy::{Action, Decision, Withheld, decide};
 pub use window::{Activity, Window, observe};

@@ -55,7 +55,12 @@ fn act(finding: &Finding, proven: &HashSet<Account>, guard: &Guard, block_for_ns
     let mut objection = None;
     for prefix in candidates {
         match guard.objection(&prefix) {
-            None => return Action::Block { prefix, ttl_ns: block_for_ns },
+            None => {
+                return Action::Block {
+                    prefix,
+                    ttl_ns: block_for_ns,
+                };
+            }
             some => objection = some,
         }
     }
@@ -74,23 +79,43 @@ mod tests {
     fn action(source: &str, proven: &[&str], guarded: &[&str]) -> Action {
         let source = source.parse().expect("an address");
         let account = Account::of(source);
-        let finding = Finding { account, source, verdict: Verdict::LimitSyn, over_for_ns: 1, dropped: 1 };
-        let proven = proven.iter().map(|text| Account::of(text.parse().expect("an address"))).collect();
+        let finding = Finding {
+            account,
+            source,
+            verdict: Verdict::LimitSyn,
+            over_for_ns: 1,
+            dropped: 1,
+        };
+        let proven = proven
+            .iter()
+            .map(|text| Account::of(text.parse().expect("an address")))
+            .collect();
         let guard = Guard::new(
-            guarded.iter().map(|text| (text.parse().expect("a prefix"), GuardKind::OwnAddress)),
+            guarded
+                .iter()
+                .map(|text| (text.parse().expect("a prefix"), GuardKind::OwnAddress)),
         );
         decide(vec![finding], &proven, &guard, 60).remove(0).action
     }
 
     fn block(prefix: &str) -> Action {
-        Action::Block { prefix: prefix.parse().expect("a prefix"), ttl_ns: 60 }
+        Action::Block {
+            prefix: prefix.parse().expect("a prefix"),
+            ttl_ns: 60,
+        }
     }
 
     #[test]
     fn only_proven_sources_are_blocked() {
-        assert_eq!(action("192.0.2.1", &[], &[]), Action::Withhold(Withheld::Unproven));
+        assert_eq!(
+            action("192.0.2.1", &[], &[]),
+            Action::Withhold(Withheld::Unproven)
+        );
         assert_eq!(action("192.0.2.1", &["192.0.2.1"], &[]), block("192.0.2.1"));
-        assert_eq!(action("2001:db8::1", &["2001:db8::99"], &[]), block("2001:db8::/64"));
+        assert_eq!(
+            action("2001:db8::1", &["2001:db8::99"], &[]),
+            block("2001:db8::/64")
+        );
     }
 
     #[test]
@@ -99,7 +124,10 @@ mod tests {
             action("8.8.8.8", &["8.8.8.8"], &["8.8.8.8"]),
             Action::Withhold(Withheld::Guarded { .. })
         ));
-        assert_eq!(action("2001:db8::5", &["2001:db8::5"], &["2001:db8::1"]), block("2001:db8::5"));
+        assert_eq!(
+            action("2001:db8::5", &["2001:db8::5"], &["2001:db8::1"]),
+            block("2001:db8::5")
+        );
         assert!(matches!(
             action("2001:db8::1", &["2001:db8::1"], &["2001:db8::/32"]),
             Action::Withhold(Withheld::Guarded { .. })

@@ -68,7 +68,10 @@ pub fn observe(
         .iter()
         .enumerate()
         .map(|(index, (judgement, now))| {
-            let then = before.get(index).filter(|(then, _)| then == judgement).map(|(_, counter)| *counter);
+            let then = before
+                .get(index)
+                .filter(|(then, _)| then == judgement)
+                .map(|(_, counter)| *counter);
             (*judgement, difference(then, *now))
         })
         .filter(|(_, counter)| counter.packets > 0)
@@ -77,14 +80,21 @@ pub fn observe(
     for sample in samples {
         attribute(&mut accounts, sample);
     }
-    Window { at_ns, length_ns, verdicts, accounts, samples_lost }
+    Window {
+        at_ns,
+        length_ns,
+        verdicts,
+        accounts,
+        samples_lost,
+    }
 }
 
 fn difference(then: Option<Counter>, now: Counter) -> Counter {
     match then {
-        Some(then) if then.packets <= now.packets && then.bytes <= now.bytes => {
-            Counter { packets: now.packets - then.packets, bytes: now.bytes - then.bytes }
-        }
+        Some(then) if then.packets <= now.packets && then.bytes <= now.bytes => Counter {
+            packets: now.packets - then.packets,
+            bytes: now.bytes - then.bytes,
+        },
         _ => now,
     }
 }
@@ -131,18 +141,52 @@ pub(super) mod tests {
     use super::*;
 
     pub(in crate::engine) fn sample(source: [u8; 4], verdict: Verdict, weight: u32) -> Sample {
-        Sample { source: mapped(source), verdict: verdict.number() as u16, weight, ..Sample::ZERO }
+        Sample {
+            source: mapped(source),
+            verdict: verdict.number() as u16,
+            weight,
+            ..Sample::ZERO
+        }
     }
 
-    const PASS: Judgement = Judgement { verdict: Verdict::Pass, shadow: false };
+    const PASS: Judgement = Judgement {
+        verdict: Verdict::Pass,
+        shadow: false,
+    };
 
     #[test]
     fn counters_become_differences_and_resets_start_anew() {
-        let at = |packets| vec![(PASS, Counter { packets, bytes: packets * 60 })];
+        let at = |packets| {
+            vec![(
+                PASS,
+                Counter {
+                    packets,
+                    bytes: packets * 60,
+                },
+            )]
+        };
         let window = |before, after| observe(&at(before), &at(after), &[], 0, 0, 1).verdicts;
-        assert_eq!(window(3, 10), [(PASS, Counter { packets: 7, bytes: 420 })]);
+        assert_eq!(
+            window(3, 10),
+            [(
+                PASS,
+                Counter {
+                    packets: 7,
+                    bytes: 420
+                }
+            )]
+        );
         assert_eq!(window(10, 10), []);
-        assert_eq!(window(10, 4), [(PASS, Counter { packets: 4, bytes: 240 })]);
+        assert_eq!(
+            window(10, 4),
+            [(
+                PASS,
+                Counter {
+                    packets: 4,
+                    bytes: 240
+                }
+            )]
+        );
         assert_eq!(observe(&[], &at(2), &[], 0, 0, 1).verdicts.len(), 1);
     }
 
@@ -152,18 +196,49 @@ pub(super) mod tests {
             sample([192, 0, 2, 1], Verdict::LimitSyn, 10),
             sample([192, 0, 2, 1], Verdict::LimitUdp, 5),
             sample([192, 0, 2, 1], Verdict::Land, 1),
-            Sample { shadow: 1, ..sample([192, 0, 2, 1], Verdict::LimitSyn, 7) },
+            Sample {
+                shadow: 1,
+                ..sample([192, 0, 2, 1], Verdict::LimitSyn, 7)
+            },
         ];
         let window = observe(&[], &[], &samples, 0, 0, 1);
         let activity = window.accounts[&Account::of([192, 0, 2, 1].into())];
-        assert_eq!((activity.limited, activity.shadow_limited, activity.other, activity.samples), (15, 7, 1, 4));
+        assert_eq!(
+            (
+                activity.limited,
+                activity.shadow_limited,
+                activity.other,
+                activity.samples
+            ),
+            (15, 7, 1, 4)
+        );
     }
 
     #[test]
     fn absurd_windows_do_not_panic() {
-        let huge = [(PASS, Counter { packets: u64::MAX, bytes: u64::MAX })];
-        let window = observe(&[], &huge, &[sample([1; 4], Verdict::LimitSyn, u32::MAX); 3], u64::MAX, u64::MAX, 0);
+        let huge = [(
+            PASS,
+            Counter {
+                packets: u64::MAX,
+                bytes: u64::MAX,
+            },
+        )];
+        let window = observe(
+            &[],
+            &huge,
+            &[sample([1; 4], Verdict::LimitSyn, u32::MAX); 3],
+            u64::MAX,
+            u64::MAX,
+            0,
+        );
         assert_eq!(window.per_second(u64::MAX), 0);
-        assert_eq!(Window { length_ns: 1, ..window }.per_second(u64::MAX), u64::MAX);
+        assert_eq!(
+            Window {
+                length_ns: 1,
+                ..window
+            }
+            .per_second(u64::MAX),
+            u64::MAX
+        );
     }
 }

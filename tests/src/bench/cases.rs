@@ -50,7 +50,12 @@ pub(super) fn generous() -> World {
 
 /// Lists the sources that are blocked exactly for the reference program, too.
 pub(super) fn list_sources(reference: &mut TestObject) -> Result<()> {
-    let rule = Rule { expires_at: 0, reason: 0, origin: 0, proof: 0 };
+    let rule = Rule {
+        expires_at: 0,
+        reason: 0,
+        origin: 0,
+        proof: 0,
+    };
     reference.insert_exact("LISTED_V4", [192, 0, 2, 66], rule)?;
     let address: std::net::Ipv6Addr = "2001:db8::66".parse()?;
     reference.insert_exact("LISTED_V6", address.octets(), rule)?;
@@ -62,16 +67,33 @@ pub(super) fn check(case: &Case, program: &ProgramUnderTest<'_>, frame: &[u8]) -
     // The second run of a limited source is the one over its limit.
     program.run(frame, 2)?;
     let action = program.run(frame, 1)?;
-    ensure!(action == case.action, "{}: the program answers {action}, not {}", case.name, case.action);
+    ensure!(
+        action == case.action,
+        "{}: the program answers {action}, not {}",
+        case.name,
+        case.action
+    );
     Ok(())
 }
 
 const fn case(name: &'static str, frame: fn() -> Vec<u8>, action: u32, goal: Option<f64>) -> Case {
-    Case { name, frame, generous: false, action, goal }
+    Case {
+        name,
+        frame,
+        generous: false,
+        action,
+        goal,
+    }
 }
 
 const fn passed(name: &'static str, frame: fn() -> Vec<u8>) -> Case {
-    Case { name, frame, generous: true, action: PASS, goal: None }
+    Case {
+        name,
+        frame,
+        generous: true,
+        action: PASS,
+        goal: None,
+    }
 }
 
 fn rules() -> World {
@@ -86,13 +108,26 @@ fn rules() -> World {
 }
 
 fn udp_v4(source: &str) -> Vec<u8> {
-    frame().ipv4(source, "198.51.100.1").udp(1234, 443).payload(22).build()
+    frame()
+        .ipv4(source, "198.51.100.1")
+        .udp(1234, 443)
+        .payload(22)
+        .build()
 }
 
 fn udp_v6(source: &str) -> Vec<u8> {
-    frame().ipv6(source, "2001:db8:1::1").udp(1234, 443).payload(22).build()
+    frame()
+        .ipv6(source, "2001:db8:1::1")
+        .udp(1234, 443)
+        .payload(22)
+        .build()
 }
 
 fn tcp_v4(flags: &str) -> Vec<u8> {
-    frame().ipv4("203.0.113.9", "198.51.100.1").tcp(1234, 443).flags(flags).payload(10).build()
+    frame()
+        .ipv4("203.0.113.9", "198.51.100.1")
+        .tcp(1234, 443)
+        .flags(flags)
+        .payload(10)
+        .build()
 }

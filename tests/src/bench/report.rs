@@ -30,7 +30,11 @@ pub struct Row {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<36}{:>14}{:>16}{:>8}{:>8}", "packet", "over empty", "parse + hash", "ratio", "goal")?;
+        writeln!(
+            f,
+            "{:<36}{:>14}{:>16}{:>8}{:>8}",
+            "packet", "over empty", "parse + hash", "ratio", "goal"
+        )?;
         for row in &self.rows {
             let goal = match (row.goal, row.met) {
                 (Some(goal), Some(true)) => format!("{goal} ok"),

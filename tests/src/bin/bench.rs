@@ -7,7 +7,10 @@ use clap::Parser;
 use netguard_tests::bench::{self, Report};
 
 #[derive(Parser)]
-#[command(name = "bench", about = "Nanoseconds per packet by BPF_PROG_TEST_RUN, as ratios in one run")]
+#[command(
+    name = "bench",
+    about = "Nanoseconds per packet by BPF_PROG_TEST_RUN, as ratios in one run"
+)]
 struct Args {
     /// Also write the table as JSON.
     #[arg(long, value_name = "FILE")]

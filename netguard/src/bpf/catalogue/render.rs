@@ -10,7 +10,9 @@ use serde_json::{Map, Value};
 
 /// `value` as a JSON object with the names of its fields.
 pub(super) fn render<T: Shared>(value: &T) -> Value {
-    let mut render = Render { open: vec![("", Map::new())] };
+    let mut render = Render {
+        open: vec![("", Map::new())],
+    };
     value.visit("value", &mut render);
     match render.open.pop() {
         // The struct itself was entered as the field "value".
@@ -22,7 +24,11 @@ pub(super) fn render<T: Shared>(value: &T) -> Value {
 /// The prefix that a note is about, with its list.
 pub(super) fn note_key(key: &NoteKey) -> String {
     let address = IpAddr::from(Ipv6Addr::from(key.address)).to_canonical();
-    let bits = if address.is_ipv4() { key.prefix_len.saturating_sub(96) } else { key.prefix_len };
+    let bits = if address.is_ipv4() {
+        key.prefix_len.saturating_sub(96)
+    } else {
+        key.prefix_len
+    };
     let list = if key.list == 0 { "allow" } else { "block" };
     format!("{list} {address}/{bits}")
 }
@@ -85,7 +91,11 @@ mod tests {
 
     #[test]
     fn nested_structs_and_arrays_keep_their_shape() {
-        let settings = Settings { sanity: 2, limits: [Rate::new(10, 1); 4], ..Settings::ZERO };
+        let settings = Settings {
+            sanity: 2,
+            limits: [Rate::new(10, 1); 4],
+            ..Settings::ZERO
+        };
         let shown = render(&settings);
         assert_eq!(shown["sanity"], 2);
         assert_eq!(shown["sample"], json!({"interval_ns": 0, "tolerance_ns": 0}));

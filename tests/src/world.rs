@@ -9,6 +9,7 @@ use netguard_common::{
     layout::{CLASSES, Mode, Rate, Rule, Settings},
     maps::{ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, Table},
     memory::Memory,
+    rule::network64,
     view::SliceView,
 };
 use std::{net::IpAddr, sync::atomic::Ordering::Relaxed};
@@ -158,21 +159,18 @@ impl World {
         memory.now_ns.set(now_ns);
         for (list, prefix, rule) in &self.rules {
             let bits = u32::from(prefix.bits());
-            match (table(*list, prefix), prefix.address()) {
-                (Table::AllowV4, IpAddr::V4(ip)) => drop(memory.allow_v4.insert((bits, ip.octets()), *rule)),
-                (Table::BlockNetV4, IpAddr::V4(ip)) => {
-                    drop(memory.block_net_v4.insert((bits, ip.octets()), *rule));
-                }
-                (_, IpAddr::V4(ip)) => drop(memory.block_v4.insert(ip.octets(), *rule)),
-                (Table::AllowV6, IpAddr::V6(ip)) => drop(memory.allow_v6.insert((bits, ip.octets()), *rule)),
-                (Table::BlockNetV6, IpAddr::V6(ip)) => {
-                    drop(memory.block_net_v6.insert((bits, ip.octets()), *rule));
-                }
+            let replaced = match (table(*list, prefix), prefix.address()) {
+                (Table::AllowV4, IpAddr::V4(ip)) => memory.allow_v4.insert((bits, ip.octets()), *rule),
+                (Table::BlockNetV4, IpAddr::V4(ip)) => memory.block_net_v4.insert((bits, ip.octets()), *rule),
+                (_, IpAddr::V4(ip)) => memory.block_v4.insert(ip.octets(), *rule),
+                (Table::AllowV6, IpAddr::V6(ip)) => memory.allow_v6.insert((bits, ip.octets()), *rule),
+                (Table::BlockNetV6, IpAddr::V6(ip)) => memory.block_net_v6.insert((bits, ip.octets()), *rule),
                 (Table::BlockV6Net64, IpAddr::V6(ip)) => {
-                    drop(memory.block_v6_net64.insert(network64(ip.octets()), *rule));
+                    memory.block_v6_net64.insert(network64(&ip.octets()), *rule)
                 }
-                (_, IpAddr::V6(ip)) => drop(memory.block_v6.insert(ip.octets(), *rule)),
-            }
+                (_, IpAddr::V6(ip)) => memory.block_v6.insert(ip.octets(), *rule),
+            };
+            assert!(replaced.is_none(), "{prefix} stands twice in the world");
         }
         for (index, arrival_ns) in &self.cells {
             memory.cells[*index as usize].store(*arrival_ns, Relaxed);
@@ -203,7 +201,7 @@ impl World {
                 (_, IpAddr::V4(ip)) => object.insert_prefix(table.map(), bits, ip.octets(), *rule)?,
                 (Table::BlockV6, IpAddr::V6(ip)) => object.insert_exact(table.map(), ip.octets(), *rule)?,
                 (Table::BlockV6Net64, IpAddr::V6(ip)) => {
-                    object.insert_exact(table.map(), network64(ip.octets()), *rule)?;
+                    object.insert_exact(table.map(), network64(&ip.octets()), *rule)?;
                 }
                 (_, IpAddr::V6(ip)) => object.insert_prefix(table.map(), bits, ip.octets(), *rule)?,
             }
@@ -240,9 +238,4 @@ fn table(list: List, prefix: &Prefix) -> Table {
         (List::Block, IpAddr::V6(_), 64) => Table::BlockV6Net64,
         (List::Block, IpAddr::V6(_), _) => Table::BlockNetV6,
     }
-}
-
-fn network64(address: [u8; 16]) -> [u8; 8] {
-    let [a, b, c, d, e, f, g, h, ..] = address;
-    [a, b, c, d, e, f, g, h]
 }

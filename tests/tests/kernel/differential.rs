@@ -1,0 +1,70 @@
+//! Host and kernel against each other on generated frames. `NETGUARD_SEED` repeats a run.
+
+use std::env;
+
+use netguard_common::{decide, layout::Mode, view::SliceView};
+use netguard_tests::{generate::any_frame, world::World};
+use proptest::{
+    strategy::{Strategy as _, ValueTree as _},
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+
+use super::{SHORTEST, judge, kernel};
+
+/// Frames for each world.
+const FRAMES: usize = 20_000;
+
+#[test]
+fn enforced_rules() {
+    agree("enforced rules", &World::populated());
+}
+
+#[test]
+fn shadow_rules() {
+    agree("shadow rules", &World::populated().in_mode(Mode::Shadow));
+}
+
+#[test]
+fn mixed_modes() {
+    agree("mixed modes", &World::populated().in_modes([Mode::Shadow, Mode::Enforce, Mode::Off]));
+}
+
+#[test]
+fn limits_that_are_exhausted_and_limits_that_are_not() {
+    let mut world = World::populated().still_limits();
+    // Half of all cells are full: some sources have none left, some one, some two.
+    for index in (0..netguard_common::maps::LIMIT_CELLS as u32).filter(|index| index % 2 == 0) {
+        world = world.cell(index, u64::MAX >> 1);
+    }
+    agree("limits", &world);
+}
+
+fn agree(name: &str, world: &World) {
+    let seed = env::var("NETGUARD_SEED").ok().and_then(|text| text.parse::<u64>().ok());
+    let seed = seed.unwrap_or_else(|| netguard::clock::monotonic_ns());
+    println!("differential, {name}: NETGUARD_SEED={seed}");
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+
+    let mut object = kernel(world);
+    let program = object.program("netguard_judge").expect("it loads");
+    // The clock differs by what this process was late; no rule or cell of these worlds is near its end.
+    let memory = world.memory(netguard::clock::monotonic_ns());
+    let strategy = any_frame();
+    let mut compared = 0;
+    while compared < FRAMES {
+        let frame = strategy.new_tree(&mut runner).expect("frames can be generated").current();
+        if frame.len() < SHORTEST {
+            continue;
+        }
+        compared += 1;
+        let host = decide(&SliceView(&frame), &memory);
+        let kernel = judge(&program, &frame);
+        assert_eq!(
+            kernel, host,
+            "NETGUARD_SEED={seed}, frame {compared} of {name}: kernel (left) and host disagree on {frame:02x?}"
+        );
+    }
+}

@@ -18,6 +18,10 @@ const MAX_EXTENSIONS: u32 = 8;
 /// offsets small enough for the verifier and for one page.
 const MAX_CHAIN_LEN: u32 = 1024;
 
+/// Offset and more-flag in the second 16-bit word of a fragment header.
+const OFFSET_MASK: u32 = 0xfff8;
+const MORE_FRAGMENTS: u32 = 1;
+
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
@@ -48,19 +52,21 @@ pub(super) fn parse<V: View>(view: &V, at: u32) -> ControlFlow<Verdict, Packet> 
     let mut chain = Chain {
         len: 0,
         protocol: header.next_hdr,
-        fragment: Fragment::Whole,
+        fragment_field: 0,
     };
     if is_extension(header.next_hdr) {
         walk(view, at + HEADER, payload_len, &mut chain)?;
         chain.len = view.opaque(chain.len).min(MAX_CHAIN_LEN).min(payload_len);
         chain.protocol = view.opaque(u32::from(chain.protocol)) as u8;
+        chain.fragment_field = view.opaque(chain.fragment_field);
     }
+    let fragment = chain.fragment();
     let transport = transport::parse(
         view,
         at + HEADER + chain.len,
         payload_len - chain.len,
         chain.protocol,
-        chain.fragment,
+        fragment,
     )?;
     ControlFlow::Continue(Packet {
         addresses: Addresses::V6 {
@@ -69,7 +75,7 @@ pub(super) fn parse<V: View>(view: &V, at: u32) -> ControlFlow<Verdict, Packet> 
         },
         hop_limit: header.hop_limit,
         protocol: chain.protocol,
-        fragment: chain.fragment,
+        fragment,
         transport,
     })
 }
@@ -78,7 +84,23 @@ pub(super) fn parse<V: View>(view: &V, at: u32) -> ControlFlow<Verdict, Packet> 
 struct Chain {
     len: u32,
     protocol: u8,
-    fragment: Fragment,
+    /// Offset and more-flag of the fragment headers, ored: a second one never makes a fragment whole again.
+    fragment_field: u32,
+}
+
+impl Chain {
+    #[inline(always)]
+    fn fragment(&self) -> Fragment {
+        match (
+            self.fragment_field & OFFSET_MASK,
+            self.fragment_field & MORE_FRAGMENTS,
+        ) {
+            // An atomic fragment (RFC 6946) is a whole packet.
+            (0, 0) => Fragment::Whole,
+            (0, _) => Fragment::First,
+            _ => Fragment::Later,
+        }
+    }
 }
 
 /// Follows extension headers from `at` on until `chain` holds the transport protocol.
@@ -94,8 +116,11 @@ fn walk<V: View>(view: &V, at: u32, payload_len: u32, chain: &mut Chain) -> Cont
             _ => (u32::from(len) + 1) * 8,
         };
         if chain.protocol == FRAGMENT {
-            chain.fragment = fragment(u16::from_be_bytes([high, low]), payload_len - chain.len)?;
+            let field = u32::from(u16::from_be_bytes([high, low]));
+            check_fragment_end(field, payload_len - chain.len)?;
+            chain.fragment_field |= field;
         }
+        chain.fragment_field = view.opaque(chain.fragment_field);
         chain.len = view.opaque(chain.len + extension_len);
         chain.protocol = next;
         if chain.len > payload_len {
@@ -104,7 +129,7 @@ fn walk<V: View>(view: &V, at: u32, payload_len: u32, chain: &mut Chain) -> Cont
         if chain.len > MAX_CHAIN_LEN {
             return ControlFlow::Break(Verdict::Ipv6Chain);
         }
-        if !is_extension(next) || matches!(chain.fragment, Fragment::Later) {
+        if !is_extension(next) || matches!(chain.fragment(), Fragment::Later) {
             return ControlFlow::Continue(());
         }
         chain.protocol = view.opaque(u32::from(next)) as u8;
@@ -112,19 +137,14 @@ fn walk<V: View>(view: &V, at: u32, payload_len: u32, chain: &mut Chain) -> Cont
     ControlFlow::Break(Verdict::Ipv6Chain)
 }
 
-/// Reads offset and more-flag; `remaining` is the payload from this fragment header on.
+/// Refuses a fragment that ends beyond the largest packet; `remaining` is the payload from its header on.
 #[inline(always)]
-fn fragment(field: u16, remaining: u32) -> ControlFlow<Verdict, Fragment> {
-    let offset = u32::from(field & 0xfff8);
+fn check_fragment_end(field: u32, remaining: u32) -> ControlFlow<Verdict> {
+    let offset = field & OFFSET_MASK;
     if offset != 0 && offset + remaining.saturating_sub(8) > MAX_IP_LEN {
         return ControlFlow::Break(Verdict::FragmentOverflow);
     }
-    ControlFlow::Continue(match (offset, field & 1) {
-        // An atomic fragment (RFC 6946) is a whole packet.
-        (0, 0) => Fragment::Whole,
-        (0, _) => Fragment::First,
-        _ => Fragment::Later,
-    })
+    ControlFlow::Continue(())
 }
 
 #[inline(always)]
@@ -207,6 +227,13 @@ mod tests {
         assert_eq!(outcome(FRAGMENT, &with(1)), Ok((59, Fragment::First)));
         assert_eq!(outcome(FRAGMENT, &with(0x0010)), Ok((59, Fragment::Later)));
         assert_eq!(outcome(FRAGMENT, &with(0xfff8)), Err(Verdict::FragmentOverflow));
+    }
+
+    /// Found by the property rung: the first of two fragment headers was forgotten.
+    #[test]
+    fn a_second_fragment_header_does_not_make_a_fragment_whole() {
+        let headers = [[FRAGMENT, 0, 0, 1, 0, 0, 0, 0], [59, 0, 0, 0, 0, 0, 0, 0]].concat();
+        assert_eq!(outcome(FRAGMENT, &headers), Ok((59, Fragment::First)));
     }
 
     #[test]

@@ -35,17 +35,25 @@ fn the_verifier_stays_within_its_budget() {
         let program = object.program(name).expect("it loads");
         let walked = program.verified_instructions().expect("the kernel counts them");
         println!("{name}: {walked} of {most} verified instructions");
-        assert!(walked <= most, "{name} costs the verifier {walked} instructions, the budget is {most}");
+        assert!(
+            walked <= most,
+            "{name} costs the verifier {walked} instructions, the budget is {most}"
+        );
     }
 }
 
 #[test]
 fn maps_stay_within_their_memory() {
     let budget = budget();
-    let maps = kernel(&World::new()).maps().expect("the kernel describes its maps");
+    let maps = kernel(&World::new())
+        .maps()
+        .expect("the kernel describes its maps");
     let mut total = 0;
     for (name, _, _, bytes) in &maps {
-        let most = budget.map_bytes.get(name).unwrap_or_else(|| panic!("{name} has no budget"));
+        let most = budget
+            .map_bytes
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} has no budget"));
         println!("{name}: {bytes} of {most} bytes");
         assert!(bytes <= most, "{name} takes {bytes} bytes, the budget is {most}");
         total += bytes;
@@ -55,8 +63,13 @@ fn maps_stay_within_their_memory() {
 
 #[test]
 fn the_object_has_the_maps_of_the_catalogue() {
-    let maps = kernel(&World::new()).maps().expect("the kernel describes its maps");
-    let mut found: Vec<_> = maps.into_iter().map(|(name, key, value, _)| (name, key, value)).collect();
+    let maps = kernel(&World::new())
+        .maps()
+        .expect("the kernel describes its maps");
+    let mut found: Vec<_> = maps
+        .into_iter()
+        .map(|(name, key, value, _)| (name, key, value))
+        .collect();
     let mut listed: Vec<_> = MAPS
         .iter()
         .map(|spec| {
@@ -72,7 +85,10 @@ fn the_object_has_the_maps_of_the_catalogue() {
 #[test]
 fn an_object_of_other_layouts_is_refused() {
     assert_eq!(verify_object(embedded_object()), Ok(()));
-    let reference = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bpf/reference.bpf.o"));
+    let reference = fs::read(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../target/bpf/reference.bpf.o"
+    ));
     let reference = reference.expect("`cargo xtask build-ebpf` makes the reference object");
     assert_eq!(verify_object(&reference), Err(ObjectError::Foreign));
 }

@@ -26,7 +26,10 @@ fn shadow_rules() {
 
 #[test]
 fn mixed_modes() {
-    agree("mixed modes", &World::populated().in_modes([Mode::Shadow, Mode::Enforce, Mode::Off]));
+    agree(
+        "mixed modes",
+        &World::populated().in_modes([Mode::Shadow, Mode::Enforce, Mode::Off]),
+    );
 }
 
 #[test]
@@ -40,7 +43,9 @@ fn limits_that_are_exhausted_and_limits_that_are_not() {
 }
 
 fn agree(name: &str, world: &World) {
-    let seed = env::var("NETGUARD_SEED").ok().and_then(|text| text.parse::<u64>().ok());
+    let seed = env::var("NETGUARD_SEED")
+        .ok()
+        .and_then(|text| text.parse::<u64>().ok());
     let seed = seed.unwrap_or_else(|| netguard::clock::monotonic_ns());
     println!("differential, {name}: NETGUARD_SEED={seed}");
     let mut bytes = [0; 32];
@@ -55,7 +60,10 @@ fn agree(name: &str, world: &World) {
     let strategy = any_frame();
     let mut compared = 0;
     while compared < FRAMES {
-        let frame = strategy.new_tree(&mut runner).expect("frames can be generated").current();
+        let frame = strategy
+            .new_tree(&mut runner)
+            .expect("frames can be generated")
+            .current();
         if frame.len() < SHORTEST {
             continue;
         }

@@ -18,7 +18,9 @@ const XDP_PASS: u32 = 2;
 
 /// `world` in maps of its own.
 fn kernel(world: &World) -> TestObject {
-    world.kernel().unwrap_or_else(|error| panic!("the kernel rung needs root and bpffs: {error}"))
+    world
+        .kernel()
+        .unwrap_or_else(|error| panic!("the kernel rung needs root and bpffs: {error}"))
 }
 
 /// What the kernel makes of `frame`.

@@ -21,7 +21,11 @@ fn udp_v6(source: &str) -> Frame {
 
 /// The verdict that the kernel gives one frame in `world`.
 fn verdict(world: &World, frame: Frame) -> Verdict {
-    judge(&kernel(world).program("netguard_judge").expect("it loads"), &frame.build()).verdict
+    judge(
+        &kernel(world).program("netguard_judge").expect("it loads"),
+        &frame.build(),
+    )
+    .verdict
 }
 
 #[test]
@@ -40,21 +44,44 @@ fn rules_of_every_kind() {
         ("2001:db8::/36", "2001:db8:1000::1", Verdict::Pass),
         ("2001:db8::/127", "2001:db8::1", Verdict::BlockPrefix),
     ] {
-        let frame = if source.contains(':') { udp_v6(source) } else { udp_v4(source) };
-        assert_eq!(verdict(&World::new().block(rule), frame), expected, "{source} against {rule}");
+        let frame = if source.contains(':') {
+            udp_v6(source)
+        } else {
+            udp_v4(source)
+        };
+        assert_eq!(
+            verdict(&World::new().block(rule), frame),
+            expected,
+            "{source} against {rule}"
+        );
     }
 }
 
 #[test]
 fn allow_wins_and_ended_rules_do_nothing() {
     let blocked = World::new().block("192.0.2.66").block("2001:db8::/32");
-    assert_eq!(verdict(&blocked.clone().allow("192.0.2.64/29"), udp_v4("192.0.2.66")), Verdict::PassAllow);
-    assert_eq!(verdict(&blocked.clone().allow("2001:db8::1"), udp_v6("2001:db8::1")), Verdict::PassAllow);
+    assert_eq!(
+        verdict(&blocked.clone().allow("192.0.2.64/29"), udp_v4("192.0.2.66")),
+        Verdict::PassAllow
+    );
+    assert_eq!(
+        verdict(&blocked.clone().allow("2001:db8::1"), udp_v6("2001:db8::1")),
+        Verdict::PassAllow
+    );
     let ended = blocked.allow_until("192.0.2.66", EXPIRED);
     assert_eq!(verdict(&ended, udp_v4("192.0.2.66")), Verdict::BlockAddress);
-    assert_eq!(verdict(&World::new().block_until("192.0.2.66", EXPIRED), udp_v4("192.0.2.66")), Verdict::Pass);
     assert_eq!(
-        verdict(&World::new().block_until("192.0.2.66", DISTANT), udp_v4("192.0.2.66")),
+        verdict(
+            &World::new().block_until("192.0.2.66", EXPIRED),
+            udp_v4("192.0.2.66")
+        ),
+        Verdict::Pass
+    );
+    assert_eq!(
+        verdict(
+            &World::new().block_until("192.0.2.66", DISTANT),
+            udp_v4("192.0.2.66")
+        ),
         Verdict::BlockAddress
     );
 }
@@ -69,23 +96,43 @@ fn no_encapsulation_slips_by() {
         frame().qinq(7, 8).ipv4(v4, d.0).tcp(1, 2).flags("S"),
         frame().qinq(7, 8).vlan(9).ipv4(v4, d.0).icmp(8, 0),
         frame().ipv4(v4, d.0).ip_options(&[1; 40]).udp(1, 2),
-        frame().ipv4(v4, d.0).fragment(1480, false).protocol(17).payload(64),
+        frame()
+            .ipv4(v4, d.0)
+            .fragment(1480, false)
+            .protocol(17)
+            .payload(64),
         frame().ipv4(v4, d.0).protocol(47).payload(64),
         frame().vlan(7).ipv6(v6, d.1).udp(1, 2),
-        frame().ipv6(v6, d.1).hop_by_hop().dest_options().tcp(1, 2).flags("A"),
-        frame().ipv6(v6, d.1).fragment(1448, true).protocol(17).payload(64),
+        frame()
+            .ipv6(v6, d.1)
+            .hop_by_hop()
+            .dest_options()
+            .tcp(1, 2)
+            .flags("A"),
+        frame()
+            .ipv6(v6, d.1)
+            .fragment(1448, true)
+            .protocol(17)
+            .payload(64),
         frame().ipv6(v6, d.1).protocol(59),
     ];
     for frame in frames {
         let verdict = verdict(&world, frame.clone());
-        assert!(matches!(verdict, Verdict::BlockAddress | Verdict::BlockPrefix), "{verdict:?} for {frame:?}");
+        assert!(
+            matches!(verdict, Verdict::BlockAddress | Verdict::BlockPrefix),
+            "{verdict:?} for {frame:?}"
+        );
     }
 }
 
 #[test]
 fn control_messages_of_a_blocked_neighbour_pass() {
     let world = World::new().block("2001:db8::1").block("192.0.2.66");
-    let nd = frame().ipv6("2001:db8::1", "ff02::1").ttl(255).icmp6(135, 0).payload(16);
+    let nd = frame()
+        .ipv6("2001:db8::1", "ff02::1")
+        .ttl(255)
+        .icmp6(135, 0)
+        .payload(16);
     assert_eq!(verdict(&world, nd), Verdict::PassControl);
     let mtu = frame().ipv4("192.0.2.66", "198.51.100.1").icmp(3, 4).payload(28);
     assert_eq!(verdict(&world, mtu), Verdict::PassControl);
@@ -94,23 +141,39 @@ fn control_messages_of_a_blocked_neighbour_pass() {
 #[test]
 fn a_burst_passes_then_the_limit_holds_and_classes_are_apart() {
     // One packet an hour: the clock of the kernel cannot matter.
-    let hourly = Rate { interval_ns: 3_600_000_000_000, tolerance_ns: 10 * 3_600_000_000_000 };
+    let hourly = Rate {
+        interval_ns: 3_600_000_000_000,
+        tolerance_ns: 10 * 3_600_000_000_000,
+    };
     let world = World::new().limits([hourly; CLASSES]);
     let mut object = kernel(&world);
     let program = object.program("netguard_judge").expect("it loads");
     let passed = |frame: Frame| {
         let frame = frame.build();
-        (0..25).filter(|_| judge(&program, &frame).verdict.action() == netguard_common::Action::Pass).count()
+        (0..25)
+            .filter(|_| judge(&program, &frame).verdict.action() == netguard_common::Action::Pass)
+            .count()
     };
     let v4 = || frame().ipv4("192.0.2.1", "198.51.100.1");
     assert_eq!(passed(v4().udp(1, 2)), 10);
     assert_eq!(passed(v4().udp(3, 4)), 0, "other ports, the same source");
     assert_eq!(passed(v4().tcp(1, 2).flags("S")), 10, "another class");
-    assert_eq!(passed(v4().tcp(1, 2).flags("A")), 25, "established traffic is not limited");
+    assert_eq!(
+        passed(v4().tcp(1, 2).flags("A")),
+        25,
+        "established traffic is not limited"
+    );
     assert_eq!(passed(v4().icmp(8, 0)), 10);
-    assert_eq!(passed(v4().icmp(3, 4).payload(28)), 10, "control messages have a cap of their own");
+    assert_eq!(
+        passed(v4().icmp(3, 4).payload(28)),
+        10,
+        "control messages have a cap of their own"
+    );
     assert_eq!(passed(udp_v4("192.0.2.2")), 10, "another source");
     assert_eq!(passed(udp_v6("2001:db8::1")), 10);
     assert_eq!(passed(udp_v6("2001:db8::ffff")), 0, "an IPv6 /64 is one source");
-    assert_eq!(passed(frame().vlan(7).ipv6("2001:db8:0:1::1", "2001:db8:1::1").udp(1, 2)), 10);
+    assert_eq!(
+        passed(frame().vlan(7).ipv6("2001:db8:0:1::1", "2001:db8:1::1").udp(1, 2)),
+        10
+    );
 }

@@ -1,0 +1,6 @@
+//! Is it right for everything? Laws of the datapath, on the host, for generated frames, rules and clocks.
+
+mod bucket;
+mod laws;
+mod parser;
+mod text;

@@ -46,7 +46,7 @@ fn agree(name: &str, world: &World) {
     let seed = env::var("NETGUARD_SEED")
         .ok()
         .and_then(|text| text.parse::<u64>().ok());
-    let seed = seed.unwrap_or_else(|| netguard::clock::monotonic_ns());
+    let seed = seed.unwrap_or_else(netguard::clock::monotonic_ns);
     println!("differential, {name}: NETGUARD_SEED={seed}");
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());

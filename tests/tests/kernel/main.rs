@@ -6,6 +6,7 @@ mod differential;
 mod fixtures;
 mod rules;
 mod samples;
+mod specification;
 
 use netguard::bpf::{ProgramUnderTest, TestObject};
 use netguard_common::{Action, Judgement};

@@ -9,7 +9,9 @@ use anyhow::{Context, Result};
 
 pub use report::{Report, Row};
 
-use crate::lab::{Attack, Family, Felt, Flood, Honest, Lab, Netguard, Nginx, Sent, growth};
+use crate::lab::{
+    Attack, Family, Felt, Flood, Honest, Lab, Netguard, Nginx, Sent, WEAK_VICTIM_LIMITS, growth,
+};
 
 /// Every flood, in the order of the table.
 const FLOODS: [(Attack, Family); 6] = [
@@ -50,7 +52,7 @@ fn one_flood(program: &Path, attack: Attack, family: Family, name: &str) -> Resu
     eprintln!("demo: {name} flood, netguard in front");
     let lab = Lab::new()?;
     let server = Nginx::start(&lab)?;
-    let mut netguard = Netguard::start(&lab, program, "")?;
+    let mut netguard = Netguard::start(&lab, program, WEAK_VICTIM_LIMITS)?;
     let before = netguard.drops()?;
     let (sent, protected) = endure(&lab, attack, family)?;
     let dropped_by = growth(&before, &netguard.drops()?);

@@ -41,9 +41,12 @@ pub use process::{Output, Running, wait_until};
 pub const IFACE: &str = "eth0";
 
 /// Half-open connections that the victim's listener holds. With SYN cookies off the kernel refuses sources it
-/// does not know from three quarters of it on, so this carries one limited source (burst 200, then 50/s) for
-/// ten seconds.
+/// does not know from three quarters of it on, so this carries one source under [`WEAK_VICTIM_LIMITS`] for ten
+/// seconds.
 pub const SYN_BACKLOG: u32 = 1024;
+
+/// Limits that the victim's backlog can carry: a source may open as many connections as fit beside others.
+pub const WEAK_VICTIM_LIMITS: &str = "limit.syn = { rate_per_s = 50, burst = 200 }\n";
 
 /// An IP version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

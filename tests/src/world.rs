@@ -1,7 +1,7 @@
 //! Settings, rules and limiter cells that one test lays into memory and into the kernel alike; it judges nothing.
 
 use netguard::{
-    bpf::{BpfError, List, TableSizes, TestObject, embedded_object},
+    bpf::{BpfError, List, TableSizes, TestObject, embedded_object, table_of},
     prefix::Prefix,
 };
 use netguard_common::{
@@ -159,7 +159,7 @@ impl World {
         memory.now_ns.set(now_ns);
         for (list, prefix, rule) in &self.rules {
             let bits = u32::from(prefix.bits());
-            let replaced = match (table(*list, prefix), prefix.address()) {
+            let replaced = match (table_of(*list, *prefix), prefix.address()) {
                 (Table::AllowV4, IpAddr::V4(ip)) => memory.allow_v4.insert((bits, ip.octets()), *rule),
                 (Table::BlockNetV4, IpAddr::V4(ip)) => memory.block_net_v4.insert((bits, ip.octets()), *rule),
                 (_, IpAddr::V4(ip)) => memory.block_v4.insert(ip.octets(), *rule),
@@ -195,7 +195,7 @@ impl World {
     pub fn lay_into(&self, object: &mut TestObject) -> Result<(), BpfError> {
         object.write_settings(&self.settings)?;
         for (list, prefix, rule) in &self.rules {
-            let (table, bits) = (table(*list, prefix), u32::from(prefix.bits()));
+            let (table, bits) = (table_of(*list, *prefix), u32::from(prefix.bits()));
             match (table, prefix.address()) {
                 (Table::BlockV4, IpAddr::V4(ip)) => object.insert_exact(table.map(), ip.octets(), *rule)?,
                 (_, IpAddr::V4(ip)) => object.insert_prefix(table.map(), bits, ip.octets(), *rule)?,
@@ -224,18 +224,5 @@ impl World {
             },
         ));
         self
-    }
-}
-
-/// Where the daemon keeps a rule: exact addresses and /64 networks in hashes, other prefixes in tries.
-fn table(list: List, prefix: &Prefix) -> Table {
-    match (list, prefix.address(), prefix.bits()) {
-        (List::Allow, IpAddr::V4(_), _) => Table::AllowV4,
-        (List::Allow, IpAddr::V6(_), _) => Table::AllowV6,
-        (List::Block, IpAddr::V4(_), 32) => Table::BlockV4,
-        (List::Block, IpAddr::V4(_), _) => Table::BlockNetV4,
-        (List::Block, IpAddr::V6(_), 128) => Table::BlockV6,
-        (List::Block, IpAddr::V6(_), 64) => Table::BlockV6Net64,
-        (List::Block, IpAddr::V6(_), _) => Table::BlockNetV6,
     }
 }

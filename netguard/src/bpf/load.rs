@@ -7,7 +7,10 @@ use aya::{
     maps::{Array, Map},
     programs::{ProgramError, Xdp},
 };
-use netguard_common::{layout::FINGERPRINT, maps::MAPS};
+use netguard_common::{
+    layout::FINGERPRINT,
+    maps::{MAPS, Table},
+};
 
 use super::{BpfError, Pins, embedded_object, verify_object};
 
@@ -20,6 +23,20 @@ pub struct TableSizes {
     pub block_addresses: u32,
     pub block_prefixes: u32,
     pub allow_prefixes: u32,
+}
+
+impl TableSizes {
+    /// The capacity of each rule table, by the name of its map.
+    pub fn by_map(&self) -> [(&'static str, u32); 7] {
+        Table::ALL.map(|table| {
+            let entries = match table {
+                Table::AllowV4 | Table::AllowV6 => self.allow_prefixes,
+                Table::BlockV4 | Table::BlockV6 | Table::BlockV6Net64 => self.block_addresses,
+                Table::BlockNetV4 | Table::BlockNetV6 => self.block_prefixes,
+            };
+            (table.map(), entries)
+        })
+    }
 }
 
 /// A loaded object. Dropping it does not detach what was attached and pinned.
@@ -59,15 +76,7 @@ pub fn load(pins: &Pins, sizes: TableSizes) -> Result<Loaded, BpfError> {
 /// A loader with the configured sizes; with `pins`, its maps are opened from there or pinned there.
 pub(super) fn loader(sizes: TableSizes, pins: Option<&Pins>) -> EbpfLoader<'static> {
     let mut loader = EbpfLoader::new();
-    for (map, entries) in [
-        ("BLOCK_V4", sizes.block_addresses),
-        ("BLOCK_V6", sizes.block_addresses),
-        ("BLOCK_V6_NET64", sizes.block_addresses),
-        ("BLOCK_NET_V4", sizes.block_prefixes),
-        ("BLOCK_NET_V6", sizes.block_prefixes),
-        ("ALLOW_V4", sizes.allow_prefixes),
-        ("ALLOW_V6", sizes.allow_prefixes),
-    ] {
+    for (map, entries) in sizes.by_map() {
         loader.map_max_entries(map, entries);
     }
     if let Some(pins) = pins {

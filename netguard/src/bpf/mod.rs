@@ -25,6 +25,7 @@ pub use pins::{InstanceName, InstanceNameError, Pins, bpffs_mounted};
 pub use rules::{Entry, InsertOutcome, List, Rules};
 pub use samples::Samples;
 pub use settings::{LimitLevel, SettingsMap, limit_levels};
+pub use storage::table_of;
 pub use testrun::{ProgramUnderTest, TestObject};
 pub use trace::trace_log;
 

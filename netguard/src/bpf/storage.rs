@@ -120,7 +120,7 @@ impl Storage {
 }
 
 /// The table in which a rule for `prefix` lives.
-pub(super) fn table_of(list: List, prefix: Prefix) -> Table {
+pub fn table_of(list: List, prefix: Prefix) -> Table {
     match (list, prefix.address(), prefix.bits()) {
         (List::Allow, IpAddr::V4(_), _) => Table::AllowV4,
         (List::Allow, IpAddr::V6(_), _) => Table::AllowV6,

@@ -10,7 +10,11 @@ use netguard_common::{
 };
 use serde::Serialize;
 
-use super::{CliError, Context, output::seconds, rules::words};
+use super::{
+    CliError, Context,
+    output::seconds,
+    rules::{Listed, listed},
+};
 use crate::{
     bpf::{Entry, LimitLevel, List, Rules, SettingsMap, limit_levels},
     clock::monotonic_ns,
@@ -43,11 +47,8 @@ struct Explanation {
 #[derive(Serialize)]
 struct RuleMatch {
     list: &'static str,
-    prefix: String,
-    reason: String,
-    origin: &'static str,
-    proof: &'static str,
-    expires_in_s: Option<u64>,
+    #[serde(flatten)]
+    rule: Listed,
 }
 
 #[derive(Serialize)]
@@ -96,8 +97,11 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
             .map(|(list, entry)| format!("netguard {} del {}", list.name(), entry.prefix))
             .collect(),
         rules: matching
-            .iter()
-            .map(|(list, entry)| rule(*list, entry, now_ns))
+            .into_iter()
+            .map(|(list, entry)| RuleMatch {
+                list: list.name(),
+                rule: listed(entry, now_ns),
+            })
             .collect(),
         limits: levels
             .iter()
@@ -160,35 +164,20 @@ fn under(mode: u32, verdict: Verdict) -> Option<String> {
     }
 }
 
-fn rule(list: List, entry: &Entry, now_ns: u64) -> RuleMatch {
-    let (origin, proof, reason) = words(entry);
-    RuleMatch {
-        list: list.name(),
-        prefix: entry.prefix.to_string(),
-        reason,
-        origin,
-        proof,
-        expires_in_s: entry
-            .rule
-            .remaining_ns(now_ns)
-            .map(|left_ns| left_ns / 1_000_000_000),
-    }
-}
-
 fn text(explanation: &Explanation) -> String {
     let mut lines = vec![format!("{}: {}", explanation.address, explanation.verdict)];
     lines.push(match explanation.proof {
         "none" => "proof: none (no established connection: the address may be forged)".to_owned(),
         proof => format!("proof: {proof}"),
     });
-    for rule in &explanation.rules {
+    for RuleMatch { list, rule } in &explanation.rules {
         let ends = rule.expires_in_s.map_or_else(
             || "for good".to_owned(),
             |left| format!("for {} more", seconds(left)),
         );
         lines.push(format!(
-            "rule: {}list {} {ends}, by {}, reason: {}",
-            rule.list, rule.prefix, rule.origin, rule.reason
+            "rule: {list}list {} {ends}, by {}, reason: {}",
+            rule.prefix, rule.origin, rule.reason
         ));
     }
     for limit in &explanation.limits {

@@ -24,8 +24,9 @@ use crate::{
     clock::monotonic_ns,
     config::Period,
     control::{
-        Client, ClientError, RuleAddition, RuleOutcome, RuleRemoval, add_rule, remove_rule, rule_guard,
+        Client, ClientError, RuleAddition, RuleOutcome, RuleRemoval, add_rule, essentials, remove_rule,
     },
+    engine::Guard,
     host,
     prefix::{Prefix, PrefixError},
 };
@@ -143,10 +144,7 @@ where
 /// Who changes the rules: the daemon if one runs, this process otherwise.
 enum Target {
     Daemon(Client),
-    Maps {
-        rules: Box<Rules>,
-        guard: crate::engine::Guard,
-    },
+    Maps { rules: Box<Rules>, guard: Guard },
 }
 
 impl Target {
@@ -157,7 +155,7 @@ impl Target {
                 let rules = Box::new(Rules::open(&context.pins)?);
                 Ok(Self::Maps {
                     rules,
-                    guard: rule_guard(host::facts().await?),
+                    guard: Guard::new(essentials(host::facts().await?)),
                 })
             }
             Err(error) => Err(error.into()),
@@ -202,14 +200,14 @@ fn refuse_own_session(list: List, addition: &RuleAddition) -> Result<(), CliErro
 
 /// A rule as it is listed.
 #[derive(Serialize)]
-struct Listed {
-    prefix: String,
+pub(super) struct Listed {
+    pub(super) prefix: String,
     /// The operator's words, or the reason's name.
-    reason: String,
-    origin: &'static str,
-    proof: &'static str,
+    pub(super) reason: String,
+    pub(super) origin: &'static str,
+    pub(super) proof: &'static str,
     /// `null`: it stays until it is removed.
-    expires_in_s: Option<u64>,
+    pub(super) expires_in_s: Option<u64>,
 }
 
 #[derive(Tabled)]
@@ -245,32 +243,20 @@ fn show(context: &Context, list: List) -> Result<(), CliError> {
     })
 }
 
-fn listed(entry: Entry, now_ns: u64) -> Listed {
-    let (origin, proof, reason) = words(&entry);
+/// `entry` in words, at `now_ns`. The operator's own words come first.
+pub(super) fn listed(entry: Entry, now_ns: u64) -> Listed {
+    let rule = entry.rule;
     Listed {
         prefix: entry.prefix.to_string(),
-        reason,
-        origin,
-        proof,
-        expires_in_s: entry
-            .rule
-            .remaining_ns(now_ns)
-            .map(|left_ns| left_ns / 1_000_000_000),
+        reason: entry.note.unwrap_or_else(|| {
+            Reason::from_number(rule.reason)
+                .map_or("unknown", Reason::name)
+                .to_owned()
+        }),
+        origin: Origin::from_number(rule.origin).map_or("unknown", Origin::name),
+        proof: Proof::from_number(rule.proof).map_or("unknown", Proof::name),
+        expires_in_s: rule.remaining_ns(now_ns).map(|left_ns| left_ns / 1_000_000_000),
     }
-}
-
-/// Origin, proof and reason of a rule in words.
-pub(super) fn words(entry: &Entry) -> (&'static str, &'static str, String) {
-    let reason = entry.note.clone().unwrap_or_else(|| {
-        Reason::from_number(entry.rule.reason)
-            .map_or("unknown", Reason::name)
-            .to_owned()
-    });
-    (
-        Origin::from_number(entry.rule.origin).map_or("unknown", Origin::name),
-        Proof::from_number(entry.rule.proof).map_or("unknown", Proof::name),
-        reason,
-    )
 }
 
 /// Reads one prefix a line; the error names file, line and mistake.

@@ -252,8 +252,8 @@ impl Default for Limits {
         Self {
             mode: PolicyMode::default(),
             syn: Limit {
-                rate_per_s: Within::constant::<50>(),
-                burst: Within::constant::<200>(),
+                rate_per_s: Within::constant::<200>(),
+                burst: Within::constant::<1000>(),
             },
             udp: Limit {
                 rate_per_s: Within::constant::<10_000>(),

@@ -1,6 +1,8 @@
 //! What an operator's change does to the kernel's tables; the same code in the daemon, and in the command line
 //! when the daemon is dead.
 
+use std::net::IpAddr;
+
 use netguard_common::{
     layout::{Rate, Rule},
     limit::Class,
@@ -48,18 +50,16 @@ impl RequestError {
     }
 }
 
-/// The guard list for an operator's own rules: what this machine cannot do without.
-pub fn rule_guard(facts: Facts) -> Guard {
-    let hosts = |addresses: Vec<std::net::IpAddr>, kind| {
+/// What this machine cannot do without.
+pub fn essentials(facts: Facts) -> impl Iterator<Item = (Prefix, GuardKind)> {
+    let hosts = |addresses: Vec<IpAddr>, kind| {
         addresses
             .into_iter()
             .map(move |address| (Prefix::from(address), kind))
     };
-    Guard::new(
-        hosts(facts.own, GuardKind::OwnAddress)
-            .chain(hosts(facts.gateways, GuardKind::Gateway))
-            .chain(hosts(facts.resolvers, GuardKind::Resolver)),
-    )
+    hosts(facts.own, GuardKind::OwnAddress)
+        .chain(hosts(facts.gateways, GuardKind::Gateway))
+        .chain(hosts(facts.resolvers, GuardKind::Resolver))
 }
 
 /// Adds a rule at `now_ns`.

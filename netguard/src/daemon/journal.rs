@@ -55,6 +55,8 @@ pub enum EventKind {
         verdict: String,
         dropped: u64,
     },
+    /// That many findings of one tick were not told one by one.
+    WithheldMore { count: u64 },
     /// An operator added a rule.
     RuleAdded {
         list: String,
@@ -107,7 +109,11 @@ impl Journal {
         };
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.len() >= REMEMBERED {
-            recent.pop_front();
+            // Under attack summaries come every second: decisions are worth more.
+            let summary = recent
+                .iter()
+                .position(|event| matches!(event.kind, EventKind::Dropped { .. }));
+            recent.remove(summary.unwrap_or(0));
         }
         recent.push_back(event.clone());
         drop(recent);
@@ -163,6 +169,27 @@ mod tests {
         assert_eq!(recent.len(), REMEMBERED);
         assert_eq!(recent[999].kind, EventKind::SamplesLost { count: 1_499 });
         assert_eq!(journal.recent(2).len(), 2);
+    }
+
+    #[test]
+    fn summaries_are_forgotten_before_decisions() {
+        let journal = Journal::default();
+        let removed = EventKind::RuleRemoved {
+            list: "block".into(),
+            prefix: "192.0.2.1/32".into(),
+        };
+        journal.record(removed.clone());
+        for packets_per_s in 0..2_000 {
+            let verdict = "limit-syn".into();
+            let action = "drop".into();
+            journal.record(EventKind::Dropped {
+                verdict,
+                action,
+                packets_per_s,
+                top_source: None,
+            });
+        }
+        assert_eq!(journal.recent(usize::MAX)[0].kind, removed);
     }
 
     #[test]

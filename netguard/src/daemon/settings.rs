@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn limits_stand_in_their_classes() {
         let settings = settings(&Config::default(), &Settings::ZERO);
-        assert_eq!(settings.limits[Class::Syn as usize], Rate::new(50, 200));
+        assert_eq!(settings.limits[Class::Syn as usize], Rate::new(200, 1000));
         assert_eq!(settings.limits[Class::Icmp as usize], Rate::new(20, 100));
     }
 }

@@ -1,7 +1,5 @@
 //! Sets protection up: load or adopt, settings before attachment, rules of the configuration, guard list.
 
-use std::net::IpAddr;
-
 use netguard_common::{
     layout::Rule,
     rule::{Origin, Proof, Reason},
@@ -17,6 +15,7 @@ use crate::{
     },
     clock::monotonic_ns,
     config::{Attach, Config, Mode, PolicyMode},
+    control::essentials,
     engine::{FlooderSettings, Guard, GuardKind},
     host::{self, LinkLayer},
     prefix::Prefix,
@@ -71,6 +70,7 @@ pub(super) async fn set_up(
             return Err(error);
         }
     };
+    warn_of_leftovers(&loaded, config, pins)?;
     let rules = Rules::open(pins)?;
     let allowed = rules.list(List::Allow, monotonic_ns())?;
     let never_block = config.guard.never_block.clone();
@@ -117,15 +117,8 @@ pub(super) async fn set_up(
 
 /// The guard list: what this machine cannot do without, what the operator allows, and what they configured.
 pub(super) fn guard(facts: host::Facts, allowed: &[Entry], never_block: &[Prefix]) -> Guard {
-    let hosts = |addresses: Vec<IpAddr>, kind| {
-        addresses
-            .into_iter()
-            .map(move |address| (Prefix::from(address), kind))
-    };
     Guard::new(
-        hosts(facts.own, GuardKind::OwnAddress)
-            .chain(hosts(facts.gateways, GuardKind::Gateway))
-            .chain(hosts(facts.resolvers, GuardKind::Resolver))
+        essentials(facts)
             .chain(allowed.iter().map(|entry| (entry.prefix, GuardKind::Allowlist)))
             .chain(never_block.iter().map(|prefix| (*prefix, GuardKind::Configured))),
     )
@@ -194,6 +187,35 @@ fn protect(
         mode,
         adopted,
     })
+}
+
+/// What an earlier daemon left stays in force where this configuration does not say otherwise: better than less
+/// protection, and told.
+fn warn_of_leftovers(loaded: &Loaded, config: &Config, pins: &Pins) -> Result<(), DaemonError> {
+    if !loaded.adopted {
+        return Ok(());
+    }
+    for name in pins.interfaces() {
+        if !config.interfaces.iter().any(|wanted| wanted.as_str() == name) {
+            warn!(
+                interface = name,
+                "still protected by the filter of an earlier daemon, under the same rules; `netguard detach` ends it"
+            );
+        }
+    }
+    for (map, wanted) in sizes(config).by_map() {
+        let entries = bpf::list_maps(pins)?
+            .into_iter()
+            .find(|info| info.name == map)
+            .map(|info| info.max_entries);
+        if let Some(entries) = entries.filter(|entries| *entries != wanted) {
+            warn!(
+                map,
+                entries, wanted, "the table of an earlier daemon keeps its size until `netguard detach`"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Makes the rules that come from the configuration those of this configuration. Rules of operators and

@@ -28,6 +28,8 @@ use crate::{
 const TICK: Duration = Duration::from_millis(100);
 /// Samples taken per tick at the most: bounded work under any flood.
 const SAMPLES_PER_TICK: usize = 20_000;
+/// Findings without consequence that are told one by one per tick: thousands of sources can be over their limits.
+const TOLD_PER_TICK: u64 = 16;
 /// Ticks between summaries, and between sweeps of expired rules and refreshes of the guard list.
 const SUMMARY_TICKS: u64 = 10;
 const SWEEP_TICKS: u64 = 100;
@@ -165,8 +167,20 @@ async fn act(state: &State, inputs: &Inputs, findings: Vec<Finding>, now_ns: u64
     };
     let decisions = decide(findings, &proven, &state.guard(), inputs.block_for_ns);
     let outcomes = enforce(&decisions, now_ns, &mut KernelSink(&mut state.rules()));
+    let mut withheld = 0;
     for (decision, outcome) in decisions.iter().zip(outcomes) {
+        if matches!(decision.action, Action::Withhold(_)) {
+            withheld += 1;
+            if withheld > TOLD_PER_TICK {
+                continue;
+            }
+        }
         tell(state, decision, outcome);
+    }
+    if withheld > TOLD_PER_TICK {
+        state.journal.record(EventKind::WithheldMore {
+            count: withheld - TOLD_PER_TICK,
+        });
     }
 }
 

@@ -120,3 +120,74 @@ fn wait_for(netguard: &Netguard, before: &Verdicts, verdict: &str) -> Result<()>
     assert_eq!(dropped, if verdict == "pass" { 0 } else { sent }, "{grown:?}");
     Ok(())
 }
+
+#[test]
+fn a_full_table_is_told_and_counted() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let netguard = protect(&lab, "tables.block_addresses = 2")?;
+    netguard.must(&["block", "add", "192.0.2.77"])?;
+    netguard.must(&["block", "add", "192.0.2.78"])?;
+    let full = netguard.cli(&["block", "add", "192.0.2.79"])?;
+    assert_eq!(full.status, 1, "{full:?}");
+    for named in ["BLOCK_V4", "full", "[tables]"] {
+        assert!(
+            full.stderr.contains(named),
+            "{named} is not named: {}",
+            full.stderr
+        );
+    }
+    assert_eq!(netguard.blocked()?, ["192.0.2.77/32", "192.0.2.78/32"]);
+    assert_eq!(
+        netguard.json(&["status", "--json"])?["daemon"]["rules_refused"],
+        1
+    );
+    netguard.must(&["block", "del", "192.0.2.77"])?;
+    netguard.must(&["block", "add", "192.0.2.79"])?;
+    Ok(())
+}
+
+#[test]
+fn an_import_with_a_mistake_adds_nothing() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let netguard = protect(&lab, "")?;
+    let file = lab.dir.path().join("list.txt");
+    let path = file.display().to_string();
+    std::fs::write(
+        &file,
+        "192.0.2.77\n# a comment\n\n2001:db8:78::/64 # and another\n192.0.2.300\n",
+    )?;
+    let refused = netguard.cli(&["block", "import", &path])?;
+    assert_eq!(refused.status, 2, "{refused:?}");
+    assert!(refused.stderr.contains("list.txt:5"), "{}", refused.stderr);
+    assert!(netguard.blocked()?.is_empty());
+    std::fs::write(
+        &file,
+        "192.0.2.77\n# a comment\n\n2001:db8:78::/64 # and another\n",
+    )?;
+    netguard.must(&["block", "import", &path, "--ttl", "10m"])?;
+    assert_eq!(netguard.blocked()?, ["192.0.2.77/32", "2001:db8:78::/64"]);
+    Ok(())
+}
+
+#[test]
+fn the_operator_is_kept_from_cutting_themselves_off() -> Result<()> {
+    let (lab, server) = lab()?;
+    let netguard = protect(&lab, "")?;
+    // The gateway, this machine, and everything that holds either.
+    for prefix in ["203.0.113.1", lab.victim.ip4, "203.0.113.0/24", "2001:db8:3::/64"] {
+        let refused = netguard.cli(&["block", "add", prefix])?;
+        assert_eq!(refused.status, 2, "{prefix}: {refused:?}");
+        assert!(refused.stderr.contains("--force"), "{}", refused.stderr);
+    }
+    let mut command = netguard.command()?;
+    command.env(
+        "SSH_CONNECTION",
+        format!("{} 50000 {} 22", lab.client.ip4, lab.victim.ip4),
+    );
+    let refused = command.args(["block", "add", "198.51.100.0/24"]).output()?;
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("logged in"));
+    assert!(netguard.blocked()?.is_empty());
+    assert_eq!(server.curl(&lab, netguard_tests::lab::Family::V4, "/")?.0, 200);
+    Ok(())
+}

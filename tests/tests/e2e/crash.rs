@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use netguard_tests::lab::{Attack, Family, Flood, Honest, Netguard, Verdicts, wait_until};
+use netguard_tests::lab::{
+    Attack, Family, Flood, Honest, Netguard, Verdicts, WEAK_VICTIM_LIMITS, wait_until,
+};
 
 use crate::{lab, protect};
 
@@ -12,7 +14,7 @@ const BLOCKED: [&str; 3] = ["192.0.2.77/32", "198.19.0.0/16", "2001:db8:78::/64"
 #[test]
 fn a_killed_daemon_leaves_protection_and_the_next_adopts_it() -> Result<()> {
     let (lab, _server) = lab()?;
-    let mut netguard = protect(&lab, "")?;
+    let mut netguard = protect(&lab, WEAK_VICTIM_LIMITS)?;
     for prefix in BLOCKED {
         netguard.must(&["block", "add", prefix, "--ttl", "600s"])?;
     }

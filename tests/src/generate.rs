@@ -172,7 +172,7 @@ impl Transport {
 }
 
 /// Any frame: whole, damaged, cut, or noise with and without an Ethernet type that fits.
-pub fn any_frame() -> impl Strategy<Value = Vec<u8>> {
+pub fn any_frame() -> BoxedStrategy<Vec<u8>> {
     let whole = || shape().prop_map(|shape| shape.build());
     let cut = (whole(), any::<prop::sample::Index>())
         .prop_map(|(bytes, at)| bytes[..at.index(bytes.len() + 1)].to_vec());
@@ -192,77 +192,82 @@ pub fn any_frame() -> impl Strategy<Value = Vec<u8>> {
         2 => headed,
         1 => vec(any::<u8>(), 0..200),
     ]
+    .boxed()
 }
 
 /// A frame with one to five bytes overwritten, most of them in its headers.
-fn damaged() -> impl Strategy<Value = Vec<u8>> {
+fn damaged() -> BoxedStrategy<Vec<u8>> {
     let byte = prop_oneof![
         any::<u8>(),
         select(vec![
             0u8, 1, 0x40, 0x44, 0x45, 0x4f, 0x60, 0x7f, 0x80, 0xff, 6, 17, 44, 58
         ])
     ];
-    (shape(), vec((0usize..110, byte), 1..6)).prop_map(|(shape, edits)| {
-        let mut bytes = shape.build();
-        for (at, byte) in edits {
-            let at = at % bytes.len();
-            bytes[at] = byte;
-        }
-        bytes
-    })
+    (shape(), vec((0usize..110, byte), 1..6))
+        .prop_map(|(shape, edits)| {
+            let mut bytes = shape.build();
+            for (at, byte) in edits {
+                let at = at % bytes.len();
+                bytes[at] = byte;
+            }
+            bytes
+        })
+        .boxed()
 }
 
 /// A frame whose lengths are right, though its content may be refused.
-pub fn shape() -> impl Strategy<Value = Shape> {
+pub fn shape() -> BoxedStrategy<Shape> {
     let tag = (select(vec![0x8100u16, 0x88a8, 0x9100]), any::<u16>());
     let tags = prop_oneof![5 => Just(Vec::new()), 2 => vec(tag, 1..=4)];
     let net = prop_oneof![10 => net_v4(), 10 => net_v6(), 1 => Just(Net::Arp), 1 => any::<u16>().prop_map(Net::Other)];
     let pad = prop_oneof![Just(0usize), Just(60), Just(200)];
-    (tags, net, transport(), payload(), pad).prop_map(|(tags, net, transport, payload, pad)| Shape {
-        tags,
-        net,
-        transport,
-        payload,
-        pad,
-    })
+    (tags, net, transport(), payload(), pad)
+        .prop_map(|(tags, net, transport, payload, pad)| Shape {
+            tags,
+            net,
+            transport,
+            payload,
+            pad,
+        })
+        .boxed()
 }
 
 /// An IPv4 layer.
-pub fn net_v4() -> impl Strategy<Value = Net> {
+pub fn net_v4() -> BoxedStrategy<Net> {
     let fragment = prop_oneof![
         6 => Just(None),
         1 => fragment_field().prop_map(Some),
         1 => Just(Some((0, true)))
     ];
     let options = prop_oneof![4 => Just(Vec::new()), 1 => vec(any::<u8>(), 0..=40)];
-    (source_v4(), source_v4(), any::<u8>(), options, fragment).prop_map(
-        |(source, destination, ttl, options, fragment)| Net::V4 {
+    (source_v4(), source_v4(), any::<u8>(), options, fragment)
+        .prop_map(|(source, destination, ttl, options, fragment)| Net::V4 {
             source,
             destination,
             ttl,
             options,
             fragment,
-        },
-    )
+        })
+        .boxed()
 }
 
 /// An IPv6 layer with up to ten extension headers.
-pub fn net_v6() -> impl Strategy<Value = Net> {
+pub fn net_v6() -> BoxedStrategy<Net> {
     let extensions =
         prop_oneof![4 => Just(Vec::new()), 4 => vec(extension(), 1..4), 1 => vec(extension(), 4..11)];
     let hop_limit = prop_oneof![Just(255u8), Just(64), any::<u8>()];
-    (source_v6(), source_v6(), hop_limit, extensions).prop_map(
-        |(source, destination, hop_limit, extensions)| Net::V6 {
+    (source_v6(), source_v6(), hop_limit, extensions)
+        .prop_map(|(source, destination, hop_limit, extensions)| Net::V6 {
             source,
             destination,
             hop_limit,
             extensions,
-        },
-    )
+        })
+        .boxed()
 }
 
 /// A transport layer; the network layer need not suit it.
-pub fn transport() -> impl Strategy<Value = Transport> {
+pub fn transport() -> BoxedStrategy<Transport> {
     let port = || prop_oneof![select(vec![53u16, 67, 68, 80, 443]), any::<u16>()];
     let flags = prop_oneof![2 => select(vec![0x02u8, 0x12, 0x10, 0x18, 0x11, 0x04, 0x14]), 1 => any::<u8>()];
     let options = prop_oneof![3 => Just(Vec::new()), 1 => vec(any::<u8>(), 0..=40)];
@@ -283,10 +288,11 @@ pub fn transport() -> impl Strategy<Value = Transport> {
         1 => select(vec![2u8, 4, 41, 47, 50, 51, 59, 132, 6, 17, 1, 58]).prop_map(Transport::Other),
         1 => any::<u8>().prop_map(Transport::Other),
     ]
+        .boxed()
 }
 
 /// IPv4 addresses: those of [`crate::world::World::populated`], their neighbours, martians, and any.
-pub fn source_v4() -> impl Strategy<Value = Ipv4Addr> {
+pub fn source_v4() -> BoxedStrategy<Ipv4Addr> {
     let known = [
         "192.0.2.1",
         "192.0.2.7",
@@ -303,11 +309,11 @@ pub fn source_v4() -> impl Strategy<Value = Ipv4Addr> {
         "224.0.0.1",
         "255.255.255.255",
     ];
-    prop_oneof![3 => select(parsed(&known)), 1 => any::<u32>().prop_map(Ipv4Addr::from)]
+    prop_oneof![3 => select(parsed(&known)), 1 => any::<u32>().prop_map(Ipv4Addr::from)].boxed()
 }
 
 /// IPv6 addresses: those of [`crate::world::World::populated`], their neighbours, martians, and any.
-pub fn source_v6() -> impl Strategy<Value = Ipv6Addr> {
+pub fn source_v6() -> BoxedStrategy<Ipv6Addr> {
     let known = [
         "2001:db8::1",
         "2001:db8::66",
@@ -325,17 +331,18 @@ pub fn source_v6() -> impl Strategy<Value = Ipv6Addr> {
         "ff02::1",
         "::2",
     ];
-    prop_oneof![3 => select(parsed(&known)), 1 => any::<u128>().prop_map(Ipv6Addr::from)]
+    prop_oneof![3 => select(parsed(&known)), 1 => any::<u128>().prop_map(Ipv6Addr::from)].boxed()
 }
 
 /// An extension header that netguard follows.
-pub fn extension() -> impl Strategy<Value = Extension> {
+pub fn extension() -> BoxedStrategy<Extension> {
     let body = prop_oneof![4 => vec(any::<u8>(), 0..30), 1 => vec(any::<u8>(), 30..700)];
     prop_oneof![
         4 => (select(vec![0u8, 43, 51, 60, 135, 139, 140]), body).prop_map(|(kind, body)| Extension::Plain(kind, body)),
         1 => fragment_field().prop_map(|(offset, more)| Extension::Fragment(offset, more)),
         1 => any::<bool>().prop_map(|more| Extension::Fragment(0, more)),
     ]
+        .boxed()
 }
 
 fn fragment_field() -> impl Strategy<Value = (u16, bool)> {

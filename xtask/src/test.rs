@@ -108,10 +108,16 @@ impl Rung {
                 let packages = cargo_test(&["--workspace", "--exclude", "netguard-tests"], tally);
                 packages.and(cargo_test(&["--package", "netguard-tests", "--lib"], tally))
             }
-            Self::Property => cargo_test(&["--package", "netguard-tests", "--test", "property"], tally),
+            Self::Property => cargo_test(
+                &["--release", "--package", "netguard-tests", "--test", "property"],
+                tally,
+            ),
             Self::Kernel => {
                 setup::require_root("the kernel rung")?;
-                cargo_test(&["--package", "netguard-tests", "--test", "kernel"], tally)
+                cargo_test(
+                    &["--release", "--package", "netguard-tests", "--test", "kernel"],
+                    tally,
+                )
             }
             Self::E2e => e2e(tally),
             Self::FuzzSmoke => fuzz_smoke(tally),
@@ -149,6 +155,7 @@ fn e2e(tally: &mut Tally) -> Result<()> {
             .args([
                 "test",
                 "--locked",
+                "--release",
                 "--package",
                 "netguard-tests",
                 "--test",

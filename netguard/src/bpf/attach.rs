@@ -38,8 +38,7 @@ pub enum Attached {
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
     #[error(
-        "{interface} already has another XDP program attached: detach it (`ip link set dev {interface} xdp off`, or \
-         the tool that loaded it), then try again"
+        "{interface} already has another XDP program attached: detach it with the tool that loaded it, then try again"
     )]
     Occupied { interface: String },
     #[error("{interface} does not exist in this network namespace")]

@@ -1,7 +1,8 @@
 //! Adds, removes and lists rules of the allowlist and the blocklist in their kernel tables.
 //!
 //! A trie answers with the longest prefix only, so a rule that ends early must not hide a wider one that
-//! lasts longer: such a rule is not inserted, and wider rules replace the narrower ones that they outlast.
+//! lasts longer: such a rule is not inserted, and wider rules replace those narrower ones that would end
+//! before them. Permanent rules hide nothing and always stay.
 
 use std::net::IpAddr;
 
@@ -116,6 +117,24 @@ impl Rules {
         Ok(outcome)
     }
 
+    /// [`Rules::insert`], unless a rule for exactly `prefix` lasts at least as long already.
+    ///
+    /// # Errors
+    /// As for [`Rules::insert`].
+    pub fn insert_unless_outlasted(
+        &mut self,
+        list: List,
+        prefix: Prefix,
+        rule: Rule,
+    ) -> Result<(), BpfError> {
+        let table = table_of(list, prefix);
+        let standing = self.storage(table)?.exact(table, prefix)?;
+        if standing.is_some_and(|standing| outlasts(&standing, &rule)) {
+            return Ok(());
+        }
+        self.insert(list, prefix, rule, None).map(|_| ())
+    }
+
     /// [`Rules::insert`] for many prefixes under one rule.
     ///
     /// # Errors
@@ -188,7 +207,9 @@ impl Rules {
     ) -> Result<InsertOutcome, BpfError> {
         let table = table_of(list, prefix);
         let storage = self.storage(table)?;
-        if let Some(wider) = covered_by(storage, table, prefix, &rule)? {
+        if !rule.is_permanent()
+            && let Some(wider) = covered_by(storage, table, prefix, &rule)?
+        {
             return Ok(InsertOutcome::CoveredBy(wider));
         }
         storage.insert(table, prefix, rule)?;
@@ -301,7 +322,7 @@ fn hidden(mut entries: Vec<(Prefix, Rule)>) -> Vec<Prefix> {
         while covering.last().is_some_and(|(wider, _)| !wider.covers(&prefix)) {
             covering.pop();
         }
-        if covering.iter().any(|(_, wider)| outlasts(wider, &rule)) {
+        if !rule.is_permanent() && covering.iter().any(|(_, wider)| outlasts(wider, &rule)) {
             hidden.push(prefix);
         } else {
             covering.push((prefix, rule));

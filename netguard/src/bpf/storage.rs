@@ -51,6 +51,22 @@ impl Storage {
         .map_err(BpfError::map(table.map(), capacity(table.map())))
     }
 
+    /// The rule of a hash for exactly `prefix`; `None` in tries, where a look-up is no proof of a key.
+    pub(super) fn exact(&self, table: Table, prefix: Prefix) -> Result<Option<Rule>, BpfError> {
+        let (v4, v6, _) = key(prefix);
+        let found = match self {
+            Self::V4(map) => map.get(&v4, 0),
+            Self::V6(map) => map.get(&v6, 0),
+            Self::Net64(map) => map.get(&network64(&v6), 0),
+            Self::NetV4(_) | Self::NetV6(_) => return Ok(None),
+        };
+        match found {
+            Ok(rule) => Ok(Some(rule.0)),
+            Err(error) if missing(&error) => Ok(None),
+            Err(error) => Err(BpfError::map(table.map(), 0)(error)),
+        }
+    }
+
     /// The longest rule of a trie for a prefix of `bits` or fewer that covers `prefix`; `None` in hashes.
     pub(super) fn covering(&self, table: Table, prefix: Prefix, bits: u32) -> Result<Option<Rule>, BpfError> {
         let (v4, v6, _) = key(prefix);

@@ -180,12 +180,14 @@ async fn add(
             state.rule_refused(addition.prefix.to_string(), error.to_string());
         }
     })?;
-    state.journal.record(EventKind::RuleAdded {
-        list: list.name().to_owned(),
-        prefix: addition.prefix.to_string(),
-        for_s: addition.ttl_s,
-        note: addition.note,
-    });
+    if outcome.covered_by.is_none() {
+        state.journal.record(EventKind::RuleAdded {
+            list: list.name().to_owned(),
+            prefix: addition.prefix.to_string(),
+            for_s: addition.ttl_s,
+            note: addition.note,
+        });
+    }
     Ok(Json(outcome))
 }
 

@@ -47,7 +47,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Attach(#[from] AttachError),
     #[error(
-        "{interface} already runs the XDP program {program}: detach it (`ip link set dev {interface} xdp off`, or the tool that loaded it), then try again"
+        "{interface} already runs the XDP program {program}: if it is netguard_xdp, another instance holds it (`netguard --instance NAME detach`); otherwise detach it with the tool that loaded it, and try again"
     )]
     Occupied { interface: String, program: String },
     #[error(
@@ -114,12 +114,14 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     Ok(())
 }
 
-/// Ends the daemon on SIGINT and SIGTERM.
+/// Ends the daemon on SIGINT and SIGTERM, and on SIGHUP: the terminal it was started in is gone.
 fn signals(state: Arc<State>) -> Result<tokio::task::JoinHandle<()>, DaemonError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     Ok(tokio::spawn(async move {
         tokio::select! {
+            _ = hangup.recv() => {}
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }

@@ -228,7 +228,8 @@ impl RuleSink for KernelSink<'_> {
     type Error = BpfError;
 
     fn block(&mut self, prefix: Prefix, rule: Rule) -> Result<(), BpfError> {
-        self.0.insert(List::Block, prefix, rule, None).map(|_| ())
+        // An operator's rule that lasts longer says the same, with their reason: it stays.
+        self.0.insert_unless_outlasted(List::Block, prefix, rule)
     }
 }
 

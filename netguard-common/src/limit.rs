@@ -61,8 +61,10 @@ impl Class {
         match packet.transport {
             Transport::Tcp { flags, .. } => flags.opens().then_some(Self::Syn),
             Transport::Udp { .. } => Some(Self::Udp),
-            Transport::Icmp { kind, code } if is_path_mtu(kind, code) => Some(Self::Control),
-            Transport::Icmp6 { kind, .. } if is_control_v6(kind, packet.hop_limit) => Some(Self::Control),
+            Transport::Icmp { kind, code } if is_v4(packet) && is_path_mtu(kind, code) => Some(Self::Control),
+            Transport::Icmp6 { kind, .. } if !is_v4(packet) && is_control_v6(kind, packet.hop_limit) => {
+                Some(Self::Control)
+            }
             Transport::Icmp { .. } | Transport::Icmp6 { .. } => Some(Self::Icmp),
             Transport::Other => match packet.protocol {
                 protocol::UDP => Some(Self::Udp),
@@ -119,14 +121,21 @@ pub fn admit<C: LimitCell>(rate: &Rate, first: &C, second: &C, now_ns: u64) -> b
     true
 }
 
-/// What a source is accounted by: its IPv4 address, or its IPv6 /64 (a host owns all of it).
+/// What a source is accounted by: its IPv4 address, or its IPv6 /64 (a host owns all of it). On the link itself
+/// all neighbours share fe80::/64, so there a source is its interface identifier, but for 16 bits.
 #[inline(always)]
 pub fn source_key(addresses: &Addresses) -> u64 {
-    match addresses {
-        // Set apart from IPv6 keys: no /64 that is routed begins with sixteen one bits.
-        Addresses::V4 { source, .. } => 0xffff_0000_0000_0000 | u64::from(u32::from_ne_bytes(*source)),
-        Addresses::V6 { source, .. } => u64::from_ne_bytes(network64(source)),
-    }
+    // Keys that begin with 0xff stand apart: as a /64 they would be multicast, which is nobody's source.
+    u64::from_ne_bytes(match *addresses {
+        Addresses::V4 {
+            source: [a, b, c, d], ..
+        } => [0xff, 0xff, 0, 0, a, b, c, d],
+        Addresses::V6 {
+            source: [0xfe, 0x80..=0xbf, .., a, b, c, d, e, f],
+            ..
+        } => [0xff, 0xfe, a, b, c, d, e, f],
+        Addresses::V6 { source, .. } => network64(&source),
+    })
 }
 
 /// Indices of the two cells of `key` in the map `LIMIT_CELLS`.
@@ -142,6 +151,12 @@ pub fn cells_of(class: Class, key: u64, seed: u64) -> [u32; 2] {
         base + (hash as u32 & (CELLS - 1)),
         base + ((hash >> 32) as u32 & (CELLS - 1)),
     ]
+}
+
+/// Control messages are those of the packet's own family: the other's mean nothing to a host.
+#[inline(always)]
+const fn is_v4(packet: &Packet) -> bool {
+    matches!(packet.addresses, Addresses::V4 { .. })
 }
 
 /// "Fragmentation needed", RFC 1191 section 4.
@@ -205,5 +220,61 @@ mod tests {
                 assert_eq!(index / CELLS, class as u32);
             }
         }
+    }
+
+    fn key_v6(source: &str) -> u64 {
+        let source: std::net::Ipv6Addr = source.parse().unwrap();
+        source_key(&Addresses::V6 {
+            source: source.octets(),
+            destination: [0x20; 16],
+        })
+    }
+
+    /// Found by the kernel rung: on little-endian machines 2001:db8:0:ffff::/64 had the cells of 32.1.13.184.
+    #[test]
+    fn no_network_has_the_cells_of_an_ipv4_address() {
+        let v4 = Addresses::V4 {
+            source: [32, 1, 13, 184],
+            destination: [0; 4],
+        };
+        assert_ne!(source_key(&v4), key_v6("2001:db8:0:ffff::1"));
+        assert_eq!(
+            source_key(&v4),
+            key_v6("ffff:0:2001:db8::1"),
+            "a multicast source, which the sanity stage drops"
+        );
+    }
+
+    /// Found by the kernel rung: a noisy neighbour used up the limit of the router beside it.
+    #[test]
+    fn neighbours_on_the_link_are_sources_of_their_own() {
+        assert_ne!(key_v6("fe80::1"), key_v6("fe80::bad"));
+        assert_eq!(key_v6("2001:db8::1"), key_v6("2001:db8::bad"));
+    }
+
+    /// Found by the kernel rung: a blocked source got through with the other family's control messages.
+    #[test]
+    fn control_messages_are_of_the_packets_own_family() {
+        let packet = |addresses, transport| Packet {
+            addresses,
+            hop_limit: 255,
+            protocol: 0,
+            fragment: crate::packet::Fragment::Whole,
+            transport,
+        };
+        let v4 = Addresses::V4 {
+            source: [192, 0, 2, 1],
+            destination: [0; 4],
+        };
+        let v6 = Addresses::V6 {
+            source: [0x20; 16],
+            destination: [0; 16],
+        };
+        let too_big = Transport::Icmp { kind: 3, code: 4 };
+        let solicitation = Transport::Icmp6 { kind: 135, code: 0 };
+        assert_eq!(Class::of(&packet(v4, too_big)), Some(Class::Control));
+        assert_eq!(Class::of(&packet(v6, solicitation)), Some(Class::Control));
+        assert_eq!(Class::of(&packet(v6, too_big)), Some(Class::Icmp));
+        assert_eq!(Class::of(&packet(v4, solicitation)), Some(Class::Icmp));
     }
 }

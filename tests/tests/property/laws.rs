@@ -157,15 +157,36 @@ proptest! {
         }
     }
 
-    /// All addresses of a /64 are one source; another /64 is another.
+    /// All addresses of a /64 are one source; another /64 is another. fe80::/10 is the link, on which every
+    /// neighbour is a source of its own.
     #[test]
     fn a_slash_64_is_one_source(low in any::<u64>(), other in any::<u64>(), network in any::<u64>()) {
+        let on_link = |network: u64| network >> 54 == 0xfe80 >> 6;
+        prop_assume!(!on_link(network) && !on_link(network ^ 1));
         let key = |network: u64, host: u64| {
             let address = Ipv6Addr::from(u128::from(network) << 64 | u128::from(host));
             source_key(&Addresses::V6 { source: address.octets(), destination: [0; 16] })
         };
         prop_assert_eq!(key(network, low), key(network, other));
         prop_assert_ne!(key(network, low), key(network ^ 1, low));
+    }
+
+    /// Whatever address is forged, short of a multicast source (which the sanity stage drops): no IPv6 network and
+    /// no neighbour has the key of an IPv4 address.
+    #[test]
+    fn families_share_no_key(v4 in any::<[u8; 4]>(), near in any::<bool>(), mut v6 in any::<[u8; 16]>()) {
+        let v4_key = source_key(&Addresses::V4 { source: v4, destination: [0; 4] });
+        if near {
+            // The network whose bytes are those of the key: the closest that anybody can come.
+            v6[..8].copy_from_slice(&v4_key.to_ne_bytes());
+            v6[0] = 0x20;
+        }
+        prop_assume!(v6[0] != 0xff);
+        prop_assert_ne!(v4_key, source_key(&Addresses::V6 { source: v6, destination: [0; 16] }));
+        let aimed = [v4[0], v4[1], v4[2], v4[3], 0, 0, 0xff, 0xff];
+        v6[..8].copy_from_slice(&aimed);
+        prop_assume!(v6[0] != 0xff);
+        prop_assert_ne!(v4_key, source_key(&Addresses::V6 { source: v6, destination: [0; 16] }));
     }
 
     #[test]

@@ -36,7 +36,7 @@ fn detach_removes_everything() -> Result<()> {
 #[test]
 fn protection_survives_a_clean_stop_unless_configured_otherwise() -> Result<()> {
     let (lab, _server) = lab()?;
-    let mut netguard = protect(&lab, "")?;
+    let mut netguard = protect(&lab, "limit.udp = { rate_per_s = 100, burst = 100 }")?;
     netguard.stop()?;
     assert!(
         has_program(&lab)?,

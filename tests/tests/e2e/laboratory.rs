@@ -5,7 +5,10 @@ use std::path::Path;
 use anyhow::Result;
 use netguard_tests::{
     frames::frame,
-    lab::{Attack, BIG_BYTES, Family, Flood, Honest, IFACE, Lab, SMALL_BODY, send_frames, wait_until},
+    lab::{
+        Attack, BIG_BYTES, Family, Flood, Honest, IFACE, Lab, SMALL_BODY, SYN_BACKLOG, send_frames,
+        wait_until,
+    },
 };
 
 use crate::lab;
@@ -33,7 +36,8 @@ fn an_unprotected_server_falls_to_a_syn_flood() -> Result<()> {
         let sent = flood.stop()?.packets;
         let arrived = lab.victim.ns.counters(IFACE)?.rx - arrived_before;
         assert!(felt.success() < 0.2, "{}: {felt:?}", family.name());
-        assert!(sent > 10_000, "only {sent} packets");
+        // Several times what the backlog holds; how fast the tool is depends on the machine.
+        assert!(sent > 4 * u64::from(SYN_BACKLOG), "only {sent} packets");
         assert!(arrived >= sent, "{sent} packets sent, {arrived} arrived");
     }
     Ok(())

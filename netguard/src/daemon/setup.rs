@@ -203,9 +203,10 @@ fn warn_of_leftovers(loaded: &Loaded, config: &Config, pins: &Pins) -> Result<()
             );
         }
     }
+    let standing = bpf::list_maps(pins)?;
     for (map, wanted) in sizes(config).by_map() {
-        let entries = bpf::list_maps(pins)?
-            .into_iter()
+        let entries = standing
+            .iter()
             .find(|info| info.name == map)
             .map(|info| info.max_entries);
         if let Some(entries) = entries.filter(|entries| *entries != wanted) {

@@ -9,7 +9,10 @@ fuzz_target!(|text: &str| {
     match Config::parse("fuzz.toml", text) {
         Ok(config) => {
             let written = toml::to_string(&config).expect("a configuration can be written");
-            assert_eq!(Config::parse("again.toml", &written).expect("and read again"), config);
+            assert_eq!(
+                Config::parse("again.toml", &written).expect("and read again"),
+                config
+            );
             let warnings = config.warnings();
             assert!(warnings.iter().all(|warning| !warning.is_empty()));
         }
@@ -17,7 +20,10 @@ fuzz_target!(|text: &str| {
             let sentence = error.to_string();
             assert!(sentence.starts_with("fuzz.toml"), "{sentence:?}");
             let control = |c: char| c.is_control() && c != '\n';
-            assert!(!sentence.contains(control), "control characters reach the terminal: {sentence:?}");
+            assert!(
+                !sentence.contains(control),
+                "control characters reach the terminal: {sentence:?}"
+            );
         }
     }
 });

@@ -8,7 +8,7 @@ use crate::{
     Packet, Verdict,
     layout::{Mode, Settings},
     limit::{self, Class},
-    parse::parse,
+    parse::parse_into,
     rule, sample, sanity,
     tables::Tables,
     verdict::Action,
@@ -57,18 +57,21 @@ pub fn decide<V: View, T: Tables>(view: &V, tables: &T) -> Judgement {
     let Some(settings) = tables.settings() else {
         return counted(Verdict::Pass, false, frame_len, tables);
     };
-    let packet = match parse(view) {
-        ControlFlow::Continue(packet) => packet,
-        ControlFlow::Break(verdict) => {
-            return match (verdict.action(), Mode::from_number(settings.sanity)) {
-                (Action::Drop, Mode::Off) => counted(Verdict::Pass, false, frame_len, tables),
-                (Action::Drop, Mode::Shadow) => counted(verdict, true, frame_len, tables),
-                _ => counted(verdict, false, frame_len, tables),
-            };
-        }
+    let Some(mut packet) = tables.packet() else {
+        return counted(Verdict::Pass, false, frame_len, tables);
     };
+    if let ControlFlow::Break(verdict) = parse_into(view, &mut packet) {
+        // A frame without a packet has no source: only the sanity stage has a say.
+        return match (verdict.action(), Mode::from_number(settings.sanity)) {
+            (Action::Drop, Mode::Off) => counted(Verdict::Pass, false, frame_len, tables),
+            (Action::Drop, Mode::Shadow) => counted(verdict, true, frame_len, tables),
+            _ => counted(verdict, false, frame_len, tables),
+        };
+    }
+    let packet = view.forget(&mut packet);
     let mut shadow = Shadow(None);
-    let verdict = match stages(view, &packet, settings, tables, &mut shadow) {
+    let outcome = stages(view, packet, settings, tables, &mut shadow);
+    let verdict = match outcome {
         ControlFlow::Break(verdict) => view.opaque_verdict(verdict),
         ControlFlow::Continue(()) => Verdict::Pass,
     };
@@ -77,7 +80,7 @@ pub fn decide<V: View, T: Tables>(view: &V, tables: &T) -> Judgement {
         (Action::Pass, Some(first)) => counted(first, true, frame_len, tables),
         (Action::Drop, _) => counted(verdict, false, frame_len, tables),
     };
-    sample::report(&packet, frame_len, judgement, settings, tables);
+    sample::report(packet, frame_len, judgement, settings, tables);
     judgement
 }
 
@@ -111,29 +114,25 @@ fn stages<V: View, T: Tables>(
         shadow.rule(sanity_mode, sanity::check(packet))?;
         shadow.0 = shadow.0.map(|verdict| view.opaque_verdict(verdict));
     }
-    rule::allow(&packet.addresses, tables)?;
+    rule::allow(packet, tables)?;
 
     let class = Class::of(packet);
     let limit_mode = Mode::from_number(settings.limit);
     if matches!(class, Some(Class::Control)) {
         if !matches!(limit_mode, Mode::Off) {
-            shadow.rule(
-                limit_mode,
-                limit::check(Class::Control, &packet.addresses, settings, tables),
-            )?;
+            shadow.rule(limit_mode, limit::check(Class::Control, packet, settings, tables))?;
         }
         return ControlFlow::Break(Verdict::PassControl);
     }
 
     let block_mode = Mode::from_number(settings.blocklist);
     if !matches!(block_mode, Mode::Off) {
-        shadow.rule(block_mode, rule::block(&packet.addresses, tables))?;
+        shadow.rule(block_mode, rule::block(packet, tables))?;
     }
     match class {
-        Some(class) if !matches!(limit_mode, Mode::Off) => shadow.rule(
-            limit_mode,
-            limit::check(class, &packet.addresses, settings, tables),
-        ),
+        Some(class) if !matches!(limit_mode, Mode::Off) => {
+            shadow.rule(limit_mode, limit::check(class, packet, settings, tables))
+        }
         _ => ControlFlow::Continue(()),
     }
 }

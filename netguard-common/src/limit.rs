@@ -11,8 +11,7 @@ use core::ops::ControlFlow;
 use crate::{
     Packet, Verdict,
     layout::{Rate, Settings},
-    packet::{Addresses, Transport, protocol},
-    rule::network64,
+    packet::{Address, Family, Transport, protocol},
     tables::{LimitCell, Tables},
 };
 
@@ -58,11 +57,12 @@ impl Class {
     /// The class of `packet`; `None` when it is not limited.
     #[inline(always)]
     pub fn of(packet: &Packet) -> Option<Self> {
-        match packet.transport {
+        match packet.transport() {
             Transport::Tcp { flags, .. } => flags.opens().then_some(Self::Syn),
             Transport::Udp { .. } => Some(Self::Udp),
-            Transport::Icmp { kind, code } if is_v4(packet) && is_path_mtu(kind, code) => Some(Self::Control),
-            Transport::Icmp6 { kind, .. } if !is_v4(packet) && is_control_v6(kind, packet.hop_limit) => {
+            Transport::Icmp { .. } | Transport::Icmp6 { .. }
+                if is_path_mtu(packet) || is_neighbour_discovery(packet) =>
+            {
                 Some(Self::Control)
             }
             Transport::Icmp { .. } | Transport::Icmp6 { .. } => Some(Self::Icmp),
@@ -79,7 +79,7 @@ impl Class {
 #[inline(always)]
 pub fn check<T: Tables>(
     class: Class,
-    addresses: &Addresses,
+    packet: &Packet,
     settings: &Settings,
     tables: &T,
 ) -> ControlFlow<Verdict> {
@@ -87,7 +87,11 @@ pub fn check<T: Tables>(
     if rate.interval_ns == 0 {
         return ControlFlow::Continue(());
     }
-    let [first, second] = cells_of(class, source_key(addresses), settings.seed);
+    let mut key = source_key(packet.family(), packet.source);
+    if is_path_mtu(packet) {
+        key ^= PATH_MTU;
+    }
+    let [first, second] = cells_of(class, key, settings.seed);
     let (Some(first), Some(second)) = (tables.cell(first), tables.cell(second)) else {
         return ControlFlow::Continue(());
     };
@@ -97,6 +101,10 @@ pub fn check<T: Tables>(
         ControlFlow::Break(class.verdict())
     }
 }
+
+/// Sets the path-MTU messages of a source apart from its neighbour discovery: anybody may send the ones in the name
+/// of a router, and must not use up the other's budget.
+const PATH_MTU: u64 = 1;
 
 /// GCRA over the emptier of two cells. A cell holds the theoretical arrival time of the next packet, in ns.
 #[inline(always)]
@@ -124,18 +132,25 @@ pub fn admit<C: LimitCell>(rate: &Rate, first: &C, second: &C, now_ns: u64) -> b
 /// What a source is accounted by: its IPv4 address, or its IPv6 /64 (a host owns all of it). On the link itself
 /// all neighbours share fe80::/64, so there a source is its interface identifier, but for 16 bits.
 #[inline(always)]
-pub fn source_key(addresses: &Addresses) -> u64 {
+pub const fn source_key(family: Family, source: Address) -> u64 {
     // Keys that begin with 0xff stand apart: as a /64 they would be multicast, which is nobody's source.
-    u64::from_ne_bytes(match *addresses {
-        Addresses::V4 {
-            source: [a, b, c, d], ..
-        } => [0xff, 0xff, 0, 0, a, b, c, d],
-        Addresses::V6 {
-            source: [0xfe, 0x80..=0xbf, .., a, b, c, d, e, f],
-            ..
-        } => [0xff, 0xfe, a, b, c, d, e, f],
-        Addresses::V6 { source, .. } => network64(&source),
-    })
+    const IPV4: u64 = u64::from_ne_bytes([0xff, 0xff, 0, 0, 0, 0, 0, 0]);
+    const LINK_LOCAL: u64 = u64::from_ne_bytes([0xff, 0xfe, 0, 0, 0, 0, 0, 0]);
+    const INTERFACE: u64 = u64::from_ne_bytes([0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    const ADDRESS: u64 = u64::from_ne_bytes([0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
+    match family {
+        Family::V4 => IPV4 | (source.low & ADDRESS),
+        Family::V6 if is_link_local(source) => LINK_LOCAL | (source.low & INTERFACE),
+        Family::V6 => source.high,
+    }
+}
+
+/// fe80::/10 (RFC 4291 section 2.5.6).
+#[inline(always)]
+const fn is_link_local(source: Address) -> bool {
+    const MASK: u64 = u64::from_ne_bytes([0xff, 0xc0, 0, 0, 0, 0, 0, 0]);
+    const PREFIX: u64 = u64::from_ne_bytes([0xfe, 0x80, 0, 0, 0, 0, 0, 0]);
+    source.high & MASK == PREFIX
 }
 
 /// Indices of the two cells of `key` in the map `LIMIT_CELLS`.
@@ -153,23 +168,24 @@ pub fn cells_of(class: Class, key: u64, seed: u64) -> [u32; 2] {
     ]
 }
 
-/// Control messages are those of the packet's own family: the other's mean nothing to a host.
+/// "Fragmentation needed" (RFC 1191 section 4) and "packet too big" (RFC 8201), each in its own family: the other's
+/// messages mean nothing to a host.
 #[inline(always)]
-const fn is_v4(packet: &Packet) -> bool {
-    matches!(packet.addresses, Addresses::V4 { .. })
+const fn is_path_mtu(packet: &Packet) -> bool {
+    match (packet.family(), packet.transport()) {
+        (Family::V4, Transport::Icmp { kind, code }) => kind == 3 && code == 4,
+        (Family::V6, Transport::Icmp6 { kind, .. }) => kind == 2,
+        _ => false,
+    }
 }
 
-/// "Fragmentation needed", RFC 1191 section 4.
+/// Neighbour discovery from the link itself: a router would have lowered the hop limit (RFC 4861 section 6.1).
 #[inline(always)]
-const fn is_path_mtu(kind: u8, code: u8) -> bool {
-    kind == 3 && code == 4
-}
-
-/// "Packet too big" (RFC 8201), and neighbour discovery from the link itself: a router would have lowered
-/// the hop limit (RFC 4861 section 6.1).
-#[inline(always)]
-const fn is_control_v6(kind: u8, hop_limit: u8) -> bool {
-    kind == 2 || (kind >= 133 && kind <= 137 && hop_limit == 255)
+const fn is_neighbour_discovery(packet: &Packet) -> bool {
+    matches!(
+        (packet.family(), packet.transport()),
+        (Family::V6, Transport::Icmp6 { kind: 133..=137, .. })
+    ) && packet.hop_limit == 255
 }
 
 #[cfg(test)]
@@ -177,6 +193,7 @@ mod tests {
     use core::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
+    use crate::{layout::CLASSES, memory::Memory, packet::tests::packet};
 
     const MS: u64 = 1_000_000;
 
@@ -224,22 +241,16 @@ mod tests {
 
     fn key_v6(source: &str) -> u64 {
         let source: std::net::Ipv6Addr = source.parse().unwrap();
-        source_key(&Addresses::V6 {
-            source: source.octets(),
-            destination: [0x20; 16],
-        })
+        source_key(Family::V6, Address::v6(source.octets()))
     }
 
     /// Found by the kernel rung: on little-endian machines 2001:db8:0:ffff::/64 had the cells of 32.1.13.184.
     #[test]
     fn no_network_has_the_cells_of_an_ipv4_address() {
-        let v4 = Addresses::V4 {
-            source: [32, 1, 13, 184],
-            destination: [0; 4],
-        };
-        assert_ne!(source_key(&v4), key_v6("2001:db8:0:ffff::1"));
+        let v4 = source_key(Family::V4, Address::v4([32, 1, 13, 184]));
+        assert_ne!(v4, key_v6("2001:db8:0:ffff::1"));
         assert_eq!(
-            source_key(&v4),
+            v4,
             key_v6("ffff:0:2001:db8::1"),
             "a multicast source, which the sanity stage drops"
         );
@@ -255,26 +266,36 @@ mod tests {
     /// Found by the kernel rung: a blocked source got through with the other family's control messages.
     #[test]
     fn control_messages_are_of_the_packets_own_family() {
-        let packet = |addresses, transport| Packet {
-            addresses,
-            hop_limit: 255,
-            protocol: 0,
-            fragment: crate::packet::Fragment::Whole,
-            transport,
-        };
-        let v4 = Addresses::V4 {
-            source: [192, 0, 2, 1],
-            destination: [0; 4],
-        };
-        let v6 = Addresses::V6 {
-            source: [0x20; 16],
-            destination: [0; 16],
+        let class = |family, transport| {
+            let mut packet = packet(family, Address::v6([0x20; 16]), 0, transport);
+            packet.hop_limit = 255;
+            Class::of(&packet)
         };
         let too_big = Transport::Icmp { kind: 3, code: 4 };
         let solicitation = Transport::Icmp6 { kind: 135, code: 0 };
-        assert_eq!(Class::of(&packet(v4, too_big)), Some(Class::Control));
-        assert_eq!(Class::of(&packet(v6, solicitation)), Some(Class::Control));
-        assert_eq!(Class::of(&packet(v6, too_big)), Some(Class::Icmp));
-        assert_eq!(Class::of(&packet(v4, solicitation)), Some(Class::Icmp));
+        assert_eq!(class(Family::V4, too_big), Some(Class::Control));
+        assert_eq!(class(Family::V6, solicitation), Some(Class::Control));
+        assert_eq!(class(Family::V6, too_big), Some(Class::Icmp));
+        assert_eq!(class(Family::V4, solicitation), Some(Class::Icmp));
+    }
+
+    /// Found in review: "packet too big" messages in the name of a router starved its neighbour discovery.
+    #[test]
+    fn path_mtu_messages_do_not_starve_neighbour_discovery() {
+        let memory = Memory::new(Settings {
+            limits: [Rate::new(1, 1); CLASSES],
+            ..Memory::enforcing()
+        });
+        let message = |kind| {
+            let mut packet = packet(
+                Family::V6,
+                Address::v6([0x20; 16]),
+                protocol::ICMPV6,
+                Transport::Icmp6 { kind, code: 0 },
+            );
+            packet.hop_limit = 255;
+            check(Class::Control, &packet, &memory.settings, &memory).is_continue()
+        };
+        assert_eq!([message(2), message(2), message(136)], [true, false, true]);
     }
 }

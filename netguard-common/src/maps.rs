@@ -2,8 +2,10 @@
 //! kernel test holds the two against each other, and the layout fingerprint covers the list.
 
 use crate::{
+    Packet,
     layout::{CLASSES, Counter, Note, NoteKey, Rule, Sample, Sampler, Settings},
     limit::CELLS,
+    packet::Address,
     shared::fnv1a,
     verdict::Verdict,
 };
@@ -104,49 +106,55 @@ pub const MAPS: &[MapSpec] = &[
         1,
         "modes and limits, written by the daemon",
     ),
+    spec::<u32, Packet>(
+        "PACKET",
+        MapKind::PerCpuArray,
+        1,
+        "the packet that a CPU is judging: of no meaning afterwards",
+    ),
     spec::<u32, u32>(
         "IN_USE",
         MapKind::Array,
         Table::ALL.len(),
         "1 for each rule table that ever held an entry: empty ones cost no look-up",
     ),
-    spec::<Lpm<[u8; 4]>, Rule>(
+    spec::<Lpm<u32>, Rule>(
         "ALLOW_V4",
         MapKind::LpmTrie,
         ALLOW_PREFIXES,
         "IPv4 prefixes that always pass",
     ),
-    spec::<Lpm<[u8; 16]>, Rule>(
+    spec::<Lpm<Address>, Rule>(
         "ALLOW_V6",
         MapKind::LpmTrie,
         ALLOW_PREFIXES,
         "IPv6 prefixes that always pass",
     ),
-    spec::<[u8; 4], Rule>(
+    spec::<u32, Rule>(
         "BLOCK_V4",
         MapKind::Hash,
         BLOCK_ADDRESSES,
         "blocked IPv4 addresses",
     ),
-    spec::<[u8; 16], Rule>(
+    spec::<Address, Rule>(
         "BLOCK_V6",
         MapKind::Hash,
         BLOCK_ADDRESSES,
         "blocked IPv6 addresses",
     ),
-    spec::<[u8; 8], Rule>(
+    spec::<u64, Rule>(
         "BLOCK_V6_NET64",
         MapKind::Hash,
         BLOCK_ADDRESSES,
         "blocked IPv6 /64 networks",
     ),
-    spec::<Lpm<[u8; 4]>, Rule>(
+    spec::<Lpm<u32>, Rule>(
         "BLOCK_NET_V4",
         MapKind::LpmTrie,
         BLOCK_PREFIXES,
         "blocked IPv4 prefixes shorter than /32",
     ),
-    spec::<Lpm<[u8; 16]>, Rule>(
+    spec::<Lpm<Address>, Rule>(
         "BLOCK_NET_V6",
         MapKind::LpmTrie,
         BLOCK_PREFIXES,

@@ -8,8 +8,10 @@ use core::{
 use std::{boxed::Box, collections::HashMap, vec::Vec};
 
 use crate::{
+    Packet,
     layout::{Counter, Mode, Rate, Rule, Sample, Sampler, Settings},
     maps::{COUNTERS, LIMIT_CELLS},
+    packet::Address,
     shared::Field,
     tables::{LimitCell, Tables},
 };
@@ -22,6 +24,7 @@ pub struct Memory {
     pub settings: Settings,
     /// What [`Tables::now_ns`] answers.
     pub now_ns: Cell<u64>,
+    packet: RefCell<Packet>,
     pub allow_v4: Prefixes<4>,
     pub allow_v6: Prefixes<16>,
     pub block_v4: HashMap<[u8; 4], Rule>,
@@ -43,6 +46,7 @@ impl Memory {
         Self {
             settings,
             now_ns: Cell::new(0),
+            packet: RefCell::new(Packet::ZERO),
             allow_v4: HashMap::new(),
             allow_v6: HashMap::new(),
             block_v4: HashMap::new(),
@@ -78,26 +82,29 @@ impl Tables for Memory {
     fn now_ns(&self) -> u64 {
         self.now_ns.get()
     }
-    fn allow_v4(&self, source: &[u8; 4]) -> Option<Rule> {
-        longest(&self.allow_v4, source)
+    fn packet(&self) -> Option<impl DerefMut<Target = Packet>> {
+        Some(self.packet.borrow_mut())
     }
-    fn allow_v6(&self, source: &[u8; 16]) -> Option<Rule> {
-        longest(&self.allow_v6, source)
+    fn allow_v4(&self, source: u32) -> Option<Rule> {
+        longest(&self.allow_v4, &source.to_ne_bytes())
     }
-    fn block_v4(&self, source: &[u8; 4]) -> Option<Rule> {
-        self.block_v4.get(source).copied()
+    fn allow_v6(&self, source: Address) -> Option<Rule> {
+        longest(&self.allow_v6, &source.octets())
     }
-    fn block_net_v4(&self, source: &[u8; 4]) -> Option<Rule> {
-        longest(&self.block_net_v4, source)
+    fn block_v4(&self, source: u32) -> Option<Rule> {
+        self.block_v4.get(&source.to_ne_bytes()).copied()
     }
-    fn block_v6(&self, source: &[u8; 16]) -> Option<Rule> {
-        self.block_v6.get(source).copied()
+    fn block_net_v4(&self, source: u32) -> Option<Rule> {
+        longest(&self.block_net_v4, &source.to_ne_bytes())
     }
-    fn block_v6_net64(&self, network: &[u8; 8]) -> Option<Rule> {
-        self.block_v6_net64.get(network).copied()
+    fn block_v6(&self, source: Address) -> Option<Rule> {
+        self.block_v6.get(&source.octets()).copied()
     }
-    fn block_net_v6(&self, source: &[u8; 16]) -> Option<Rule> {
-        longest(&self.block_net_v6, source)
+    fn block_v6_net64(&self, network: u64) -> Option<Rule> {
+        self.block_v6_net64.get(&network.to_ne_bytes()).copied()
+    }
+    fn block_net_v6(&self, source: Address) -> Option<Rule> {
+        longest(&self.block_net_v6, &source.octets())
     }
     fn cell(&self, index: u32) -> Option<impl LimitCell> {
         self.cells.get(index as usize)

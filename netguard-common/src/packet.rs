@@ -1,22 +1,64 @@
 //! What parsing makes of a frame: addresses, fragment, transport. No bytes of the frame are kept.
+//!
+//! A packet is flat and made of integers, because in the kernel it lies in a map between parsing and judging: what
+//! comes back from a map has no history, so the verifier follows the stages once and not once per way of parsing.
 
-/// An IP packet whose headers were followed up to the transport header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packet {
-    pub addresses: Addresses,
-    /// IPv4 TTL or IPv6 hop limit.
-    pub hop_limit: u8,
-    /// IP protocol number of the transport header.
-    pub protocol: u8,
-    pub fragment: Fragment,
-    pub transport: Transport,
+use core::{net::IpAddr, ops::ControlFlow};
+
+use crate::{
+    Verdict,
+    shared::{Field, Visitor},
+    view::View,
+};
+
+crate::shared! {
+    /// An IP packet whose headers were followed up to the transport header, or to what is wrong with them.
+    pub struct Packet {
+        pub source: Address,
+        pub destination: Address,
+        /// Number of the verdict on headers that could not be followed, [`NO_FAULT`] otherwise. A faulty packet has
+        /// a source all the same, and rules about that source hold.
+        fault: u32,
+        /// 0 where the packet has no ports.
+        pub source_port: u16,
+        pub destination_port: u16,
+        /// A [`Family`] as number.
+        family: u8,
+        /// A [`Fragment`] as number.
+        fragment: u8,
+        /// The transport header that was read: its protocol number, 0 for none.
+        header: u8,
+        /// IP protocol number of the transport header, read or not.
+        pub protocol: u8,
+        /// IPv4 TTL or IPv6 hop limit.
+        pub hop_limit: u8,
+        tcp_flags: u8,
+        pub icmp_type: u8,
+        pub icmp_code: u8,
+    }
 }
 
-/// Source and destination, in network byte order.
+/// An address in network byte order, IPv4 as IPv4-mapped IPv6 (`::ffff:a.b.c.d`). The words are pieces of memory,
+/// not numbers.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Addresses {
-    V4 { source: [u8; 4], destination: [u8; 4] },
-    V6 { source: [u8; 16], destination: [u8; 16] },
+pub struct Address {
+    pub high: u64,
+    pub low: u64,
+}
+
+impl Field for Address {
+    const ZERO: Self = Self { high: 0, low: 0 };
+    fn visit(&self, name: &'static str, visitor: &mut dyn Visitor) {
+        visitor.bytes(name, &self.octets());
+    }
+}
+
+/// The version of IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
 }
 
 /// Which part of an IP packet the frame holds.
@@ -52,6 +94,180 @@ pub enum Transport {
     Other,
 }
 
+/// No verdict has this number.
+const NO_FAULT: u32 = Verdict::COUNT;
+
+impl Packet {
+    /// Begins the packet of `family` anew; what parsing does not set is zero.
+    #[inline(always)]
+    pub(crate) fn begin(&mut self, family: Family, source: Address, destination: Address) {
+        *self = Self {
+            source,
+            destination,
+            fault: NO_FAULT,
+            family: family as u8,
+            ..Self::ZERO
+        };
+    }
+
+    /// Takes the transport header that was followed, or what was in the way.
+    #[inline(always)]
+    pub(crate) fn settle<V: View>(&mut self, view: &V, followed: ControlFlow<Verdict, Transport>) {
+        let transport = match followed {
+            ControlFlow::Continue(transport) => transport,
+            ControlFlow::Break(fault) => {
+                self.fault = view.opaque(fault.number());
+                return;
+            }
+        };
+        match transport {
+            Transport::Tcp {
+                source_port,
+                destination_port,
+                flags,
+            } => {
+                self.header = protocol::TCP;
+                (self.source_port, self.destination_port) = (source_port, destination_port);
+                self.tcp_flags = flags.0;
+            }
+            Transport::Udp {
+                source_port,
+                destination_port,
+            } => {
+                self.header = protocol::UDP;
+                (self.source_port, self.destination_port) = (source_port, destination_port);
+            }
+            Transport::Icmp { kind, code } => {
+                self.header = protocol::ICMP;
+                (self.icmp_type, self.icmp_code) = (kind, code);
+            }
+            Transport::Icmp6 { kind, code } => {
+                self.header = protocol::ICMPV6;
+                (self.icmp_type, self.icmp_code) = (kind, code);
+            }
+            Transport::Other => {}
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_fragment(&mut self, fragment: Fragment) {
+        self.fragment = fragment as u8;
+    }
+
+    /// Why the headers behind the addresses could not be followed: then the transport is [`Transport::Other`].
+    #[inline(always)]
+    pub const fn fault(&self) -> Option<Verdict> {
+        Verdict::from_number(self.fault)
+    }
+
+    #[inline(always)]
+    pub const fn family(&self) -> Family {
+        if self.family == Family::V4 as u8 {
+            Family::V4
+        } else {
+            Family::V6
+        }
+    }
+
+    #[inline(always)]
+    pub const fn fragment(&self) -> Fragment {
+        match self.fragment {
+            0 => Fragment::Whole,
+            1 => Fragment::First,
+            _ => Fragment::Later,
+        }
+    }
+
+    /// The flags of a TCP header that was read; none otherwise.
+    #[inline(always)]
+    pub const fn tcp_flags(&self) -> TcpFlags {
+        TcpFlags(self.tcp_flags)
+    }
+
+    /// Whether the packet is a TCP segment of a connection that exists or pretends to: it opens nothing.
+    #[inline(always)]
+    pub const fn continues_tcp(&self) -> bool {
+        self.header == protocol::TCP && !self.tcp_flags().opens()
+    }
+
+    #[inline(always)]
+    pub const fn transport(&self) -> Transport {
+        let (source_port, destination_port) = (self.source_port, self.destination_port);
+        let (kind, code) = (self.icmp_type, self.icmp_code);
+        match self.header {
+            protocol::TCP => Transport::Tcp {
+                source_port,
+                destination_port,
+                flags: self.tcp_flags(),
+            },
+            protocol::UDP => Transport::Udp {
+                source_port,
+                destination_port,
+            },
+            protocol::ICMP => Transport::Icmp { kind, code },
+            protocol::ICMPV6 => Transport::Icmp6 { kind, code },
+            _ => Transport::Other,
+        }
+    }
+}
+
+impl Address {
+    #[inline(always)]
+    pub const fn v4([a, b, c, d]: [u8; 4]) -> Self {
+        Self {
+            high: 0,
+            low: u64::from_ne_bytes([0, 0, 0xff, 0xff, a, b, c, d]),
+        }
+    }
+
+    #[inline(always)]
+    pub const fn v6(octets: [u8; 16]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
+        Self {
+            high: u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+            low: u64::from_ne_bytes([i, j, k, l, m, n, o, p]),
+        }
+    }
+
+    /// `address` as a packet of its family carries it.
+    pub const fn of(address: IpAddr) -> (Family, Self) {
+        match address {
+            IpAddr::V4(address) => (Family::V4, Self::v4(address.octets())),
+            IpAddr::V6(address) => (Family::V6, Self::v6(address.octets())),
+        }
+    }
+
+    /// The IPv4 address, in network byte order.
+    #[inline(always)]
+    pub const fn octets_v4(&self) -> [u8; 4] {
+        let [_, _, _, _, a, b, c, d] = self.low.to_ne_bytes();
+        [a, b, c, d]
+    }
+
+    /// The IPv4 address as a map key: its four bytes as they lie in the header.
+    #[inline(always)]
+    pub const fn word_v4(&self) -> u32 {
+        u32::from_ne_bytes(self.octets_v4())
+    }
+
+    pub const fn octets(&self) -> [u8; 16] {
+        let [a, b, c, d, e, f, g, h] = self.high.to_ne_bytes();
+        let [i, j, k, l, m, n, o, p] = self.low.to_ne_bytes();
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    }
+
+    /// The first byte of an IPv6 address.
+    #[inline(always)]
+    pub const fn first_octet(&self) -> u8 {
+        self.high.to_ne_bytes()[0]
+    }
+}
+
+/// `address` as IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2).
+pub const fn mapped(address: [u8; 4]) -> [u8; 16] {
+    Address::v4(address).octets()
+}
+
 /// The flag byte of a TCP header (RFC 9293 section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpFlags(pub u8);
@@ -83,8 +299,53 @@ pub mod protocol {
     pub const ICMPV6: u8 = 58;
 }
 
-/// `address` as IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2).
-pub const fn mapped(address: [u8; 4]) -> [u8; 16] {
-    let [a, b, c, d] = address;
-    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::view::SliceView;
+
+    /// A packet with this transport header, for the tests of stages.
+    pub(crate) fn packet(family: Family, source: Address, protocol: u8, transport: Transport) -> Packet {
+        let mut packet = Packet::ZERO;
+        let destination = match family {
+            Family::V4 => Address::v4([198, 51, 100, 1]),
+            Family::V6 => Address::v6([0x20; 16]),
+        };
+        packet.begin(family, source, destination);
+        packet.protocol = protocol;
+        packet.hop_limit = 64;
+        packet.settle(&SliceView(&[]), ControlFlow::Continue(transport));
+        packet
+    }
+
+    #[test]
+    fn what_was_settled_comes_back() {
+        let tcp = Transport::Tcp {
+            source_port: 1,
+            destination_port: 2,
+            flags: TcpFlags(3),
+        };
+        let udp = Transport::Udp {
+            source_port: 1,
+            destination_port: 2,
+        };
+        let icmp = Transport::Icmp { kind: 3, code: 4 };
+        let icmp6 = Transport::Icmp6 { kind: 3, code: 4 };
+        for transport in [tcp, udp, icmp, icmp6, Transport::Other] {
+            let packet = packet(Family::V4, Address::v4([192, 0, 2, 1]), 7, transport);
+            assert_eq!(packet.transport(), transport);
+            assert_eq!((packet.fault(), packet.family()), (None, Family::V4));
+            assert_eq!(packet.source.octets_v4(), [192, 0, 2, 1]);
+        }
+    }
+
+    #[test]
+    fn a_fault_leaves_the_source() {
+        let mut packet = Packet::ZERO;
+        packet.begin(Family::V6, Address::v6([7; 16]), Address::ZERO);
+        packet.settle(&SliceView(&[]), ControlFlow::Break(Verdict::UdpLength));
+        assert_eq!(packet.fault(), Some(Verdict::UdpLength));
+        assert_eq!(packet.source.octets(), [7; 16]);
+        assert_eq!(packet.transport(), Transport::Other);
+    }
 }

@@ -3,7 +3,7 @@
 
 use core::ops::ControlFlow;
 
-use crate::{Verdict, layout::Rule, packet::Addresses, tables::Tables};
+use crate::{Packet, Verdict, layout::Rule, packet::Family, tables::Tables};
 
 /// A rule's expiry counts units of 2^30 ns: a shift is cheaper in the kernel than a division.
 pub const EXPIRY_SHIFT: u32 = 30;
@@ -93,12 +93,12 @@ impl Rule {
     }
 }
 
-/// Whether the operator promised `addresses`' source passage.
+/// Whether the operator promised `packet`'s source passage.
 #[inline(always)]
-pub fn allow<T: Tables>(addresses: &Addresses, tables: &T) -> ControlFlow<Verdict> {
-    let rule = match addresses {
-        Addresses::V4 { source, .. } => tables.allow_v4(source),
-        Addresses::V6 { source, .. } => tables.allow_v6(source),
+pub fn allow<T: Tables>(packet: &Packet, tables: &T) -> ControlFlow<Verdict> {
+    let rule = match packet.family() {
+        Family::V4 => tables.allow_v4(packet.source.word_v4()),
+        Family::V6 => tables.allow_v6(packet.source),
     };
     if live(rule, tables) {
         ControlFlow::Break(Verdict::PassAllow)
@@ -107,41 +107,42 @@ pub fn allow<T: Tables>(addresses: &Addresses, tables: &T) -> ControlFlow<Verdic
     }
 }
 
-/// Whether `addresses`' source is blocked.
+/// Whether `packet`'s source is blocked.
 #[inline(always)]
-pub fn block<T: Tables>(addresses: &Addresses, tables: &T) -> ControlFlow<Verdict> {
-    let (address, prefix) = match addresses {
-        Addresses::V4 { source, .. } => (live(tables.block_v4(source), tables), || {
-            tables.block_net_v4(source)
-        }),
-        Addresses::V6 { source, .. } => return block_v6(source, tables),
-    };
-    if address {
-        return ControlFlow::Break(Verdict::BlockAddress);
-    }
-    if live(prefix(), tables) {
-        ControlFlow::Break(Verdict::BlockPrefix)
-    } else {
-        ControlFlow::Continue(())
-    }
-}
-
-#[inline(always)]
-fn block_v6<T: Tables>(source: &[u8; 16], tables: &T) -> ControlFlow<Verdict> {
-    if live(tables.block_v6(source), tables) || live(tables.block_v6_net64(&network64(source)), tables) {
-        return ControlFlow::Break(Verdict::BlockAddress);
-    }
-    if live(tables.block_net_v6(source), tables) {
-        return ControlFlow::Break(Verdict::BlockPrefix);
+pub fn block<T: Tables>(packet: &Packet, tables: &T) -> ControlFlow<Verdict> {
+    let source = packet.source;
+    match packet.family() {
+        Family::V4 => {
+            if holds(tables.block_v4(source.word_v4()), packet, tables) {
+                return ControlFlow::Break(Verdict::BlockAddress);
+            }
+            if holds(tables.block_net_v4(source.word_v4()), packet, tables) {
+                return ControlFlow::Break(Verdict::BlockPrefix);
+            }
+        }
+        Family::V6 => {
+            if holds(tables.block_v6(source), packet, tables)
+                || holds(tables.block_v6_net64(source.high), packet, tables)
+            {
+                return ControlFlow::Break(Verdict::BlockAddress);
+            }
+            if holds(tables.block_net_v6(source), packet, tables) {
+                return ControlFlow::Break(Verdict::BlockPrefix);
+            }
+        }
     }
     ControlFlow::Continue(())
 }
 
-/// The upper 64 bits of an IPv6 address.
+/// Whether `rule` blocks `packet`. A detector's rule spares TCP segments that open nothing: it rests on floods that
+/// somebody else may have sent in the source's name, and must not cut the connections that the source really has.
 #[inline(always)]
-pub fn network64(address: &[u8; 16]) -> [u8; 8] {
-    let [a, b, c, d, e, f, g, h, ..] = *address;
-    [a, b, c, d, e, f, g, h]
+fn holds<T: Tables>(rule: Option<Rule>, packet: &Packet, tables: &T) -> bool {
+    let Some(found) = rule else {
+        return false;
+    };
+    let spared = found.origin == Origin::Detector as u8 && packet.continues_tcp();
+    !spared && live(rule, tables)
 }
 
 /// Reads the clock only for a rule that can expire.

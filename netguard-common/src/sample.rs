@@ -5,8 +5,6 @@ use crate::{
     Packet,
     decide::Judgement,
     layout::{Rate, Sample, Sampler, Settings},
-    packet::{Addresses, TcpFlags, Transport, mapped},
-    shared::Field,
     tables::Tables,
 };
 
@@ -49,46 +47,29 @@ fn due(sampler: &mut Sampler, rate: &Rate, now_ns: u64) -> bool {
 
 #[inline(always)]
 fn sample(packet: &Packet, frame_len: u32, judgement: Judgement, weight: u32, at_ns: u64) -> Sample {
-    let mut sample = Sample {
+    Sample {
         at_ns,
+        source: packet.source.octets(),
+        destination: packet.destination.octets(),
         weight,
         frame_len,
+        source_port: packet.source_port,
+        destination_port: packet.destination_port,
         verdict: judgement.verdict.number() as u16,
         shadow: u8::from(judgement.shadow),
         protocol: packet.protocol,
+        tcp_flags: packet.tcp_flags().0,
+        icmp_type: packet.icmp_type,
+        icmp_code: packet.icmp_code,
         hop_limit: packet.hop_limit,
-        ..Sample::ZERO
-    };
-    (sample.source, sample.destination) = match packet.addresses {
-        Addresses::V4 { source, destination } => (mapped(source), mapped(destination)),
-        Addresses::V6 { source, destination } => (source, destination),
-    };
-    match packet.transport {
-        Transport::Tcp {
-            source_port,
-            destination_port,
-            flags: TcpFlags(flags),
-        } => {
-            (sample.source_port, sample.destination_port) = (source_port, destination_port);
-            sample.tcp_flags = flags;
-        }
-        Transport::Udp {
-            source_port,
-            destination_port,
-        } => {
-            (sample.source_port, sample.destination_port) = (source_port, destination_port);
-        }
-        Transport::Icmp { kind, code } | Transport::Icmp6 { kind, code } => {
-            (sample.icmp_type, sample.icmp_code) = (kind, code);
-        }
-        Transport::Other => {}
+        reserved: [0; 4],
     }
-    sample
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shared::Field as _;
 
     #[test]
     fn the_budget_is_a_rate_with_a_burst() {

@@ -5,31 +5,26 @@ use core::ops::ControlFlow;
 
 use crate::{
     Packet, Verdict,
-    packet::{Addresses, TcpFlags, Transport, protocol},
+    packet::{Address, Family, TcpFlags, Transport, protocol},
 };
 
 /// Breaks with the reason why `packet` cannot be real.
 #[inline(always)]
 pub fn check(packet: &Packet) -> ControlFlow<Verdict> {
-    match packet.addresses {
-        Addresses::V4 { source, destination } => {
-            if source == destination {
-                return ControlFlow::Break(Verdict::Land);
-            }
-            if is_martian_v4(source) && !is_unconfigured_v4(source, packet) {
-                return ControlFlow::Break(Verdict::MartianSource);
-            }
-        }
-        Addresses::V6 { source, destination } => {
-            if source == destination {
-                return ControlFlow::Break(Verdict::Land);
-            }
-            if is_martian_v6(source, packet.protocol) {
-                return ControlFlow::Break(Verdict::MartianSource);
-            }
-        }
+    if let Some(fault) = packet.fault() {
+        return ControlFlow::Break(fault);
     }
-    match packet.transport {
+    if packet.source == packet.destination {
+        return ControlFlow::Break(Verdict::Land);
+    }
+    let martian = match packet.family() {
+        Family::V4 => is_martian_v4(packet.source.octets_v4()) && !is_unconfigured_v4(packet),
+        Family::V6 => is_martian_v6(packet.source, packet.protocol),
+    };
+    if martian {
+        return ControlFlow::Break(Verdict::MartianSource);
+    }
+    match packet.transport() {
         Transport::Tcp { flags, .. } => tcp_flags(flags),
         _ => ControlFlow::Continue(()),
     }
@@ -37,41 +32,36 @@ pub fn check(packet: &Packet) -> ControlFlow<Verdict> {
 
 /// 0/8, 127/8 and 224/3 (RFC 6890, RFC 1122 section 3.2.1.3).
 #[inline(always)]
-fn is_martian_v4(source: [u8; 4]) -> bool {
-    source[0] == 0 || source[0] == 127 || source[0] >= 224
+const fn is_martian_v4([first, ..]: [u8; 4]) -> bool {
+    first == 0 || first == 127 || first >= 224
 }
 
 /// A host without an address asks for one (DHCP, RFC 2131 section 4.1) and joins groups (IGMP, RFC 3376
 /// section 4.2.13) from 0.0.0.0.
 #[inline(always)]
-fn is_unconfigured_v4(source: [u8; 4], packet: &Packet) -> bool {
+fn is_unconfigured_v4(packet: &Packet) -> bool {
     const IGMP: u8 = 2;
     const DHCP_CLIENT: u16 = 68;
     const DHCP_SERVER: u16 = 67;
     let asks_for_address = matches!(
-        packet.transport,
+        packet.transport(),
         Transport::Udp {
             source_port: DHCP_CLIENT,
             destination_port: DHCP_SERVER
         }
     );
-    source == [0; 4] && (asks_for_address || packet.protocol == IGMP)
+    packet.source == Address::v4([0; 4]) && (asks_for_address || packet.protocol == IGMP)
 }
 
 /// Multicast, ::1, and :: other than in ICMPv6 (duplicate address detection, RFC 4862 section 5.4.2;
 /// multicast listener reports, RFC 3590).
 #[inline(always)]
-fn is_martian_v6(source: [u8; 16], protocol: u8) -> bool {
-    if source[0] == 0xff {
+fn is_martian_v6(source: Address, protocol: u8) -> bool {
+    const LOOPBACK: u64 = u64::from_ne_bytes([0, 0, 0, 0, 0, 0, 0, 1]);
+    if source.first_octet() == 0xff {
         return true;
     }
-    let high = u64::from_be_bytes([
-        source[0], source[1], source[2], source[3], source[4], source[5], source[6], source[7],
-    ]);
-    let low = u64::from_be_bytes([
-        source[8], source[9], source[10], source[11], source[12], source[13], source[14], source[15],
-    ]);
-    high == 0 && (low == 1 || (low == 0 && protocol != protocol::ICMPV6))
+    source.high == 0 && (source.low == LOOPBACK || (source.low == 0 && protocol != protocol::ICMPV6))
 }
 
 /// The sets of flags that TCP stacks send are those of RFC 9293: SYN (with ACK or URG), RST (with ACK), and
@@ -120,32 +110,14 @@ fn tcp_flags(flags: TcpFlags) -> ControlFlow<Verdict> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::Fragment;
+    use crate::packet::tests::packet as build;
 
     fn packet(source: [u8; 4], transport: Transport) -> Packet {
-        Packet {
-            addresses: Addresses::V4 {
-                source,
-                destination: [198, 51, 100, 1],
-            },
-            hop_limit: 64,
-            protocol: 17,
-            fragment: Fragment::Whole,
-            transport,
-        }
+        build(Family::V4, Address::v4(source), protocol::UDP, transport)
     }
 
     fn packet_v6(source: [u8; 16], protocol: u8) -> Packet {
-        Packet {
-            addresses: Addresses::V6 {
-                source,
-                destination: [0x20; 16],
-            },
-            hop_limit: 64,
-            protocol,
-            fragment: Fragment::Whole,
-            transport: Transport::Other,
-        }
+        build(Family::V6, Address::v6(source), protocol, Transport::Other)
     }
 
     #[test]

@@ -62,13 +62,13 @@ pub const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 #[macro_export]
 macro_rules! shared {
     ($( $(#[$meta:meta])* pub struct $name:ident {
-        $( $(#[$field_meta:meta])* pub $field:ident : $type:ty ),* $(,)?
+        $( $(#[$field_meta:meta])* $visibility:vis $field:ident : $type:ty ),* $(,)?
     } )*) => {
         $(
             $(#[$meta])*
             #[repr(C)]
             #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-            pub struct $name { $( $(#[$field_meta])* pub $field: $type ),* }
+            pub struct $name { $( $(#[$field_meta])* $visibility $field: $type ),* }
 
             const _: () = assert!(
                 size_of::<$name>() == 0 $( + size_of::<$type>() )*,

@@ -6,21 +6,28 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use crate::layout::{Rule, Sample, Sampler, Settings};
+use crate::{
+    Packet,
+    layout::{Rule, Sample, Sampler, Settings},
+    packet::Address,
+};
 
 /// State and clock of the datapath. Look-ups answer `None` for absent entries and for tables not in use.
 pub trait Tables {
     fn settings(&self) -> Option<&Settings>;
+    /// Memory of this CPU for the packet that is judged.
+    fn packet(&self) -> Option<impl DerefMut<Target = Packet>>;
     /// Monotonic time in ns. Stages ask only when they need it: in the kernel a reading costs as much as a look-up.
     fn now_ns(&self) -> u64;
 
-    fn allow_v4(&self, source: &[u8; 4]) -> Option<Rule>;
-    fn allow_v6(&self, source: &[u8; 16]) -> Option<Rule>;
-    fn block_v4(&self, source: &[u8; 4]) -> Option<Rule>;
-    fn block_net_v4(&self, source: &[u8; 4]) -> Option<Rule>;
-    fn block_v6(&self, source: &[u8; 16]) -> Option<Rule>;
-    fn block_v6_net64(&self, network: &[u8; 8]) -> Option<Rule>;
-    fn block_net_v6(&self, source: &[u8; 16]) -> Option<Rule>;
+    // IPv4 addresses and the upper halves of IPv6 addresses are words in network byte order.
+    fn allow_v4(&self, source: u32) -> Option<Rule>;
+    fn allow_v6(&self, source: Address) -> Option<Rule>;
+    fn block_v4(&self, source: u32) -> Option<Rule>;
+    fn block_net_v4(&self, source: u32) -> Option<Rule>;
+    fn block_v6(&self, source: Address) -> Option<Rule>;
+    fn block_v6_net64(&self, network: u64) -> Option<Rule>;
+    fn block_net_v6(&self, source: Address) -> Option<Rule>;
 
     /// Cell `index` of the limiter; `None` beyond [`crate::maps::LIMIT_CELLS`].
     fn cell(&self, index: u32) -> Option<impl LimitCell>;

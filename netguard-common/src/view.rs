@@ -6,7 +6,7 @@ use network_types::{
     udp::UdpHdr,
 };
 
-use crate::Verdict;
+use crate::{Packet, Verdict};
 
 /// A frame, starting at its Ethernet header.
 pub trait View {
@@ -26,6 +26,11 @@ pub trait View {
     #[inline(always)]
     fn opaque_verdict(&self, verdict: Verdict) -> Verdict {
         Verdict::from_number(self.opaque(verdict.number())).unwrap_or(Verdict::Pass)
+    }
+
+    /// `packet`, with all that is known about its fields forgotten, as [`View::opaque`] does for one value.
+    fn forget<'a>(&self, packet: &'a mut Packet) -> &'a mut Packet {
+        packet
     }
 
     fn is_empty(&self) -> bool {

@@ -9,11 +9,13 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use netguard_common::{
+    Packet,
     layout::{Counter, Note, NoteKey, Rule, Sample, Sampler, Settings},
     maps::{
         ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, LIMIT_CELLS as CELLS,
         NOTES as NOTES_LEN, SAMPLES_BYTES, Table,
     },
+    packet::Address,
     tables::{LimitCell, Tables},
 };
 
@@ -25,21 +27,23 @@ static LAYOUT: Array<u64, 1> = Array::new();
 #[btf_map]
 static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]
+static PACKET: PerCpuArray<Packet, 1> = PerCpuArray::new();
+#[btf_map]
 static IN_USE: Array<u32, { Table::ALL.len() }> = Array::new();
 #[btf_map]
-static ALLOW_V4: LpmTrie<[u8; 4], Rule, ALLOW_PREFIXES> = LpmTrie::new();
+static ALLOW_V4: LpmTrie<u32, Rule, ALLOW_PREFIXES> = LpmTrie::new();
 #[btf_map]
-static ALLOW_V6: LpmTrie<[u8; 16], Rule, ALLOW_PREFIXES> = LpmTrie::new();
+static ALLOW_V6: LpmTrie<Address, Rule, ALLOW_PREFIXES> = LpmTrie::new();
 #[btf_map]
-static BLOCK_V4: HashMap<[u8; 4], Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new();
+static BLOCK_V4: HashMap<u32, Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new();
 #[btf_map]
-static BLOCK_V6: HashMap<[u8; 16], Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new();
+static BLOCK_V6: HashMap<Address, Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new();
 #[btf_map]
-static BLOCK_V6_NET64: HashMap<[u8; 8], Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new();
+static BLOCK_V6_NET64: HashMap<u64, Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new();
 #[btf_map]
-static BLOCK_NET_V4: LpmTrie<[u8; 4], Rule, BLOCK_PREFIXES> = LpmTrie::new();
+static BLOCK_NET_V4: LpmTrie<u32, Rule, BLOCK_PREFIXES> = LpmTrie::new();
 #[btf_map]
-static BLOCK_NET_V6: LpmTrie<[u8; 16], Rule, BLOCK_PREFIXES> = LpmTrie::new();
+static BLOCK_NET_V6: LpmTrie<Address, Rule, BLOCK_PREFIXES> = LpmTrie::new();
 #[btf_map]
 static LIMIT_CELLS: Array<u64, CELLS> = Array::new();
 #[btf_map]
@@ -67,48 +71,54 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn allow_v4(&self, source: &[u8; 4]) -> Option<Rule> {
+    fn packet(&self) -> Option<impl DerefMut<Target = Packet>> {
+        // SAFETY: as for `count`.
+        PACKET.get_ptr_mut(0).map(|packet| unsafe { &mut *packet })
+    }
+
+    #[inline(always)]
+    fn allow_v4(&self, source: u32) -> Option<Rule> {
         in_use(Table::AllowV4)?;
-        ALLOW_V4.get(&Key::new(32, *source)).copied()
+        ALLOW_V4.get(&Key::new(32, source)).copied()
     }
 
     #[inline(always)]
-    fn allow_v6(&self, source: &[u8; 16]) -> Option<Rule> {
+    fn allow_v6(&self, source: Address) -> Option<Rule> {
         in_use(Table::AllowV6)?;
-        ALLOW_V6.get(&Key::new(128, *source)).copied()
+        ALLOW_V6.get(&Key::new(128, source)).copied()
     }
 
     #[inline(always)]
-    fn block_v4(&self, source: &[u8; 4]) -> Option<Rule> {
+    fn block_v4(&self, source: u32) -> Option<Rule> {
         in_use(Table::BlockV4)?;
         // SAFETY: the rule is copied at once; an entry replaced meanwhile is a rule of either version.
         unsafe { BLOCK_V4.get(source) }.copied()
     }
 
     #[inline(always)]
-    fn block_net_v4(&self, source: &[u8; 4]) -> Option<Rule> {
+    fn block_net_v4(&self, source: u32) -> Option<Rule> {
         in_use(Table::BlockNetV4)?;
-        BLOCK_NET_V4.get(&Key::new(32, *source)).copied()
+        BLOCK_NET_V4.get(&Key::new(32, source)).copied()
     }
 
     #[inline(always)]
-    fn block_v6(&self, source: &[u8; 16]) -> Option<Rule> {
+    fn block_v6(&self, source: Address) -> Option<Rule> {
         in_use(Table::BlockV6)?;
         // SAFETY: as for `block_v4`.
         unsafe { BLOCK_V6.get(source) }.copied()
     }
 
     #[inline(always)]
-    fn block_v6_net64(&self, network: &[u8; 8]) -> Option<Rule> {
+    fn block_v6_net64(&self, network: u64) -> Option<Rule> {
         in_use(Table::BlockV6Net64)?;
         // SAFETY: as for `block_v4`.
         unsafe { BLOCK_V6_NET64.get(network) }.copied()
     }
 
     #[inline(always)]
-    fn block_net_v6(&self, source: &[u8; 16]) -> Option<Rule> {
+    fn block_net_v6(&self, source: Address) -> Option<Rule> {
         in_use(Table::BlockNetV6)?;
-        BLOCK_NET_V6.get(&Key::new(128, *source)).copied()
+        BLOCK_NET_V6.get(&Key::new(128, source)).copied()
     }
 
     #[inline(always)]

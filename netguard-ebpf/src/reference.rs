@@ -6,24 +6,28 @@
     reason = "entry points and sections are for the loader, which rustc cannot see"
 )]
 
-use core::ops::ControlFlow;
-
 use aya_ebpf::{
     bindings::xdp_action,
     btf_maps::HashMap,
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
-use netguard_common::{layout::Rule, packet::Addresses, parse::parse};
+use netguard_common::{
+    Packet,
+    layout::Rule,
+    packet::{Address, Family},
+    parse::parse_into,
+    shared::Field as _,
+};
 
 use crate::view::XdpView;
 
 mod view;
 
 #[btf_map]
-static LISTED_V4: HashMap<[u8; 4], Rule, 65_536> = HashMap::new();
+static LISTED_V4: HashMap<u32, Rule, 65_536> = HashMap::new();
 #[btf_map]
-static LISTED_V6: HashMap<[u8; 16], Rule, 65_536> = HashMap::new();
+static LISTED_V6: HashMap<Address, Rule, 65_536> = HashMap::new();
 
 /// Does nothing: what the harness itself costs.
 #[xdp(frags)]
@@ -34,12 +38,13 @@ pub fn empty(_: XdpContext) -> u32 {
 /// Parses and looks the source up in one hash.
 #[xdp(frags)]
 pub fn parse_hash(ctx: XdpContext) -> u32 {
-    let ControlFlow::Continue(packet) = parse(&XdpView::new(&ctx)) else {
+    let mut packet = Packet::ZERO;
+    if parse_into(&XdpView::new(&ctx), &mut packet).is_break() {
         return xdp_action::XDP_PASS;
-    };
-    let listed = match packet.addresses {
-        Addresses::V4 { source, .. } => LISTED_V4.get_ptr(source).is_some(),
-        Addresses::V6 { source, .. } => LISTED_V6.get_ptr(source).is_some(),
+    }
+    let listed = match packet.family() {
+        Family::V4 => LISTED_V4.get_ptr(packet.source.word_v4()).is_some(),
+        Family::V6 => LISTED_V6.get_ptr(packet.source).is_some(),
     };
     if listed {
         xdp_action::XDP_DROP

@@ -3,6 +3,8 @@
 use core::marker::PhantomData;
 
 use aya_ebpf::{helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext};
+#[cfg(target_arch = "bpf")]
+use netguard_common::Packet;
 use netguard_common::view::{Header, View};
 
 /// Offsets beyond this are never read; tells the verifier that pointer arithmetic stays inside a page.
@@ -61,8 +63,94 @@ impl View for XdpView<'_> {
             return None;
         }
         // SAFETY: the bounds were checked just now, and `Header` makes any bytes a valid `T`.
-        Some(unsafe { (start as *const T).read_unaligned() })
+        Some(unsafe { read(start) })
     }
+
+    #[cfg(target_arch = "bpf")]
+    #[inline(always)]
+    fn forget<'p>(&self, packet: &'p mut Packet) -> &'p mut Packet {
+        let mut at = core::ptr::from_mut(packet);
+        // SAFETY: moves a register to itself; the compiler must assume that the memory behind it was written.
+        unsafe {
+            core::arch::asm!("{0} = {0}", inout(reg) at);
+            &mut *at
+        }
+    }
+}
+
+/// The longest header that is read at once: that of IPv6.
+#[cfg(target_arch = "bpf")]
+const MAX_HEADER: usize = 40;
+
+/// The `T` at address `from`, by as few loads as there are words in it. Left to itself the compiler reads unaligned
+/// memory byte by byte; the kernel reads words at any address of a packet.
+///
+/// # Safety
+/// All of it must be readable.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+unsafe fn read<T: Header>(from: usize) -> T {
+    const { assert!(size_of::<T>() <= MAX_HEADER) };
+    let mut words = [0_u64; MAX_HEADER / 8];
+    macro_rules! word {
+        ($index:literal) => {
+            if size_of::<T>() >= ($index + 1) * 8 {
+                // SAFETY: inside the header.
+                unsafe {
+                    core::arch::asm!("{0} = *(u64 *)({1} + {2})", out(reg) words[$index], in(reg) from,
+                        const $index * 8, options(pure, readonly, nostack));
+                }
+            }
+        };
+    }
+    word!(0);
+    word!(1);
+    word!(2);
+    word!(3);
+    word!(4);
+    let rest = size_of::<T>() % 8;
+    let mut tail = 0_u64;
+    let mut shift = 0;
+    if rest >= 4 {
+        // SAFETY: inside the header.
+        unsafe {
+            core::arch::asm!("{0} = *(u32 *)({1} + {2})", out(reg) tail, in(reg) from,
+                const size_of::<T>() & !7, options(pure, readonly, nostack));
+        }
+        shift = 32;
+    }
+    if rest % 4 >= 2 {
+        let half: u64;
+        // SAFETY: inside the header.
+        unsafe {
+            core::arch::asm!("{0} = *(u16 *)({1} + {2})", out(reg) half, in(reg) from,
+                const size_of::<T>() & !3, options(pure, readonly, nostack));
+        }
+        tail |= half << shift;
+        shift += 16;
+    }
+    if rest % 2 == 1 {
+        let byte: u64;
+        // SAFETY: inside the header.
+        unsafe {
+            core::arch::asm!("{0} = *(u8 *)({1} + {2})", out(reg) byte, in(reg) from,
+                const size_of::<T>() & !1, options(pure, readonly, nostack));
+        }
+        tail |= byte << shift;
+    }
+    if rest > 0 {
+        words[size_of::<T>() / 8] = tail;
+    }
+    // SAFETY: the words hold the bytes of a `T`, which may be any bytes.
+    unsafe { words.as_ptr().cast::<T>().read_unaligned() }
+}
+
+/// # Safety
+/// All of it must be readable.
+#[cfg(not(target_arch = "bpf"))]
+unsafe fn read<T: Header>(from: usize) -> T {
+    // SAFETY: the caller promises it.
+    unsafe { (from as *const T).read_unaligned() }
 }
 
 /// `at`, about which the compiler knows nothing: it would otherwise drop a bounds check that it can prove but

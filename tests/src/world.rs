@@ -9,7 +9,7 @@ use netguard_common::{
     layout::{CLASSES, Mode, Rate, Rule, Settings},
     maps::{ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, Table},
     memory::Memory,
-    rule::network64,
+    packet::Address,
     view::SliceView,
 };
 use std::{net::IpAddr, sync::atomic::Ordering::Relaxed};
@@ -165,9 +165,9 @@ impl World {
                 (_, IpAddr::V4(ip)) => memory.block_v4.insert(ip.octets(), *rule),
                 (Table::AllowV6, IpAddr::V6(ip)) => memory.allow_v6.insert((bits, ip.octets()), *rule),
                 (Table::BlockNetV6, IpAddr::V6(ip)) => memory.block_net_v6.insert((bits, ip.octets()), *rule),
-                (Table::BlockV6Net64, IpAddr::V6(ip)) => {
-                    memory.block_v6_net64.insert(network64(&ip.octets()), *rule)
-                }
+                (Table::BlockV6Net64, IpAddr::V6(ip)) => memory
+                    .block_v6_net64
+                    .insert(Address::v6(ip.octets()).high.to_ne_bytes(), *rule),
                 (_, IpAddr::V6(ip)) => memory.block_v6.insert(ip.octets(), *rule),
             };
             assert!(replaced.is_none(), "{prefix} stands twice in the world");
@@ -201,7 +201,7 @@ impl World {
                 (_, IpAddr::V4(ip)) => object.insert_prefix(table.map(), bits, ip.octets(), *rule)?,
                 (Table::BlockV6, IpAddr::V6(ip)) => object.insert_exact(table.map(), ip.octets(), *rule)?,
                 (Table::BlockV6Net64, IpAddr::V6(ip)) => {
-                    object.insert_exact(table.map(), network64(&ip.octets()), *rule)?;
+                    object.insert_exact(table.map(), Address::v6(ip.octets()).high.to_ne_bytes(), *rule)?;
                 }
                 (_, IpAddr::V6(ip)) => object.insert_prefix(table.map(), bits, ip.octets(), *rule)?,
             }

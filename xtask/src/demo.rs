@@ -1,41 +1,45 @@
-//! `demo` and `bench`: set up, build for release, and hand over to the program of that name in netguard-tests.
+//! `demo` and `bench`: set up, build for release, and hand over to the program of that name in netguard-tests, in the
+//! user's directory and with the user's arguments.
 
-use std::{ffi::OsString, process::Command};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::Result;
 
 use crate::{
-    build_ebpf, process,
+    build_ebpf, process, release,
     setup::{self, Purpose},
     workspace,
 };
 
-/// Runs `demo` or `bench` with the arguments of the user, in the user's directory.
-pub(crate) fn run(program: &str, args: &[OsString]) -> Result<()> {
-    setup::require_root(program)?;
+/// Netguard in front of a virtual network card under real floods.
+pub(crate) fn demo(args: &[OsString]) -> Result<()> {
+    let release = set_up("demo", &["netguard", "netguard-tests"])?;
+    hand_over(
+        &release.join("demo"),
+        "--netguard",
+        &release.join("netguard"),
+        args,
+    )
+}
+
+/// The datapath beside the reference programs.
+pub(crate) fn bench(args: &[OsString]) -> Result<()> {
+    let release = set_up("bench", &["netguard-tests"])?;
+    let reference = workspace::bpf_dir().join("reference.bpf.o");
+    hand_over(&release.join("bench"), "--reference", &reference, args)
+}
+
+fn set_up(task: &str, packages: &[&str]) -> Result<PathBuf> {
+    setup::require_root(task)?;
     setup::install(&[Purpose::Build, Purpose::Run])?;
     build_ebpf::run(false)?;
-    let target = workspace::host_target();
-    process::run(
-        process::host_cargo()
-            .args([
-                "build",
-                "--locked",
-                "--release",
-                "--package",
-                "netguard",
-                "--package",
-                "netguard-tests",
-                "--bins",
-            ])
-            .arg("--target-dir")
-            .arg(&target),
-    )?;
-    let release = target.join("release");
-    process::run(
-        Command::new(release.join(program))
-            .arg("--netguard")
-            .arg(release.join("netguard"))
-            .args(args),
-    )
+    release::build(packages)
+}
+
+fn hand_over(program: &Path, option: &str, value: &Path, args: &[OsString]) -> Result<()> {
+    process::run(Command::new(program).arg(option).arg(value).args(args))
 }

@@ -4,6 +4,7 @@ mod build_ebpf;
 mod ci;
 mod demo;
 mod process;
+mod release;
 mod setup;
 mod test;
 mod tidy;
@@ -62,9 +63,9 @@ fn main() -> ExitCode {
         Task::Setup { check: true } => setup::check(),
         Task::Setup { check: false } => setup::install(setup::EVERYTHING),
         Task::BuildEbpf { trace } => build_ebpf::run(trace),
-        Task::Demo { args } => demo::run("demo", &args),
+        Task::Demo { args } => demo::demo(&args),
         Task::Test { rung } => test::run(rung),
-        Task::Bench { args } => demo::run("bench", &args),
+        Task::Bench { args } => demo::bench(&args),
         Task::Tidy => tidy::run(),
         Task::Ci => ci::run(),
     };

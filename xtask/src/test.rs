@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use self::tally::{Outcome, Tally, table};
 use crate::{
-    build_ebpf, process,
+    build_ebpf, process, release,
     setup::{self, Purpose},
     workspace,
 };
@@ -137,19 +137,7 @@ fn cargo_test(args: &[&str], tally: &mut Tally) -> Result<()> {
 /// The system under test is the release binary; its tests own addresses and interfaces, so they take turns.
 fn e2e(tally: &mut Tally) -> Result<()> {
     setup::require_root("the e2e rung")?;
-    let target = workspace::host_target();
-    process::run(
-        process::host_cargo()
-            .args([
-                "build",
-                "--locked",
-                "--release",
-                "--package",
-                "netguard",
-                "--target-dir",
-            ])
-            .arg(&target),
-    )?;
+    let release = release::build(&["netguard"])?;
     process::watch(
         process::host_cargo()
             .args([
@@ -163,7 +151,7 @@ fn e2e(tally: &mut Tally) -> Result<()> {
                 "--",
                 "--test-threads=1",
             ])
-            .env("NETGUARD_BIN", target.join("release/netguard")),
+            .env("NETGUARD_BIN", release.join("netguard")),
         |line| tally.read(line),
     )
 }

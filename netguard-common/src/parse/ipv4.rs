@@ -7,7 +7,7 @@ use network_types::ip::Ipv4Hdr;
 use super::{MAX_IP_LEN, transport};
 use crate::{
     Packet, Verdict,
-    packet::{Addresses, Fragment},
+    packet::{Address, Family, Fragment, Transport},
     view::View,
 };
 
@@ -17,13 +17,33 @@ const OFFSET_MASK: u16 = 0x1fff;
 
 /// The IPv4 packet that starts `at` bytes into the frame.
 #[inline(always)]
-pub(super) fn parse<V: View>(view: &V, at: u32) -> ControlFlow<Verdict, Packet> {
+pub(super) fn parse<V: View>(view: &V, at: u32, packet: &mut Packet) -> ControlFlow<Verdict> {
     let Some(header) = view.load::<Ipv4Hdr>(at) else {
         return ControlFlow::Break(Verdict::Truncated);
     };
     if header.vihl >> 4 != 4 {
         return ControlFlow::Break(Verdict::IpVersion);
     }
+    packet.begin(
+        Family::V4,
+        Address::v4(header.src_addr),
+        Address::v4(header.dst_addr),
+    );
+    packet.hop_limit = header.ttl;
+    packet.protocol = header.proto;
+    let followed = follow(view, at, &header, packet);
+    packet.settle(view, followed);
+    ControlFlow::Continue(())
+}
+
+/// Follows the header to the transport header.
+#[inline(always)]
+fn follow<V: View>(
+    view: &V,
+    at: u32,
+    header: &Ipv4Hdr,
+    packet: &mut Packet,
+) -> ControlFlow<Verdict, Transport> {
     let header_len = u32::from(header.vihl & 0x0f) * 4;
     let available = view.len().saturating_sub(at);
     if header_len < MIN_HEADER || header_len > available {
@@ -40,25 +60,16 @@ pub(super) fn parse<V: View>(view: &V, at: u32) -> ControlFlow<Verdict, Packet> 
     let fragment_field = u16::from_be_bytes(header.frags);
     let offset = u32::from(fragment_field & OFFSET_MASK) * 8;
     let payload_len = total_len - header_len;
-    if offset != 0 && offset + payload_len > MAX_IP_LEN - header_len {
-        return ControlFlow::Break(Verdict::FragmentOverflow);
-    }
     let fragment = match (offset, fragment_field & MORE_FRAGMENTS) {
         (0, 0) => Fragment::Whole,
         (0, _) => Fragment::First,
         _ => Fragment::Later,
     };
-    let transport = transport::parse(view, at + header_len, payload_len, header.proto, fragment)?;
-    ControlFlow::Continue(Packet {
-        addresses: Addresses::V4 {
-            source: header.src_addr,
-            destination: header.dst_addr,
-        },
-        hop_limit: header.ttl,
-        protocol: header.proto,
-        fragment,
-        transport,
-    })
+    packet.set_fragment(fragment);
+    if offset != 0 && offset + payload_len > MAX_IP_LEN - header_len {
+        return ControlFlow::Break(Verdict::FragmentOverflow);
+    }
+    transport::parse(view, at + header_len, payload_len, header.proto, fragment)
 }
 
 #[cfg(test)]
@@ -66,7 +77,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::{packet::Transport, view::SliceView};
+    use crate::{shared::Field as _, view::SliceView};
 
     /// A header of `words` 32-bit words followed by `payload` bytes of an unknown protocol.
     fn packet(words: u8, payload: usize) -> Vec<u8> {
@@ -80,8 +91,16 @@ mod tests {
         bytes
     }
 
+    fn parsed(bytes: &[u8]) -> Packet {
+        let mut packet = Packet::ZERO;
+        assert!(parse(&SliceView(bytes), 0, &mut packet).is_continue());
+        packet
+    }
+
     fn verdict(bytes: &[u8]) -> Option<Verdict> {
-        parse(&SliceView(bytes), 0).break_value()
+        let mut packet = Packet::ZERO;
+        let outcome = parse(&SliceView(bytes), 0, &mut packet);
+        outcome.break_value().or(packet.fault())
     }
 
     #[test]
@@ -106,9 +125,9 @@ mod tests {
             bytes[6..8].copy_from_slice(&field.to_be_bytes());
             bytes
         };
-        let fragment = |field| match parse(&SliceView(&with(field)), 0) {
-            ControlFlow::Continue(packet) => Ok(packet.fragment),
-            ControlFlow::Break(verdict) => Err(verdict),
+        let fragment = |field| {
+            let packet = parsed(&with(field));
+            packet.fault().map_or(Ok(packet.fragment()), Err)
         };
         assert_eq!(fragment(0x4000), Ok(Fragment::Whole));
         assert_eq!(fragment(0x2000), Ok(Fragment::First));
@@ -121,8 +140,8 @@ mod tests {
         let mut bytes = packet(5, 8);
         bytes[6..8].copy_from_slice(&1u16.to_be_bytes());
         bytes[9] = crate::packet::protocol::TCP;
-        let parsed = parse(&SliceView(&bytes), 0).continue_value().unwrap();
-        assert_eq!(parsed.transport, Transport::Other);
+        let parsed = parsed(&bytes);
+        assert_eq!(parsed.transport(), Transport::Other);
         assert_eq!(parsed.protocol, crate::packet::protocol::TCP);
     }
 }

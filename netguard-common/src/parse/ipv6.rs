@@ -7,7 +7,7 @@ use network_types::ip::Ipv6Hdr;
 use super::{MAX_IP_LEN, transport};
 use crate::{
     Packet, Verdict,
-    packet::{Addresses, Fragment},
+    packet::{Address, Family, Fragment, Transport},
     view::View,
 };
 
@@ -33,14 +33,34 @@ const SHIM6: u8 = 140;
 
 /// The IPv6 packet that starts `at` bytes into the frame.
 #[inline(always)]
-pub(super) fn parse<V: View>(view: &V, at: u32) -> ControlFlow<Verdict, Packet> {
+pub(super) fn parse<V: View>(view: &V, at: u32, packet: &mut Packet) -> ControlFlow<Verdict> {
     let Some(header) = view.load::<Ipv6Hdr>(at) else {
         return ControlFlow::Break(Verdict::Truncated);
     };
     if header.vcf[0] >> 4 != 6 {
         return ControlFlow::Break(Verdict::IpVersion);
     }
-    let available = view.len().saturating_sub(at + HEADER);
+    packet.begin(
+        Family::V6,
+        Address::v6(header.src_addr),
+        Address::v6(header.dst_addr),
+    );
+    packet.hop_limit = header.hop_limit;
+    packet.protocol = header.next_hdr;
+    let followed = follow(view, at + HEADER, &header, packet);
+    packet.settle(view, followed);
+    ControlFlow::Continue(())
+}
+
+/// Follows the extension headers, the first of them at `at`, to the transport header.
+#[inline(always)]
+fn follow<V: View>(
+    view: &V,
+    at: u32,
+    header: &Ipv6Hdr,
+    packet: &mut Packet,
+) -> ControlFlow<Verdict, Transport> {
+    let available = view.len().saturating_sub(at);
     let payload_len = match u32::from(u16::from_be_bytes(header.payload_len)) {
         // Linux writes 0 when aggregation made the packet too long for the field ("BIG TCP").
         0 if available > MAX_IP_LEN => available,
@@ -55,29 +75,21 @@ pub(super) fn parse<V: View>(view: &V, at: u32) -> ControlFlow<Verdict, Packet> 
         fragment_field: 0,
     };
     if is_extension(header.next_hdr) {
-        walk(view, at + HEADER, payload_len, &mut chain)?;
+        walk(view, at, payload_len, &mut chain)?;
         chain.len = view.opaque(chain.len).min(MAX_CHAIN_LEN).min(payload_len);
         chain.protocol = view.opaque(u32::from(chain.protocol)) as u8;
         chain.fragment_field = view.opaque(chain.fragment_field);
     }
     let fragment = chain.fragment();
-    let transport = transport::parse(
+    packet.set_fragment(fragment);
+    packet.protocol = chain.protocol;
+    transport::parse(
         view,
-        at + HEADER + chain.len,
+        at + chain.len,
         payload_len - chain.len,
         chain.protocol,
         fragment,
-    )?;
-    ControlFlow::Continue(Packet {
-        addresses: Addresses::V6 {
-            source: header.src_addr,
-            destination: header.dst_addr,
-        },
-        hop_limit: header.hop_limit,
-        protocol: chain.protocol,
-        fragment,
-        transport,
-    })
+    )
 }
 
 /// What the extension headers led to. `len` is at most [`MAX_CHAIN_LEN`] and at most the payload length.
@@ -161,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    use crate::view::SliceView;
+    use crate::{shared::Field as _, view::SliceView};
 
     fn packet(first: u8, payload: &[u8]) -> Vec<u8> {
         let mut bytes = std::vec![0u8; 40];
@@ -173,11 +185,17 @@ mod tests {
         bytes
     }
 
+    fn parsed(bytes: &[u8]) -> Packet {
+        let mut packet = Packet::ZERO;
+        assert!(parse(&SliceView(bytes), 0, &mut packet).is_continue());
+        packet
+    }
+
     fn outcome(first: u8, payload: &[u8]) -> Result<(u8, Fragment), Verdict> {
-        match parse(&SliceView(&packet(first, payload)), 0) {
-            ControlFlow::Continue(packet) => Ok((packet.protocol, packet.fragment)),
-            ControlFlow::Break(verdict) => Err(verdict),
-        }
+        let packet = parsed(&packet(first, payload));
+        packet
+            .fault()
+            .map_or(Ok((packet.protocol, packet.fragment())), Err)
     }
 
     #[test]
@@ -240,9 +258,6 @@ mod tests {
     fn a_payload_length_beyond_the_frame_is_refused() {
         let mut bytes = packet(59, &[0; 8]);
         bytes[5] = 9;
-        assert_eq!(
-            parse(&SliceView(&bytes), 0).break_value(),
-            Some(Verdict::IpTotalLength)
-        );
+        assert_eq!(parsed(&bytes).fault(), Some(Verdict::IpTotalLength));
     }
 }

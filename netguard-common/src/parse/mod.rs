@@ -9,7 +9,7 @@ use core::ops::ControlFlow;
 
 use network_types::eth::{EthHdr, EtherType};
 
-use crate::{Packet, Verdict, view::View};
+use crate::{Packet, Verdict, shared::Field as _, view::View};
 
 /// VLAN tags that are followed: QinQ plus one. A deeper stack is not IP to us.
 const VLAN_TAGS: u32 = 3;
@@ -27,9 +27,16 @@ const QINQ: u16 = EtherType::Ieee8021ad as u16;
 /// The pre-standard QinQ tag, still sent by switches.
 const QINQ_OLD: u16 = 0x9100u16.to_be();
 
-/// The packet in the frame, or the verdict on a frame that holds none that can be followed.
-#[inline(always)]
+/// The packet in the frame, or the verdict on a frame that holds none.
 pub fn parse<V: View>(view: &V) -> ControlFlow<Verdict, Packet> {
+    let mut packet = Packet::ZERO;
+    parse_into(view, &mut packet)?;
+    ControlFlow::Continue(packet)
+}
+
+/// [`parse`] into memory that the caller lends.
+#[inline(always)]
+pub fn parse_into<V: View>(view: &V, packet: &mut Packet) -> ControlFlow<Verdict> {
     let Some(ethernet) = view.load::<EthHdr>(0) else {
         return ControlFlow::Break(Verdict::Truncated);
     };
@@ -49,8 +56,8 @@ pub fn parse<V: View>(view: &V) -> ControlFlow<Verdict, Packet> {
         at = view.opaque(at).min(ETHERNET_LEN + VLAN_TAGS * VLAN_TAG_LEN);
     }
     match ether_type {
-        IPV4 => ipv4::parse(view, at),
-        IPV6 => ipv6::parse(view, at),
+        IPV4 => ipv4::parse(view, at, packet),
+        IPV6 => ipv6::parse(view, at, packet),
         ARP => ControlFlow::Break(Verdict::PassArp),
         _ => ControlFlow::Break(Verdict::PassNonIp),
     }

@@ -8,6 +8,7 @@ use std::{
 
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 use netguard_common::{
+    Packet,
     layout::{Counter, Note, NoteKey, Rule, Sampler, Settings},
     maps::{MAPS, MapKind, MapSpec},
     shared::Shared,
@@ -101,8 +102,9 @@ pub fn lookup_in_map(pins: &Pins, name: &str, key: &str) -> Result<DumpedEntry, 
     read(spec, map)?
         .into_iter()
         .find(|entry| entry.key.as_str().is_some_and(|text| text == key))
-        .ok_or_else(|| {
-            bad_key("there is no such entry; `netguard map dump` shows the keys as they are written")
+        .ok_or_else(|| BpfError::NoEntry {
+            map: spec.name,
+            key: key.to_owned(),
         })
 }
 
@@ -212,6 +214,7 @@ enum AnyArray {
     Settings(Array<MapData, Raw<Settings>>),
     Counters(PerCpuArray<MapData, Raw<Counter>>),
     Samplers(PerCpuArray<MapData, Raw<Sampler>>),
+    Packets(PerCpuArray<MapData, Raw<Packet>>),
 }
 
 impl AnyArray {
@@ -221,6 +224,7 @@ impl AnyArray {
             "SETTINGS" => Self::Settings(map.try_into().map_err(wrap)?),
             "COUNTERS" => Self::Counters(map.try_into().map_err(wrap)?),
             "SAMPLER" => Self::Samplers(map.try_into().map_err(wrap)?),
+            "PACKET" => Self::Packets(map.try_into().map_err(wrap)?),
             "IN_USE" => Self::Flags(map.try_into().map_err(wrap)?),
             _ => Self::Numbers(map.try_into().map_err(wrap)?),
         })
@@ -244,6 +248,9 @@ impl AnyArray {
                 })
             }),
             Self::Samplers(map) => map
+                .get(&index, 0)
+                .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
+            Self::Packets(map) => map
                 .get(&index, 0)
                 .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
         }

@@ -46,6 +46,14 @@ pub enum BpfError {
         key: String,
         expected: &'static str,
     },
+    #[error(
+        "map {map} has no entry {key:?}: `netguard map dump {map}` shows those that it has, as they are written"
+    )]
+    NoEntry { map: &'static str, key: String },
+    #[error(
+        "map {map} is not pinned under {path} although others are: `netguard detach` and `netguard run` set all up anew"
+    )]
+    MapGone { map: &'static str, path: PathBuf },
     #[error("{path}: {source}")]
     Pin { path: PathBuf, source: io::Error },
 }

@@ -141,6 +141,10 @@ impl Pins {
         match code {
             Some(libc::ENOENT | libc::ENOTDIR) => match require_bpffs() {
                 Err(error) => error,
+                Ok(()) if self.exist() => BpfError::MapGone {
+                    map: name,
+                    path: self.root.clone(),
+                },
                 Ok(()) => BpfError::NothingPinned(self.root.clone()),
             },
             Some(libc::EPERM | libc::EACCES) => BpfError::NotRoot,

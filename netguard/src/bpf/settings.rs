@@ -7,7 +7,7 @@ use aya::maps::{Array, MapData};
 use netguard_common::{
     layout::Settings,
     limit::{Class, cells_of, source_key},
-    packet::Addresses,
+    packet::Address,
 };
 
 use super::{BpfError, Pins, raw::Raw};
@@ -69,22 +69,14 @@ pub fn limit_levels(pins: &Pins, source: IpAddr, now_ns: u64) -> Result<Vec<Limi
         .open("LIMIT_CELLS")?
         .try_into()
         .map_err(BpfError::map("LIMIT_CELLS", 0))?;
-    let addresses = match source.to_canonical() {
-        IpAddr::V4(source) => Addresses::V4 {
-            source: source.octets(),
-            destination: [0; 4],
-        },
-        IpAddr::V6(source) => Addresses::V6 {
-            source: source.octets(),
-            destination: [0; 16],
-        },
-    };
+    let (family, source) = Address::of(source.to_canonical());
+    let key = source_key(family, source);
     Class::ALL
         .into_iter()
         .map(|class| (class, settings.limits[class as usize]))
         .filter(|(_, rate)| rate.interval_ns != 0)
         .map(|(class, rate)| {
-            let [first, second] = cells_of(class, source_key(&addresses), settings.seed)
+            let [first, second] = cells_of(class, key, settings.seed)
                 .map(|index| cells.get(&index, 0).map_err(BpfError::map("LIMIT_CELLS", 0)));
             let ahead_ns = first?.min(second?).saturating_sub(now_ns);
             let used = ahead_ns.div_ceil(rate.interval_ns).min(rate.burst());

@@ -6,7 +6,7 @@ use aya::maps::{HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
 use netguard_common::{
     layout::Rule,
     maps::{MAPS, Table},
-    rule::network64,
+    packet::Address,
 };
 
 use super::{BpfError, List, Pins, raw::Raw};
@@ -16,7 +16,7 @@ use crate::prefix::Prefix;
 pub(super) enum Storage {
     V4(HashMap<MapData, [u8; 4], Raw<Rule>>),
     V6(HashMap<MapData, [u8; 16], Raw<Rule>>),
-    Net64(HashMap<MapData, [u8; 8], Raw<Rule>>),
+    Net64(HashMap<MapData, u64, Raw<Rule>>),
     NetV4(LpmTrie<MapData, [u8; 4], Raw<Rule>>),
     NetV6(LpmTrie<MapData, [u8; 16], Raw<Rule>>),
 }
@@ -44,7 +44,7 @@ impl Storage {
         match self {
             Self::V4(map) => map.insert(v4, Raw(rule), 0),
             Self::V6(map) => map.insert(v6, Raw(rule), 0),
-            Self::Net64(map) => map.insert(network64(&v6), Raw(rule), 0),
+            Self::Net64(map) => map.insert(Address::v6(v6).high, Raw(rule), 0),
             Self::NetV4(map) => map.insert(&Key::new(bits, v4), Raw(rule), 0),
             Self::NetV6(map) => map.insert(&Key::new(bits, v6), Raw(rule), 0),
         }
@@ -57,7 +57,7 @@ impl Storage {
         let found = match self {
             Self::V4(map) => map.get(&v4, 0),
             Self::V6(map) => map.get(&v6, 0),
-            Self::Net64(map) => map.get(&network64(&v6), 0),
+            Self::Net64(map) => map.get(&Address::v6(v6).high, 0),
             Self::NetV4(_) | Self::NetV6(_) => return Ok(None),
         };
         match found {
@@ -87,7 +87,7 @@ impl Storage {
         let removed = match self {
             Self::V4(map) => map.remove(&v4),
             Self::V6(map) => map.remove(&v6),
-            Self::Net64(map) => map.remove(&network64(&v6)),
+            Self::Net64(map) => map.remove(&Address::v6(v6).high),
             Self::NetV4(map) => map.remove(&Key::new(bits, v4)),
             Self::NetV6(map) => map.remove(&Key::new(bits, v6)),
         };
@@ -165,9 +165,9 @@ fn net(address: IpAddr, bits: u32) -> Option<Prefix> {
     Prefix::new(address, u8::try_from(bits).ok()?).ok()
 }
 
-fn net64(network: [u8; 8]) -> Option<Prefix> {
+fn net64(network: u64) -> Option<Prefix> {
     net(
-        IpAddr::from(Ipv6Addr::from(u128::from(u64::from_be_bytes(network)) << 64)),
+        IpAddr::from(Ipv6Addr::from(u128::from(u64::from_be(network)) << 64)),
         64,
     )
 }
@@ -205,7 +205,7 @@ mod tests {
             Table::AllowV4
         );
         assert_eq!(
-            net64([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 7]),
+            net64(u64::from_ne_bytes([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 7])),
             "2001:db8:0:7::/64".parse().ok()
         );
     }

@@ -19,7 +19,7 @@ struct Args {
     #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(11..))]
     rounds: u32,
     /// The reference object that `cargo xtask build-ebpf` made.
-    #[arg(long, value_name = "FILE", default_value = "target/bpf/reference.bpf.o")]
+    #[arg(long, value_name = "FILE")]
     reference: PathBuf,
 }
 

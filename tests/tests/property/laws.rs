@@ -7,7 +7,7 @@ use netguard_common::{
     layout::Rule,
     layout::{CLASSES, Mode, Rate},
     limit::{Class, cells_of, source_key},
-    packet::Addresses,
+    packet::{Address, Family},
     rule::{EXPIRY_SHIFT, Proof},
     view::SliceView,
 };
@@ -139,8 +139,7 @@ proptest! {
         let mut world = World::populated().limits([Rate::new(1, 3); CLASSES]);
         world.settings.seed = 7;
         let cells = |source: Ipv4Addr| {
-            let addresses = Addresses::V4 { source: source.octets(), destination: [0; 4] };
-            cells_of(Class::Udp, source_key(&addresses), 7)
+            cells_of(Class::Udp, source_key(Family::V4, Address::v4(source.octets())), 7)
         };
         let distinct = |other: &Ipv4Addr| !cells(*other).iter().any(|cell| cells(mine).contains(cell));
         let frame = |source: Ipv4Addr| {
@@ -165,7 +164,7 @@ proptest! {
         prop_assume!(!on_link(network) && !on_link(network ^ 1));
         let key = |network: u64, host: u64| {
             let address = Ipv6Addr::from(u128::from(network) << 64 | u128::from(host));
-            source_key(&Addresses::V6 { source: address.octets(), destination: [0; 16] })
+            source_key(Family::V6, Address::v6(address.octets()))
         };
         prop_assert_eq!(key(network, low), key(network, other));
         prop_assert_ne!(key(network, low), key(network ^ 1, low));
@@ -175,18 +174,18 @@ proptest! {
     /// no neighbour has the key of an IPv4 address.
     #[test]
     fn families_share_no_key(v4 in any::<[u8; 4]>(), near in any::<bool>(), mut v6 in any::<[u8; 16]>()) {
-        let v4_key = source_key(&Addresses::V4 { source: v4, destination: [0; 4] });
+        let v4_key = source_key(Family::V4, Address::v4(v4));
         if near {
             // The network whose bytes are those of the key: the closest that anybody can come.
             v6[..8].copy_from_slice(&v4_key.to_ne_bytes());
             v6[0] = 0x20;
         }
         prop_assume!(v6[0] != 0xff);
-        prop_assert_ne!(v4_key, source_key(&Addresses::V6 { source: v6, destination: [0; 16] }));
+        prop_assert_ne!(v4_key, source_key(Family::V6, Address::v6(v6)));
         let aimed = [v4[0], v4[1], v4[2], v4[3], 0, 0, 0xff, 0xff];
         v6[..8].copy_from_slice(&aimed);
         prop_assume!(v6[0] != 0xff);
-        prop_assert_ne!(v4_key, source_key(&Addresses::V6 { source: v6, destination: [0; 16] }));
+        prop_assert_ne!(v4_key, source_key(Family::V6, Address::v6(v6)));
     }
 
     #[test]

@@ -12,7 +12,8 @@ use ipnet::IpNet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prefix(IpNet);
 
-/// A prefix that may stand in a blocklist: any but `0.0.0.0/0` and `::/0`.
+/// A prefix that may stand in a blocklist: not wider than an IPv4 /8 or an IPv6 /16 of the public internet, so that no
+/// two of them are everybody. Multicast and reserved space, which bogon lists name in one piece, may be wider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockPrefix(Prefix);
 
@@ -53,9 +54,11 @@ pub enum PrefixError {
         /// The IPv4 prefix it names.
         meant: IpNet,
     },
-    /// Only from [`BlockPrefix`]: the whole of an address family.
-    #[error("{0} would lock everybody out: block the prefixes that attack instead")]
-    Everybody(Prefix),
+    /// Only from [`BlockPrefix`].
+    #[error(
+        "{0} is too wide to block, it would lock out everybody or nearly so: the widest is an IPv4 /8 or an IPv6 /16"
+    )]
+    TooWide(Prefix),
 }
 
 impl Prefix {
@@ -165,8 +168,8 @@ impl TryFrom<Prefix> for BlockPrefix {
     type Error = PrefixError;
 
     fn try_from(prefix: Prefix) -> Result<Self, Self::Error> {
-        if prefix.bits() == 0 {
-            Err(PrefixError::Everybody(prefix))
+        if is_too_wide(&prefix) {
+            Err(PrefixError::TooWide(prefix))
         } else {
             Ok(Self(prefix))
         }
@@ -205,6 +208,17 @@ impl PrefixError {
             text,
             family,
             max: longest(address),
+        }
+    }
+}
+
+fn is_too_wide(prefix: &Prefix) -> bool {
+    match prefix.0 {
+        // 224.0.0.0/3 is multicast and reserved space.
+        IpNet::V4(net) => net.prefix_len() < 8 && (net.prefix_len() < 3 || net.addr().octets()[0] < 224),
+        // 2000::/3 is all that was ever given out (RFC 4291 section 2.4).
+        IpNet::V6(net) => {
+            net.prefix_len() < 16 && (net.prefix_len() < 3 || net.addr().octets()[0] >> 5 == 0b001)
         }
     }
 }
@@ -277,14 +291,30 @@ mod tests {
 
     #[test]
     fn nobody_blocks_everybody() {
-        for text in ["0.0.0.0/0", "::/0"] {
+        for text in [
+            "0.0.0.0/0",
+            "128.0.0.0/1",
+            "192.0.0.0/3",
+            "10.0.0.0/7",
+            "::/0",
+            "::/1",
+            "2000::/3",
+            "2a00::/15",
+        ] {
             let error = text.parse::<BlockPrefix>().unwrap_err().to_string();
-            assert!(error.contains("would lock everybody out"), "{error}");
+            assert!(error.contains("too wide"), "{error}");
         }
-        assert_eq!(
-            "10.0.0.0/8".parse::<BlockPrefix>().unwrap().to_string(),
-            "10.0.0.0/8"
-        );
+        // The last four are in lists of bogons.
+        for text in [
+            "10.0.0.0/8",
+            "2a00::/16",
+            "224.0.0.0/3",
+            "240.0.0.0/4",
+            "fc00::/7",
+            "4000::/3",
+        ] {
+            assert_eq!(text.parse::<BlockPrefix>().unwrap().to_string(), text);
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use interrupt::{interrupted, stop_on_interrupt};
 pub use namespace::{Counters, Namespace};
 pub use netguard::{Netguard, Verdicts, binary, growth};
 pub use nginx::{BIG_BYTES, Nginx, SMALL_BODY};
-pub use process::{Output, Running, wait_until};
+pub use process::{Output, Running, output, wait_until};
 
 /// The name of the one interface in the namespaces of attacker, client and victim.
 pub const IFACE: &str = "eth0";

@@ -10,6 +10,7 @@ use netguard_common::{
     maps::{ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, Table},
     memory::Memory,
     packet::Address,
+    rule::Origin,
     view::SliceView,
 };
 use std::{net::IpAddr, sync::atomic::Ordering::Relaxed};
@@ -65,6 +66,8 @@ impl World {
             .allow("192.0.2.7")
             .allow("198.18.7.0/24")
             .allow_until("192.0.2.66", EXPIRED)
+            .block_flooder("192.0.2.69")
+            .block_flooder("2001:db8:0:2::/64")
             .block("2001:db8::66")
             .block("2001:db8:bad::/64")
             .block_until("2001:db8:0:1::/64", EXPIRED)
@@ -122,6 +125,15 @@ impl World {
     /// Adds a block rule that ends at `expires_at`, in units of [`netguard_common::rule::EXPIRY_SHIFT`].
     pub fn block_until(self, prefix: &str, expires_at: u32) -> Self {
         self.rule(List::Block, prefix, expires_at)
+    }
+
+    /// Adds a block rule as the daemon makes it for a source that floods.
+    pub fn block_flooder(self, prefix: &str) -> Self {
+        let mut world = self.block_until(prefix, DISTANT);
+        if let Some((_, _, rule)) = world.rules.last_mut() {
+            rule.origin = Origin::Detector as u8;
+        }
+        world
     }
 
     /// Sets cell `index` of the limiter to the theoretical arrival time `arrival_ns`.

@@ -94,6 +94,13 @@ pub fn attach(
     })
 }
 
+/// The id of the program behind the pinned link of `interface`; `None` without such a link. Whether the interface runs
+/// it is another question: the link outlives the interface.
+pub fn linked_program(pins: &Pins, interface: &str) -> Option<u32> {
+    let link = FdLink::from(PinnedLink::from_pin(pins.link(interface)).ok()?);
+    link.info().ok().map(|info| info.program_id())
+}
+
 /// Exchanges the program behind the pinned link of `interface`. A link that is not what the interface runs (it
 /// was removed and made again under the same name) is dropped.
 fn adopt(

@@ -15,14 +15,14 @@ mod storage;
 mod testrun;
 mod trace;
 
-pub use attach::{AttachError, AttachMode, Attached, attach};
+pub use attach::{AttachError, AttachMode, Attached, attach, linked_program};
 pub use catalogue::{DumpedEntry, MapInfo, dump_map, list_maps, lookup_in_map};
 pub use counters::Counters;
 pub use error::BpfError;
 pub use load::{Loaded, TableSizes, load};
 pub use object::{ObjectError, embedded_object, object_fingerprint, verify_object};
 pub use pins::{InstanceName, InstanceNameError, Pins, bpffs_mounted};
-pub use rules::{Entry, InsertOutcome, List, Rules};
+pub use rules::{Batch, Entry, InsertOutcome, List, Rules};
 pub use samples::Samples;
 pub use settings::{LimitLevel, SettingsMap, limit_levels};
 pub use storage::table_of;

@@ -67,6 +67,40 @@ pub enum InsertOutcome {
     CoveredBy(Prefix),
 }
 
+/// Insertions into one list; without [`Batch::finish`] rules that they hide stay.
+pub struct Batch<'a> {
+    rules: &'a mut Rules,
+    list: List,
+    tries: bool,
+}
+
+impl Batch<'_> {
+    /// [`Rules::insert`].
+    ///
+    /// # Errors
+    /// As for that; the insertions before it are in force.
+    pub fn insert(
+        &mut self,
+        prefix: Prefix,
+        rule: Rule,
+        note: Option<&str>,
+    ) -> Result<InsertOutcome, BpfError> {
+        self.tries |= self.rules.storage(table_of(self.list, prefix))?.is_trie();
+        self.rules.put(self.list, prefix, rule, note)
+    }
+
+    /// Removes what the new rules hide.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn finish(self) -> Result<(), BpfError> {
+        if self.tries {
+            self.rules.drop_hidden(self.list)?;
+        }
+        Ok(())
+    }
+}
+
 /// The rule tables of an instance.
 pub struct Rules {
     tables: Vec<(Table, Storage)>,
@@ -110,10 +144,9 @@ impl Rules {
         rule: Rule,
         note: Option<&str>,
     ) -> Result<InsertOutcome, BpfError> {
-        let outcome = self.put(list, prefix, rule, note)?;
-        if self.storage(table_of(list, prefix))?.is_trie() {
-            self.drop_hidden(list)?;
-        }
+        let mut batch = self.batch(list);
+        let outcome = batch.insert(prefix, rule, note)?;
+        batch.finish()?;
         Ok(outcome)
     }
 
@@ -135,6 +168,15 @@ impl Rules {
         self.insert(list, prefix, rule, None).map(|_| ())
     }
 
+    /// Begins insertions into `list` that are finished together: what they hide is looked for once.
+    pub fn batch(&mut self, list: List) -> Batch<'_> {
+        Batch {
+            rules: self,
+            list,
+            tries: false,
+        }
+    }
+
     /// [`Rules::insert`] for many prefixes under one rule.
     ///
     /// # Errors
@@ -145,10 +187,11 @@ impl Rules {
         prefixes: impl IntoIterator<Item = Prefix>,
         rule: Rule,
     ) -> Result<(), BpfError> {
+        let mut batch = self.batch(list);
         for prefix in prefixes {
-            self.put(list, prefix, rule, None)?;
+            batch.insert(prefix, rule, None)?;
         }
-        self.drop_hidden(list)
+        batch.finish()
     }
 
     /// Removes the rule for exactly `prefix`; false when there is none.
@@ -167,18 +210,7 @@ impl Rules {
     /// # Errors
     /// When the kernel refuses a read.
     pub fn list(&self, list: List, now_ns: u64) -> Result<Vec<Entry>, BpfError> {
-        let mut entries: Vec<Entry> = self
-            .entries(list)?
-            .into_iter()
-            .filter(|(_, rule)| !rule.expired(now_ns))
-            .map(|(prefix, rule)| Entry {
-                prefix,
-                rule,
-                note: self.note(list, prefix),
-            })
-            .collect();
-        entries.sort_by_key(|entry| entry.prefix);
-        Ok(entries)
+        self.list_where(list, |_, rule| !rule.expired(now_ns))
     }
 
     /// Removes the rules that ended before `now_ns`; answers their prefixes.
@@ -234,6 +266,44 @@ impl Rules {
             }
         }
         Ok(())
+    }
+
+    /// How many rules of `list` have not ended at `now_ns`.
+    ///
+    /// # Errors
+    /// As for [`Rules::list`].
+    pub fn count(&self, list: List, now_ns: u64) -> Result<usize, BpfError> {
+        let entries = self.entries(list)?;
+        Ok(entries.iter().filter(|(_, rule)| !rule.expired(now_ns)).count())
+    }
+
+    /// The rules of `list` for `address` that have not ended at `now_ns`, sorted by prefix.
+    ///
+    /// # Errors
+    /// As for [`Rules::list`].
+    pub fn matching(&self, list: List, address: IpAddr, now_ns: u64) -> Result<Vec<Entry>, BpfError> {
+        self.list_where(list, |prefix, rule| {
+            prefix.contains(address) && !rule.expired(now_ns)
+        })
+    }
+
+    fn list_where(
+        &self,
+        list: List,
+        wanted: impl Fn(&Prefix, &Rule) -> bool,
+    ) -> Result<Vec<Entry>, BpfError> {
+        let mut entries: Vec<Entry> = self
+            .entries(list)?
+            .into_iter()
+            .filter(|(prefix, rule)| wanted(prefix, rule))
+            .map(|(prefix, rule)| Entry {
+                prefix,
+                rule,
+                note: self.note(list, prefix),
+            })
+            .collect();
+        entries.sort_by_key(|entry| entry.prefix);
+        Ok(entries)
     }
 
     fn entries(&self, list: List) -> Result<Vec<(Prefix, Rule)>, BpfError> {

@@ -7,7 +7,7 @@ use nix::sys::utsname::uname;
 use serde::Serialize;
 use tabled::Tabled;
 
-use super::{CliError, Context, output::table};
+use super::{CliError, Context, output::table, status::runs_filter};
 use crate::{
     bpf::{InstanceName, Pins, bpffs_mounted, embedded_object, program_name, verify_object},
     config::InterfaceName,
@@ -173,8 +173,18 @@ fn object() -> Check {
 fn attached(interface: &Interface, pins: &Pins) -> Check {
     let name = format!("interface {}", interface.name);
     let driver = interface.driver.as_deref().unwrap_or("unknown driver");
-    let ours = pins.interfaces().contains(&interface.name);
+    let pinned = pins.interfaces().contains(&interface.name);
+    let ours = runs_filter(interface, pins);
     match interface.xdp {
+        None if pinned => check(
+            name,
+            State::Fail,
+            format!(
+                "{driver}, NOT protected although it was: it was removed and made again; a running daemon attaches the \
+                 filter within a second, else `netguard run -i {}`",
+                interface.name
+            ),
+        ),
         Some(xdp) if ours => check(
             name,
             State::Ok,

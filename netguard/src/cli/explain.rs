@@ -66,18 +66,16 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
     let tables = Rules::open(&context.pins)?;
     let mut matching = Vec::new();
     for list in [List::Allow, List::Block] {
-        let entries = tables.list(list, now_ns)?;
-        matching.extend(
-            entries
-                .into_iter()
-                .filter(|entry| entry.prefix.contains(address))
-                .map(|entry| (list, entry)),
-        );
+        let entries = tables.matching(list, address, now_ns)?;
+        matching.extend(entries.into_iter().map(|entry| (list, entry)));
     }
     let levels = limit_levels(&context.pins, address, now_ns)?;
     let report = report(context, address).await?;
-    let peers = host::established_peers()?;
-    let connections = peers.get(&address).copied().unwrap_or(0);
+    let connections = match report.connections {
+        Some(connections) => connections,
+        // No daemon: this process may stand in another network namespace, but nobody else can be asked.
+        None => host::established_peers()?.get(&address).copied().unwrap_or(0),
+    };
 
     let mut evidence = report.evidence;
     if connections > 0 {

@@ -83,7 +83,7 @@ pub(super) async fn run(context: &Context, command: LimitCommand) -> Result<(), 
             }
             context.output.print(&change, |change| {
                 format!(
-                    "{} is limited to {} packets/s per source now, bursts of {}",
+                    "{} is limited to {} packets/s per source now, bursts of {}; the next start of the daemon takes the configuration's limit again",
                     class.name(),
                     change.rate_per_s,
                     change.burst

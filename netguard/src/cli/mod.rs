@@ -36,7 +36,7 @@ struct Cli {
     /// Which netguard of this machine is meant.
     #[arg(long, global = true, default_value = "default", value_name = "NAME")]
     instance: InstanceName,
-    /// Answer as JSON.
+    /// Answer as JSON; a mistake then is {"error": "..."} on standard error.
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -115,11 +115,16 @@ pub fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
+    let json = cli.json;
     match runtime.block_on(dispatch(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(CliError::Negative) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("netguard: {error}");
+            if json {
+                eprintln!("{}", serde_json::json!({ "error": error.to_string() }));
+            } else {
+                eprintln!("netguard: {error}");
+            }
             ExitCode::from(if matches!(error, CliError::Usage(_)) { 2 } else { 1 })
         }
     }

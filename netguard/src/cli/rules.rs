@@ -24,7 +24,8 @@ use crate::{
     clock::monotonic_ns,
     config::Period,
     control::{
-        Client, ClientError, RuleAddition, RuleOutcome, RuleRemoval, add_rule, essentials, remove_rule,
+        Client, ClientError, Failure, FailureKind, RuleAddition, RuleOutcome, RuleRemoval, add_rules,
+        essentials, remove_rule,
     },
     engine::Guard,
     host,
@@ -87,10 +88,15 @@ where
                 note,
                 force,
             };
-            refuse_own_session(list, &addition)?;
-            let mut rules = Target::of(context).await?;
-            let outcome = rules.add(list, &addition).await?;
-            context.output.print(&outcome, |outcome| sentence(list, outcome))
+            let outcomes = Target::of(context)
+                .await?
+                .add(list, &[addition])
+                .await
+                .map_err(|refusal| CliError::from(refusal.failure))?;
+            match outcomes.first() {
+                Some(outcome) => context.output.print(outcome, |outcome| sentence(list, outcome)),
+                None => Ok(()),
+            }
         }
         RuleCommand::Del { prefix } => {
             let outcome = Target::of(context)
@@ -108,24 +114,23 @@ where
         }
         RuleCommand::List => show(context, list),
         RuleCommand::Import { file, ttl, force } => {
-            let prefixes = read_prefixes::<P>(&file)?;
-            let additions: Vec<RuleAddition> = prefixes
+            let (lines, additions): (Vec<String>, Vec<RuleAddition>) = read_prefixes::<P>(&file)?
                 .into_iter()
-                .map(|prefix| RuleAddition {
-                    prefix,
-                    ttl_s: ttl.map(whole_seconds),
-                    note: None,
-                    force,
+                .map(|(line, prefix)| {
+                    let addition = RuleAddition {
+                        prefix,
+                        ttl_s: ttl.map(whole_seconds),
+                        note: None,
+                        force,
+                    };
+                    (line, addition)
                 })
-                .collect();
-            for addition in &additions {
-                refuse_own_session(list, addition)?;
-            }
-            let mut rules = Target::of(context).await?;
-            let mut outcomes = Vec::new();
-            for addition in &additions {
-                outcomes.push(rules.add(list, addition).await?);
-            }
+                .unzip();
+            let outcomes = Target::of(context)
+                .await?
+                .add(list, &additions)
+                .await
+                .map_err(|refusal| refusal.at(&lines))?;
             context.output.print(&outcomes, |outcomes| {
                 let covered = outcomes
                     .iter()
@@ -162,10 +167,21 @@ impl Target {
         }
     }
 
-    async fn add(&mut self, list: List, addition: &RuleAddition) -> Result<RuleOutcome, CliError> {
+    async fn add(&mut self, list: List, additions: &[RuleAddition]) -> Result<Vec<RuleOutcome>, Refusal> {
+        refuse_own_session(list, additions, &host::session_peers())?;
         match self {
-            Self::Daemon(client) => Ok(client.request(Method::POST, &path(list), Some(addition)).await?),
-            Self::Maps { rules, guard } => Ok(add_rule(rules, guard, list, addition, monotonic_ns())?),
+            Self::Daemon(client) => client
+                .request(Method::POST, &path(list), Some(&additions))
+                .await
+                .map_err(Refusal::from),
+            Self::Maps { rules, guard } => {
+                add_rules(rules, guard, list, additions, monotonic_ns()).map_err(|(index, error)| Refusal {
+                    failure: Failure {
+                        index: Some(index),
+                        ..error.failure()
+                    },
+                })
+            }
         }
     }
 
@@ -181,21 +197,64 @@ fn path(list: List) -> String {
     format!("/v1/rules/{}", list.name())
 }
 
-/// Whoever works over ssh must not cut themselves off.
-fn refuse_own_session(list: List, addition: &RuleAddition) -> Result<(), CliError> {
-    let session = std::env::var("SSH_CONNECTION").ok();
-    let client: Option<IpAddr> = session
-        .as_deref()
-        .and_then(|text| text.split(' ').next()?.parse().ok());
-    match client {
-        Some(client) if list == List::Block && !addition.force && addition.prefix.contains(client) => {
-            Err(CliError::Usage(format!(
-                "{} holds {client}, from where you are logged in: add --force if you mean it",
-                addition.prefix
-            )))
-        }
-        _ => Ok(()),
+/// Why additions were refused, and which of them.
+struct Refusal {
+    failure: Failure,
+}
+
+impl Refusal {
+    /// The refusal with the line that it is about; `lines` are in the order of the additions.
+    fn at(self, lines: &[String]) -> CliError {
+        let mut failure = self.failure;
+        let line = failure.index.and_then(|index| lines.get(index));
+        let nothing_added = matches!(failure.kind, FailureKind::Usage);
+        failure.message = match (line, nothing_added) {
+            (Some(line), true) => format!("{line}: {}; nothing was added", failure.message),
+            (Some(line), false) => format!("{line}: {}; the lines before it are in force", failure.message),
+            (None, _) => failure.message,
+        };
+        CliError::from(failure)
     }
+}
+
+impl From<ClientError> for Refusal {
+    fn from(error: ClientError) -> Self {
+        let failure = match error {
+            ClientError::Refused(failure) => failure,
+            other => Failure {
+                kind: FailureKind::Failed,
+                message: other.to_string(),
+                index: None,
+            },
+        };
+        Self { failure }
+    }
+}
+
+/// Whoever works over ssh, from one of `clients`, must not cut themselves off.
+fn refuse_own_session(list: List, additions: &[RuleAddition], clients: &[IpAddr]) -> Result<(), Refusal> {
+    if list == List::Allow {
+        return Ok(());
+    }
+    for (index, addition) in additions
+        .iter()
+        .enumerate()
+        .filter(|(_, addition)| !addition.force)
+    {
+        if let Some(client) = clients.iter().find(|client| addition.prefix.contains(**client)) {
+            return Err(Refusal {
+                failure: Failure {
+                    kind: FailureKind::Usage,
+                    message: format!(
+                        "{} holds {client}, from where you are logged in: add --force if you mean it",
+                        addition.prefix
+                    ),
+                    index: Some(index),
+                },
+            });
+        }
+    }
+    Ok(())
 }
 
 /// A rule as it is listed.
@@ -259,8 +318,8 @@ pub(super) fn listed(entry: Entry, now_ns: u64) -> Listed {
     }
 }
 
-/// Reads one prefix a line; the error names file, line and mistake.
-fn read_prefixes<P>(file: &Path) -> Result<Vec<Prefix>, CliError>
+/// Reads one prefix a line, each with `file:line`; the error names file, line and mistake.
+fn read_prefixes<P>(file: &Path) -> Result<Vec<(String, Prefix)>, CliError>
 where
     P: FromStr<Err = PrefixError> + Into<Prefix>,
 {
@@ -283,9 +342,11 @@ where
         .map(|(index, line)| (index + 1, line.split('#').next().unwrap_or_default().trim()))
         .filter(|(_, text)| !text.is_empty())
         .map(|(number, text)| {
-            text.parse::<P>()
-                .map(Into::into)
-                .map_err(|error| CliError::Usage(format!("{name}:{number}: {error}; nothing was added")))
+            let line = format!("{name}:{number}");
+            match text.parse::<P>() {
+                Ok(prefix) => Ok((line, prefix.into())),
+                Err(error) => Err(CliError::Usage(format!("{line}: {error}; nothing was added"))),
+            }
         })
         .collect()
 }

@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use super::{CliError, Context, output::seconds};
 use crate::{
-    bpf::{BpfError, List, Rules},
+    bpf::{BpfError, List, Pins, Rules, linked_program},
     clock::monotonic_ns,
     control::{Client, ClientError, DaemonStatus},
+    host::{self, Interface},
 };
 
 /// The answer.
@@ -16,8 +17,10 @@ struct Status {
     instance: String,
     /// Whether a daemon runs.
     running: bool,
-    /// Interfaces whose filter is pinned: they are protected with or without a daemon.
+    /// Interfaces that run the filter now, with or without a daemon.
     protected: Vec<String>,
+    /// Interfaces that should and do not: they were removed, made anew, or renamed.
+    unprotected: Vec<String>,
     rules: Option<RuleCounts>,
     daemon: Option<DaemonStatus>,
 }
@@ -39,27 +42,40 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
         Err(BpfError::NothingPinned(_)) => None,
         Err(error) => return Err(error.into()),
     };
+    let standing = host::interfaces().await?;
+    let (protected, unprotected) = context.pins.interfaces().into_iter().partition(|name| {
+        let interface = standing.iter().find(|interface| interface.name == *name);
+        interface.is_some_and(|interface| runs_filter(interface, &context.pins))
+    });
     let status = Status {
         instance: context.instance.to_string(),
         running: daemon.is_some(),
-        protected: context.pins.interfaces(),
+        protected,
+        unprotected,
         rules,
         daemon,
     };
     context.output.print(&status, text)?;
-    if status.running {
+    if status.running && status.unprotected.is_empty() {
         Ok(())
     } else {
         Err(CliError::Negative)
     }
 }
 
+/// Whether `interface` runs the program behind its pinned link.
+pub(super) fn runs_filter(interface: &Interface, pins: &Pins) -> bool {
+    interface
+        .xdp
+        .is_some_and(|xdp| linked_program(pins, &interface.name) == Some(xdp.program_id))
+}
+
 fn count_rules(context: &Context) -> Result<RuleCounts, BpfError> {
     let rules = Rules::open(&context.pins)?;
     let now_ns = monotonic_ns();
     Ok(RuleCounts {
-        allow: rules.list(List::Allow, now_ns)?.len(),
-        block: rules.list(List::Block, now_ns)?.len(),
+        allow: rules.count(List::Allow, now_ns)?,
+        block: rules.count(List::Block, now_ns)?,
     })
 }
 
@@ -81,10 +97,10 @@ fn text(status: &Status) -> String {
                 } else {
                     ""
                 };
-                lines.push(format!(
-                    "protects {} ({}{adopted})",
-                    interface.interface, interface.mode
-                ));
+                lines.push(match &interface.fault {
+                    None => format!("protects {} ({}{adopted})", interface.interface, interface.mode),
+                    Some(why) => format!("DOES NOT PROTECT {}: {why}", interface.interface),
+                });
             }
             lines.push(format!(
                 "last second: {} packets/s passed, {} packets/s dropped",
@@ -97,17 +113,27 @@ fn text(status: &Status) -> String {
                 ));
             }
         }
-        None if status.protected.is_empty() => {
+        None if status.protected.is_empty() && status.unprotected.is_empty() => {
             lines.push(format!(
                 "no daemon runs for instance {}, and nothing is protected",
                 status.instance
             ));
         }
-        None => lines.push(format!(
-            "no daemon runs for instance {}; the filter it left still protects {}",
-            status.instance,
-            status.protected.join(", ")
-        )),
+        None => {
+            lines.push(format!("no daemon runs for instance {}", status.instance));
+            if !status.protected.is_empty() {
+                lines.push(format!(
+                    "the filter it left still protects {}",
+                    status.protected.join(", ")
+                ));
+            }
+            if !status.unprotected.is_empty() {
+                lines.push(format!(
+                    "NOT PROTECTED any more: {}",
+                    status.unprotected.join(", ")
+                ));
+            }
+        }
     }
     if let Some(rules) = &status.rules {
         lines.push(format!("rules: {} allow, {} block", rules.allow, rules.block));

@@ -194,7 +194,7 @@ mod tests {
             ),
             ("mode = 5", ":1:8: expected a value in quotes"),
             ("[[sanity]]", ":1:1: expected one table"),
-            ("block = [\"::/0\"]", ":1:10: ::/0 would lock everybody out"),
+            ("block = [\"::/0\"]", ":1:10: ::/0 is too wide to block"),
             (
                 "guard.never_block = [\"::ffff:10.0.0.0/104\"]",
                 ":1:22: ::ffff:10.0.0.0/104 is an IPv4 prefix",

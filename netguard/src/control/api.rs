@@ -19,7 +19,7 @@ pub struct DaemonStatus {
     pub rules_refused: u64,
 }
 
-/// Body of `POST /v1/rules/{allow|block}`.
+/// One element of the list that is the body of `POST /v1/rules/{allow|block}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RuleAddition {
     pub prefix: Prefix,
@@ -36,7 +36,7 @@ pub struct RuleRemoval {
     pub prefix: Prefix,
 }
 
-/// Answer to both.
+/// Answer to a removal, and for each addition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleOutcome {
     pub prefix: Prefix,
@@ -58,6 +58,8 @@ pub struct LimitChange {
 pub struct SourceReport {
     /// Sentences, oldest first.
     pub evidence: Vec<String>,
+    /// Established TCP connections of the source with this machine now; `None` when the kernel does not tell.
+    pub connections: Option<u32>,
     /// The guard list's objection to blocking it, as a sentence.
     pub guarded: Option<String>,
 }
@@ -77,4 +79,7 @@ pub struct Failure {
     pub kind: FailureKind,
     /// One sentence for the person who asked.
     pub message: String,
+    /// Which of several additions it is about, from 0.
+    #[serde(default)]
+    pub index: Option<usize>,
 }

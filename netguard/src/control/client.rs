@@ -78,6 +78,7 @@ impl Client {
         Err(ClientError::Refused(
             serde_json::from_slice(&bytes).unwrap_or_else(|_| Failure {
                 kind: FailureKind::Failed,
+                index: None,
                 message: format!(
                     "the daemon answered {status}: {}",
                     String::from_utf8_lossy(&bytes)

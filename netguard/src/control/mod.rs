@@ -13,7 +13,7 @@ pub use api::{
     DaemonStatus, Failure, FailureKind, LimitChange, RuleAddition, RuleOutcome, RuleRemoval, SourceReport,
 };
 pub use client::{Client, ClientError};
-pub use requests::{RequestError, add_rule, change_limit, essentials, remove_rule};
+pub use requests::{RequestError, add_rules, change_limit, essentials, remove_rule};
 pub use server::{remove_socket, serve};
 
 /// The control socket of `instance`.

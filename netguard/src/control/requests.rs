@@ -28,6 +28,8 @@ pub enum RequestError {
     },
     #[error(transparent)]
     Prefix(#[from] crate::prefix::PrefixError),
+    #[error("a rule holds from 1 second to ten years, not {0} s; without a time, until it is removed")]
+    Ttl(u64),
     #[error("a limit takes whole numbers from 1 to 10000000, not {0}")]
     OutOfRange(u32),
     #[error("there is no limit {0:?}: the classes are syn, udp, icmp and control")]
@@ -46,9 +48,13 @@ impl RequestError {
         Failure {
             kind,
             message: self.to_string(),
+            index: None,
         }
     }
 }
+
+/// Longest time that a rule can be given; longer ones are meant for good.
+const MAX_TTL_S: u64 = 10 * 366 * 24 * 3_600;
 
 /// What this machine cannot do without.
 pub fn essentials(facts: Facts) -> impl Iterator<Item = (Prefix, GuardKind)> {
@@ -62,48 +68,75 @@ pub fn essentials(facts: Facts) -> impl Iterator<Item = (Prefix, GuardKind)> {
         .chain(hosts(facts.resolvers, GuardKind::Resolver))
 }
 
-/// Adds a rule at `now_ns`.
+/// Adds rules at `now_ns`, all or none as far as they can be judged before: only a table that fills up on the way
+/// leaves the first of them in force.
 ///
 /// # Errors
-/// When the guard objects and `force` is not set, the prefix is everybody, or the table is full.
-pub fn add_rule(
+/// When the guard objects and `force` is not set, a prefix is too wide, a time is out of range, or a table is full; with
+/// the index of the addition.
+pub fn add_rules(
     rules: &mut Rules,
     guard: &Guard,
     list: List,
-    addition: &RuleAddition,
+    additions: &[RuleAddition],
     now_ns: u64,
-) -> Result<RuleOutcome, RequestError> {
-    let prefix = addition.prefix;
-    if list == List::Block {
-        BlockPrefix::try_from(prefix)?;
-        if let Some((guarded, kind)) = guard.objection(&prefix)
-            && !addition.force
-            && matches!(
-                kind,
-                GuardKind::OwnAddress | GuardKind::Gateway | GuardKind::Resolver
-            )
-        {
-            return Err(RequestError::Guarded {
-                prefix,
-                guarded,
-                what: kind.describe(),
-            });
-        }
+) -> Result<Vec<RuleOutcome>, (usize, RequestError)> {
+    for (index, addition) in additions.iter().enumerate() {
+        check(guard, list, addition).map_err(|error| (index, error))?;
     }
-    let rule = Rule {
+    let mut batch = rules.batch(list);
+    let mut outcomes = Vec::new();
+    for (index, addition) in additions.iter().enumerate() {
+        let outcome = batch
+            .insert(addition.prefix, rule(addition, now_ns), addition.note.as_deref())
+            .map_err(|error| (index, error.into()))?;
+        outcomes.push(match outcome {
+            InsertOutcome::Added => self::outcome(addition.prefix, "added", None),
+            InsertOutcome::CoveredBy(wider) => self::outcome(addition.prefix, "covered", Some(wider)),
+        });
+    }
+    batch.finish().map_err(|error| (additions.len(), error.into()))?;
+    Ok(outcomes)
+}
+
+fn check(guard: &Guard, list: List, addition: &RuleAddition) -> Result<(), RequestError> {
+    if let Some(ttl_s) = addition.ttl_s
+        && !(1..=MAX_TTL_S).contains(&ttl_s)
+    {
+        return Err(RequestError::Ttl(ttl_s));
+    }
+    if list == List::Allow {
+        return Ok(());
+    }
+    let prefix = addition.prefix;
+    BlockPrefix::try_from(prefix)?;
+    match guard.objection(&prefix) {
+        Some((guarded, kind)) if !addition.force && is_essential(kind) => Err(RequestError::Guarded {
+            prefix,
+            guarded,
+            what: kind.describe(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// What not even an operator blocks without insisting.
+const fn is_essential(kind: GuardKind) -> bool {
+    matches!(
+        kind,
+        GuardKind::OwnAddress | GuardKind::Gateway | GuardKind::Resolver
+    )
+}
+
+fn rule(addition: &RuleAddition, now_ns: u64) -> Rule {
+    Rule {
         expires_at: addition.ttl_s.map_or(0, |ttl_s| {
             Rule::expiry(now_ns, ttl_s.saturating_mul(1_000_000_000))
         }),
         reason: Reason::Requested as u16,
         origin: Origin::Operator as u8,
         proof: Proof::Operator as u8,
-    };
-    Ok(
-        match rules.insert(list, prefix, rule, addition.note.as_deref())? {
-            InsertOutcome::Added => outcome(prefix, "added", None),
-            InsertOutcome::CoveredBy(wider) => outcome(prefix, "covered", Some(wider)),
-        },
-    )
+    }
 }
 
 /// Removes a rule.

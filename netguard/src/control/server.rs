@@ -4,9 +4,11 @@ use std::{fs, future::Future, os::unix::fs::PermissionsExt as _, sync::Arc};
 
 use axum::{
     Json, Router,
-    body::{Body, Bytes},
-    extract::{ConnectInfo, Path, Query, Request, State as Shared, connect_info::Connected},
-    http::StatusCode,
+    body::{Body, Bytes, to_bytes},
+    extract::{
+        ConnectInfo, DefaultBodyLimit, Path, Query, Request, State as Shared, connect_info::Connected,
+    },
+    http::{StatusCode, header::CONTENT_TYPE},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post, put},
@@ -19,14 +21,21 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{
     DaemonStatus, Failure, FailureKind, LimitChange, RequestError, RuleAddition, RuleOutcome, RuleRemoval,
-    SourceReport, add_rule, change_limit, remove_rule, socket_path,
+    SourceReport, add_rules, change_limit, remove_rule, socket_path,
 };
 use crate::{
     bpf::{BpfError, InstanceName, List},
     clock::monotonic_ns,
     daemon::{DaemonError, Event, EventKind, State, Stop},
+    host,
     prefix::Prefix,
 };
+
+/// A list of two million prefixes has room.
+const MAX_BODY_BYTES: usize = 256 * 1024 * 1024;
+const MAX_REFUSAL_BYTES: usize = 64 * 1024;
+/// Additions up to this many are events one by one; longer lists are one event.
+const TOLD_ONE_BY_ONE: usize = 16;
 
 /// Opens the control socket; the future serves it until it is dropped.
 ///
@@ -68,6 +77,8 @@ fn router(state: Arc<State>) -> Router {
         .route("/v1/limits/{class}", put(limit))
         .route("/v1/sources/{address}", get(source))
         .route("/v1/detach", post(detach))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn(refuse_in_json))
         .layer(middleware::from_fn(authorise))
         .with_state(state)
 }
@@ -100,9 +111,36 @@ async fn authorise(ConnectInfo(Peer(uid)): ConnectInfo<Peer>, request: Request, 
         Json(Failure {
             kind: FailureKind::Failed,
             message,
+            index: None,
         }),
     )
         .into_response()
+}
+
+/// Refusals of the framework (a path that does not exist, a body that does not parse) as the JSON that ours are.
+async fn refuse_in_json(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let json = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if json || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let text = to_bytes(response.into_body(), MAX_REFUSAL_BYTES)
+        .await
+        .unwrap_or_default();
+    let message = match String::from_utf8_lossy(&text).trim() {
+        "" => status.to_string(),
+        text => text.to_owned(),
+    };
+    let failure = Failure {
+        kind: FailureKind::Usage,
+        message,
+        index: None,
+    };
+    (status, Json(failure)).into_response()
 }
 
 async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStatus> {
@@ -112,7 +150,7 @@ async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStatus> {
         pid: std::process::id(),
         uptime_s: monotonic_ns().saturating_sub(state.started_ns) / 1_000_000_000,
         mode: state.mode.clone(),
-        interfaces: state.interfaces.clone(),
+        interfaces: state.interfaces().clone(),
         passed_per_s: rates.passed_per_s,
         dropped_per_s: rates.dropped_per_s,
         rules_refused: state.rules_refused.load(std::sync::atomic::Ordering::Relaxed),
@@ -165,30 +203,45 @@ fn line(event: &Event) -> Bytes {
 async fn add(
     Shared(state): Shared<Arc<State>>,
     Path(list): Path<String>,
-    Json(addition): Json<RuleAddition>,
-) -> Result<Json<RuleOutcome>, Refusal> {
+    Json(additions): Json<Vec<RuleAddition>>,
+) -> Result<Json<Vec<RuleOutcome>>, Refusal> {
     let list = named(&list)?;
-    let outcome = add_rule(
+    let outcomes = add_rules(
         &mut state.rules(),
         &state.guard(),
         list,
-        &addition,
+        &additions,
         monotonic_ns(),
     );
-    let outcome = outcome.inspect_err(|error| {
-        if matches!(error, RequestError::Bpf(_)) {
+    let outcomes = outcomes.map_err(|(index, error)| {
+        if let (RequestError::Bpf(_), Some(addition)) = (&error, additions.get(index)) {
             state.rule_refused(addition.prefix.to_string(), error.to_string());
         }
+        Refusal(Failure {
+            index: Some(index),
+            ..error.failure()
+        })
     })?;
-    if outcome.covered_by.is_none() {
+    let added = outcomes.iter().filter(|outcome| outcome.covered_by.is_none());
+    if additions.len() > TOLD_ONE_BY_ONE {
+        state.journal.record(EventKind::RulesAdded {
+            list: list.name().to_owned(),
+            count: added.count(),
+        });
+        return Ok(Json(outcomes));
+    }
+    for outcome in added {
+        let addition = additions
+            .iter()
+            .find(|addition| addition.prefix == outcome.prefix);
         state.journal.record(EventKind::RuleAdded {
             list: list.name().to_owned(),
-            prefix: addition.prefix.to_string(),
-            for_s: addition.ttl_s,
-            note: addition.note,
+            prefix: outcome.prefix.to_string(),
+            for_s: addition.and_then(|addition| addition.ttl_s),
+            note: addition.and_then(|addition| addition.note.clone()),
         });
     }
-    Ok(Json(outcome))
+    Ok(Json(outcomes))
 }
 
 async fn remove(
@@ -270,8 +323,15 @@ async fn source(
         .guard()
         .objection(&Prefix::from(address))
         .map(|(prefix, kind)| format!("no detector may block it: {prefix} is {}", kind.describe()));
+    let evidence = evidence.collect();
+    let peers = tokio::task::spawn_blocking(host::established_peers).await;
+    let connections = match peers {
+        Ok(Ok(peers)) => Some(peers.get(&address.to_canonical()).copied().unwrap_or(0)),
+        _ => None,
+    };
     Json(SourceReport {
-        evidence: evidence.collect(),
+        evidence,
+        connections,
         guarded,
     })
 }
@@ -288,7 +348,8 @@ fn named(list: &str) -> Result<List, Refusal> {
         .ok_or_else(|| {
             Refusal(Failure {
                 kind: FailureKind::Usage,
-                message: format!("there is no list {list:?}"),
+                message: format!("there is no list {list:?}: the lists are allow and block"),
+                index: None,
             })
         })
 }

@@ -33,6 +33,10 @@ pub enum EventKind {
         adopted: bool,
         mode: String,
     },
+    /// An interface lost the filter, and it could not be attached again.
+    Unprotected { interface: String, why: String },
+    /// An interface that had lost the filter has it again.
+    ProtectedAgain { interface: String },
     /// Packets were dropped (or, in shadow, would have been) during the last second.
     Dropped {
         verdict: String,
@@ -64,6 +68,8 @@ pub enum EventKind {
         for_s: Option<u64>,
         note: Option<String>,
     },
+    /// An operator added that many rules at once.
+    RulesAdded { list: String, count: usize },
     /// An operator removed a rule.
     RuleRemoved { list: String, prefix: String },
     /// A rule reached its end.

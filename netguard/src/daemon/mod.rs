@@ -1,5 +1,6 @@
 //! The daemon: sets protection up, then every 100 ms collects, lets the pure chain judge, and enforces.
 
+mod attachment;
 mod journal;
 mod lock;
 mod settings;

@@ -5,16 +5,16 @@ use netguard_common::{
     rule::{Origin, Proof, Reason},
 };
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::warn;
 
-use super::{DaemonError, EventKind, Options, Protected, State, Stop, settings::settings, state::Parts};
+use super::{
+    DaemonError, EventKind, Options, Protected, State, Stop, attachment::Attachment, settings::settings,
+    state::Parts,
+};
 use crate::{
-    bpf::{
-        self, AttachError, AttachMode, Attached, BpfError, Counters, Entry, List, Loaded, Pins, Rules,
-        Samples, SettingsMap, TableSizes,
-    },
+    bpf::{self, BpfError, Counters, Entry, List, Loaded, Pins, Rules, Samples, SettingsMap, TableSizes},
     clock::monotonic_ns,
-    config::{Attach, Config, Mode, PolicyMode},
+    config::{Config, Mode, PolicyMode},
     control::essentials,
     engine::{FlooderSettings, Guard, GuardKind},
     host::{self, LinkLayer},
@@ -29,6 +29,7 @@ pub(super) struct Inputs {
     pub(super) block_for_ns: u64,
     /// `guard.never_block` of the configuration.
     pub(super) never_block: Vec<Prefix>,
+    pub(super) attachment: Attachment,
 }
 
 /// Protects the interfaces of `options`.
@@ -60,7 +61,9 @@ pub(super) async fn set_up(
     if let Some(log) = bpf::trace_log(&mut loaded)? {
         tokio::spawn(log);
     }
-    let attached = prepare_and_attach(&mut loaded, config, pins, &interfaces);
+    warn_of_leftovers(&loaded, config, pins)?;
+    let mut attachment = Attachment::new(loaded, pins.clone(), config.attach);
+    let attached = prepare_and_attach(&mut attachment, config, pins, &interfaces, &facts);
     let protected = match attached {
         Ok(protected) => protected,
         Err(error) => {
@@ -70,7 +73,6 @@ pub(super) async fn set_up(
             return Err(error);
         }
     };
-    warn_of_leftovers(&loaded, config, pins)?;
     let rules = Rules::open(pins)?;
     let allowed = rules.list(List::Allow, monotonic_ns())?;
     let never_block = config.guard.never_block.clone();
@@ -92,11 +94,11 @@ pub(super) async fn set_up(
     let state = State::new(parts, stop);
     state.journal.record(EventKind::Started {
         interfaces: state
-            .interfaces
+            .interfaces()
             .iter()
             .map(|protected| protected.interface.clone())
             .collect(),
-        adopted: loaded.adopted,
+        adopted: attachment.adopted(),
         mode: mode.to_owned(),
     });
     let flooder = &config.detect.flooder;
@@ -111,6 +113,7 @@ pub(super) async fn set_up(
         },
         block_for_ns: nanoseconds(flooder.block_for.duration()),
         never_block,
+        attachment,
     };
     Ok((state, inputs))
 }
@@ -126,67 +129,20 @@ pub(super) fn guard(facts: host::Facts, allowed: &[Entry], never_block: &[Prefix
 
 /// Settings and rules are in force before the first packet is judged.
 fn prepare_and_attach(
-    loaded: &mut Loaded,
+    attachment: &mut Attachment,
     config: &Config,
     pins: &Pins,
     interfaces: &[host::Interface],
+    facts: &host::Facts,
 ) -> Result<Vec<Protected>, DaemonError> {
     let mut map = SettingsMap::open(pins)?;
     let before = map.read()?;
     map.write(&settings(config, &before))?;
-    apply_rules(&mut Rules::open(pins)?, config)?;
+    apply_rules(&mut Rules::open(pins)?, config, facts)?;
     interfaces
         .iter()
-        .map(|interface| protect(loaded, config, pins, interface))
+        .map(|interface| attachment.protect(interface))
         .collect()
-}
-
-fn protect(
-    loaded: &mut Loaded,
-    config: &Config,
-    pins: &Pins,
-    interface: &host::Interface,
-) -> Result<Protected, DaemonError> {
-    let modes: &[AttachMode] = match config.attach {
-        Attach::Auto => &[AttachMode::Native, AttachMode::Generic],
-        Attach::Native => &[AttachMode::Native],
-        Attach::Generic => &[AttachMode::Generic],
-    };
-    let name = interface.name.as_str();
-    let current = interface.xdp.map(|xdp| xdp.program_id);
-    let attached =
-        bpf::attach(loaded, pins, name, current, modes).map_err(|error| match (error, current) {
-            (AttachError::Occupied { interface }, Some(id)) => {
-                let name = bpf::program_name(id).unwrap_or_else(|| "without a name".to_owned());
-                DaemonError::Occupied {
-                    interface,
-                    program: format!("{name} (id {id})"),
-                }
-            }
-            (error, _) => DaemonError::Attach(error),
-        })?;
-    let (mode, adopted) = match attached {
-        Attached::Fresh { mode, fallback } => {
-            if let Some(reason) = fallback {
-                warn!(
-                    interface = name,
-                    driver = interface.driver.as_deref().unwrap_or("unknown"),
-                    "the driver refuses native XDP ({reason}): attached in generic mode, which is slower"
-                );
-            }
-            (mode.to_string(), false)
-        }
-        Attached::Adopted => (
-            interface.xdp.map_or_else(String::new, |xdp| xdp.mode.to_string()),
-            true,
-        ),
-    };
-    info!(interface = name, mode, adopted, "protecting");
-    Ok(Protected {
-        interface: name.to_owned(),
-        mode,
-        adopted,
-    })
 }
 
 /// What an earlier daemon left stays in force where this configuration does not say otherwise: better than less
@@ -221,8 +177,8 @@ fn warn_of_leftovers(loaded: &Loaded, config: &Config, pins: &Pins) -> Result<()
 
 /// Makes the rules that come from the configuration those of this configuration. Rules of operators and
 /// detectors stay.
-fn apply_rules(rules: &mut Rules, config: &Config) -> Result<(), BpfError> {
-    let block: Vec<Prefix> = config.block.iter().map(|block| block.prefix()).collect();
+fn apply_rules(rules: &mut Rules, config: &Config, facts: &host::Facts) -> Result<(), BpfError> {
+    let block = blockable(config, &Guard::new(essentials(facts.clone())));
     for (list, wanted) in [(List::Allow, &config.allow), (List::Block, &block)] {
         let standing = rules.list(list, monotonic_ns())?;
         let ours = Origin::Config as u8;
@@ -249,6 +205,24 @@ fn apply_rules(rules: &mut Rules, config: &Config) -> Result<(), BpfError> {
         )?;
     }
     Ok(())
+}
+
+/// The configured blocks without those that would cut this machine off: the file was written before anybody knew its
+/// addresses, and nobody is there to ask.
+fn blockable(config: &Config, guard: &Guard) -> Vec<Prefix> {
+    let prefixes = config.block.iter().map(|block| block.prefix());
+    prefixes
+        .filter(|prefix| match guard.objection(prefix) {
+            None => true,
+            Some((guarded, kind)) => {
+                warn!(
+                    "{prefix} is listed under `block` but not blocked: it would touch {guarded}, and that is {}; `netguard block add --force {prefix}` does it all the same",
+                    kind.describe()
+                );
+                false
+            }
+        })
+        .collect()
 }
 
 fn sizes(config: &Config) -> TableSizes {

@@ -22,7 +22,7 @@ pub enum Stop {
     Detach,
 }
 
-/// An interface under protection.
+/// An interface that is to be protected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Protected {
     pub interface: String,
@@ -30,6 +30,8 @@ pub struct Protected {
     pub mode: String,
     /// Whether the filter of an earlier daemon was taken over.
     pub adopted: bool,
+    /// Why the interface is not protected at the moment.
+    pub fault: Option<String>,
 }
 
 /// Rates of the last second.
@@ -57,10 +59,10 @@ pub struct State {
     pub started_ns: u64,
     /// `enforce` or `shadow`.
     pub mode: String,
-    pub interfaces: Vec<Protected>,
     pub journal: Journal,
     /// Rules that could not be placed because a table was full.
     pub rules_refused: AtomicU64,
+    interfaces: Mutex<Vec<Protected>>,
     rules: Mutex<Rules>,
     settings: Mutex<SettingsMap>,
     guard: Mutex<Guard>,
@@ -74,15 +76,19 @@ impl State {
             instance: parts.instance,
             started_ns: parts.started_ns,
             mode: parts.mode,
-            interfaces: parts.interfaces,
             journal: Journal::default(),
             rules_refused: AtomicU64::new(0),
+            interfaces: Mutex::new(parts.interfaces),
             rules: Mutex::new(parts.rules),
             settings: Mutex::new(parts.settings),
             guard: Mutex::new(parts.guard),
             rates: Mutex::default(),
             stop,
         }
+    }
+
+    pub fn interfaces(&self) -> MutexGuard<'_, Vec<Protected>> {
+        lock(&self.interfaces)
     }
 
     /// The rule tables; hold them shortly.

@@ -30,7 +30,7 @@ const TICK: Duration = Duration::from_millis(100);
 const SAMPLES_PER_TICK: usize = 20_000;
 /// Findings without consequence that are told one by one per tick: thousands of sources can be over their limits.
 const TOLD_PER_TICK: u64 = 16;
-/// Ticks between summaries, and between sweeps of expired rules and refreshes of the guard list.
+/// Ticks between summaries and looks at the interfaces, and between sweeps of expired rules and refreshes of the guard list.
 const SUMMARY_TICKS: u64 = 10;
 const SWEEP_TICKS: u64 = 100;
 
@@ -49,6 +49,7 @@ pub(super) async fn run(state: &State, mut inputs: Inputs, stopped: &mut watch::
         }
         if tick.is_multiple_of(SUMMARY_TICKS) {
             chain.summarise(state);
+            inputs.attachment.check(state).await;
         }
         if tick.is_multiple_of(SWEEP_TICKS) {
             sweep(state, &inputs.never_block).await;

@@ -1,4 +1,5 @@
-//! What a source is held accountable as: an IPv4 address, or an IPv6 /64, of which one host owns every address.
+//! What a source is held accountable as: an IPv4 address, or an IPv6 /64, of which one host owns every
+//! address (but for neighbours on the link, who share one).
 
 use std::{fmt, net::IpAddr};
 
@@ -12,7 +13,12 @@ impl Account {
     /// The account of `address`.
     pub fn of(address: IpAddr) -> Self {
         let address = address.to_canonical();
-        let bits = if address.is_ipv4() { 32 } else { 64 };
+        let bits = match address {
+            IpAddr::V4(_) => 32,
+            // On the link all neighbours share fe80::/64.
+            IpAddr::V6(address) if address.is_unicast_link_local() => 128,
+            IpAddr::V6(_) => 64,
+        };
         Self(Prefix::truncated(address, bits).unwrap_or_else(|| Prefix::from(address)))
     }
 
@@ -38,5 +44,6 @@ mod tests {
         assert_eq!(account("192.0.2.7"), "192.0.2.7/32");
         assert_eq!(account("::ffff:192.0.2.7"), "192.0.2.7/32");
         assert_eq!(account("2001:db8:1:2:3::4"), "2001:db8:1:2::/64");
+        assert_eq!(account("fe80::7"), "fe80::7/128");
     }
 }

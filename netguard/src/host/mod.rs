@@ -6,6 +6,7 @@
 mod addresses;
 mod interfaces;
 mod resolvers;
+mod session;
 mod sockets;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use rtnetlink::Handle;
 pub use addresses::{gateways, own_addresses};
 pub use interfaces::{AttachedXdp, Interface, LinkLayer, MacAddress, XdpMode, interface, interfaces};
 pub use resolvers::resolvers;
+pub use session::session_peers;
 pub use sockets::established_peers;
 
 /// Where the name servers stand; the second file has those behind the local stub of systemd-resolved.

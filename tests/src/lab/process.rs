@@ -58,7 +58,7 @@ pub struct Output {
 }
 
 /// Runs a program to its end, whatever that is; only one that takes longer than `patience` is an error.
-pub(super) fn output(command: &mut Command, patience: Duration) -> Result<Output> {
+pub fn output(command: &mut Command, patience: Duration) -> Result<Output> {
     let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
     command.stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
     let mut child = command

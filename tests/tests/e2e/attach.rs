@@ -66,6 +66,57 @@ fn a_driver_without_native_xdp_gets_the_generic_mode() -> Result<()> {
     Ok(())
 }
 
+/// Found in review: the status claimed protection after the interface, and with it the filter, was gone.
+#[test]
+fn an_interface_made_anew_is_protected_again() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let netguard = protect(&lab, "")?;
+    let ip = |args: &[&str]| -> Result<()> {
+        let status = lab.victim.ns.command("ip")?.args(args).status()?;
+        assert!(status.success(), "ip {args:?}");
+        Ok(())
+    };
+    let make = ["link", "add", "v9", "type", "veth", "peer", "name", "v9p"];
+    ip(&make)?;
+    let other = netguard.as_instance("x");
+    let mut command = other.command()?;
+    command.args(["run", "-i", "v9"]);
+    let mut daemon = Running::start(&mut command, &lab.dir.path().join("anew.log"))?;
+    let mut wait = |what: &str, status: i32, said: &str| {
+        wait_until(what, Duration::from_secs(10), || {
+            daemon.must_run()?;
+            let output = other.cli(&["status"])?;
+            Ok((output.status == status && output.stdout.contains(said)).then_some(()))
+        })
+    };
+    wait("the first interface to be protected", 0, "protects v9")?;
+    ip(&["link", "del", "v9"])?;
+    wait("the loss to be told", 1, "DOES NOT PROTECT v9")?;
+    ip(&make)?;
+    wait("the second interface to be protected", 0, "protects v9")?;
+    let events = other.must(&["events"])?;
+    for event in ["unprotected", "protected-again"] {
+        assert!(events.contains(event), "no {event} in {events}");
+    }
+
+    // With the daemon dead nobody attaches the filter again, and nobody must believe that it is there.
+    drop(daemon);
+    ip(&["link", "del", "v9"])?;
+    ip(&make)?;
+    let status = other.cli(&["status"])?;
+    assert_eq!(status.status, 1);
+    assert!(
+        status.stdout.contains("NOT PROTECTED any more: v9"),
+        "{}",
+        status.stdout
+    );
+    let doctor = other.cli(&["doctor", "-i", "v9"])?;
+    assert_eq!(doctor.status, 1);
+    assert!(doctor.stdout.contains("NOT protected"), "{}", doctor.stdout);
+    other.must(&["detach"])?;
+    Ok(())
+}
+
 #[test]
 fn the_loopback_interface_is_refused() -> Result<()> {
     let (lab, _server) = lab()?;

@@ -1,9 +1,9 @@
 //! Bad input to the command line: exit status 2, a sentence that names what is wrong, and nothing touched.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::Result;
-use netguard_tests::lab::{IFACE, Netguard, Output};
+use netguard_tests::lab::{IFACE, Netguard, Output, output as run};
 
 use crate::{lab, protect};
 
@@ -29,6 +29,89 @@ fn bad_arguments_change_nothing() -> Result<()> {
         refused(&netguard.cli(args)?, named, args);
         assert_eq!(netguard.blocked()?, before, "after {args:?}");
     }
+    netguard.stop()
+}
+
+/// Found in review: the prefixes before a guarded one stayed on the list.
+#[test]
+fn an_import_with_a_mistake_adds_nothing() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let mut netguard = protect(&lab, "")?;
+    let file = lab.dir.path().join("list.txt");
+    let import = |netguard: &Netguard, lines: &[&str], args: &[&str]| -> Result<Output> {
+        fs::write(&file, lines.join("\n"))?;
+        let file = file.display().to_string();
+        netguard.cli(&[&["block", "import", &file], args].concat())
+    };
+    let own = lab.victim.ip4;
+    for _ in 0..2 {
+        for (line, named) in [
+            (own, "an address of this machine"),
+            ("10.0.0.0/7", "too wide"),
+            ("nonsense", "nonsense"),
+        ] {
+            let output = import(&netguard, &["192.0.2.1", "# comment", "", line, "192.0.2.2"], &[])?;
+            refused(&output, named, &["block", "import"]);
+            assert!(output.stderr.contains("list.txt:4: "), "{}", output.stderr);
+            assert!(netguard.blocked()?.is_empty(), "{named}");
+        }
+        // The same again without a daemon.
+        netguard.kill9();
+    }
+    let output = import(
+        &netguard,
+        &["192.0.2.1", "198.18.0.0/15", "2001:db8:f000::/36"],
+        &["--json"],
+    )?;
+    assert_eq!(output.status, 0, "{output:?}");
+    assert_eq!(netguard.blocked()?.len(), 3);
+    netguard.stop()
+}
+
+#[test]
+fn whoever_works_over_ssh_is_not_cut_off() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let mut netguard = protect(&lab, "")?;
+    // As under sudo: the shell above the command has the variable, the command itself has not.
+    let mut shell = lab.victim.ns.command("sh")?;
+    let command = netguard.command()?;
+    let program = command.get_program().to_owned();
+    let args = command.get_args().map(|arg| arg.to_string_lossy().into_owned());
+    let words: Vec<String> = std::iter::once(program.to_string_lossy().into_owned())
+        .chain(args)
+        .collect();
+    shell.env("SSH_CONNECTION", "192.0.2.99 5000 192.0.2.1 22").args([
+        "-c",
+        &format!(
+            "env -u SSH_CONNECTION {} block add 192.0.2.0/24; exit $?",
+            words.join(" ")
+        ),
+    ]);
+    let output = run(&mut shell, Duration::from_secs(20))?;
+    refused(
+        &output,
+        "192.0.2.99, from where you are logged in",
+        &["block", "add"],
+    );
+    assert!(netguard.blocked()?.is_empty());
+    netguard.stop()
+}
+
+#[test]
+fn mistakes_are_json_when_asked() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let mut netguard = protect(&lab, "")?;
+    let output = netguard.cli(&["block", "add", lab.victim.ip4, "--json"])?;
+    assert_eq!(output.status, 2);
+    let error: serde_json::Value = serde_json::from_str(&output.stderr)?;
+    assert!(
+        error["error"]
+            .as_str()
+            .is_some_and(|text| text.contains("--force")),
+        "{error}"
+    );
+    let absent = netguard.cli(&["map", "get", "BLOCK_V4", "192.0.2.1"])?;
+    assert_eq!(absent.status, 1, "{absent:?}");
     netguard.stop()
 }
 

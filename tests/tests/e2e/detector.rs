@@ -2,6 +2,7 @@
 //! never is.
 
 use std::{
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -28,7 +29,7 @@ fn a_proven_flooder_is_blocked_and_released_ipv6() -> Result<()> {
 fn is_blocked_and_released(family: Family) -> Result<()> {
     let (lab, server) = lab()?;
     let netguard = protect(&lab, "detect.flooder.block_for = \"3s\"")?;
-    let _proof = connect(&lab, family)?;
+    let mut proof = connect(&lab, family)?;
     let before = netguard.drops()?;
     let flood = flood_own_address(&lab, family)?;
     let blocked = wait_for_event(&netguard, "blocked")?;
@@ -38,6 +39,10 @@ fn is_blocked_and_released(family: Family) -> Result<()> {
             .then_some(()))
     })?;
     flood.stop()?;
+    assert!(
+        request(&mut proof)?.starts_with("HTTP/1.1 200"),
+        "the connection that it has is spared: somebody else may have sent the flood"
+    );
     let address = lab.attacker.ip(family);
     // IPv6: the whole /64, since a host owns every address of it.
     let prefix = family.of(format!("{address}/32"), "2001:db8:2::/64".to_owned());
@@ -114,6 +119,15 @@ fn connect(lab: &Lab, family: Family) -> Result<TcpStream> {
         .ns
         .enter(|| TcpStream::connect_timeout(&victim, Duration::from_secs(2)))?
         .context("the attacker cannot connect")
+}
+
+/// What the server says on this connection, which stays open.
+fn request(connection: &mut TcpStream) -> Result<String> {
+    connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+    connection.write_all(b"GET / HTTP/1.1\r\nHost: victim\r\n\r\n")?;
+    let mut answer = [0; 1_024];
+    let len = connection.read(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer[..len]).into_owned())
 }
 
 fn flood_own_address(lab: &Lab, family: Family) -> Result<Flood<'_>> {

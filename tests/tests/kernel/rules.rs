@@ -2,7 +2,7 @@
 
 use netguard_common::{
     Verdict,
-    layout::{CLASSES, Rate},
+    layout::{CLASSES, Mode, Rate},
 };
 use netguard_tests::{
     frames::{Frame, frame},
@@ -55,6 +55,72 @@ fn rules_of_every_kind() {
             "{source} against {rule}"
         );
     }
+}
+
+/// Found in review: what could not be followed was passed before the blocklist was asked.
+#[test]
+fn faulty_headers_do_not_hide_a_blocked_source() {
+    let mut deep = frame().ipv6("2001:db8::66", "2001:db8:1::1");
+    for _ in 0..9 {
+        deep = deep.dest_options();
+    }
+    let v4 = || frame().ipv4("192.0.2.66", "198.51.100.1");
+    let faulty = [
+        v4().udp(1, 2).udp_len(7),
+        v4().udp(1, 2).total_len(2_000),
+        v4().tcp(1, 2).flags("A").doff(4),
+        v4().fragment(0, true).udp(1, 2).truncate(38),
+        deep.udp(1, 2),
+    ];
+    for frame in faulty {
+        let world = World::new().block("192.0.2.66").block("2001:db8::66");
+        let in_sanity = |mode| world.clone().in_modes([mode, Mode::Enforce, Mode::Enforce]);
+        assert_ne!(
+            verdict(&in_sanity(Mode::Enforce), frame.clone()),
+            Verdict::BlockAddress
+        );
+        for mode in [Mode::Off, Mode::Shadow] {
+            assert_eq!(
+                verdict(&in_sanity(mode), frame.clone()),
+                Verdict::BlockAddress,
+                "{mode:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_detectors_block_spares_existing_connections() {
+    let flooder = World::new()
+        .block_flooder("192.0.2.66")
+        .block_flooder("2001:db8::/64");
+    let v4 = || frame().ipv4("192.0.2.66", "198.51.100.1");
+    let v6 = || frame().ipv6("2001:db8::66", "2001:db8:1::1");
+    for flags in ["A", "PA", "FA", "R", "SA"] {
+        assert_eq!(
+            verdict(&flooder, v4().tcp(1, 2).flags(flags)),
+            Verdict::Pass,
+            "{flags}"
+        );
+        assert_eq!(
+            verdict(&flooder, v6().tcp(1, 2).flags(flags)),
+            Verdict::Pass,
+            "{flags}"
+        );
+    }
+    for refused in [
+        v4().tcp(1, 2).flags("S"),
+        v4().udp(1, 2),
+        v6().icmp6(128, 0),
+        v6().tcp(1, 2).flags("S"),
+    ] {
+        assert_eq!(verdict(&flooder, refused), Verdict::BlockAddress);
+    }
+    let operators = World::new().block("192.0.2.66");
+    assert_eq!(
+        verdict(&operators, v4().tcp(1, 2).flags("A")),
+        Verdict::BlockAddress
+    );
 }
 
 #[test]

@@ -12,12 +12,10 @@ use aya_ebpf::{
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
-use netguard_common::{
-    Packet,
-    layout::Rule,
-    packet::{Address, Family},
-    parse::parse_into,
-    shared::Field as _,
+use netguard_common::{layout::Rule, packet::Address, parse::ETHERNET_LEN, view::View as _};
+use network_types::{
+    eth::{EthHdr, EtherType},
+    ip::{Ipv4Hdr, Ipv6Hdr},
 };
 
 use crate::view::XdpView;
@@ -35,21 +33,32 @@ pub fn empty(_: XdpContext) -> u32 {
     xdp_action::XDP_DROP
 }
 
-/// Parses and looks the source up in one hash.
+/// The least that any blocklist does: bounds-checked Ethernet and IP headers, the source looked up in one hash. It
+/// follows no tags, options or extension headers and judges nothing.
 #[xdp(frags)]
 pub fn parse_hash(ctx: XdpContext) -> u32 {
-    let mut packet = Packet::ZERO;
-    if parse_into(&XdpView::new(&ctx), &mut packet).is_break() {
-        return xdp_action::XDP_PASS;
+    let view = XdpView::new(&ctx);
+    match listed(&view) {
+        Some(true) => xdp_action::XDP_DROP,
+        _ => xdp_action::XDP_PASS,
     }
-    let listed = match packet.family() {
-        Family::V4 => LISTED_V4.get_ptr(packet.source.word_v4()).is_some(),
-        Family::V6 => LISTED_V6.get_ptr(packet.source).is_some(),
-    };
-    if listed {
-        xdp_action::XDP_DROP
-    } else {
-        xdp_action::XDP_PASS
+}
+
+#[inline(always)]
+fn listed(view: &XdpView<'_>) -> Option<bool> {
+    const IPV4: u16 = EtherType::Ipv4 as u16;
+    const IPV6: u16 = EtherType::Ipv6 as u16;
+    let ethernet = view.load::<EthHdr>(0)?;
+    match { ethernet.ether_type } {
+        IPV4 => {
+            let header = view.load::<Ipv4Hdr>(ETHERNET_LEN)?;
+            Some(LISTED_V4.get_ptr(u32::from_ne_bytes(header.src_addr)).is_some())
+        }
+        IPV6 => {
+            let header = view.load::<Ipv6Hdr>(ETHERNET_LEN)?;
+            Some(LISTED_V6.get_ptr(Address::v6(header.src_addr)).is_some())
+        }
+        _ => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Measures the datapath in the kernel: every round runs each case beside the empty program, in a new order;
+//! Measures the datapath in the kernel: every round runs each case beside the empty program, in a random order;
 //! a case's figure is the median over the rounds.
 //!
 //! Time is the CPU time of this thread around the test run, divided by the repeats: the kernel's own figure
@@ -7,15 +7,11 @@
 mod cases;
 mod report;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use netguard::bpf::{ProgramUnderTest, TestObject};
-use nix::{
-    sched::{CpuSet, sched_setaffinity},
-    time::{ClockId, clock_gettime},
-    unistd::Pid,
-};
+use nix::time::{ClockId, clock_gettime};
 
-use crate::world::DEFAULT_SIZES;
+use crate::{pin_to_one_cpu, world::DEFAULT_SIZES};
 use cases::{CASES, Case};
 pub use report::{Report, Row};
 
@@ -44,10 +40,10 @@ pub fn measure(reference: &[u8], rounds: u32) -> Result<Report> {
         cases::check(case, judge(case), &frame)?;
     }
     let mut figures: Vec<Figures> = CASES.iter().map(|_| Figures::default()).collect();
-    for round in 0..rounds {
-        for turn in 0..CASES.len() {
-            // A stride that is coprime to any number of cases below it visits all, in another order each round.
-            let index = (turn * 31 + round as usize) % CASES.len();
+    for _ in 0..rounds {
+        let mut order: Vec<usize> = (0..CASES.len()).collect();
+        fastrand::shuffle(&mut order);
+        for index in order {
             let case = &CASES[index];
             let frame = (case.frame)();
             let floor_ns = per_packet(&empty, &frame)?;
@@ -105,10 +101,4 @@ fn per_packet(program: &ProgramUnderTest<'_>, frame: &[u8]) -> Result<f64> {
 fn cpu_time_ns() -> Result<f64> {
     let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?;
     Ok(time.tv_sec() as f64 * 1e9 + time.tv_nsec() as f64)
-}
-
-fn pin_to_one_cpu() -> Result<()> {
-    let mut cpus = CpuSet::new();
-    cpus.set(0)?;
-    sched_setaffinity(Pid::from_raw(0), &cpus).context("pinning to CPU 0")
 }

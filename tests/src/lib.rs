@@ -8,3 +8,19 @@ pub mod frames;
 pub mod generate;
 pub mod lab;
 pub mod world;
+
+use anyhow::Context as _;
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
+
+/// Keeps this thread on the first CPU: state of the datapath is per CPU, and so are caches.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn pin_to_one_cpu() -> anyhow::Result<()> {
+    let mut cpus = CpuSet::new();
+    cpus.set(0)?;
+    sched_setaffinity(Pid::from_raw(0), &cpus).context("pinning to CPU 0")
+}

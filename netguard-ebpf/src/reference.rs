@@ -49,7 +49,7 @@ fn listed(view: &XdpView<'_>) -> Option<bool> {
     const IPV4: u16 = EtherType::Ipv4 as u16;
     const IPV6: u16 = EtherType::Ipv6 as u16;
     let ethernet = view.load::<EthHdr>(0)?;
-    match { ethernet.ether_type } {
+    match ethernet.ether_type {
         IPV4 => {
             let header = view.load::<Ipv4Hdr>(ETHERNET_LEN)?;
             Some(LISTED_V4.get_ptr(u32::from_ne_bytes(header.src_addr)).is_some())

@@ -6,17 +6,14 @@
 
 use std::net::IpAddr;
 
-use aya::maps::{Array, HashMap, MapData};
-use netguard_common::{
-    layout::{Note, NoteKey, Rule},
-    maps::Table,
-    packet::mapped,
-};
+use aya::maps::{Array, MapData};
+use netguard_common::{layout::Rule, maps::Table};
 
 use super::{
     BpfError, Pins,
-    raw::Raw,
-    storage::{Storage, capacity, missing, table_of},
+    hiding::{covered_by, hidden, outlasts},
+    notes::Notes,
+    storage::{Storage, table_of},
 };
 use crate::prefix::Prefix;
 
@@ -105,7 +102,7 @@ impl Batch<'_> {
 pub struct Rules {
     tables: Vec<(Table, Storage)>,
     in_use: Array<MapData, u32>,
-    notes: HashMap<MapData, Raw<NoteKey>, Raw<Note>>,
+    notes: Notes,
 }
 
 impl Rules {
@@ -122,14 +119,10 @@ impl Rules {
             .open("IN_USE")?
             .try_into()
             .map_err(BpfError::map("IN_USE", 0))?;
-        let notes = pins
-            .open("NOTES")?
-            .try_into()
-            .map_err(BpfError::map("NOTES", 0))?;
         Ok(Self {
             tables,
             in_use,
-            notes,
+            notes: Notes::open(pins)?,
         })
     }
 
@@ -201,7 +194,7 @@ impl Rules {
     pub fn remove(&mut self, list: List, prefix: Prefix) -> Result<bool, BpfError> {
         let table = table_of(list, prefix);
         let removed = self.storage(table)?.remove(table, prefix)?;
-        self.write_note(list, prefix, None)?;
+        self.notes.write(list, prefix, None)?;
         Ok(removed)
     }
 
@@ -248,7 +241,7 @@ impl Rules {
         self.in_use
             .set(table as u32, 1, 0)
             .map_err(BpfError::map("IN_USE", 0))?;
-        self.write_note(list, prefix, note)?;
+        self.notes.write(list, prefix, note)?;
         Ok(InsertOutcome::Added)
     }
 
@@ -299,7 +292,7 @@ impl Rules {
             .map(|(prefix, rule)| Entry {
                 prefix,
                 rule,
-                note: self.note(list, prefix),
+                note: self.notes.read(list, prefix),
             })
             .collect();
         entries.sort_by_key(|entry| entry.prefix);
@@ -322,147 +315,5 @@ impl Rules {
             .find(|(table, _)| *table == wanted)
             .map(|(_, storage)| storage)
             .ok_or_else(|| BpfError::NoSuchMap(wanted.map().to_owned()))
-    }
-
-    fn note(&self, list: List, prefix: Prefix) -> Option<String> {
-        let note = self.notes.get(&Raw(note_key(list, prefix)), 0).ok()?.0;
-        let len = note
-            .text
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(note.text.len());
-        Some(String::from_utf8_lossy(&note.text[..len]).into_owned())
-    }
-
-    /// Notes are cut at a character boundary to the 64 bytes they have.
-    fn write_note(&mut self, list: List, prefix: Prefix, note: Option<&str>) -> Result<(), BpfError> {
-        let key = Raw(note_key(list, prefix));
-        let Some(words) = note.filter(|words| !words.is_empty()) else {
-            // Most rules have none: nothing to remove is no error.
-            return match self.notes.remove(&key) {
-                Err(error) if !missing(&error) => Err(BpfError::map("NOTES", 0)(error)),
-                _ => Ok(()),
-            };
-        };
-        let mut text = [0; 64];
-        let len = (0..=words.len().min(text.len()))
-            .rev()
-            .find(|&len| words.is_char_boundary(len))
-            .unwrap_or(0);
-        text[..len].copy_from_slice(&words.as_bytes()[..len]);
-        self.notes
-            .insert(key, Raw(Note { text }), 0)
-            .map_err(BpfError::map("NOTES", capacity("NOTES")))
-    }
-}
-
-/// The wider prefix of the same trie whose rule lasts at least as long as `rule` would.
-fn covered_by(
-    storage: &Storage,
-    table: Table,
-    prefix: Prefix,
-    rule: &Rule,
-) -> Result<Option<Prefix>, BpfError> {
-    for bits in (0..prefix.bits()).rev() {
-        match storage.covering(table, prefix, u32::from(bits))? {
-            None => return Ok(None),
-            // The match may be shorter than `bits`; its own length is found when the next look-up differs.
-            Some(wider) if outlasts(&wider, rule) => {
-                let next = match bits {
-                    0 => None,
-                    _ => storage.covering(table, prefix, u32::from(bits) - 1)?,
-                };
-                if next != Some(wider) {
-                    return Ok(Prefix::truncated(prefix.address(), bits));
-                }
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(None)
-}
-
-/// Prefixes among `entries` that lie in a wider one which outlasts them.
-fn hidden(mut entries: Vec<(Prefix, Rule)>) -> Vec<Prefix> {
-    // In this order a prefix comes right after those that cover it.
-    entries.sort_by_key(|(prefix, _)| (prefix.address(), prefix.bits()));
-    let mut hidden = Vec::new();
-    let mut covering: Vec<(Prefix, Rule)> = Vec::new();
-    for (prefix, rule) in entries {
-        while covering.last().is_some_and(|(wider, _)| !wider.covers(&prefix)) {
-            covering.pop();
-        }
-        if !rule.is_permanent() && covering.iter().any(|(_, wider)| outlasts(wider, &rule)) {
-            hidden.push(prefix);
-        } else {
-            covering.push((prefix, rule));
-        }
-    }
-    hidden
-}
-
-/// Whether `long` holds at least as long as `short`.
-fn outlasts(long: &Rule, short: &Rule) -> bool {
-    long.is_permanent() || (!short.is_permanent() && long.expires_at >= short.expires_at)
-}
-
-fn note_key(list: List, prefix: Prefix) -> NoteKey {
-    let bits = u32::from(prefix.bits());
-    let (address, prefix_len) = match prefix.address() {
-        IpAddr::V4(address) => (mapped(address.octets()), 96 + bits),
-        IpAddr::V6(address) => (address.octets(), bits),
-    };
-    NoteKey {
-        address,
-        prefix_len,
-        list: list as u32,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn prefix(text: &str) -> Prefix {
-        text.parse().expect("a prefix")
-    }
-
-    #[test]
-    fn a_permanent_rule_outlasts_all() {
-        let rule = |expires_at| Rule {
-            expires_at,
-            reason: 0,
-            origin: 0,
-            proof: 0,
-        };
-        assert!(outlasts(&rule(0), &rule(9)));
-        assert!(!outlasts(&rule(9), &rule(0)));
-        assert!(outlasts(&rule(9), &rule(9)));
-        assert!(!outlasts(&rule(8), &rule(9)));
-    }
-
-    #[test]
-    fn a_wider_rule_that_lasts_longer_hides_nothing_of_worth() {
-        let rule = |expires_at| Rule {
-            expires_at,
-            reason: 0,
-            origin: 0,
-            proof: 0,
-        };
-        let entries = vec![
-            (prefix("10.0.0.0/8"), rule(9)),
-            (prefix("10.1.0.0/16"), rule(5)),
-            (prefix("10.1.2.0/24"), rule(0)),
-            (prefix("10.1.2.128/25"), rule(7)),
-            (prefix("11.0.0.0/16"), rule(5)),
-        ];
-        assert_eq!(hidden(entries), [prefix("10.1.0.0/16"), prefix("10.1.2.128/25")]);
-    }
-
-    #[test]
-    fn notes_tell_families_and_lists_apart() {
-        let v4 = note_key(List::Block, prefix("192.0.2.0/24"));
-        assert_eq!((v4.prefix_len, &v4.address[12..]), (120, &[192, 0, 2, 0][..]));
-        assert_ne!(v4, note_key(List::Allow, prefix("192.0.2.0/24")));
     }
 }

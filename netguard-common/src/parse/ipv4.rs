@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use network_types::ip::Ipv4Hdr;
 
-use super::{MAX_IP_LEN, transport};
+use super::{MAX_IP_LEN, announced_len, transport};
 use crate::{
     Packet, Verdict,
     packet::{Address, Family, Fragment, Transport},
@@ -49,11 +49,7 @@ fn follow<V: View>(
     if header_len < MIN_HEADER || header_len > available {
         return ControlFlow::Break(Verdict::IpHeaderLength);
     }
-    let total_len = match u32::from(u16::from_be_bytes(header.tot_len)) {
-        // Linux writes 0 when aggregation made the packet too long for the field ("BIG TCP").
-        0 if available > MAX_IP_LEN => available,
-        total_len => total_len,
-    };
+    let total_len = announced_len(header.tot_len, available);
     if total_len < header_len || total_len > available {
         return ControlFlow::Break(Verdict::IpTotalLength);
     }

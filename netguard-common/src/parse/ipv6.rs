@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use network_types::ip::Ipv6Hdr;
 
-use super::{MAX_IP_LEN, transport};
+use super::{MAX_IP_LEN, announced_len, transport};
 use crate::{
     Packet, Verdict,
     packet::{Address, Family, Fragment, Transport},
@@ -61,11 +61,7 @@ fn follow<V: View>(
     packet: &mut Packet,
 ) -> ControlFlow<Verdict, Transport> {
     let available = view.len().saturating_sub(at);
-    let payload_len = match u32::from(u16::from_be_bytes(header.payload_len)) {
-        // Linux writes 0 when aggregation made the packet too long for the field ("BIG TCP").
-        0 if available > MAX_IP_LEN => available,
-        payload_len => payload_len,
-    };
+    let payload_len = announced_len(header.payload_len, available);
     if payload_len > available {
         return ControlFlow::Break(Verdict::IpTotalLength);
     }

@@ -63,6 +63,16 @@ pub fn parse_into<V: View>(view: &V, packet: &mut Packet) -> ControlFlow<Verdict
     }
 }
 
+/// The length that a big-endian field of an IP header announces. Linux writes 0 when aggregation made the packet too
+/// long for the field ("BIG TCP"): then all that is `available` belongs to it.
+#[inline(always)]
+fn announced_len(field: [u8; 2], available: u32) -> u32 {
+    match u32::from(u16::from_be_bytes(field)) {
+        0 if available > MAX_IP_LEN => available,
+        len => len,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::vec::Vec;

@@ -39,7 +39,12 @@ proptest! {
     fn an_account_holds_its_address_and_nothing_wider(address in address()) {
         let prefix = Account::of(address).prefix();
         prop_assert!(prefix.contains(address));
-        prop_assert_eq!(prefix.bits(), if address.to_canonical().is_ipv4() { 32 } else { 64 });
+        let bits = match address.to_canonical() {
+            IpAddr::V4(_) => 32,
+            IpAddr::V6(neighbour) if neighbour.is_unicast_link_local() => 128,
+            IpAddr::V6(_) => 64,
+        };
+        prop_assert_eq!(prefix.bits(), bits);
     }
 
     /// Whatever a block would cover of a guarded prefix, the guard objects.

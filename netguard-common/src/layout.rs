@@ -4,6 +4,7 @@
 
 use crate::{
     maps::MAPS,
+    packet,
     shared::{FNV_START, Field, fnv1a},
     verdict::Verdict,
 };
@@ -168,6 +169,11 @@ pub const FINGERPRINT: u64 = {
     let mut i = 0;
     while i < STRUCTS.len() {
         hash = fnv1a(hash, &STRUCTS[i].1.to_le_bytes());
+        i += 1;
+    }
+    i = 0;
+    while i < packet::STRUCTS.len() {
+        hash = fnv1a(hash, &packet::STRUCTS[i].1.to_le_bytes());
         i += 1;
     }
     i = 0;

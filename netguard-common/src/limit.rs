@@ -87,11 +87,9 @@ pub fn check<T: Tables>(
     if rate.interval_ns == 0 {
         return ControlFlow::Continue(());
     }
-    let mut key = source_key(packet.family(), packet.source);
-    if is_path_mtu(packet) {
-        key ^= PATH_MTU;
-    }
-    let [first, second] = cells_of(class, key, settings.seed);
+    let key = source_key(packet.family(), packet.source);
+    let path_mtu = u32::from(is_path_mtu(packet));
+    let [first, second] = cells_of(class, key, settings.seed).map(|cell| cell | path_mtu);
     let (Some(first), Some(second)) = (tables.cell(first), tables.cell(second)) else {
         return ControlFlow::Continue(());
     };
@@ -101,10 +99,6 @@ pub fn check<T: Tables>(
         ControlFlow::Break(class.verdict())
     }
 }
-
-/// Sets the path-MTU messages of a source apart from its neighbour discovery: anybody may send the ones in the name
-/// of a router, and must not use up the other's budget.
-const PATH_MTU: u64 = 1;
 
 /// GCRA over the emptier of two cells. A cell holds the theoretical arrival time of the next packet, in ns.
 #[inline(always)]
@@ -153,7 +147,9 @@ const fn is_link_local(source: Address) -> bool {
     source.high & MASK == PREFIX
 }
 
-/// Indices of the two cells of `key` in the map `LIMIT_CELLS`.
+/// Indices of the two cells of `key` in the map `LIMIT_CELLS`. Control messages have even ones, for neighbour discovery,
+/// and the odd ones behind them for path-MTU messages: anybody may send the latter in any name, and whichever name they
+/// choose must not use up the discovery of a router.
 #[inline(always)]
 pub fn cells_of(class: Class, key: u64, seed: u64) -> [u32; 2] {
     // The finaliser of MurmurHash3 (public domain), seeded: each output bit depends on each input bit.
@@ -162,10 +158,11 @@ pub fn cells_of(class: Class, key: u64, seed: u64) -> [u32; 2] {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     hash ^= hash >> 33;
     let base = class as u32 * CELLS;
-    [
-        base + (hash as u32 & (CELLS - 1)),
-        base + ((hash >> 32) as u32 & (CELLS - 1)),
-    ]
+    let mask = match class {
+        Class::Control => (CELLS - 1) & !1,
+        _ => CELLS - 1,
+    };
+    [base + (hash as u32 & mask), base + ((hash >> 32) as u32 & mask)]
 }
 
 /// "Fragmentation needed" (RFC 1191 section 4) and "packet too big" (RFC 8201), each in its own family: the other's
@@ -286,16 +283,21 @@ mod tests {
             limits: [Rate::new(1, 1); CLASSES],
             ..Memory::enforcing()
         });
-        let message = |kind| {
+        let message = |kind, first| {
+            let mut source = [0x20; 16];
+            source[0] = first;
             let mut packet = packet(
                 Family::V6,
-                Address::v6([0x20; 16]),
+                Address::v6(source),
                 protocol::ICMPV6,
                 Transport::Icmp6 { kind, code: 0 },
             );
             packet.hop_limit = 255;
             check(Class::Control, &packet, &memory.settings, &memory).is_continue()
         };
-        assert_eq!([message(2), message(2), message(136)], [true, false, true]);
+        // Whichever source they are sent in the name of: 0x21 was the one that met the router's cells.
+        let sent = [message(2, 0x20), message(2, 0x20), message(2, 0x21)];
+        assert_eq!(sent, [true, false, true]);
+        assert!(message(136, 0x20), "the router's own");
     }
 }

@@ -184,10 +184,12 @@ impl Packet {
         TcpFlags(self.tcp_flags)
     }
 
-    /// Whether the packet is a TCP segment of a connection that exists or pretends to: it opens nothing.
+    /// Whether the packet is (part of) a TCP segment of a connection that exists or pretends to: it opens nothing. What a
+    /// later fragment belongs to was judged with the first.
     #[inline(always)]
     pub const fn continues_tcp(&self) -> bool {
-        self.header == protocol::TCP && !self.tcp_flags().opens()
+        let later = self.protocol == protocol::TCP && self.fragment == Fragment::Later as u8;
+        later || (self.header == protocol::TCP && !self.tcp_flags().opens())
     }
 
     #[inline(always)]

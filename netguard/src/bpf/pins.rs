@@ -79,6 +79,11 @@ impl Pins {
         MAPS.iter().any(|spec| self.map(spec.name).exists())
     }
 
+    /// Whether links can be pinned: a detach removes the directory.
+    pub fn have_links(&self) -> bool {
+        self.root.join("links").is_dir()
+    }
+
     /// Interfaces with a pinned link, sorted.
     pub fn interfaces(&self) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(self.root.join("links"))

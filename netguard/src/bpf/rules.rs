@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use aya::maps::{Array, MapData};
-use netguard_common::{layout::Rule, maps::Table};
+use netguard_common::{layout::Rule, maps::Table, rule::Origin};
 
 use super::{
     BpfError, Pins,
@@ -15,7 +15,7 @@ use super::{
     notes::Notes,
     storage::{Storage, table_of},
 };
-use crate::prefix::Prefix;
+use crate::{clock::monotonic_ns, prefix::Prefix};
 
 /// Which list a rule stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +143,7 @@ impl Rules {
         Ok(outcome)
     }
 
-    /// [`Rules::insert`], unless a rule for exactly `prefix` lasts at least as long already.
+    /// [`Rules::insert`], unless a rule for exactly `prefix` lasts at least as long already or was made by a person.
     ///
     /// # Errors
     /// As for [`Rules::insert`].
@@ -155,7 +155,10 @@ impl Rules {
     ) -> Result<(), BpfError> {
         let table = table_of(list, prefix);
         let standing = self.storage(table)?.exact(table, prefix)?;
-        if standing.is_some_and(|standing| outlasts(&standing, &rule)) {
+        // A person's rule stays as it is: a detector's would spare connections that theirs does not.
+        let theirs =
+            |standing: &Rule| standing.origin != Origin::Detector as u8 && !standing.expired(monotonic_ns());
+        if standing.is_some_and(|standing| theirs(&standing) || outlasts(&standing, &rule)) {
             return Ok(());
         }
         self.insert(list, prefix, rule, None).map(|_| ())

@@ -74,6 +74,14 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), CliE
             .iter()
             .map(|interface| attached(interface, &context.pins)),
     );
+    if args.interfaces.is_empty() {
+        let gone = context.pins.interfaces().into_iter();
+        let gone = gone.filter(|name| !interfaces.iter().any(|interface| interface.name == *name));
+        checks.extend(gone.map(|name| {
+            let detail = "NOT protected although it was: it is gone, or has another name";
+            check(format!("interface {name}"), State::Fail, detail)
+        }));
+    }
     checks.push(daemon(&context.instance).await?);
     let ok = checks.iter().all(|check| check.state != State::Fail);
     context.output.print(&Diagnosis { ok, checks }, |diagnosis| {
@@ -189,6 +197,14 @@ fn attached(interface: &Interface, pins: &Pins) -> Check {
             name,
             State::Ok,
             format!("{driver}, protected by this instance ({})", xdp.mode),
+        ),
+        Some(xdp) if pinned => check(
+            name,
+            State::Fail,
+            format!(
+                "{driver}, NOT protected although it was: it runs another XDP program (id {})",
+                xdp.program_id
+            ),
         ),
         Some(xdp) => {
             let program = program_name(xdp.program_id).unwrap_or_else(|| "without a name".to_owned());

@@ -103,6 +103,12 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { 2 } else { 0 };
+            if code != 0 && std::env::args_os().any(|arg| arg == "--json") {
+                let text = error.to_string();
+                let text = text.trim().trim_start_matches("error: ");
+                eprintln!("{}", serde_json::json!({ "error": text }));
+                return ExitCode::from(code);
+            }
             // Nothing is left to tell when even this cannot be printed.
             let _printed = error.print();
             return ExitCode::from(code);

@@ -43,10 +43,24 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
         Err(error) => return Err(error.into()),
     };
     let standing = host::interfaces().await?;
-    let (protected, unprotected) = context.pins.interfaces().into_iter().partition(|name| {
-        let interface = standing.iter().find(|interface| interface.name == *name);
-        interface.is_some_and(|interface| runs_filter(interface, &context.pins))
-    });
+    let (protected, mut unprotected): (Vec<_>, Vec<_>) =
+        context.pins.interfaces().into_iter().partition(|name| {
+            let interface = standing.iter().find(|interface| interface.name == *name);
+            interface.is_some_and(|interface| runs_filter(interface, &context.pins))
+        });
+    // A daemon that could not attach again has no pin to show for it.
+    let faulty = daemon
+        .iter()
+        .flat_map(|daemon: &DaemonStatus| &daemon.interfaces)
+        .filter(|interface| interface.fault.is_some())
+        .map(|interface| interface.interface.clone());
+    unprotected.extend(faulty);
+    unprotected.sort();
+    unprotected.dedup();
+    let protected = protected
+        .into_iter()
+        .filter(|name| !unprotected.contains(name))
+        .collect();
     let status = Status {
         instance: context.instance.to_string(),
         running: daemon.is_some(),

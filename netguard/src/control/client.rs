@@ -1,6 +1,6 @@
 //! The command line's end of the control socket.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -12,7 +12,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, time::timeout};
 
 use super::{Failure, FailureKind, socket_path};
 use crate::bpf::InstanceName;
@@ -26,9 +26,16 @@ pub enum ClientError {
     Socket { path: PathBuf, source: io::Error },
     #[error("the daemon's answer was cut off: {0}")]
     Broken(String),
+    #[error(
+        "the daemon does not answer within {0:?}: it hangs; end it, and its filter stays until `netguard detach`"
+    )]
+    Hangs(Duration),
     #[error("{}", .0.message)]
     Refused(Failure),
 }
+
+/// How long an answer may take to begin; the longest, to an import of a million prefixes, takes some seconds.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection to a daemon.
 pub struct Client {
@@ -131,7 +138,10 @@ impl Client {
             .header("host", "netguard")
             .body(Full::new(bytes))
             .map_err(broken)?;
-        self.sender.send_request(request).await.map_err(broken)
+        match timeout(PATIENCE, self.sender.send_request(request)).await {
+            Ok(answer) => answer.map_err(broken),
+            Err(_) => Err(ClientError::Hangs(PATIENCE)),
+        }
     }
 }
 

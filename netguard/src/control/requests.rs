@@ -11,7 +11,7 @@ use netguard_common::{
 
 use super::{Failure, FailureKind, LimitChange, RuleAddition, RuleOutcome, RuleRemoval};
 use crate::{
-    bpf::{BpfError, InsertOutcome, List, Rules, SettingsMap},
+    bpf::{Batch, BpfError, InsertOutcome, List, Rules, SettingsMap},
     config::RatePerSecond,
     engine::{Guard, GuardKind},
     host::Facts,
@@ -85,18 +85,26 @@ pub fn add_rules(
         check(guard, list, addition).map_err(|error| (index, error))?;
     }
     let mut batch = rules.batch(list);
-    let mut outcomes = Vec::new();
-    for (index, addition) in additions.iter().enumerate() {
-        let outcome = batch
-            .insert(addition.prefix, rule(addition, now_ns), addition.note.as_deref())
-            .map_err(|error| (index, error.into()))?;
-        outcomes.push(match outcome {
-            InsertOutcome::Added => self::outcome(addition.prefix, "added", None),
-            InsertOutcome::CoveredBy(wider) => self::outcome(addition.prefix, "covered", Some(wider)),
-        });
-    }
-    batch.finish().map_err(|error| (additions.len(), error.into()))?;
-    Ok(outcomes)
+    let outcomes = insert_all(&mut batch, additions, now_ns);
+    // After a failure, too: what is in force must hide nothing.
+    let finished = batch.finish().map_err(|error| (additions.len(), error.into()));
+    outcomes.and_then(|outcomes| finished.map(|()| outcomes))
+}
+
+fn insert_all(
+    batch: &mut Batch<'_>,
+    additions: &[RuleAddition],
+    now_ns: u64,
+) -> Result<Vec<RuleOutcome>, (usize, RequestError)> {
+    let insert = |(index, addition): (usize, &RuleAddition)| {
+        let inserted = batch.insert(addition.prefix, rule(addition, now_ns), addition.note.as_deref());
+        match inserted {
+            Ok(InsertOutcome::Added) => Ok(outcome(addition.prefix, "added", None)),
+            Ok(InsertOutcome::CoveredBy(wider)) => Ok(outcome(addition.prefix, "covered", Some(wider))),
+            Err(error) => Err((index, error.into())),
+        }
+    };
+    additions.iter().enumerate().map(insert).collect()
 }
 
 fn check(guard: &Guard, list: List, addition: &RuleAddition) -> Result<(), RequestError> {

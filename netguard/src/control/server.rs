@@ -135,8 +135,13 @@ async fn refuse_in_json(request: Request, next: Next) -> Response {
         "" => status.to_string(),
         text => text.to_owned(),
     };
+    let kind = if status.is_server_error() {
+        FailureKind::Failed
+    } else {
+        FailureKind::Usage
+    };
     let failure = Failure {
-        kind: FailureKind::Usage,
+        kind,
         message,
         index: None,
     };

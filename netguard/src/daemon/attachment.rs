@@ -73,19 +73,29 @@ impl Attachment {
             }
         };
         let before = state.interfaces().clone();
-        let after: Vec<Protected> = before
-            .iter()
-            .map(|protected| {
-                let interface = standing
-                    .iter()
-                    .find(|interface| interface.name == protected.interface);
-                self.renew(protected, interface)
-            })
-            .collect();
-        for (before, after) in before.iter().zip(&after) {
-            tell(state, before, after);
+        let mut after = Vec::new();
+        for protected in &before {
+            let interface = standing
+                .iter()
+                .find(|interface| interface.name == protected.interface);
+            if self.stands(interface) && protected.fault.is_none() {
+                after.push(protected.clone());
+                continue;
+            }
+            let renewed = self.renew(protected, interface);
+            tell(state, protected, &renewed);
+            after.push(renewed);
         }
         *state.interfaces() = after;
+    }
+
+    /// Whether `interface` runs the program behind its pinned link.
+    fn stands(&self, interface: Option<&Interface>) -> bool {
+        interface.is_some_and(|interface| {
+            interface
+                .xdp
+                .is_some_and(|xdp| bpf::linked_program(&self.pins, &interface.name) == Some(xdp.program_id))
+        })
     }
 
     fn renew(&mut self, protected: &Protected, interface: Option<&Interface>) -> Protected {
@@ -96,12 +106,15 @@ impl Attachment {
         let Some(interface) = interface else {
             return faulty("the interface is gone, or has another name".to_owned());
         };
-        let current = interface.xdp.map(|xdp| xdp.program_id);
-        if current.is_some() && current == bpf::linked_program(&self.pins, &interface.name) {
+        if self.stands(Some(interface)) {
             return Protected {
                 fault: None,
                 ..protected.clone()
             };
+        }
+        if !self.pins.have_links() {
+            // Somebody took the way back: attaching what cannot be pinned would last until the next look.
+            return faulty("its pins were removed: end this daemon, or start it again".to_owned());
         }
         self.protect(interface)
             .unwrap_or_else(|error| faulty(error.to_string()))
@@ -111,9 +124,6 @@ impl Attachment {
 /// What is told: a fault once, not each second, and its end.
 fn tell(state: &State, before: &Protected, after: &Protected) {
     let interface = after.interface.clone();
-    if *after == *before && after.fault.is_none() {
-        return;
-    }
     match &after.fault {
         Some(why) if before.fault.as_ref() != Some(why) => {
             warn!(interface, "NOT protected: {why}");

@@ -88,7 +88,7 @@ pub fn check<T: Tables>(
         return ControlFlow::Continue(());
     }
     let key = source_key(packet.family(), packet.source);
-    let path_mtu = u32::from(is_path_mtu(packet));
+    let path_mtu = u32::from(matches!(class, Class::Control) && is_path_mtu(packet));
     let [first, second] = cells_of(class, key, settings.seed).map(|cell| cell | path_mtu);
     let (Some(first), Some(second)) = (tables.cell(first), tables.cell(second)) else {
         return ControlFlow::Continue(());

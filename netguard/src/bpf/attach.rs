@@ -94,11 +94,14 @@ pub fn attach(
     })
 }
 
-/// The id of the program behind the pinned link of `interface`; `None` without such a link. Whether the interface runs
-/// it is another question: the link outlives the interface.
-pub fn linked_program(pins: &Pins, interface: &str) -> Option<u32> {
-    let link = FdLink::from(PinnedLink::from_pin(pins.link(interface)).ok()?);
-    link.info().ok().map(|info| info.program_id())
+/// Whether `interface`, on which the XDP program `current` runs, runs the one behind its pinned link; the link alone is no
+/// answer, since it outlives the interface.
+pub fn runs_filter(pins: &Pins, interface: &str, current: Option<u32>) -> bool {
+    let linked = || {
+        let link = FdLink::from(PinnedLink::from_pin(pins.link(interface)).ok()?);
+        link.info().ok().map(|info| info.program_id())
+    };
+    current.is_some() && current == linked()
 }
 
 /// Exchanges the program behind the pinned link of `interface`. A link that is not what the interface runs (it

@@ -17,7 +17,7 @@ mod storage;
 mod testrun;
 mod trace;
 
-pub use attach::{AttachError, AttachMode, Attached, attach, linked_program};
+pub use attach::{AttachError, AttachMode, Attached, attach, runs_filter};
 pub use catalogue::{DumpedEntry, MapInfo, dump_map, list_maps, lookup_in_map};
 pub use counters::Counters;
 pub use error::BpfError;

@@ -7,9 +7,9 @@ use nix::sys::utsname::uname;
 use serde::Serialize;
 use tabled::Tabled;
 
-use super::{CliError, Context, output::table, status::runs_filter};
+use super::{CliError, Context, output::table};
 use crate::{
-    bpf::{InstanceName, Pins, bpffs_mounted, embedded_object, program_name, verify_object},
+    bpf::{InstanceName, Pins, bpffs_mounted, embedded_object, program_name, runs_filter, verify_object},
     config::InterfaceName,
     control::{Client, ClientError},
     host::{self, Interface, LinkLayer},
@@ -182,7 +182,7 @@ fn attached(interface: &Interface, pins: &Pins) -> Check {
     let name = format!("interface {}", interface.name);
     let driver = interface.driver.as_deref().unwrap_or("unknown driver");
     let pinned = pins.interfaces().contains(&interface.name);
-    let ours = runs_filter(interface, pins);
+    let ours = runs_filter(pins, &interface.name, interface.program_id());
     match interface.xdp {
         None if pinned => check(
             name,

@@ -106,7 +106,7 @@ pub fn main() -> ExitCode {
             if code != 0 && std::env::args_os().any(|arg| arg == "--json") {
                 let text = error.to_string();
                 let text = text.trim().trim_start_matches("error: ");
-                eprintln!("{}", serde_json::json!({ "error": text }));
+                complain(true, text);
                 return ExitCode::from(code);
             }
             // Nothing is left to tell when even this cannot be printed.
@@ -126,13 +126,17 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(CliError::Negative) => ExitCode::from(1),
         Err(error) => {
-            if json {
-                eprintln!("{}", serde_json::json!({ "error": error.to_string() }));
-            } else {
-                eprintln!("netguard: {error}");
-            }
+            complain(json, &error.to_string());
             ExitCode::from(if matches!(error, CliError::Usage(_)) { 2 } else { 1 })
         }
+    }
+}
+
+fn complain(json: bool, text: &str) {
+    if json {
+        eprintln!("{}", serde_json::json!({ "error": text }));
+    } else {
+        eprintln!("netguard: {text}");
     }
 }
 
@@ -217,10 +221,7 @@ impl From<Failure> for CliError {
 
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
-        match error {
-            ClientError::Refused(failure) => Self::from(failure),
-            other => Self::Failed(other.to_string()),
-        }
+        Self::from(Failure::from(error))
     }
 }
 

@@ -92,7 +92,7 @@ where
                 .await?
                 .add(list, &[addition])
                 .await
-                .map_err(|refusal| CliError::from(refusal.failure))?;
+                .map_err(CliError::from)?;
             match outcomes.first() {
                 Some(outcome) => context.output.print(outcome, |outcome| sentence(list, outcome)),
                 None => Ok(()),
@@ -130,7 +130,7 @@ where
                 .await?
                 .add(list, &additions)
                 .await
-                .map_err(|refusal| refusal.at(&lines))?;
+                .map_err(|failure| with_line(failure, &lines))?;
             context.output.print(&outcomes, |outcomes| {
                 let covered = outcomes
                     .iter()
@@ -167,21 +167,15 @@ impl Target {
         }
     }
 
-    async fn add(&mut self, list: List, additions: &[RuleAddition]) -> Result<Vec<RuleOutcome>, Refusal> {
+    async fn add(&mut self, list: List, additions: &[RuleAddition]) -> Result<Vec<RuleOutcome>, Failure> {
         refuse_own_session(list, additions, &host::session_peers())?;
         match self {
             Self::Daemon(client) => client
                 .request(Method::POST, &path(list), Some(&additions))
                 .await
-                .map_err(Refusal::from),
-            Self::Maps { rules, guard } => {
-                add_rules(rules, guard, list, additions, monotonic_ns()).map_err(|(index, error)| Refusal {
-                    failure: Failure {
-                        index: Some(index),
-                        ..error.failure()
-                    },
-                })
-            }
+                .map_err(Failure::from),
+            Self::Maps { rules, guard } => add_rules(rules, guard, list, additions, monotonic_ns())
+                .map_err(|(index, error)| error.failure_at(index)),
         }
     }
 
@@ -197,42 +191,20 @@ fn path(list: List) -> String {
     format!("/v1/rules/{}", list.name())
 }
 
-/// Why additions were refused, and which of them.
-struct Refusal {
-    failure: Failure,
-}
-
-impl Refusal {
-    /// The refusal with the line that it is about; `lines` are in the order of the additions.
-    fn at(self, lines: &[String]) -> CliError {
-        let mut failure = self.failure;
-        let line = failure.index.and_then(|index| lines.get(index));
-        let nothing_added = matches!(failure.kind, FailureKind::Usage);
-        failure.message = match (line, nothing_added) {
-            (Some(line), true) => format!("{line}: {}; nothing was added", failure.message),
-            (Some(line), false) => format!("{line}: {}; the lines before it are in force", failure.message),
-            (None, _) => failure.message,
+/// `failure` with the line that it is about; `lines` are in the order of the additions.
+fn with_line(mut failure: Failure, lines: &[String]) -> CliError {
+    if let Some(line) = failure.index.and_then(|index| lines.get(index)) {
+        let left = match failure.kind {
+            FailureKind::Usage => "nothing was added",
+            FailureKind::Failed => "the lines before it are in force",
         };
-        CliError::from(failure)
+        failure.message = format!("{line}: {}; {left}", failure.message);
     }
-}
-
-impl From<ClientError> for Refusal {
-    fn from(error: ClientError) -> Self {
-        let failure = match error {
-            ClientError::Refused(failure) => failure,
-            other => Failure {
-                kind: FailureKind::Failed,
-                message: other.to_string(),
-                index: None,
-            },
-        };
-        Self { failure }
-    }
+    CliError::from(failure)
 }
 
 /// Whoever works over ssh, from one of `clients`, must not cut themselves off.
-fn refuse_own_session(list: List, additions: &[RuleAddition], clients: &[IpAddr]) -> Result<(), Refusal> {
+fn refuse_own_session(list: List, additions: &[RuleAddition], clients: &[IpAddr]) -> Result<(), Failure> {
     if list == List::Allow {
         return Ok(());
     }
@@ -242,15 +214,13 @@ fn refuse_own_session(list: List, additions: &[RuleAddition], clients: &[IpAddr]
         .filter(|(_, addition)| !addition.force)
     {
         if let Some(client) = clients.iter().find(|client| addition.prefix.contains(**client)) {
-            return Err(Refusal {
-                failure: Failure {
-                    kind: FailureKind::Usage,
-                    message: format!(
-                        "{} holds {client}, from where you are logged in: add --force if you mean it",
-                        addition.prefix
-                    ),
-                    index: Some(index),
-                },
+            return Err(Failure {
+                kind: FailureKind::Usage,
+                message: format!(
+                    "{} holds {client}, from where you are logged in: add --force if you mean it",
+                    addition.prefix
+                ),
+                index: Some(index),
             });
         }
     }

@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use super::{CliError, Context, output::seconds};
 use crate::{
-    bpf::{BpfError, List, Pins, Rules, linked_program},
+    bpf::{BpfError, List, Rules, runs_filter},
     clock::monotonic_ns,
     control::{Client, ClientError, DaemonStatus},
-    host::{self, Interface},
+    host,
 };
 
 /// The answer.
@@ -46,7 +46,7 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
     let (protected, mut unprotected): (Vec<_>, Vec<_>) =
         context.pins.interfaces().into_iter().partition(|name| {
             let interface = standing.iter().find(|interface| interface.name == *name);
-            interface.is_some_and(|interface| runs_filter(interface, &context.pins))
+            interface.is_some_and(|interface| runs_filter(&context.pins, name, interface.program_id()))
         });
     // A daemon that could not attach again has no pin to show for it.
     let faulty = daemon
@@ -75,13 +75,6 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
     } else {
         Err(CliError::Negative)
     }
-}
-
-/// Whether `interface` runs the program behind its pinned link.
-pub(super) fn runs_filter(interface: &Interface, pins: &Pins) -> bool {
-    interface
-        .xdp
-        .is_some_and(|xdp| linked_program(pins, &interface.name) == Some(xdp.program_id))
 }
 
 fn count_rules(context: &Context) -> Result<RuleCounts, BpfError> {

@@ -34,6 +34,19 @@ pub enum ClientError {
     Refused(Failure),
 }
 
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Refused(failure) => failure,
+            other => Self {
+                kind: FailureKind::Failed,
+                message: other.to_string(),
+                index: None,
+            },
+        }
+    }
+}
+
 /// How long an answer may take to begin; the longest, to an import of a million prefixes, takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 

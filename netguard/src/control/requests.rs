@@ -39,6 +39,14 @@ pub enum RequestError {
 }
 
 impl RequestError {
+    /// [`RequestError::failure`], about one of several additions.
+    pub fn failure_at(&self, index: usize) -> Failure {
+        Failure {
+            index: Some(index),
+            ..self.failure()
+        }
+    }
+
     /// The error as it crosses the control socket.
     pub fn failure(&self) -> Failure {
         let kind = match self {

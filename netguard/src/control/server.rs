@@ -222,10 +222,7 @@ async fn add(
         if let (RequestError::Bpf(_), Some(addition)) = (&error, additions.get(index)) {
             state.rule_refused(addition.prefix.to_string(), error.to_string());
         }
-        Refusal(Failure {
-            index: Some(index),
-            ..error.failure()
-        })
+        Refusal(error.failure_at(index))
     })?;
     let added = outcomes.iter().filter(|outcome| outcome.covered_by.is_none());
     if additions.len() > TOLD_ONE_BY_ONE {

@@ -35,7 +35,7 @@ impl Attachment {
             Attach::Generic => &[AttachMode::Generic],
         };
         let name = interface.name.as_str();
-        let current = interface.xdp.map(|xdp| xdp.program_id);
+        let current = interface.program_id();
         let attached = bpf::attach(&mut self.loaded, &self.pins, name, current, modes)
             .map_err(|error| named(error, current))?;
         let (mode, adopted) = match attached {
@@ -78,26 +78,27 @@ impl Attachment {
             let interface = standing
                 .iter()
                 .find(|interface| interface.name == protected.interface);
-            if self.stands(interface) && protected.fault.is_none() {
-                after.push(protected.clone());
-                continue;
-            }
-            let renewed = self.renew(protected, interface);
+            let stands = interface.is_some_and(|interface| {
+                bpf::runs_filter(&self.pins, &interface.name, interface.program_id())
+            });
+            let renewed = match (stands, &protected.fault) {
+                (true, None) => {
+                    after.push(protected.clone());
+                    continue;
+                }
+                (true, Some(_)) => Protected {
+                    fault: None,
+                    ..protected.clone()
+                },
+                (false, _) => self.renew(protected, interface),
+            };
             tell(state, protected, &renewed);
             after.push(renewed);
         }
         *state.interfaces() = after;
     }
 
-    /// Whether `interface` runs the program behind its pinned link.
-    fn stands(&self, interface: Option<&Interface>) -> bool {
-        interface.is_some_and(|interface| {
-            interface
-                .xdp
-                .is_some_and(|xdp| bpf::linked_program(&self.pins, &interface.name) == Some(xdp.program_id))
-        })
-    }
-
+    /// `protected` with the filter attached to `interface` again, or with why that cannot be.
     fn renew(&mut self, protected: &Protected, interface: Option<&Interface>) -> Protected {
         let faulty = |fault: String| Protected {
             fault: Some(fault),
@@ -106,12 +107,6 @@ impl Attachment {
         let Some(interface) = interface else {
             return faulty("the interface is gone, or has another name".to_owned());
         };
-        if self.stands(Some(interface)) {
-            return Protected {
-                fault: None,
-                ..protected.clone()
-            };
-        }
         if !self.pins.have_links() {
             // Somebody took the way back: attaching what cannot be pinned would last until the next look.
             return faulty("its pins were removed: end this daemon, or start it again".to_owned());

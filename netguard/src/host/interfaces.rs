@@ -105,6 +105,14 @@ pub async fn interfaces() -> Result<Vec<Interface>, HostError> {
     .await
 }
 
+impl Interface {
+    /// The kernel's number of the XDP program that runs on it.
+    #[must_use]
+    pub fn program_id(&self) -> Option<u32> {
+        self.xdp.map(|xdp| xdp.program_id)
+    }
+}
+
 impl XdpMode {
     /// The name of the mode.
     #[must_use]

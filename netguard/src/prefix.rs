@@ -118,6 +118,13 @@ impl Prefix {
         self.0.contains(&other.0)
     }
 
+    /// Both halves of the prefix; `None` for a single address.
+    #[must_use]
+    pub fn halves(&self) -> Option<[Self; 2]> {
+        let mut halves = self.0.subnets(self.bits() + 1).ok()?.map(Self);
+        Some([halves.next()?, halves.next()?])
+    }
+
     /// The same prefix in the type of the `ipnet` crate.
     #[must_use]
     pub fn net(&self) -> IpNet {

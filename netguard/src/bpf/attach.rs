@@ -11,8 +11,10 @@ use aya::programs::{
 
 use super::{
     BpfError, Loaded, Pins,
+    links::Link,
     load::{XDP_PROGRAM, xdp},
 };
+use crate::host::Interface;
 
 /// Where in the receive path the filter sits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,21 +65,20 @@ impl fmt::Display for AttachMode {
     }
 }
 
-/// Attaches to `interface`, trying `modes` in order, unless a pinned link can be taken over. `current` is the id
-/// of the XDP program that the interface runs now.
+/// Attaches to `interface`, trying `modes` in order, unless a pinned link can be taken over.
 ///
 /// # Errors
 /// When the interface is missing or taken, or every mode is refused.
 pub fn attach(
     loaded: &mut Loaded,
     pins: &Pins,
-    interface: &str,
-    current: Option<u32>,
+    interface: &Interface,
     modes: &[AttachMode],
 ) -> Result<Attached, AttachError> {
-    if adopt(loaded, pins, interface, current)? {
+    if adopt(loaded, pins, interface)? {
         return Ok(Attached::Adopted);
     }
+    let interface = interface.name.as_str();
     let mut fallback = None;
     for &mode in modes {
         match attach_fresh(loaded, pins, interface, mode) {
@@ -94,42 +95,33 @@ pub fn attach(
     })
 }
 
-/// Whether `interface`, on which the XDP program `current` runs, runs the one behind its pinned link; the link alone is no
-/// answer, since it outlives the interface.
-pub fn runs_filter(pins: &Pins, interface: &str, current: Option<u32>) -> bool {
-    let linked = || {
-        let link = FdLink::from(PinnedLink::from_pin(pins.link(interface)).ok()?);
-        link.info().ok().map(|info| info.program_id())
-    };
-    current.is_some() && current == linked()
+/// Detaches the filter from the interface that was called `interface` when it was attached.
+///
+/// # Errors
+/// When the pin of the link cannot be removed.
+pub fn detach(pins: &Pins, interface: &str) -> Result<(), BpfError> {
+    let path = pins.link(interface);
+    fs::remove_file(&path).map_err(|source| BpfError::Pin { path, source })
 }
 
-/// Exchanges the program behind the pinned link of `interface`. A link that is not what the interface runs (it
-/// was removed and made again under the same name) is dropped.
-fn adopt(
-    loaded: &mut Loaded,
-    pins: &Pins,
-    interface: &str,
-    current: Option<u32>,
-) -> Result<bool, AttachError> {
-    let path = pins.link(interface);
+/// Exchanges the program behind the pinned link of `interface`. A link that filters something else (the interface was
+/// removed and made again under its name, or has taken over the name of another) is dropped.
+fn adopt(loaded: &mut Loaded, pins: &Pins, interface: &Interface) -> Result<bool, AttachError> {
+    let name = interface.name.as_str();
+    let path = pins.link(name);
     if !path.exists() {
         return Ok(false);
     }
-    let link = FdLink::from(PinnedLink::from_pin(&path).map_err(|error| refused(interface, &error))?);
-    let linked = link
-        .info()
-        .map_err(|error| refused(interface, &error))?
-        .program_id();
-    if current != Some(linked) {
-        fs::remove_file(&path).map_err(|source| BpfError::Pin { path, source })?;
+    let link = FdLink::from(PinnedLink::from_pin(&path).map_err(|error| refused(name, &error))?);
+    if !Link::of(name, &link).is_some_and(|link| link.filters(interface)) {
+        detach(pins, name)?;
         return Ok(false);
     }
-    let link = XdpLink::try_from(link).map_err(|error| refused(interface, &error))?;
+    let link = XdpLink::try_from(link).map_err(|error| refused(name, &error))?;
     let id = xdp(&mut loaded.ebpf, XDP_PROGRAM)?
         .attach_to_link(link)
-        .map_err(|error| refused(interface, &error))?;
-    fd_link(loaded, id, interface)?;
+        .map_err(|error| refused(name, &error))?;
+    fd_link(loaded, id, name)?;
     Ok(true)
 }
 

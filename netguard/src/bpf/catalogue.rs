@@ -16,7 +16,7 @@ use netguard_common::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{BpfError, Pins, raw::Raw};
+use super::{BpfError, Pins, links::number, raw::Raw};
 
 mod render;
 
@@ -113,6 +113,13 @@ pub(super) fn describe(map: &Map) -> Option<(u32, u32, u64)> {
     let data = map_data(map)?;
     let info = data.info().ok()?;
     Some((info.key_size(), info.value_size(), memory(data)))
+}
+
+/// Entries that `map` holds at the most; 0 when the kernel does not say.
+pub(super) fn capacity(map: &Map) -> u32 {
+    map_data(map)
+        .and_then(|data| data.info().ok())
+        .map_or(0, |info| info.max_entries())
 }
 
 fn spec(name: &str) -> Result<&'static MapSpec, BpfError> {
@@ -288,9 +295,6 @@ fn memory(data: &MapData) -> u64 {
     let path = format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd());
     fs::read_to_string(path)
         .ok()
-        .and_then(|info| {
-            info.lines()
-                .find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
-        })
+        .and_then(|info| number(&info, "memlock:"))
         .unwrap_or(0)
 }

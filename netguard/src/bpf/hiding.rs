@@ -1,26 +1,25 @@
 //! Which rules of a trie hide which: it answers with the longest prefix only, so a rule that ends early must not hide a
 //! wider one that lasts longer. Permanent rules hide nothing of worth.
 
-use netguard_common::{layout::Rule, maps::Table};
+use netguard_common::layout::Rule;
 
 use super::{BpfError, storage::Storage};
 use crate::prefix::Prefix;
 
-/// The wider prefix of the same trie whose rule lasts at least as long as `rule` would.
-pub(super) fn covered_by(
-    storage: &Storage,
-    table: Table,
-    prefix: Prefix,
-    rule: &Rule,
-) -> Result<Option<Prefix>, BpfError> {
+/// The wider prefix of the same trie whose rule lasts at least as long as `rule` would; none in hashes, which hold one
+/// length only.
+pub(super) fn covered_by(storage: &Storage, prefix: Prefix, rule: &Rule) -> Result<Option<Prefix>, BpfError> {
+    if !storage.is_trie() {
+        return Ok(None);
+    }
     for bits in (0..prefix.bits()).rev() {
-        match storage.covering(table, prefix, u32::from(bits))? {
+        match storage.get(prefix, u32::from(bits))? {
             None => return Ok(None),
             // The match may be shorter than `bits`; its own length is found when the next look-up differs.
             Some(wider) if outlasts(&wider, rule) => {
                 let next = match bits {
                     0 => None,
-                    _ => storage.covering(table, prefix, u32::from(bits) - 1)?,
+                    _ => storage.get(prefix, u32::from(bits) - 1)?,
                 };
                 if next != Some(wider) {
                     return Ok(Prefix::truncated(prefix.address(), bits));

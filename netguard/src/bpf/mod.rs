@@ -1,10 +1,12 @@
 //! Everything that talks to the kernel's BPF subsystem; the only place that knows the aya crate.
 
 mod attach;
+mod batch;
 mod catalogue;
 mod counters;
 mod error;
 mod hiding;
+mod links;
 mod load;
 mod notes;
 mod object;
@@ -17,14 +19,16 @@ mod storage;
 mod testrun;
 mod trace;
 
-pub use attach::{AttachError, AttachMode, Attached, attach, runs_filter};
+pub use attach::{AttachError, AttachMode, Attached, attach, detach};
+pub use batch::{Batch, InsertOutcome};
 pub use catalogue::{DumpedEntry, MapInfo, dump_map, list_maps, lookup_in_map};
 pub use counters::Counters;
 pub use error::BpfError;
+pub use links::Link;
 pub use load::{Loaded, TableSizes, load};
 pub use object::{ObjectError, embedded_object, object_fingerprint, verify_object};
 pub use pins::{InstanceName, InstanceNameError, Pins, bpffs_mounted};
-pub use rules::{Batch, Entry, InsertOutcome, List, Rules};
+pub use rules::{Entry, List, Rules};
 pub use samples::Samples;
 pub use settings::{LimitLevel, SettingsMap, limit_levels};
 pub use storage::table_of;

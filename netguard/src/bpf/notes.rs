@@ -8,26 +8,25 @@ use netguard_common::{
     packet::mapped,
 };
 
-use super::{
-    BpfError, List, Pins,
-    raw::Raw,
-    storage::{capacity, missing},
-};
+use super::{BpfError, List, Pins, catalogue::capacity, raw::Raw, storage::missing};
 use crate::prefix::Prefix;
 
 /// The notes of an instance.
-pub(super) struct Notes(HashMap<MapData, Raw<NoteKey>, Raw<Note>>);
+pub(super) struct Notes {
+    map: HashMap<MapData, Raw<NoteKey>, Raw<Note>>,
+    capacity: u32,
+}
 
 impl Notes {
     pub(super) fn open(pins: &Pins) -> Result<Self, BpfError> {
-        pins.open("NOTES")?
-            .try_into()
-            .map(Self)
-            .map_err(BpfError::map("NOTES", 0))
+        let map = pins.open("NOTES")?;
+        let capacity = capacity(&map);
+        let map = map.try_into().map_err(BpfError::map("NOTES", 0))?;
+        Ok(Self { map, capacity })
     }
 
     pub(super) fn read(&self, list: List, prefix: Prefix) -> Option<String> {
-        let note = self.0.get(&Raw(key(list, prefix)), 0).ok()?.0;
+        let note = self.map.get(&Raw(key(list, prefix)), 0).ok()?.0;
         let len = note
             .text
             .iter()
@@ -41,7 +40,7 @@ impl Notes {
         let key = Raw(key(list, prefix));
         let Some(words) = note.filter(|words| !words.is_empty()) else {
             // Most rules have none: nothing to remove is no error.
-            return match self.0.remove(&key) {
+            return match self.map.remove(&key) {
                 Err(error) if !missing(&error) => Err(BpfError::map("NOTES", 0)(error)),
                 _ => Ok(()),
             };
@@ -52,9 +51,12 @@ impl Notes {
             .find(|&len| words.is_char_boundary(len))
             .unwrap_or(0);
         text[..len].copy_from_slice(&words.as_bytes()[..len]);
-        self.0
-            .insert(key, Raw(Note { text }), 0)
-            .map_err(BpfError::map("NOTES", capacity("NOTES")))
+        self.map.insert(key, Raw(Note { text }), 0).map_err(|error| {
+            match BpfError::map("NOTES", self.capacity)(error) {
+                BpfError::Full { capacity, .. } => BpfError::NotesFull { capacity },
+                other => other,
+            }
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use aya::maps::{Array, MapData};
 use netguard_common::{layout::Rule, maps::Table, rule::Origin};
 
 use super::{
-    BpfError, Pins,
+    Batch, BpfError, InsertOutcome, Pins,
     hiding::{covered_by, hidden, outlasts},
     notes::Notes,
     storage::{Storage, table_of},
@@ -55,52 +55,9 @@ pub struct Entry {
     pub note: Option<String>,
 }
 
-/// What an insertion did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InsertOutcome {
-    /// The rule stands, in place of an older one for the same prefix if there was one.
-    Added,
-    /// Nothing was changed: this wider rule says the same and lasts at least as long.
-    CoveredBy(Prefix),
-}
-
-/// Insertions into one list; without [`Batch::finish`] rules that they hide stay.
-pub struct Batch<'a> {
-    rules: &'a mut Rules,
-    list: List,
-    tries: bool,
-}
-
-impl Batch<'_> {
-    /// [`Rules::insert`].
-    ///
-    /// # Errors
-    /// As for that; the insertions before it are in force.
-    pub fn insert(
-        &mut self,
-        prefix: Prefix,
-        rule: Rule,
-        note: Option<&str>,
-    ) -> Result<InsertOutcome, BpfError> {
-        self.tries |= self.rules.storage(table_of(self.list, prefix))?.is_trie();
-        self.rules.put(self.list, prefix, rule, note)
-    }
-
-    /// Removes what the new rules hide.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn finish(self) -> Result<(), BpfError> {
-        if self.tries {
-            self.rules.drop_hidden(self.list)?;
-        }
-        Ok(())
-    }
-}
-
 /// The rule tables of an instance.
 pub struct Rules {
-    tables: Vec<(Table, Storage)>,
+    tables: Vec<Storage>,
     in_use: Array<MapData, u32>,
     notes: Notes,
 }
@@ -113,8 +70,8 @@ impl Rules {
     pub fn open(pins: &Pins) -> Result<Self, BpfError> {
         let tables = Table::ALL
             .iter()
-            .map(|&table| Ok((table, Storage::open(pins, table)?)))
-            .collect::<Result<_, BpfError>>()?;
+            .map(|&table| Storage::open(pins, table))
+            .collect::<Result<_, _>>()?;
         let in_use = pins
             .open("IN_USE")?
             .try_into()
@@ -137,10 +94,9 @@ impl Rules {
         rule: Rule,
         note: Option<&str>,
     ) -> Result<InsertOutcome, BpfError> {
-        let mut batch = self.batch(list);
-        let outcome = batch.insert(prefix, rule, note)?;
-        batch.finish()?;
-        Ok(outcome)
+        let mut batch = Batch::new(list);
+        let inserted = batch.insert(self, prefix, rule, note);
+        batch.end(self, inserted)
     }
 
     /// [`Rules::insert`], unless a rule for exactly `prefix` lasts at least as long already or was made by a person.
@@ -153,8 +109,7 @@ impl Rules {
         prefix: Prefix,
         rule: Rule,
     ) -> Result<(), BpfError> {
-        let table = table_of(list, prefix);
-        let standing = self.storage(table)?.exact(table, prefix)?;
+        let standing = self.storage(list, prefix)?.exact(prefix)?;
         // A person's rule stays as it is: a detector's would spare connections that theirs does not.
         let theirs =
             |standing: &Rule| standing.origin != Origin::Detector as u8 && !standing.expired(monotonic_ns());
@@ -164,30 +119,21 @@ impl Rules {
         self.insert(list, prefix, rule, None).map(|_| ())
     }
 
-    /// Begins insertions into `list` that are finished together: what they hide is looked for once.
-    pub fn batch(&mut self, list: List) -> Batch<'_> {
-        Batch {
-            rules: self,
-            list,
-            tries: false,
-        }
-    }
-
-    /// [`Rules::insert`] for many prefixes under one rule.
+    /// [`Rules::insert`] for many prefixes under one rule, all or none.
     ///
     /// # Errors
-    /// As for one; the prefixes before the one that failed are in force.
+    /// As for one.
     pub fn insert_all(
         &mut self,
         list: List,
         prefixes: impl IntoIterator<Item = Prefix>,
         rule: Rule,
     ) -> Result<(), BpfError> {
-        let mut batch = self.batch(list);
-        for prefix in prefixes {
-            batch.insert(prefix, rule, None)?;
-        }
-        batch.finish()
+        let mut batch = Batch::new(list);
+        let inserted = prefixes
+            .into_iter()
+            .try_for_each(|prefix| batch.insert(self, prefix, rule, None).map(|_| ()));
+        batch.end(self, inserted)
     }
 
     /// Removes the rule for exactly `prefix`; false when there is none.
@@ -195,8 +141,7 @@ impl Rules {
     /// # Errors
     /// When the kernel refuses.
     pub fn remove(&mut self, list: List, prefix: Prefix) -> Result<bool, BpfError> {
-        let table = table_of(list, prefix);
-        let removed = self.storage(table)?.remove(table, prefix)?;
+        let removed = self.storage(list, prefix)?.remove(prefix)?;
         self.notes.write(list, prefix, None)?;
         Ok(removed)
     }
@@ -226,40 +171,74 @@ impl Rules {
         Ok(ended)
     }
 
-    fn put(
+    /// Puts `rule` where nothing stands in its way; answers what it replaces.
+    pub(super) fn put(
         &mut self,
         list: List,
         prefix: Prefix,
         rule: Rule,
         note: Option<&str>,
-    ) -> Result<InsertOutcome, BpfError> {
-        let table = table_of(list, prefix);
-        let storage = self.storage(table)?;
+    ) -> Result<Put, BpfError> {
+        let storage = self.storage(list, prefix)?;
         if !rule.is_permanent()
-            && let Some(wider) = covered_by(storage, table, prefix, &rule)?
+            && let Some(wider) = covered_by(storage, prefix, &rule)?
         {
-            return Ok(InsertOutcome::CoveredBy(wider));
+            return Ok(Put::CoveredBy(wider));
         }
-        storage.insert(table, prefix, rule)?;
+        let before = storage.insert(prefix, rule)?;
+        let table = storage.table();
+        let note_before = self.notes.read(list, prefix);
         self.in_use
             .set(table as u32, 1, 0)
             .map_err(BpfError::map("IN_USE", 0))?;
-        self.notes.write(list, prefix, note)?;
-        Ok(InsertOutcome::Added)
+        if let Err(error) = self.notes.write(list, prefix, note) {
+            self.put_back(list, prefix, before, note_before.as_deref())?;
+            return Err(error);
+        }
+        Ok(Put::Added {
+            before: before.map(|rule| (rule, note_before)),
+        })
+    }
+
+    /// Whether `rule` is what stands for `prefix`.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn stands(&mut self, list: List, prefix: Prefix, rule: &Rule) -> Result<bool, BpfError> {
+        let standing = self
+            .storage(list, prefix)?
+            .get(prefix, u32::from(prefix.bits()))?;
+        Ok(standing.is_some_and(|standing| standing == *rule))
+    }
+
+    /// Makes the rule for `prefix` what it was `before`.
+    pub(super) fn put_back(
+        &mut self,
+        list: List,
+        prefix: Prefix,
+        before: Option<Rule>,
+        note: Option<&str>,
+    ) -> Result<(), BpfError> {
+        let storage = self.storage(list, prefix)?;
+        match before {
+            Some(rule) => {
+                storage.insert(prefix, rule)?;
+                self.notes.write(list, prefix, note)
+            }
+            None => self.remove(list, prefix).map(|_| ()),
+        }
     }
 
     /// Removes rules of tries that a wider rule outlasts.
-    fn drop_hidden(&mut self, list: List) -> Result<(), BpfError> {
-        for &table in list.tables() {
-            let storage = self.storage(table)?;
-            if !storage.is_trie() {
-                continue;
-            }
+    pub(super) fn drop_hidden(&mut self, list: List) -> Result<(), BpfError> {
+        let mut ended = Vec::new();
+        for storage in self.of_list(list).filter(|storage| storage.is_trie()) {
             let mut entries = Vec::new();
-            storage.read(table, &mut entries)?;
-            for prefix in hidden(entries) {
-                self.remove(list, prefix)?;
-            }
+            storage.read(&mut entries)?;
+            ended.extend(hidden(entries));
+        }
+        for prefix in ended {
+            self.remove(list, prefix)?;
         }
         Ok(())
     }
@@ -304,19 +283,32 @@ impl Rules {
 
     fn entries(&self, list: List) -> Result<Vec<(Prefix, Rule)>, BpfError> {
         let mut entries = Vec::new();
-        for (table, storage) in &self.tables {
-            if list.tables().contains(table) {
-                storage.read(*table, &mut entries)?;
-            }
+        for storage in self.of_list(list) {
+            storage.read(&mut entries)?;
         }
         Ok(entries)
     }
 
-    fn storage(&mut self, wanted: Table) -> Result<&mut Storage, BpfError> {
+    fn of_list(&self, list: List) -> impl Iterator<Item = &Storage> {
+        self.tables
+            .iter()
+            .filter(move |storage| list.tables().contains(&storage.table()))
+    }
+
+    pub(super) fn storage(&mut self, list: List, prefix: Prefix) -> Result<&mut Storage, BpfError> {
+        let wanted = table_of(list, prefix);
         self.tables
             .iter_mut()
-            .find(|(table, _)| *table == wanted)
-            .map(|(_, storage)| storage)
+            .find(|storage| storage.table() == wanted)
             .ok_or_else(|| BpfError::NoSuchMap(wanted.map().to_owned()))
     }
+}
+
+/// What [`Rules::put`] did.
+pub(super) enum Put {
+    Added {
+        /// The rule that stood there, with its note.
+        before: Option<(Rule, Option<String>)>,
+    },
+    CoveredBy(Prefix),
 }

@@ -3,17 +3,25 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use aya::maps::{HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
-use netguard_common::{
-    layout::Rule,
-    maps::{MAPS, Table},
-    packet::Address,
-};
+use netguard_common::{layout::Rule, maps::Table, packet::Address};
 
-use super::{BpfError, List, Pins, raw::Raw};
+use super::{BpfError, List, Pins, catalogue::capacity, raw::Raw};
 use crate::prefix::Prefix;
 
-/// The maps behind a table, by the shape of their keys.
-pub(super) enum Storage {
+/// Flags of an update (linux/bpf.h).
+const BPF_ANY: u64 = 0;
+const BPF_NOEXIST: u64 = 1;
+
+/// A table and the map behind it.
+pub(super) struct Storage {
+    table: Table,
+    /// Entries that the map holds at the most.
+    capacity: u32,
+    map: Keyed,
+}
+
+/// Maps of rules, by the shape of their keys.
+enum Keyed {
     V4(HashMap<MapData, [u8; 4], Raw<Rule>>),
     V6(HashMap<MapData, [u8; 16], Raw<Rule>>),
     Net64(HashMap<MapData, u64, Raw<Rule>>),
@@ -25,107 +33,125 @@ impl Storage {
     pub(super) fn open(pins: &Pins, table: Table) -> Result<Self, BpfError> {
         let name = table.map();
         let map = pins.open(name)?;
+        let capacity = capacity(&map);
         let wrong = BpfError::map(name, 0);
-        Ok(match table {
-            Table::BlockV4 => Self::V4(map.try_into().map_err(wrong)?),
-            Table::BlockV6 => Self::V6(map.try_into().map_err(wrong)?),
-            Table::BlockV6Net64 => Self::Net64(map.try_into().map_err(wrong)?),
-            Table::AllowV4 | Table::BlockNetV4 => Self::NetV4(map.try_into().map_err(wrong)?),
-            Table::AllowV6 | Table::BlockNetV6 => Self::NetV6(map.try_into().map_err(wrong)?),
-        })
+        let map = match table {
+            Table::BlockV4 => Keyed::V4(map.try_into().map_err(wrong)?),
+            Table::BlockV6 => Keyed::V6(map.try_into().map_err(wrong)?),
+            Table::BlockV6Net64 => Keyed::Net64(map.try_into().map_err(wrong)?),
+            Table::AllowV4 | Table::BlockNetV4 => Keyed::NetV4(map.try_into().map_err(wrong)?),
+            Table::AllowV6 | Table::BlockNetV6 => Keyed::NetV6(map.try_into().map_err(wrong)?),
+        };
+        Ok(Self { table, capacity, map })
+    }
+
+    pub(super) const fn table(&self) -> Table {
+        self.table
     }
 
     pub(super) const fn is_trie(&self) -> bool {
-        matches!(self, Self::NetV4(_) | Self::NetV6(_))
+        matches!(self.map, Keyed::NetV4(_) | Keyed::NetV6(_))
     }
 
-    pub(super) fn insert(&mut self, table: Table, prefix: Prefix, rule: Rule) -> Result<(), BpfError> {
-        let (v4, v6, bits) = key(prefix);
-        match self {
-            Self::V4(map) => map.insert(v4, Raw(rule), 0),
-            Self::V6(map) => map.insert(v6, Raw(rule), 0),
-            Self::Net64(map) => map.insert(Address::v6(v6).high, Raw(rule), 0),
-            Self::NetV4(map) => map.insert(&Key::new(bits, v4), Raw(rule), 0),
-            Self::NetV6(map) => map.insert(&Key::new(bits, v6), Raw(rule), 0),
+    /// Puts `rule` for `prefix`; answers the rule that it replaces.
+    pub(super) fn insert(&mut self, prefix: Prefix, rule: Rule) -> Result<Option<Rule>, BpfError> {
+        match self.update(prefix, rule, BPF_NOEXIST) {
+            Err(error) if exists(&error) => {
+                // The key is there, so that a trie answers with its very rule.
+                let replaced = self.get(prefix, u32::from(prefix.bits()))?;
+                self.update(prefix, rule, BPF_ANY)
+                    .map(|()| replaced)
+                    .map_err(self.failed())
+            }
+            Err(error) => Err(self.failed()(error)),
+            Ok(()) => Ok(None),
         }
-        .map_err(BpfError::map(table.map(), capacity(table.map())))
+    }
+
+    fn update(&mut self, prefix: Prefix, rule: Rule, flags: u64) -> Result<(), MapError> {
+        let (v4, v6, bits) = key(prefix);
+        match &mut self.map {
+            Keyed::V4(map) => map.insert(v4, Raw(rule), flags),
+            Keyed::V6(map) => map.insert(v6, Raw(rule), flags),
+            Keyed::Net64(map) => map.insert(Address::v6(v6).high, Raw(rule), flags),
+            Keyed::NetV4(map) => map.insert(&Key::new(bits, v4), Raw(rule), flags),
+            Keyed::NetV6(map) => map.insert(&Key::new(bits, v6), Raw(rule), flags),
+        }
+    }
+
+    /// The rule of a hash for exactly `prefix`; the longest rule of a trie for a prefix of `bits` or fewer that covers it.
+    pub(super) fn get(&self, prefix: Prefix, bits: u32) -> Result<Option<Rule>, BpfError> {
+        let (v4, v6, _) = key(prefix);
+        let found = match &self.map {
+            Keyed::V4(map) => map.get(&v4, 0),
+            Keyed::V6(map) => map.get(&v6, 0),
+            Keyed::Net64(map) => map.get(&Address::v6(v6).high, 0),
+            Keyed::NetV4(map) => map.get(&Key::new(bits, v4), 0),
+            Keyed::NetV6(map) => map.get(&Key::new(bits, v6), 0),
+        };
+        match found {
+            Ok(rule) => Ok(Some(rule.0)),
+            Err(error) if missing(&error) => Ok(None),
+            Err(error) => Err(self.failed()(error)),
+        }
     }
 
     /// The rule of a hash for exactly `prefix`; `None` in tries, where a look-up is no proof of a key.
-    pub(super) fn exact(&self, table: Table, prefix: Prefix) -> Result<Option<Rule>, BpfError> {
-        let (v4, v6, _) = key(prefix);
-        let found = match self {
-            Self::V4(map) => map.get(&v4, 0),
-            Self::V6(map) => map.get(&v6, 0),
-            Self::Net64(map) => map.get(&Address::v6(v6).high, 0),
-            Self::NetV4(_) | Self::NetV6(_) => return Ok(None),
-        };
-        match found {
-            Ok(rule) => Ok(Some(rule.0)),
-            Err(error) if missing(&error) => Ok(None),
-            Err(error) => Err(BpfError::map(table.map(), 0)(error)),
+    pub(super) fn exact(&self, prefix: Prefix) -> Result<Option<Rule>, BpfError> {
+        if self.is_trie() {
+            return Ok(None);
         }
+        self.get(prefix, u32::from(prefix.bits()))
     }
 
-    /// The longest rule of a trie for a prefix of `bits` or fewer that covers `prefix`; `None` in hashes.
-    pub(super) fn covering(&self, table: Table, prefix: Prefix, bits: u32) -> Result<Option<Rule>, BpfError> {
-        let (v4, v6, _) = key(prefix);
-        let found = match self {
-            Self::NetV4(map) => map.get(&Key::new(bits, v4), 0),
-            Self::NetV6(map) => map.get(&Key::new(bits, v6), 0),
-            _ => return Ok(None),
-        };
-        match found {
-            Ok(rule) => Ok(Some(rule.0)),
-            Err(error) if missing(&error) => Ok(None),
-            Err(error) => Err(BpfError::map(table.map(), 0)(error)),
-        }
-    }
-
-    pub(super) fn remove(&mut self, table: Table, prefix: Prefix) -> Result<bool, BpfError> {
+    pub(super) fn remove(&mut self, prefix: Prefix) -> Result<bool, BpfError> {
         let (v4, v6, bits) = key(prefix);
-        let removed = match self {
-            Self::V4(map) => map.remove(&v4),
-            Self::V6(map) => map.remove(&v6),
-            Self::Net64(map) => map.remove(&Address::v6(v6).high),
-            Self::NetV4(map) => map.remove(&Key::new(bits, v4)),
-            Self::NetV6(map) => map.remove(&Key::new(bits, v6)),
+        let removed = match &mut self.map {
+            Keyed::V4(map) => map.remove(&v4),
+            Keyed::V6(map) => map.remove(&v6),
+            Keyed::Net64(map) => map.remove(&Address::v6(v6).high),
+            Keyed::NetV4(map) => map.remove(&Key::new(bits, v4)),
+            Keyed::NetV6(map) => map.remove(&Key::new(bits, v6)),
         };
         match removed {
             Ok(()) => Ok(true),
             Err(error) if missing(&error) => Ok(false),
-            Err(error) => Err(BpfError::map(table.map(), 0)(error)),
+            Err(error) => Err(self.failed()(error)),
         }
     }
 
-    pub(super) fn read(&self, table: Table, entries: &mut Vec<(Prefix, Rule)>) -> Result<(), BpfError> {
-        let found: Result<Vec<(Option<Prefix>, Rule)>, _> = match self {
-            Self::V4(map) => map
+    fn failed(&self) -> impl Fn(MapError) -> BpfError + use<> {
+        BpfError::map(self.table.map(), self.capacity)
+    }
+
+    pub(super) fn read(&self, entries: &mut Vec<(Prefix, Rule)>) -> Result<(), BpfError> {
+        let found: Result<Vec<(Option<Prefix>, Rule)>, _> = match &self.map {
+            Keyed::V4(map) => map
                 .iter()
                 .map(|entry| entry.map(|(key, rule)| (host(IpAddr::from(key)), rule.0)))
                 .collect(),
-            Self::V6(map) => map
+            Keyed::V6(map) => map
                 .iter()
                 .map(|entry| entry.map(|(key, rule)| (host(IpAddr::from(key)), rule.0)))
                 .collect(),
-            Self::Net64(map) => map
+            Keyed::Net64(map) => map
                 .iter()
                 .map(|entry| entry.map(|(key, rule)| (net64(key), rule.0)))
                 .collect(),
-            Self::NetV4(map) => map
+            Keyed::NetV4(map) => map
                 .iter()
                 .map(|entry| {
                     entry.map(|(key, rule)| (net(IpAddr::from(key.data()), key.prefix_len()), rule.0))
                 })
                 .collect(),
-            Self::NetV6(map) => map
+            Keyed::NetV6(map) => map
                 .iter()
                 .map(|entry| {
                     entry.map(|(key, rule)| (net(IpAddr::from(key.data()), key.prefix_len()), rule.0))
                 })
                 .collect(),
         };
-        let found = found.map_err(BpfError::map(table.map(), 0))?;
+        let found = found.map_err(self.failed())?;
         entries.extend(
             found
                 .into_iter()
@@ -181,11 +207,9 @@ pub(super) fn missing(error: &MapError) -> bool {
     }
 }
 
-/// Default capacity of `map`, for messages.
-pub(super) fn capacity(map: &str) -> u32 {
-    MAPS.iter()
-        .find(|spec| spec.name == map)
-        .map_or(0, |spec| spec.max_entries)
+/// Whether the kernel says that the entry is there already.
+fn exists(error: &MapError) -> bool {
+    matches!(error, MapError::SyscallError(error) if error.io_error.raw_os_error() == Some(libc::EEXIST))
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@ use hyper::Method;
 use serde::Serialize;
 
 use super::{CliError, Context};
-use crate::control::{Client, ClientError, remove_socket, socket_path};
+use crate::{
+    control::{Client, ClientError, remove_socket, socket_path},
+    daemon::{DaemonError, lock_instance},
+};
 
 /// How long a daemon may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,7 +33,12 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
         Err(ClientError::NotRunning) => false,
         Err(error) => return Err(error.into()),
     };
-    // After a crash there is nobody to ask; after a clean end this finds nothing.
+    // After a crash there is nobody to ask; after a clean end this finds nothing. Under the lock no daemon begins meanwhile,
+    // and none runs whose socket is gone: it would not notice that it protects nothing any more.
+    let _lock = lock_instance(&context.instance).map_err(|error| match error {
+        DaemonError::AlreadyRunning { pid, .. } => unreachable(pid),
+        other => CliError::Failed(other.to_string()),
+    })?;
     interfaces.extend(context.pins.remove()?);
     interfaces.sort();
     interfaces.dedup();
@@ -52,6 +60,13 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
             }
         },
     )
+}
+
+fn unreachable(pid: Option<u32>) -> CliError {
+    let kill = pid.map_or_else(String::new, |pid| format!(" with `kill {pid}`"));
+    CliError::Failed(format!(
+        "a daemon runs but its control socket is gone, so it cannot be asked: end it{kill}, then detach; nothing was changed"
+    ))
 }
 
 async fn wait_for_end(context: &Context) -> Result<(), CliError> {

@@ -9,7 +9,7 @@ use tabled::Tabled;
 
 use super::{CliError, Context, output::table};
 use crate::{
-    bpf::{InstanceName, Pins, bpffs_mounted, embedded_object, program_name, runs_filter, verify_object},
+    bpf::{InstanceName, Link, Pins, bpffs_mounted, embedded_object, program_name, verify_object},
     config::InterfaceName,
     control::{Client, ClientError},
     host::{self, Interface, LinkLayer},
@@ -60,7 +60,7 @@ struct Row<'a> {
 }
 
 pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), CliError> {
-    let mut checks = vec![kernel(), root(), bpffs(), btf(), jit(), object()];
+    let mut checks = vec![kernel(), root(), bpffs(), btf(), jit(), realtime(), object()];
     let mut interfaces = Vec::new();
     for name in &args.interfaces {
         interfaces.push(host::interface(name.as_str()).await?);
@@ -75,10 +75,13 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), CliE
             .map(|interface| attached(interface, &context.pins)),
     );
     if args.interfaces.is_empty() {
-        let gone = context.pins.interfaces().into_iter();
-        let gone = gone.filter(|name| !interfaces.iter().any(|interface| interface.name == *name));
+        let gone = context.pins.interfaces().into_iter().filter(|name| {
+            let link = Link::pinned(&context.pins, name);
+            let renamed = link.is_some_and(|link| link.filtered(&interfaces).is_some());
+            !renamed && !interfaces.iter().any(|interface| interface.name == *name)
+        });
         checks.extend(gone.map(|name| {
-            let detail = "NOT protected although it was: it is gone, or has another name";
+            let detail = "NOT protected although it was: it is gone";
             check(format!("interface {name}"), State::Fail, detail)
         }));
     }
@@ -171,6 +174,18 @@ fn jit() -> Check {
     }
 }
 
+/// A packet's state lies in a map per CPU: what interrupts the filter there must have ended before the filter goes on.
+fn realtime() -> Check {
+    let version = uname()
+        .map(|name| name.version().to_string_lossy().into_owned())
+        .unwrap_or_default();
+    if version.contains("PREEMPT_RT") {
+        let detail = "PREEMPT_RT: netguard is not proven on real-time kernels; begin with --shadow";
+        return check("preemption", State::Warn, detail);
+    }
+    check("preemption", State::Ok, "not a real-time kernel")
+}
+
 fn object() -> Check {
     match verify_object(embedded_object()) {
         Ok(()) => check("kernel object", State::Ok, "built for this daemon"),
@@ -182,7 +197,7 @@ fn attached(interface: &Interface, pins: &Pins) -> Check {
     let name = format!("interface {}", interface.name);
     let driver = interface.driver.as_deref().unwrap_or("unknown driver");
     let pinned = pins.interfaces().contains(&interface.name);
-    let ours = runs_filter(pins, &interface.name, interface.program_id());
+    let ours = Link::all(pins).iter().any(|link| link.filters(interface));
     match interface.xdp {
         None if pinned => check(
             name,

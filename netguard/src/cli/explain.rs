@@ -7,6 +7,7 @@ use hyper::Method;
 use netguard_common::{
     Verdict,
     layout::{Mode, Settings},
+    rule::Origin,
 };
 use serde::Serialize;
 
@@ -84,6 +85,15 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
         ));
     }
     evidence.extend(report.guarded);
+    if matching
+        .iter()
+        .any(|(list, entry)| *list == List::Block && entry.rule.origin == Origin::Detector as u8)
+    {
+        evidence.push(
+            "a detector's block spares TCP packets that open nothing: connections that stand go on"
+                .to_owned(),
+        );
+    }
     let explanation = Explanation {
         address: address.to_string(),
         verdict: verdict(&settings, &matching, &levels),

@@ -24,7 +24,7 @@ use crate::{
     clock::monotonic_ns,
     config::Period,
     control::{
-        Client, ClientError, Failure, FailureKind, RuleAddition, RuleOutcome, RuleRemoval, add_rules,
+        Client, ClientError, Failure, FailureKind, Import, RuleAddition, RuleOutcome, RuleRemoval,
         essentials, remove_rule,
     },
     engine::Guard,
@@ -90,7 +90,7 @@ where
             };
             let outcomes = Target::of(context)
                 .await?
-                .add(list, &[addition])
+                .add(list, vec![addition])
                 .await
                 .map_err(CliError::from)?;
             match outcomes.first() {
@@ -128,7 +128,7 @@ where
                 .unzip();
             let outcomes = Target::of(context)
                 .await?
-                .add(list, &additions)
+                .add(list, additions)
                 .await
                 .map_err(|failure| with_line(failure, &lines))?;
             context.output.print(&outcomes, |outcomes| {
@@ -167,15 +167,23 @@ impl Target {
         }
     }
 
-    async fn add(&mut self, list: List, additions: &[RuleAddition]) -> Result<Vec<RuleOutcome>, Failure> {
-        refuse_own_session(list, additions, &host::session_peers())?;
+    async fn add(&mut self, list: List, additions: Vec<RuleAddition>) -> Result<Vec<RuleOutcome>, Failure> {
+        refuse_own_session(list, &additions, &host::own_session_peers())?;
         match self {
             Self::Daemon(client) => client
                 .request(Method::POST, &path(list), Some(&additions))
                 .await
                 .map_err(Failure::from),
-            Self::Maps { rules, guard } => add_rules(rules, guard, list, additions, monotonic_ns())
-                .map_err(|(index, error)| error.failure_at(index)),
+            Self::Maps { rules, guard } => {
+                let mut import =
+                    Import::new(guard, list, additions, monotonic_ns()).map_err(|failed| failed.failure())?;
+                let result = loop {
+                    if let Some(result) = import.step(rules).transpose() {
+                        break result;
+                    }
+                };
+                import.end(rules, result).map_err(|failed| failed.failure())
+            }
         }
     }
 
@@ -194,11 +202,7 @@ fn path(list: List) -> String {
 /// `failure` with the line that it is about; `lines` are in the order of the additions.
 fn with_line(mut failure: Failure, lines: &[String]) -> CliError {
     if let Some(line) = failure.index.and_then(|index| lines.get(index)) {
-        let left = match failure.kind {
-            FailureKind::Usage => "nothing was added",
-            FailureKind::Failed => "the lines before it are in force",
-        };
-        failure.message = format!("{line}: {}; {left}", failure.message);
+        failure.message = format!("{line}: {}; nothing was added", failure.message);
     }
     CliError::from(failure)
 }

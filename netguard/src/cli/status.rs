@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use super::{CliError, Context, output::seconds};
 use crate::{
-    bpf::{BpfError, List, Rules, runs_filter},
+    bpf::{BpfError, Link, List, Rules},
     clock::monotonic_ns,
     control::{Client, ClientError, DaemonStatus},
+    daemon::Spared,
     host,
 };
 
@@ -17,9 +18,9 @@ struct Status {
     instance: String,
     /// Whether a daemon runs.
     running: bool,
-    /// Interfaces that run the filter now, with or without a daemon.
+    /// Interfaces that run the filter now, with or without a daemon, as they were called when it was attached.
     protected: Vec<String>,
-    /// Interfaces that should and do not: they were removed, made anew, or renamed.
+    /// Interfaces that should and do not: they were removed or made anew.
     unprotected: Vec<String>,
     rules: Option<RuleCounts>,
     daemon: Option<DaemonStatus>,
@@ -43,11 +44,12 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
         Err(error) => return Err(error.into()),
     };
     let standing = host::interfaces().await?;
+    let filters = |name: &String| {
+        let link = Link::pinned(&context.pins, name);
+        link.is_some_and(|link| link.filtered(&standing).is_some())
+    };
     let (protected, mut unprotected): (Vec<_>, Vec<_>) =
-        context.pins.interfaces().into_iter().partition(|name| {
-            let interface = standing.iter().find(|interface| interface.name == *name);
-            interface.is_some_and(|interface| runs_filter(&context.pins, name, interface.program_id()))
-        });
+        context.pins.interfaces().into_iter().partition(filters);
     // A daemon that could not attach again has no pin to show for it.
     let faulty = daemon
         .iter()
@@ -104,8 +106,15 @@ fn text(status: &Status) -> String {
                 } else {
                     ""
                 };
+                let renamed = interface
+                    .renamed
+                    .as_ref()
+                    .map_or_else(String::new, |name| format!(", which is called {name} now"));
                 lines.push(match &interface.fault {
-                    None => format!("protects {} ({}{adopted})", interface.interface, interface.mode),
+                    None => format!(
+                        "protects {} ({}{adopted}){renamed}",
+                        interface.interface, interface.mode
+                    ),
                     Some(why) => format!("DOES NOT PROTECT {}: {why}", interface.interface),
                 });
             }
@@ -113,6 +122,7 @@ fn text(status: &Status) -> String {
                 "last second: {} packets/s passed, {} packets/s dropped",
                 daemon.passed_per_s, daemon.dropped_per_s
             ));
+            lines.extend(daemon.spared.iter().map(Spared::sentence));
             if daemon.rules_refused > 0 {
                 lines.push(format!(
                     "{} rules could not be placed: see `netguard events`",

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{daemon::Protected, prefix::Prefix};
+use crate::{
+    daemon::{Protected, Spared},
+    prefix::Prefix,
+};
 
 /// Answer of `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +20,8 @@ pub struct DaemonStatus {
     pub passed_per_s: u64,
     pub dropped_per_s: u64,
     pub rules_refused: u64,
+    /// What the configured blocks leave out.
+    pub spared: Vec<Spared>,
 }
 
 /// One element of the list that is the body of `POST /v1/rules/{allow|block}`.

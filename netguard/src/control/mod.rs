@@ -2,6 +2,7 @@
 
 mod api;
 mod client;
+mod import;
 mod requests;
 mod server;
 
@@ -13,7 +14,8 @@ pub use api::{
     DaemonStatus, Failure, FailureKind, LimitChange, RuleAddition, RuleOutcome, RuleRemoval, SourceReport,
 };
 pub use client::{Client, ClientError};
-pub use requests::{RequestError, add_rules, change_limit, essentials, remove_rule};
+pub use import::{FailedAt, Import};
+pub use requests::{RequestError, change_limit, essentials, remove_rule};
 pub use server::{remove_socket, serve};
 
 /// The control socket of `instance`.

@@ -3,19 +3,15 @@
 
 use std::net::IpAddr;
 
-use netguard_common::{
-    layout::{Rate, Rule},
-    limit::Class,
-    rule::{Origin, Proof, Reason},
-};
+use netguard_common::{layout::Rate, limit::Class};
 
-use super::{Failure, FailureKind, LimitChange, RuleAddition, RuleOutcome, RuleRemoval};
+use super::{Failure, FailureKind, LimitChange, RuleOutcome, RuleRemoval};
 use crate::{
-    bpf::{Batch, BpfError, InsertOutcome, List, Rules, SettingsMap},
+    bpf::{BpfError, List, Rules, SettingsMap},
     config::RatePerSecond,
-    engine::{Guard, GuardKind},
+    engine::GuardKind,
     host::Facts,
-    prefix::{BlockPrefix, Prefix},
+    prefix::Prefix,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -39,14 +35,6 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// [`RequestError::failure`], about one of several additions.
-    pub fn failure_at(&self, index: usize) -> Failure {
-        Failure {
-            index: Some(index),
-            ..self.failure()
-        }
-    }
-
     /// The error as it crosses the control socket.
     pub fn failure(&self) -> Failure {
         let kind = match self {
@@ -61,9 +49,6 @@ impl RequestError {
     }
 }
 
-/// Longest time that a rule can be given; longer ones are meant for good.
-const MAX_TTL_S: u64 = 10 * 366 * 24 * 3_600;
-
 /// What this machine cannot do without.
 pub fn essentials(facts: Facts) -> impl Iterator<Item = (Prefix, GuardKind)> {
     let hosts = |addresses: Vec<IpAddr>, kind| {
@@ -74,85 +59,7 @@ pub fn essentials(facts: Facts) -> impl Iterator<Item = (Prefix, GuardKind)> {
     hosts(facts.own, GuardKind::OwnAddress)
         .chain(hosts(facts.gateways, GuardKind::Gateway))
         .chain(hosts(facts.resolvers, GuardKind::Resolver))
-}
-
-/// Adds rules at `now_ns`, all or none as far as they can be judged before: only a table that fills up on the way
-/// leaves the first of them in force.
-///
-/// # Errors
-/// When the guard objects and `force` is not set, a prefix is too wide, a time is out of range, or a table is full; with
-/// the index of the addition.
-pub fn add_rules(
-    rules: &mut Rules,
-    guard: &Guard,
-    list: List,
-    additions: &[RuleAddition],
-    now_ns: u64,
-) -> Result<Vec<RuleOutcome>, (usize, RequestError)> {
-    for (index, addition) in additions.iter().enumerate() {
-        check(guard, list, addition).map_err(|error| (index, error))?;
-    }
-    let mut batch = rules.batch(list);
-    let outcomes = insert_all(&mut batch, additions, now_ns);
-    // After a failure, too: what is in force must hide nothing.
-    let finished = batch.finish().map_err(|error| (additions.len(), error.into()));
-    outcomes.and_then(|outcomes| finished.map(|()| outcomes))
-}
-
-fn insert_all(
-    batch: &mut Batch<'_>,
-    additions: &[RuleAddition],
-    now_ns: u64,
-) -> Result<Vec<RuleOutcome>, (usize, RequestError)> {
-    let insert = |(index, addition): (usize, &RuleAddition)| {
-        let inserted = batch.insert(addition.prefix, rule(addition, now_ns), addition.note.as_deref());
-        match inserted {
-            Ok(InsertOutcome::Added) => Ok(outcome(addition.prefix, "added", None)),
-            Ok(InsertOutcome::CoveredBy(wider)) => Ok(outcome(addition.prefix, "covered", Some(wider))),
-            Err(error) => Err((index, error.into())),
-        }
-    };
-    additions.iter().enumerate().map(insert).collect()
-}
-
-fn check(guard: &Guard, list: List, addition: &RuleAddition) -> Result<(), RequestError> {
-    if let Some(ttl_s) = addition.ttl_s
-        && !(1..=MAX_TTL_S).contains(&ttl_s)
-    {
-        return Err(RequestError::Ttl(ttl_s));
-    }
-    if list == List::Allow {
-        return Ok(());
-    }
-    let prefix = addition.prefix;
-    BlockPrefix::try_from(prefix)?;
-    match guard.objection(&prefix) {
-        Some((guarded, kind)) if !addition.force && is_essential(kind) => Err(RequestError::Guarded {
-            prefix,
-            guarded,
-            what: kind.describe(),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// What not even an operator blocks without insisting.
-const fn is_essential(kind: GuardKind) -> bool {
-    matches!(
-        kind,
-        GuardKind::OwnAddress | GuardKind::Gateway | GuardKind::Resolver
-    )
-}
-
-fn rule(addition: &RuleAddition, now_ns: u64) -> Rule {
-    Rule {
-        expires_at: addition.ttl_s.map_or(0, |ttl_s| {
-            Rule::expiry(now_ns, ttl_s.saturating_mul(1_000_000_000))
-        }),
-        reason: Reason::Requested as u16,
-        origin: Origin::Operator as u8,
-        proof: Proof::Operator as u8,
-    }
+        .chain(hosts(facts.sessions, GuardKind::Session))
 }
 
 /// Removes a rule.
@@ -194,7 +101,7 @@ pub fn change_limit(
     Ok(class)
 }
 
-fn outcome(prefix: Prefix, outcome: &str, covered_by: Option<Prefix>) -> RuleOutcome {
+pub(super) fn outcome(prefix: Prefix, outcome: &str, covered_by: Option<Prefix>) -> RuleOutcome {
     RuleOutcome {
         prefix,
         outcome: outcome.to_owned(),

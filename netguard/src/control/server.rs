@@ -20,8 +20,8 @@ use tokio::net::{UnixListener, unix::UCred};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{
-    DaemonStatus, Failure, FailureKind, LimitChange, RequestError, RuleAddition, RuleOutcome, RuleRemoval,
-    SourceReport, add_rules, change_limit, remove_rule, socket_path,
+    DaemonStatus, FailedAt, Failure, FailureKind, Import, LimitChange, RequestError, RuleAddition,
+    RuleOutcome, RuleRemoval, SourceReport, change_limit, remove_rule, socket_path,
 };
 use crate::{
     bpf::{BpfError, InstanceName, List},
@@ -159,6 +159,7 @@ async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStatus> {
         passed_per_s: rates.passed_per_s,
         dropped_per_s: rates.dropped_per_s,
         rules_refused: state.rules_refused.load(std::sync::atomic::Ordering::Relaxed),
+        spared: state.spared().clone(),
     })
 }
 
@@ -211,26 +212,45 @@ async fn add(
     Json(additions): Json<Vec<RuleAddition>>,
 ) -> Result<Json<Vec<RuleOutcome>>, Refusal> {
     let list = named(&list)?;
-    let outcomes = add_rules(
-        &mut state.rules(),
-        &state.guard(),
-        list,
-        &additions,
-        monotonic_ns(),
-    );
-    let outcomes = outcomes.map_err(|(index, error)| {
-        if let (RequestError::Bpf(_), Some(addition)) = (&error, additions.get(index)) {
+    // A task of its own: an import begun is brought to its end, whether or not the client waits.
+    let outcomes = tokio::spawn(import(state, list, additions)).await;
+    outcomes
+        .map_err(|error| Refusal::failed(error.to_string()))?
+        .map(Json)
+}
+
+/// Adds rules, letting go of the tables now and then.
+async fn import(
+    state: Arc<State>,
+    list: List,
+    additions: Vec<RuleAddition>,
+) -> Result<Vec<RuleOutcome>, Refusal> {
+    let mut import = Import::new(&state.guard(), list, additions.clone(), monotonic_ns())?;
+    let result = loop {
+        let step = import.step(&mut state.rules());
+        match step.transpose() {
+            Some(result) => break result,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    let outcomes = import.end(&mut state.rules(), result).inspect_err(|failed| {
+        let at = failed.index.and_then(|index| additions.get(index));
+        if let (RequestError::Bpf(error), Some(addition)) = (&failed.error, at) {
             state.rule_refused(addition.prefix.to_string(), error.to_string());
         }
-        Refusal(error.failure_at(index))
     })?;
+    tell_added(&state, list, &additions, &outcomes);
+    Ok(outcomes)
+}
+
+fn tell_added(state: &State, list: List, additions: &[RuleAddition], outcomes: &[RuleOutcome]) {
     let added = outcomes.iter().filter(|outcome| outcome.covered_by.is_none());
     if additions.len() > TOLD_ONE_BY_ONE {
         state.journal.record(EventKind::RulesAdded {
             list: list.name().to_owned(),
             count: added.count(),
         });
-        return Ok(Json(outcomes));
+        return;
     }
     for outcome in added {
         let addition = additions
@@ -243,7 +263,6 @@ async fn add(
             note: addition.and_then(|addition| addition.note.clone()),
         });
     }
-    Ok(Json(outcomes))
 }
 
 async fn remove(
@@ -358,6 +377,22 @@ fn named(list: &str) -> Result<List, Refusal> {
 
 /// A failure as an HTTP answer.
 struct Refusal(Failure);
+
+impl Refusal {
+    fn failed(message: String) -> Self {
+        Self(Failure {
+            kind: FailureKind::Failed,
+            message,
+            index: None,
+        })
+    }
+}
+
+impl From<FailedAt> for Refusal {
+    fn from(failed: FailedAt) -> Self {
+        Self(failed.failure())
+    }
+}
 
 impl From<RequestError> for Refusal {
     fn from(error: RequestError) -> Self {

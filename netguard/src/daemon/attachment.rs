@@ -1,11 +1,13 @@
 //! Keeps the filter on its interfaces: attaches it at the start, and again when an interface was removed and made
 //! anew under its name (a driver reloaded, a container restarted), which takes the filter with it.
 
+use std::collections::HashMap;
+
 use tracing::{info, warn};
 
-use super::{DaemonError, EventKind, Protected, State};
+use super::{DaemonError, EventKind, Protected, State, setup::suitable};
 use crate::{
-    bpf::{self, AttachError, AttachMode, Attached, Loaded, Pins},
+    bpf::{self, AttachError, AttachMode, Attached, Link, Loaded, Pins},
     config::Attach,
     host::{self, Interface},
 };
@@ -15,11 +17,30 @@ pub(super) struct Attachment {
     loaded: Loaded,
     pins: Pins,
     attach: Attach,
+    refusals: HashMap<String, Refusals>,
 }
+
+/// Attempts in a row that an interface refused.
+struct Refusals {
+    /// Of the interface; another number is another interface, which may not refuse.
+    index: u32,
+    count: u32,
+    /// Looks until the next attempt.
+    wait: u32,
+    why: String,
+}
+
+/// Looks between two attempts at the most. An attempt can cost a driver a reset of its card.
+const MAX_WAIT: u32 = 64;
 
 impl Attachment {
     pub(super) fn new(loaded: Loaded, pins: Pins, attach: Attach) -> Self {
-        Self { loaded, pins, attach }
+        Self {
+            loaded,
+            pins,
+            attach,
+            refusals: HashMap::new(),
+        }
     }
 
     /// Whether the maps of an earlier daemon were taken over.
@@ -27,17 +48,34 @@ impl Attachment {
         self.loaded.adopted
     }
 
+    /// Protects all `interfaces`, or changes nothing.
+    pub(super) fn protect_all(&mut self, interfaces: &[Interface]) -> Result<Vec<Protected>, DaemonError> {
+        let mut protected: Vec<Protected> = Vec::new();
+        for interface in interfaces {
+            match self.protect(interface) {
+                Ok(one) => protected.push(one),
+                Err(error) => {
+                    for new in protected.iter().filter(|protected| !protected.adopted) {
+                        bpf::detach(&self.pins, &new.interface)?;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(protected)
+    }
+
     /// Attaches the filter to `interface`, or takes over the link that an earlier daemon left there.
-    pub(super) fn protect(&mut self, interface: &Interface) -> Result<Protected, DaemonError> {
+    fn protect(&mut self, interface: &Interface) -> Result<Protected, DaemonError> {
+        suitable(interface)?;
         let modes: &[AttachMode] = match self.attach {
             Attach::Auto => &[AttachMode::Native, AttachMode::Generic],
             Attach::Native => &[AttachMode::Native],
             Attach::Generic => &[AttachMode::Generic],
         };
         let name = interface.name.as_str();
-        let current = interface.program_id();
-        let attached = bpf::attach(&mut self.loaded, &self.pins, name, current, modes)
-            .map_err(|error| named(error, current))?;
+        let attached = bpf::attach(&mut self.loaded, &self.pins, interface, modes)
+            .map_err(|error| named(error, interface.program_id()))?;
         let (mode, adopted) = match attached {
             Attached::Fresh { mode, fallback } => {
                 if let Some(reason) = fallback {
@@ -57,6 +95,7 @@ impl Attachment {
         info!(interface = name, mode, adopted, "protecting");
         Ok(Protected {
             interface: name.to_owned(),
+            renamed: None,
             mode,
             adopted,
             fault: None,
@@ -75,44 +114,71 @@ impl Attachment {
         let before = state.interfaces().clone();
         let mut after = Vec::new();
         for protected in &before {
-            let interface = standing
-                .iter()
-                .find(|interface| interface.name == protected.interface);
-            let stands = interface.is_some_and(|interface| {
-                bpf::runs_filter(&self.pins, &interface.name, interface.program_id())
-            });
-            let renewed = match (stands, &protected.fault) {
-                (true, None) => {
-                    after.push(protected.clone());
-                    continue;
-                }
-                (true, Some(_)) => Protected {
-                    fault: None,
-                    ..protected.clone()
-                },
-                (false, _) => self.renew(protected, interface),
-            };
-            tell(state, protected, &renewed);
-            after.push(renewed);
+            let looked = self.look(protected, &standing);
+            tell(state, protected, &looked);
+            after.push(looked);
         }
         *state.interfaces() = after;
+    }
+
+    /// `protected` as it is now, attached again if need be.
+    fn look(&mut self, protected: &Protected, standing: &[Interface]) -> Protected {
+        let named = standing
+            .iter()
+            .find(|interface| interface.name == protected.interface);
+        let link = Link::pinned(&self.pins, &protected.interface);
+        let filtered = link.and_then(|link| link.filtered(standing));
+        match (named, filtered) {
+            // Under another name, and nobody has taken the old one.
+            (None, Some(filtered)) => Protected {
+                renamed: Some(filtered.name.clone()),
+                fault: None,
+                ..protected.clone()
+            },
+            (Some(named), Some(filtered)) if named.index == filtered.index => Protected {
+                renamed: None,
+                fault: None,
+                ..protected.clone()
+            },
+            (named, _) => self.renew(protected, named),
+        }
     }
 
     /// `protected` with the filter attached to `interface` again, or with why that cannot be.
     fn renew(&mut self, protected: &Protected, interface: Option<&Interface>) -> Protected {
         let faulty = |fault: String| Protected {
+            renamed: None,
             fault: Some(fault),
             ..protected.clone()
         };
         let Some(interface) = interface else {
-            return faulty("the interface is gone, or has another name".to_owned());
+            return faulty("the interface is gone".to_owned());
         };
         if !self.pins.have_links() {
             // Somebody took the way back: attaching what cannot be pinned would last until the next look.
             return faulty("its pins were removed: end this daemon, or start it again".to_owned());
         }
-        self.protect(interface)
-            .unwrap_or_else(|error| faulty(error.to_string()))
+        let refused = self.refusals.remove(&interface.name);
+        let count = match refused.filter(|refused| refused.index == interface.index) {
+            Some(refused) if refused.wait > 0 => {
+                let why = refused.why.clone();
+                let wait = refused.wait - 1;
+                self.refusals
+                    .insert(interface.name.clone(), Refusals { wait, ..refused });
+                return faulty(why);
+            }
+            refused => refused.map_or(0, |refused| refused.count),
+        };
+        self.protect(interface).unwrap_or_else(|error| {
+            let refusals = Refusals {
+                index: interface.index,
+                count: count + 1,
+                wait: (1_u32 << count.min(31)).min(MAX_WAIT) - 1,
+                why: error.to_string(),
+            };
+            self.refusals.insert(interface.name.clone(), refusals);
+            faulty(error.to_string())
+        })
     }
 }
 
@@ -127,8 +193,12 @@ fn tell(state: &State, before: &Protected, after: &Protected) {
                 why: why.clone(),
             });
         }
-        Some(_) => {}
-        None => state.journal.record(EventKind::ProtectedAgain { interface }),
+        None if before.fault.is_some() => state.journal.record(EventKind::ProtectedAgain { interface }),
+        None if before.renamed != after.renamed => match &after.renamed {
+            Some(name) => warn!(interface, "still protected, but called {name} now"),
+            None => info!(interface, "called by its configured name again"),
+        },
+        _ => {}
     }
 }
 

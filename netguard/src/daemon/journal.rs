@@ -9,6 +9,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
+use super::Spared;
+
 /// Events remembered.
 const REMEMBERED: usize = 1_000;
 /// Events that a slow reader of the stream may lag behind before it misses some (it is told how many).
@@ -80,6 +82,10 @@ pub enum EventKind {
         rate_per_s: u32,
         burst: u32,
     },
+    /// A configured block leaves something out from now on.
+    Spared(Spared),
+    /// A configured block no longer leaves that out.
+    SparedNoMore(Spared),
     /// A rule could not be placed.
     RuleFailed { prefix: String, why: String },
     /// The ring buffer was full: samples were lost (counters were not).

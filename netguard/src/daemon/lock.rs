@@ -1,7 +1,8 @@
-//! One daemon per instance: an advisory lock that the kernel releases when the daemon dies.
+//! One daemon per instance: an advisory lock that the kernel releases when the daemon dies. The file says who holds it.
 
 use std::{
     fs::{self, File, OpenOptions},
+    io::{Read as _, Seek as _, Write as _},
     path::Path,
 };
 
@@ -13,31 +14,49 @@ use nix::{
 use super::{DaemonError, RUNTIME_DIRECTORY};
 use crate::bpf::InstanceName;
 
-/// Takes the lock of `instance`; it is held until the answer is dropped.
+/// The lock of an instance; held until it is dropped.
+#[must_use]
+pub struct Lock(#[expect(dead_code, reason = "held, not read")] Flock<File>);
+
+/// Takes the lock of `instance`.
 ///
 /// # Errors
-/// When another daemon holds it, or the runtime directory cannot be written.
-pub(super) fn acquire(instance: &InstanceName) -> Result<Flock<File>, DaemonError> {
+/// [`DaemonError::AlreadyRunning`] when another process holds it, or the runtime directory cannot be written.
+pub fn acquire(instance: &InstanceName) -> Result<Lock, DaemonError> {
     let directory = Path::new(RUNTIME_DIRECTORY);
-    fs::create_dir_all(directory).map_err(|source| DaemonError::Runtime {
-        path: directory.to_owned(),
-        source,
-    })?;
     let path = directory.join(format!("{instance}.lock"));
+    let failed = |source| DaemonError::Runtime {
+        path: path.clone(),
+        source,
+    };
+    fs::create_dir_all(directory).map_err(failed)?;
     let file = OpenOptions::new()
         .create(true)
+        .read(true)
         .write(true)
         .truncate(false)
         .open(&path)
-        .map_err(|source| DaemonError::Runtime {
-            path: path.clone(),
-            source,
-        })?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-        Errno::EWOULDBLOCK => DaemonError::AlreadyRunning(instance.clone()),
-        errno => DaemonError::Runtime {
-            path,
-            source: errno.into(),
-        },
-    })
+        .map_err(failed)?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(mut lock) => {
+            sign(&mut lock).map_err(failed)?;
+            Ok(Lock(lock))
+        }
+        Err((mut file, Errno::EWOULDBLOCK)) => {
+            let mut pid = String::new();
+            // Who holds it is for the message only.
+            let _read = file.read_to_string(&mut pid);
+            Err(DaemonError::AlreadyRunning {
+                instance: instance.clone(),
+                pid: pid.trim().parse().ok(),
+            })
+        }
+        Err((_, errno)) => Err(failed(errno.into())),
+    }
+}
+
+fn sign(file: &mut File) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
 }

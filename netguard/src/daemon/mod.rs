@@ -1,6 +1,7 @@
 //! The daemon: sets protection up, then every 100 ms collects, lets the pure chain judge, and enforces.
 
 mod attachment;
+mod configured;
 mod journal;
 mod lock;
 mod settings;
@@ -23,7 +24,9 @@ use crate::{
     host::HostError,
 };
 
+pub use configured::Spared;
 pub use journal::{Event, EventKind, Journal};
+pub use lock::{Lock, acquire as lock_instance};
 pub use settings::limit_rate;
 pub use state::{Protected, State, Stop};
 
@@ -60,9 +63,13 @@ pub enum DaemonError {
     )]
     NotEthernet(String),
     #[error(
-        "instance {0} is already running: stop that daemon first, or choose another name with --instance"
+        "instance {instance} is already running{}: stop that daemon first, or choose another name with --instance",
+        .pid.map_or_else(String::new, |pid| format!(" (pid {pid})"))
     )]
-    AlreadyRunning(InstanceName),
+    AlreadyRunning {
+        instance: InstanceName,
+        pid: Option<u32>,
+    },
     #[error("{path}: {source}")]
     Runtime { path: PathBuf, source: std::io::Error },
     #[error("signals cannot be received: {0}")]
@@ -109,8 +116,10 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     if detach {
         let interfaces = pins.remove()?;
         info!(?interfaces, "protection removed");
-    } else {
+    } else if pins.have_links() {
         info!("stopped; protection stays in the kernel until `netguard detach`");
+    } else {
+        warn!("stopped; nothing is protected: somebody removed the pins");
     }
     Ok(())
 }

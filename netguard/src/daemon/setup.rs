@@ -1,24 +1,19 @@
 //! Sets protection up: load or adopt, settings before attachment, rules of the configuration, guard list.
 
-use netguard_common::{
-    layout::Rule,
-    rule::{Origin, Proof, Reason},
-};
 use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
-    DaemonError, EventKind, Options, Protected, State, Stop, attachment::Attachment, settings::settings,
-    state::Parts,
+    DaemonError, EventKind, Options, State, Stop, attachment::Attachment, configured::Configured,
+    settings::settings, state::Parts,
 };
 use crate::{
-    bpf::{self, BpfError, Counters, Entry, List, Loaded, Pins, Rules, Samples, SettingsMap, TableSizes},
+    bpf::{self, Counters, Entry, List, Loaded, Pins, Rules, Samples, SettingsMap, TableSizes},
     clock::monotonic_ns,
     config::{Config, Mode, PolicyMode},
     control::essentials,
     engine::{FlooderSettings, Guard, GuardKind},
-    host::{self, LinkLayer},
-    prefix::Prefix,
+    host::{self, Interface, LinkLayer},
 };
 
 /// What the tick reads.
@@ -27,8 +22,7 @@ pub(super) struct Inputs {
     pub(super) samples: Samples,
     pub(super) flooder: FlooderSettings,
     pub(super) block_for_ns: u64,
-    /// `guard.never_block` of the configuration.
-    pub(super) never_block: Vec<Prefix>,
+    pub(super) configured: Configured,
     pub(super) attachment: Attachment,
 }
 
@@ -49,11 +43,8 @@ pub(super) async fn set_up(
     let mut interfaces = Vec::new();
     for name in &config.interfaces {
         let interface = host::interface(name.as_str()).await?;
-        match interface.link_layer {
-            LinkLayer::Ethernet => interfaces.push(interface),
-            LinkLayer::Loopback => return Err(DaemonError::Loopback(interface.name)),
-            LinkLayer::Other => return Err(DaemonError::NotEthernet(interface.name)),
-        }
+        suitable(&interface)?;
+        interfaces.push(interface);
     }
     let facts = host::facts().await?;
     let existed = pins.exist();
@@ -63,7 +54,9 @@ pub(super) async fn set_up(
     }
     warn_of_leftovers(&loaded, config, pins)?;
     let mut attachment = Attachment::new(loaded, pins.clone(), config.attach);
-    let attached = prepare_and_attach(&mut attachment, config, pins, &interfaces, &facts);
+    let mut configured = Configured::of(config);
+    let attached =
+        prepare(config, &mut configured, pins, &facts).and_then(|()| attachment.protect_all(&interfaces));
     let protected = match attached {
         Ok(protected) => protected,
         Err(error) => {
@@ -75,8 +68,7 @@ pub(super) async fn set_up(
     };
     let rules = Rules::open(pins)?;
     let allowed = rules.list(List::Allow, monotonic_ns())?;
-    let never_block = config.guard.never_block.clone();
-    let guard = guard(facts, &allowed, &never_block);
+    let guard = guard(facts, &allowed, &configured);
     let mode = if config.mode == Mode::Shadow {
         "shadow"
     } else {
@@ -90,6 +82,7 @@ pub(super) async fn set_up(
         rules,
         settings: SettingsMap::open(pins)?,
         guard,
+        spared: configured.spared().cloned().collect(),
     };
     let state = State::new(parts, stop);
     state.journal.record(EventKind::Started {
@@ -112,37 +105,42 @@ pub(super) async fn set_up(
             count_shadow: config.blocklist.mode.under(config.mode) != PolicyMode::Enforce,
         },
         block_for_ns: nanoseconds(flooder.block_for.duration()),
-        never_block,
+        configured,
         attachment,
     };
     Ok((state, inputs))
 }
 
+/// Refuses what the filter cannot read.
+pub(super) fn suitable(interface: &Interface) -> Result<(), DaemonError> {
+    match interface.link_layer {
+        LinkLayer::Ethernet => Ok(()),
+        LinkLayer::Loopback => Err(DaemonError::Loopback(interface.name.clone())),
+        LinkLayer::Other => Err(DaemonError::NotEthernet(interface.name.clone())),
+    }
+}
+
 /// The guard list: what this machine cannot do without, what the operator allows, and what they configured.
-pub(super) fn guard(facts: host::Facts, allowed: &[Entry], never_block: &[Prefix]) -> Guard {
+pub(super) fn guard(facts: host::Facts, allowed: &[Entry], configured: &Configured) -> Guard {
     Guard::new(
         essentials(facts)
             .chain(allowed.iter().map(|entry| (entry.prefix, GuardKind::Allowlist)))
-            .chain(never_block.iter().map(|prefix| (*prefix, GuardKind::Configured))),
+            .chain(configured.never_block()),
     )
 }
 
 /// Settings and rules are in force before the first packet is judged.
-fn prepare_and_attach(
-    attachment: &mut Attachment,
+fn prepare(
     config: &Config,
+    configured: &mut Configured,
     pins: &Pins,
-    interfaces: &[host::Interface],
     facts: &host::Facts,
-) -> Result<Vec<Protected>, DaemonError> {
+) -> Result<(), DaemonError> {
     let mut map = SettingsMap::open(pins)?;
     let before = map.read()?;
     map.write(&settings(config, &before))?;
-    apply_rules(&mut Rules::open(pins)?, config, facts)?;
-    interfaces
-        .iter()
-        .map(|interface| attachment.protect(interface))
-        .collect()
+    configured.establish(&mut Rules::open(pins)?, facts)?;
+    Ok(())
 }
 
 /// What an earlier daemon left stays in force where this configuration does not say otherwise: better than less
@@ -173,56 +171,6 @@ fn warn_of_leftovers(loaded: &Loaded, config: &Config, pins: &Pins) -> Result<()
         }
     }
     Ok(())
-}
-
-/// Makes the rules that come from the configuration those of this configuration. Rules of operators and
-/// detectors stay.
-fn apply_rules(rules: &mut Rules, config: &Config, facts: &host::Facts) -> Result<(), BpfError> {
-    let block = blockable(config, &Guard::new(essentials(facts.clone())));
-    for (list, wanted) in [(List::Allow, &config.allow), (List::Block, &block)] {
-        let standing = rules.list(list, monotonic_ns())?;
-        let ours = Origin::Config as u8;
-        for entry in standing.iter().filter(|entry| entry.rule.origin == ours) {
-            if !wanted.contains(&entry.prefix) {
-                rules.remove(list, entry.prefix)?;
-            }
-        }
-        let rule = Rule {
-            expires_at: 0,
-            reason: Reason::Requested as u16,
-            origin: ours,
-            proof: Proof::Operator as u8,
-        };
-        let permanent = |prefix: &Prefix| {
-            standing
-                .iter()
-                .any(|entry| entry.prefix == *prefix && entry.rule.is_permanent())
-        };
-        rules.insert_all(
-            list,
-            wanted.iter().filter(|prefix| !permanent(prefix)).copied(),
-            rule,
-        )?;
-    }
-    Ok(())
-}
-
-/// The configured blocks without those that would cut this machine off: the file was written before anybody knew its
-/// addresses, and nobody is there to ask.
-fn blockable(config: &Config, guard: &Guard) -> Vec<Prefix> {
-    let prefixes = config.block.iter().map(|block| block.prefix());
-    prefixes
-        .filter(|prefix| match guard.objection(prefix) {
-            None => true,
-            Some((guarded, kind)) => {
-                warn!(
-                    "{prefix} is listed under `block` but not blocked: it would touch {guarded}, and that is {}; `netguard block add --force {prefix}` does it all the same",
-                    kind.describe()
-                );
-                false
-            }
-        })
-        .collect()
 }
 
 fn sizes(config: &Config) -> TableSizes {

@@ -8,7 +8,7 @@ use std::sync::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{EventKind, Journal};
+use super::{EventKind, Journal, Spared};
 use crate::{
     bpf::{InstanceName, Rules, SettingsMap},
     engine::Guard,
@@ -25,7 +25,10 @@ pub enum Stop {
 /// An interface that is to be protected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Protected {
+    /// As it is configured.
     pub interface: String,
+    /// What it is called now, where that is something else; the filter stays with it.
+    pub renamed: Option<String>,
     /// `native` or `generic`.
     pub mode: String,
     /// Whether the filter of an earlier daemon was taken over.
@@ -50,6 +53,7 @@ pub(super) struct Parts {
     pub(super) rules: Rules,
     pub(super) settings: SettingsMap,
     pub(super) guard: Guard,
+    pub(super) spared: Vec<Spared>,
 }
 
 /// The daemon's state.
@@ -66,6 +70,7 @@ pub struct State {
     rules: Mutex<Rules>,
     settings: Mutex<SettingsMap>,
     guard: Mutex<Guard>,
+    spared: Mutex<Vec<Spared>>,
     rates: Mutex<Rates>,
     stop: watch::Sender<Option<Stop>>,
 }
@@ -82,6 +87,7 @@ impl State {
             rules: Mutex::new(parts.rules),
             settings: Mutex::new(parts.settings),
             guard: Mutex::new(parts.guard),
+            spared: Mutex::new(parts.spared),
             rates: Mutex::default(),
             stop,
         }
@@ -102,6 +108,11 @@ impl State {
 
     pub fn guard(&self) -> MutexGuard<'_, Guard> {
         lock(&self.guard)
+    }
+
+    /// What the configured blocks leave out.
+    pub fn spared(&self) -> MutexGuard<'_, Vec<Spared>> {
+        lock(&self.spared)
     }
 
     pub fn rates(&self) -> MutexGuard<'_, Rates> {

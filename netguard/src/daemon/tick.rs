@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::{
     EventKind, State, Stop,
+    configured::Configured,
     setup::{Inputs, guard},
     state::Rates,
 };
@@ -52,7 +53,7 @@ pub(super) async fn run(state: &State, mut inputs: Inputs, stopped: &mut watch::
             inputs.attachment.check(state).await;
         }
         if tick.is_multiple_of(SWEEP_TICKS) {
-            sweep(state, &inputs.never_block).await;
+            sweep(state, &mut inputs.configured).await;
         }
     }
 }
@@ -234,8 +235,8 @@ impl RuleSink for KernelSink<'_> {
     }
 }
 
-/// Removes rules that ended (the kernel ignores them already) and refreshes the guard list.
-async fn sweep(state: &State, never_block: &[Prefix]) {
+/// Removes rules that ended (the kernel ignores them already), and looks what must not be blocked now.
+async fn sweep(state: &State, configured: &mut Configured) {
     for list in [List::Allow, List::Block] {
         let ended = state.rules().remove_expired(list, monotonic_ns());
         match ended {
@@ -250,17 +251,21 @@ async fn sweep(state: &State, never_block: &[Prefix]) {
             Err(error) => warn!("expired rules stay listed: {error}"),
         }
     }
-    let facts = host::facts().await;
-    match facts {
-        Ok(facts) => refresh_guard(state, facts, never_block),
+    match host::facts().await {
+        Ok(facts) => {
+            if let Err(error) = review(state, facts, configured) {
+                warn!("the guard list is not refreshed: {error}");
+            }
+        }
         Err(error) => warn!("the guard list is not refreshed: {error}"),
     }
 }
 
-fn refresh_guard(state: &State, facts: host::Facts, never_block: &[Prefix]) {
-    let allowed = state.rules().list(List::Allow, monotonic_ns());
-    match allowed {
-        Ok(allowed) => *state.guard() = guard(facts, &allowed, never_block),
-        Err(error) => warn!("the guard list is not refreshed: {error}"),
-    }
+fn review(state: &State, facts: host::Facts, configured: &mut Configured) -> Result<(), BpfError> {
+    let mut rules = state.rules();
+    configured.review(&mut rules, &facts, &state.journal)?;
+    *state.spared() = configured.spared().cloned().collect();
+    let allowed = rules.list(List::Allow, monotonic_ns())?;
+    *state.guard() = guard(facts, &allowed, configured);
+    Ok(())
 }

@@ -11,6 +11,8 @@ pub enum GuardKind {
     OwnAddress,
     Gateway,
     Resolver,
+    /// Somebody is logged in from there.
+    Session,
     Allowlist,
     /// `guard.never_block` of the configuration.
     Configured,
@@ -23,6 +25,7 @@ impl GuardKind {
             Self::OwnAddress => "an address of this machine",
             Self::Gateway => "a gateway",
             Self::Resolver => "a name server",
+            Self::Session => "where somebody is logged in from by ssh",
             Self::Allowlist => "on the allowlist",
             Self::Configured => "listed under guard.never_block",
         }
@@ -44,10 +47,28 @@ impl Guard {
 
     /// The guarded prefix that blocking `prefix` would touch, wholly or in part.
     pub fn objection(&self, prefix: &Prefix) -> Option<(Prefix, GuardKind)> {
+        self.objections(prefix).next()
+    }
+
+    /// All guarded prefixes that blocking `prefix` would touch.
+    pub fn objections(&self, prefix: &Prefix) -> impl Iterator<Item = (Prefix, GuardKind)> {
         self.entries
             .iter()
-            .find(|(guarded, _)| guarded.covers(prefix) || prefix.covers(guarded))
+            .filter(|(guarded, _)| guarded.covers(prefix) || prefix.covers(guarded))
             .copied()
+    }
+
+    /// The parts of `prefix`, as few as can be, whose block would touch nothing guarded.
+    pub fn outside(&self, prefix: Prefix) -> Vec<Prefix> {
+        let inner = Self::new(self.objections(&prefix));
+        if inner.entries.is_empty() {
+            return vec![prefix];
+        }
+        if inner.entries.iter().any(|(guarded, _)| guarded.covers(&prefix)) {
+            return Vec::new();
+        }
+        let halves = prefix.halves().into_iter().flatten();
+        halves.flat_map(|half| inner.outside(half)).collect()
     }
 }
 
@@ -68,5 +89,29 @@ mod tests {
         assert_eq!(kind("192.0.2.2"), None);
         assert_eq!(kind("2001:db8:7::/64"), Some(GuardKind::Configured));
         assert_eq!(kind("::/0"), Some(GuardKind::Configured));
+    }
+
+    #[test]
+    fn a_prefix_without_its_guarded_parts() {
+        let prefix = |text: &str| text.parse::<Prefix>().expect("a prefix");
+        let guard = Guard::new([
+            (prefix("192.0.2.1"), GuardKind::Gateway),
+            (prefix("192.0.2.2"), GuardKind::OwnAddress),
+            (prefix("2001:db8::/32"), GuardKind::Configured),
+        ]);
+        let outside = |text: &str| -> Vec<String> {
+            let parts = guard.outside(prefix(text)).into_iter();
+            parts.map(|part| part.to_string()).collect()
+        };
+        assert_eq!(outside("192.0.2.128/25"), ["192.0.2.128/25"]);
+        assert_eq!(
+            outside("192.0.2.0/29"),
+            ["192.0.2.0/32", "192.0.2.3/32", "192.0.2.4/30"]
+        );
+        assert_eq!(outside("192.0.2.1"), [""; 0]);
+        assert_eq!(outside("2001:db8:7::/48"), [""; 0]);
+        let wide = guard.outside(prefix("2001::/16"));
+        assert_eq!(wide.len(), 16);
+        assert!(wide.iter().all(|part| guard.objection(part).is_none()));
     }
 }

@@ -1,4 +1,4 @@
-//! What this machine is: interfaces, addresses, gateways, resolvers, connected peers. Reads only; one socket per question.
+//! What this machine is: interfaces, addresses, gateways, resolvers, connected peers, people logged in. Reads only; one socket per question.
 //!
 //! Everything is asked of the kernel over netlink in the network namespace of the calling thread; `/sys/class/net` would
 //! show the namespace in which it was mounted.
@@ -19,7 +19,7 @@ use rtnetlink::Handle;
 pub use addresses::{gateways, own_addresses};
 pub use interfaces::{AttachedXdp, Interface, LinkLayer, MacAddress, XdpMode, interface, interfaces};
 pub use resolvers::resolvers;
-pub use session::session_peers;
+pub use session::{own_session_peers, ssh_peers};
 pub use sockets::established_peers;
 
 /// Where the name servers stand; the second file has those behind the local stub of systemd-resolved.
@@ -34,6 +34,8 @@ pub struct Facts {
     pub gateways: Vec<IpAddr>,
     /// Name servers, also those behind a local stub.
     pub resolvers: Vec<IpAddr>,
+    /// From where people are logged in by ssh.
+    pub sessions: Vec<IpAddr>,
 }
 
 /// Why a fact about this machine is not known.
@@ -79,7 +81,7 @@ pub enum HostError {
     },
 }
 
-/// Own addresses, gateways and name servers, as the files in `/etc` and `/run` and the kernel have them now.
+/// Own addresses, gateways, name servers and ssh clients, as the files in `/etc` and `/run` and the kernel have them now.
 ///
 /// # Errors
 /// When the kernel does not answer or a file with name servers is broken; a missing file is no error.
@@ -92,6 +94,7 @@ pub async fn facts() -> Result<Facts, HostError> {
         own: own_addresses().await?,
         gateways: gateways().await?,
         resolvers: servers.into_iter().collect(),
+        sessions: tokio::task::spawn_blocking(ssh_peers).await.unwrap_or_default(),
     })
 }
 

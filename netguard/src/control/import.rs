@@ -1,0 +1,153 @@
+//! Additions of rules, all or none: judged first, then put in force in portions.
+
+use netguard_common::{
+    layout::Rule,
+    rule::{Origin, Proof, Reason},
+};
+
+use super::{Failure, RequestError, RuleAddition, RuleOutcome, requests::outcome};
+use crate::{
+    bpf::{Batch, BpfError, InsertOutcome, List, Rules},
+    engine::{Guard, GuardKind},
+    prefix::BlockPrefix,
+};
+
+/// Longest time that a rule can be given; longer ones are meant for good.
+const MAX_TTL_S: u64 = 10 * 366 * 24 * 3_600;
+
+/// Additions put in force in portions, so that whoever shares the tables gets its turn in between.
+#[must_use]
+pub struct Import {
+    batch: Batch,
+    additions: Vec<RuleAddition>,
+    outcomes: Vec<RuleOutcome>,
+    now_ns: u64,
+}
+
+/// A failure, and the index of the addition that it is about.
+#[derive(Debug)]
+pub struct FailedAt {
+    pub index: Option<usize>,
+    pub error: RequestError,
+}
+
+impl FailedAt {
+    fn addition(index: usize) -> impl Fn(RequestError) -> Self {
+        move |error| Self {
+            index: Some(index),
+            error,
+        }
+    }
+
+    /// The failure as it crosses the control socket.
+    pub fn failure(&self) -> Failure {
+        Failure {
+            index: self.index,
+            ..self.error.failure()
+        }
+    }
+}
+
+impl From<BpfError> for FailedAt {
+    fn from(error: BpfError) -> Self {
+        Self {
+            index: None,
+            error: error.into(),
+        }
+    }
+}
+
+/// Additions per portion: some ten milliseconds.
+const PORTION: usize = 2_000;
+
+impl Import {
+    /// Checks all additions, that of rules to hold from `now_ns`.
+    ///
+    /// # Errors
+    /// When the guard objects and `force` is not set, a prefix is too wide, or a time is out of range.
+    pub fn new(
+        guard: &Guard,
+        list: List,
+        additions: Vec<RuleAddition>,
+        now_ns: u64,
+    ) -> Result<Self, FailedAt> {
+        for (index, addition) in additions.iter().enumerate() {
+            check(guard, list, addition).map_err(FailedAt::addition(index))?;
+        }
+        Ok(Self {
+            batch: Batch::new(list),
+            outcomes: Vec::with_capacity(additions.len()),
+            additions,
+            now_ns,
+        })
+    }
+
+    /// Inserts the next portion; the answer is `None` while there are more.
+    ///
+    /// # Errors
+    /// When a table is full, or the kernel refuses: [`Import::end`] then undoes what was done.
+    pub fn step(&mut self, rules: &mut Rules) -> Result<Option<()>, FailedAt> {
+        for index in self.outcomes.len()..self.additions.len().min(self.outcomes.len() + PORTION) {
+            let addition = &self.additions[index];
+            let rule = rule(addition, self.now_ns);
+            let inserted = self
+                .batch
+                .insert(rules, addition.prefix, rule, addition.note.as_deref())
+                .map_err(|error| FailedAt::addition(index)(error.into()))?;
+            self.outcomes.push(match inserted {
+                InsertOutcome::Added => outcome(addition.prefix, "added", None),
+                InsertOutcome::CoveredBy(wider) => outcome(addition.prefix, "covered", Some(wider)),
+            });
+        }
+        Ok((self.outcomes.len() == self.additions.len()).then_some(()))
+    }
+
+    /// Ends the import with the `result` of its last step: all additions are in force, or none.
+    ///
+    /// # Errors
+    /// That of `result`, or the kernel's refusal.
+    pub fn end(self, rules: &mut Rules, result: Result<(), FailedAt>) -> Result<Vec<RuleOutcome>, FailedAt> {
+        self.batch.end(rules, result)?;
+        Ok(self.outcomes)
+    }
+}
+
+fn check(guard: &Guard, list: List, addition: &RuleAddition) -> Result<(), RequestError> {
+    if let Some(ttl_s) = addition.ttl_s
+        && !(1..=MAX_TTL_S).contains(&ttl_s)
+    {
+        return Err(RequestError::Ttl(ttl_s));
+    }
+    if list == List::Allow {
+        return Ok(());
+    }
+    let prefix = addition.prefix;
+    BlockPrefix::try_from(prefix)?;
+    match guard.objection(&prefix) {
+        Some((guarded, kind)) if !addition.force && is_essential(kind) => Err(RequestError::Guarded {
+            prefix,
+            guarded,
+            what: kind.describe(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// What not even an operator blocks without insisting.
+const fn is_essential(kind: GuardKind) -> bool {
+    matches!(
+        kind,
+        GuardKind::OwnAddress | GuardKind::Gateway | GuardKind::Resolver | GuardKind::Session
+    )
+}
+
+fn rule(addition: &RuleAddition, now_ns: u64) -> Rule {
+    Rule {
+        expires_at: addition.ttl_s.map_or(0, |ttl_s| {
+            Rule::expiry(now_ns, ttl_s.saturating_mul(1_000_000_000))
+        }),
+        reason: Reason::Requested as u16,
+        origin: Origin::Operator as u8,
+        proof: Proof::Operator as u8,
+    }
+}

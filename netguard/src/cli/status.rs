@@ -8,7 +8,7 @@ use crate::{
     bpf::{BpfError, Link, List, Rules},
     clock::monotonic_ns,
     control::{Client, ClientError, DaemonStatus},
-    daemon::Spared,
+    daemon::{Spared, lock_holder},
     host,
 };
 
@@ -16,8 +16,10 @@ use crate::{
 #[derive(Serialize)]
 struct Status {
     instance: String,
-    /// Whether a daemon runs.
+    /// Whether a daemon runs and answers.
     running: bool,
+    /// The daemon that runs and cannot be asked, since its control socket is gone.
+    unreachable_pid: Option<u32>,
     /// Interfaces that run the filter now, with or without a daemon, as they were called when it was attached.
     protected: Vec<String>,
     /// Interfaces that should and do not: they were removed or made anew.
@@ -66,6 +68,10 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
     let status = Status {
         instance: context.instance.to_string(),
         running: daemon.is_some(),
+        unreachable_pid: match daemon {
+            Some(_) => None,
+            None => lock_holder(&context.instance),
+        },
         protected,
         unprotected,
         rules,
@@ -130,17 +136,26 @@ fn text(status: &Status) -> String {
                 ));
             }
         }
-        None if status.protected.is_empty() && status.unprotected.is_empty() => {
+        None if status.unreachable_pid.is_none()
+            && status.protected.is_empty()
+            && status.unprotected.is_empty() =>
+        {
             lines.push(format!(
                 "no daemon runs for instance {}, and nothing is protected",
                 status.instance
             ));
         }
         None => {
-            lines.push(format!("no daemon runs for instance {}", status.instance));
+            lines.push(match status.unreachable_pid {
+                Some(pid) => format!(
+                    "the daemon of instance {} (pid {pid}) cannot be asked, its control socket is gone: start it again",
+                    status.instance
+                ),
+                None => format!("no daemon runs for instance {}", status.instance),
+            });
             if !status.protected.is_empty() {
                 lines.push(format!(
-                    "the filter it left still protects {}",
+                    "the filter still protects {}",
                     status.protected.join(", ")
                 ));
             }

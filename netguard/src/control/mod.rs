@@ -2,6 +2,7 @@
 
 mod api;
 mod client;
+mod handlers;
 mod import;
 mod requests;
 mod server;

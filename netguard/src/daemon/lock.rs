@@ -42,16 +42,21 @@ pub fn acquire(instance: &InstanceName) -> Result<Lock, DaemonError> {
             sign(&mut lock).map_err(failed)?;
             Ok(Lock(lock))
         }
-        Err((mut file, Errno::EWOULDBLOCK)) => {
-            let mut pid = String::new();
-            // Who holds it is for the message only.
-            let _read = file.read_to_string(&mut pid);
-            Err(DaemonError::AlreadyRunning {
-                instance: instance.clone(),
-                pid: pid.trim().parse().ok(),
-            })
-        }
+        Err((file, Errno::EWOULDBLOCK)) => Err(DaemonError::AlreadyRunning {
+            instance: instance.clone(),
+            pid: signature(file),
+        }),
         Err((_, errno)) => Err(failed(errno.into())),
+    }
+}
+
+/// The process that holds the lock of `instance`, if any does; nothing is made or changed.
+pub fn holder(instance: &InstanceName) -> Option<u32> {
+    let path = Path::new(RUNTIME_DIRECTORY).join(format!("{instance}.lock"));
+    let file = File::open(path).ok()?;
+    match Flock::lock(file, FlockArg::LockSharedNonblock) {
+        Err((file, Errno::EWOULDBLOCK)) => signature(file),
+        _ => None,
     }
 }
 
@@ -59,4 +64,10 @@ fn sign(file: &mut File) -> std::io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())
+}
+
+fn signature(mut file: File) -> Option<u32> {
+    let mut pid = String::new();
+    file.read_to_string(&mut pid).ok()?;
+    pid.trim().parse().ok()
 }

@@ -26,7 +26,7 @@ use crate::{
 
 pub use configured::Spared;
 pub use journal::{Event, EventKind, Journal};
-pub use lock::{Lock, acquire as lock_instance};
+pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
 pub use settings::limit_rate;
 pub use state::{Protected, State, Stop};
 

@@ -117,6 +117,85 @@ fn an_interface_made_anew_is_protected_again() -> Result<()> {
     Ok(())
 }
 
+/// Found in review: a renamed interface was told as unprotected, although the filter goes with it.
+#[test]
+fn a_renamed_interface_stays_protected() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let netguard = protect(&lab, "")?;
+    let ip = |args: &[&str]| -> Result<()> {
+        let status = lab.victim.ns.command("ip")?.args(args).status()?;
+        assert!(status.success(), "ip {args:?}");
+        Ok(())
+    };
+    let make = ["link", "add", "v9", "type", "veth", "peer", "name", "v9p"];
+    ip(&make)?;
+    let other = netguard.as_instance("x");
+    let mut command = other.command()?;
+    command.args(["run", "-i", "v9"]);
+    let mut daemon = Running::start(&mut command, &lab.dir.path().join("renamed.log"))?;
+    let mut wait = |what: &str, said: &str| {
+        wait_until(what, Duration::from_secs(10), || {
+            daemon.must_run()?;
+            let output = other.cli(&["status"])?;
+            Ok((output.status == 0 && output.stdout.contains(said)).then_some(()))
+        })
+    };
+    wait("the interface to be protected", "protects v9 (native)")?;
+    ip(&["link", "set", "v9", "name", "w9"])?;
+    wait(
+        "the new name to be told",
+        "protects v9 (native), which is called w9 now",
+    )?;
+    let doctor = other.must(&["doctor"])?;
+    assert!(
+        doctor.contains("interface w9") && !doctor.contains("NOT protected"),
+        "{doctor}"
+    );
+
+    // Another interface takes the configured name: that one is meant.
+    ip(&["link", "add", "v9", "type", "veth", "peer", "name", "v9q"])?;
+    wait_until("the namesake to be protected", Duration::from_secs(10), || {
+        let doctor = other.cli(&["doctor", "-i", "v9"])?.stdout;
+        Ok(doctor.contains("protected by this instance").then_some(()))
+    })?;
+    other.must(&["detach"])?;
+    Ok(())
+}
+
+/// Found in review: a start that failed on its second interface left the first attached.
+#[test]
+fn a_start_that_fails_changes_nothing() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let netguard = protect(&lab, "")?;
+    let status = lab
+        .victim
+        .ns
+        .command("ip")?
+        .args(["link", "add", "v9", "type", "veth", "peer", "name", "v9p"])
+        .status()?;
+    assert!(status.success());
+    let other = netguard.as_instance("x");
+    let refused = other.cli(&["run", "-i", "v9p", "-i", "v9", "-i", IFACE])?;
+    assert_eq!(refused.status, 1, "{refused:?}");
+    assert!(!other.pins().exists());
+    // What an earlier daemon left standing is another beginning: it stays, and nothing comes to it.
+    let mut command = other.command()?;
+    command.args(["run", "-i", "v9p"]);
+    let mut daemon = Running::start(&mut command, &lab.dir.path().join("first.log"))?;
+    wait_until("the first daemon", Duration::from_secs(10), || {
+        daemon.must_run()?;
+        Ok((other.cli(&["status"])?.status == 0).then_some(()))
+    })?;
+    drop(daemon);
+    let refused = other.cli(&["run", "-i", "v9p", "-i", "v9", "-i", IFACE])?;
+    assert_eq!(refused.status, 1, "{refused:?}");
+    // Nobody runs: status says so with 1.
+    let status: serde_json::Value = serde_json::from_str(&other.cli(&["status", "--json"])?.stdout)?;
+    assert_eq!(status["protected"], serde_json::json!(["v9p"]), "{status}");
+    other.must(&["detach"])?;
+    Ok(())
+}
+
 #[test]
 fn the_loopback_interface_is_refused() -> Result<()> {
     let (lab, _server) = lab()?;

@@ -143,6 +143,18 @@ fn a_full_table_is_told_and_counted() -> Result<()> {
     );
     netguard.must(&["block", "del", "192.0.2.77"])?;
     netguard.must(&["block", "add", "192.0.2.79"])?;
+
+    // A list that does not fit changes nothing, not even the rules that it would replace.
+    netguard.must(&["block", "add", "192.0.2.78", "--reason", "a scanner"])?;
+    let file = lab.dir.path().join("list.txt");
+    std::fs::write(&file, "198.51.100.0/24\n192.0.2.78\n192.0.2.80\n")?;
+    let before = netguard.must(&["block", "list"])?;
+    let full = netguard.cli(&["block", "import", &file.display().to_string(), "--ttl", "1h"])?;
+    assert_eq!(full.status, 1, "{full:?}");
+    for named in ["list.txt:3", "holds 2 entries", "nothing was added"] {
+        assert!(full.stderr.contains(named), "no {named} in {}", full.stderr);
+    }
+    assert_eq!(netguard.must(&["block", "list"])?, before);
     Ok(())
 }
 

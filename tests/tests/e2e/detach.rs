@@ -33,6 +33,26 @@ fn detach_removes_everything() -> Result<()> {
     Ok(())
 }
 
+/// Found in review: without its socket a daemon lost its pins, and `detach` said that all was done.
+#[test]
+fn a_daemon_that_cannot_be_asked_keeps_its_pins() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let mut netguard = protect(&lab, "")?;
+    let socket = Path::new("/run/netguard").join(format!("{}.sock", lab.name));
+    std::fs::remove_file(&socket)?;
+    let refused = netguard.cli(&["detach"])?;
+    assert_eq!(refused.status, 1, "{refused:?}");
+    assert!(refused.stderr.contains("kill "), "{}", refused.stderr);
+    assert!(netguard.pins().exists() && has_program(&lab)?);
+    let status = netguard.cli(&["status"])?;
+    assert_eq!(status.status, 1);
+    assert!(status.stdout.contains("cannot be asked"), "{}", status.stdout);
+    netguard.kill9();
+    netguard.must(&["detach"])?;
+    assert!(!netguard.pins().exists() && !has_program(&lab)?);
+    Ok(())
+}
+
 #[test]
 fn protection_survives_a_clean_stop_unless_configured_otherwise() -> Result<()> {
     let (lab, _server) = lab()?;

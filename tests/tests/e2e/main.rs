@@ -9,6 +9,7 @@ mod crash;
 mod detach;
 mod detector;
 mod floods;
+mod guard;
 mod laboratory;
 mod shadow;
 

@@ -91,7 +91,8 @@ mod tests {
     use std::{
         net::TcpListener,
         os::unix::process::CommandExt as _,
-        process::{Command, Stdio},
+        process::{Child, Command, Stdio},
+        thread,
     };
 
     use super::*;
@@ -119,24 +120,36 @@ mod tests {
         }
     }
 
+    /// A process that looks like sshd and holds `socket`.
+    fn sshd(title: &str, socket: &TcpStream) -> Child {
+        let socket = OwnedFd::from(socket.try_clone().expect("a second descriptor"));
+        let child = Command::new("sleep")
+            .arg0(title)
+            .arg("20")
+            .stdin(Stdio::from(socket))
+            .spawn()
+            .expect("a process");
+        // The kernel sets the title after it has told us that the program runs.
+        let pid = i32::try_from(child.id()).expect("a process number");
+        while Process::new(pid)
+            .and_then(|it| it.cmdline())
+            .expect("it runs")
+            .is_empty()
+        {
+            thread::yield_now();
+        }
+        child
+    }
+
     #[test]
     fn a_session_is_found_by_its_socket() {
         let listener = TcpListener::bind("127.77.9.1:0").expect("a listener");
         let client = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
-        let (socket, _) = listener.accept().expect("its other end");
-        let start = |title: &str, socket: TcpStream| {
-            Command::new("sleep")
-                .arg0(title)
-                .arg("60")
-                .stdin(Stdio::from(OwnedFd::from(socket)))
-                .spawn()
-                .expect("a process that looks like sshd")
-        };
-        // The socket of the server's end is connected to 127.0.0.1, that of the client's end to 127.77.9.1.
-        let mut attempt = start("sshd: unknown [preauth]", socket);
-        assert!(!ssh_peers().contains(&IpAddr::from([127, 77, 9, 1])));
-        let mut session = start("sshd: admin@pts/7", client);
-        assert!(ssh_peers().contains(&IpAddr::from([127, 77, 9, 1])));
+        let peer = IpAddr::from([127, 77, 9, 1]);
+        let mut attempt = sshd("sshd: unknown [preauth]", &client);
+        assert!(!ssh_peers().contains(&peer));
+        let mut session = sshd("sshd: admin@pts/7", &client);
+        assert!(ssh_peers().contains(&peer));
         for child in [&mut attempt, &mut session] {
             child.kill().expect("our own child ends");
             child.wait().expect("our own child ends");

@@ -1,22 +1,23 @@
-//! One daemon per instance: an advisory lock that the kernel releases when the daemon dies. The file says who holds it.
+//! One daemon per instance: a record lock, which the kernel releases when the daemon dies, and whose holder it names.
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{Read as _, Seek as _, Write as _},
+    io,
     path::Path,
 };
 
 use nix::{
     errno::Errno,
-    fcntl::{Flock, FlockArg},
+    fcntl::{FcntlArg, fcntl},
 };
 
 use super::{DaemonError, RUNTIME_DIRECTORY};
 use crate::bpf::InstanceName;
 
-/// The lock of an instance; held until it is dropped.
+/// The lock of an instance; held until it is dropped. A process must not open the file a second time: closing that would
+/// release it.
 #[must_use]
-pub struct Lock(#[expect(dead_code, reason = "held, not read")] Flock<File>);
+pub struct Lock(#[expect(dead_code, reason = "held, not read")] File);
 
 /// Takes the lock of `instance`.
 ///
@@ -32,42 +33,44 @@ pub fn acquire(instance: &InstanceName) -> Result<Lock, DaemonError> {
     fs::create_dir_all(directory).map_err(failed)?;
     let file = OpenOptions::new()
         .create(true)
-        .read(true)
         .write(true)
         .truncate(false)
         .open(&path)
         .map_err(failed)?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(mut lock) => {
-            sign(&mut lock).map_err(failed)?;
-            Ok(Lock(lock))
-        }
-        Err((file, Errno::EWOULDBLOCK)) => Err(DaemonError::AlreadyRunning {
+    match fcntl(&file, FcntlArg::F_SETLK(&whole_file())) {
+        Ok(_) => Ok(Lock(file)),
+        Err(Errno::EACCES | Errno::EAGAIN) => Err(DaemonError::AlreadyRunning {
             instance: instance.clone(),
-            pid: signature(file),
+            pid: holder_of(&file).ok().flatten(),
         }),
-        Err((_, errno)) => Err(failed(errno.into())),
+        Err(errno) => Err(failed(errno.into())),
     }
 }
 
-/// The process that holds the lock of `instance`, if any does; nothing is made or changed.
+/// The process that holds the lock of `instance`, if another one does; nothing is made or changed.
 pub fn holder(instance: &InstanceName) -> Option<u32> {
     let path = Path::new(RUNTIME_DIRECTORY).join(format!("{instance}.lock"));
-    let file = File::open(path).ok()?;
-    match Flock::lock(file, FlockArg::LockSharedNonblock) {
-        Err((file, Errno::EWOULDBLOCK)) => signature(file),
-        _ => None,
+    // The question is whether a lock for writing could be had, which takes a descriptor for writing.
+    let file = OpenOptions::new().write(true).open(path).ok()?;
+    holder_of(&file).ok().flatten()
+}
+
+fn holder_of(file: &File) -> io::Result<Option<u32>> {
+    let mut lock = whole_file();
+    fcntl(file, FcntlArg::F_GETLK(&mut lock))?;
+    // Released meanwhile, or held in a process namespace that is not ours.
+    Ok(u32::try_from(lock.l_pid)
+        .ok()
+        .filter(|_| i32::from(lock.l_type) != libc::F_UNLCK)
+        .filter(|pid| *pid != 0))
+}
+
+fn whole_file() -> libc::flock {
+    libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
     }
-}
-
-fn sign(file: &mut File) -> std::io::Result<()> {
-    file.set_len(0)?;
-    file.rewind()?;
-    writeln!(file, "{}", std::process::id())
-}
-
-fn signature(mut file: File) -> Option<u32> {
-    let mut pid = String::new();
-    file.read_to_string(&mut pid).ok()?;
-    pid.trim().parse().ok()
 }

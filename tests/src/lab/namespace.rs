@@ -99,7 +99,7 @@ impl Namespace {
     }
 
     /// Runs lines of `ip` commands in here.
-    pub(super) fn ip(&self, lines: &str) -> Result<()> {
+    pub fn ip(&self, lines: &str) -> Result<()> {
         process::run_with_input(Command::new("ip").args(["-n", &self.name, "-batch", "-"]), lines)
             .map(drop)
             .with_context(|| format!("in network namespace {}", self.name))

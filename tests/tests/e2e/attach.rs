@@ -3,9 +3,28 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use netguard_tests::lab::{IFACE, Running, wait_until};
+use netguard_tests::lab::{IFACE, Lab, Netguard, Running, wait_until};
 
 use crate::{lab, protect};
+
+/// A pair of interfaces of which nobody has heard.
+const PAIR: &str = "link add v9 type veth peer name v9p";
+
+/// A second daemon, for `iface`.
+fn run(lab: &Lab, netguard: &Netguard, iface: &str) -> Result<Running> {
+    let mut command = netguard.command()?;
+    command.args(["run", "-i", iface]);
+    Running::start(&mut command, &lab.dir.path().join("second.log"))
+}
+
+/// Waits until the status of `netguard`, whose daemon runs, has these words and this exit status.
+fn says(netguard: &Netguard, daemon: &mut Running, what: &str, status: i32, words: &str) -> Result<()> {
+    wait_until(what, Duration::from_secs(10), || {
+        daemon.must_run()?;
+        let output = netguard.cli(&["status"])?;
+        Ok((output.status == status && output.stdout.contains(words)).then_some(()))
+    })
+}
 
 #[test]
 fn another_program_on_the_interface_is_named() -> Result<()> {
@@ -37,23 +56,16 @@ fn a_driver_without_native_xdp_gets_the_generic_mode() -> Result<()> {
     let (lab, _server) = lab()?;
     let netguard = protect(&lab, "")?;
     // A bridge has no XDP of its own.
-    let made = lab
-        .victim
-        .ns
-        .command("ip")?
-        .args(["link", "add", "br9", "type", "bridge"])
-        .status()?;
-    assert!(made.success());
+    lab.victim.ns.ip("link add br9 type bridge")?;
     let other = netguard.as_instance("x");
-    let mut command = other.command()?;
-    command.args(["run", "-i", "br9"]);
-    let mut daemon = Running::start(&mut command, &lab.dir.path().join("generic.log"))?;
-    let status = wait_until("the bridge to be protected", Duration::from_secs(10), || {
-        daemon.must_run()?;
-        let status = other.cli(&["status", "--json"])?;
-        Ok((status.status == 0).then_some(status.stdout))
-    })?;
-    assert!(status.contains("generic"), "{status}");
+    let mut daemon = run(&lab, &other, "br9")?;
+    says(
+        &other,
+        &mut daemon,
+        "the bridge to be protected",
+        0,
+        "protects br9 (generic)",
+    )?;
     assert!(daemon.log().contains("refuses native XDP"), "{}", daemon.log());
     other.must(&["detach"])?;
 
@@ -71,28 +83,14 @@ fn a_driver_without_native_xdp_gets_the_generic_mode() -> Result<()> {
 fn an_interface_made_anew_is_protected_again() -> Result<()> {
     let (lab, _server) = lab()?;
     let netguard = protect(&lab, "")?;
-    let ip = |args: &[&str]| -> Result<()> {
-        let status = lab.victim.ns.command("ip")?.args(args).status()?;
-        assert!(status.success(), "ip {args:?}");
-        Ok(())
-    };
-    let make = ["link", "add", "v9", "type", "veth", "peer", "name", "v9p"];
-    ip(&make)?;
+    lab.victim.ns.ip(PAIR)?;
     let other = netguard.as_instance("x");
-    let mut command = other.command()?;
-    command.args(["run", "-i", "v9"]);
-    let mut daemon = Running::start(&mut command, &lab.dir.path().join("anew.log"))?;
-    let mut wait = |what: &str, status: i32, said: &str| {
-        wait_until(what, Duration::from_secs(10), || {
-            daemon.must_run()?;
-            let output = other.cli(&["status"])?;
-            Ok((output.status == status && output.stdout.contains(said)).then_some(()))
-        })
-    };
+    let mut daemon = run(&lab, &other, "v9")?;
+    let mut wait = |what: &str, status: i32, said: &str| says(&other, &mut daemon, what, status, said);
     wait("the first interface to be protected", 0, "protects v9")?;
-    ip(&["link", "del", "v9"])?;
+    lab.victim.ns.ip("link del v9")?;
     wait("the loss to be told", 1, "DOES NOT PROTECT v9")?;
-    ip(&make)?;
+    lab.victim.ns.ip(PAIR)?;
     wait("the second interface to be protected", 0, "protects v9")?;
     let events = other.must(&["events"])?;
     for event in ["unprotected", "protected-again"] {
@@ -101,8 +99,8 @@ fn an_interface_made_anew_is_protected_again() -> Result<()> {
 
     // With the daemon dead nobody attaches the filter again, and nobody must believe that it is there.
     drop(daemon);
-    ip(&["link", "del", "v9"])?;
-    ip(&make)?;
+    lab.victim.ns.ip("link del v9")?;
+    lab.victim.ns.ip(PAIR)?;
     let status = other.cli(&["status"])?;
     assert_eq!(status.status, 1);
     assert!(
@@ -122,26 +120,12 @@ fn an_interface_made_anew_is_protected_again() -> Result<()> {
 fn a_renamed_interface_stays_protected() -> Result<()> {
     let (lab, _server) = lab()?;
     let netguard = protect(&lab, "")?;
-    let ip = |args: &[&str]| -> Result<()> {
-        let status = lab.victim.ns.command("ip")?.args(args).status()?;
-        assert!(status.success(), "ip {args:?}");
-        Ok(())
-    };
-    let make = ["link", "add", "v9", "type", "veth", "peer", "name", "v9p"];
-    ip(&make)?;
+    lab.victim.ns.ip(PAIR)?;
     let other = netguard.as_instance("x");
-    let mut command = other.command()?;
-    command.args(["run", "-i", "v9"]);
-    let mut daemon = Running::start(&mut command, &lab.dir.path().join("renamed.log"))?;
-    let mut wait = |what: &str, said: &str| {
-        wait_until(what, Duration::from_secs(10), || {
-            daemon.must_run()?;
-            let output = other.cli(&["status"])?;
-            Ok((output.status == 0 && output.stdout.contains(said)).then_some(()))
-        })
-    };
+    let mut daemon = run(&lab, &other, "v9")?;
+    let mut wait = |what: &str, said: &str| says(&other, &mut daemon, what, 0, said);
     wait("the interface to be protected", "protects v9 (native)")?;
-    ip(&["link", "set", "v9", "name", "w9"])?;
+    lab.victim.ns.ip("link set v9 name w9")?;
     wait(
         "the new name to be told",
         "protects v9 (native), which is called w9 now",
@@ -153,7 +137,7 @@ fn a_renamed_interface_stays_protected() -> Result<()> {
     );
 
     // Another interface takes the configured name: that one is meant.
-    ip(&["link", "add", "v9", "type", "veth", "peer", "name", "v9q"])?;
+    lab.victim.ns.ip("link add v9 type veth peer name v9q")?;
     wait_until("the namesake to be protected", Duration::from_secs(10), || {
         let doctor = other.cli(&["doctor", "-i", "v9"])?.stdout;
         Ok(doctor.contains("protected by this instance").then_some(()))
@@ -167,25 +151,20 @@ fn a_renamed_interface_stays_protected() -> Result<()> {
 fn a_start_that_fails_changes_nothing() -> Result<()> {
     let (lab, _server) = lab()?;
     let netguard = protect(&lab, "")?;
-    let status = lab
-        .victim
-        .ns
-        .command("ip")?
-        .args(["link", "add", "v9", "type", "veth", "peer", "name", "v9p"])
-        .status()?;
-    assert!(status.success());
+    lab.victim.ns.ip(PAIR)?;
     let other = netguard.as_instance("x");
     let refused = other.cli(&["run", "-i", "v9p", "-i", "v9", "-i", IFACE])?;
     assert_eq!(refused.status, 1, "{refused:?}");
     assert!(!other.pins().exists());
     // What an earlier daemon left standing is another beginning: it stays, and nothing comes to it.
-    let mut command = other.command()?;
-    command.args(["run", "-i", "v9p"]);
-    let mut daemon = Running::start(&mut command, &lab.dir.path().join("first.log"))?;
-    wait_until("the first daemon", Duration::from_secs(10), || {
-        daemon.must_run()?;
-        Ok((other.cli(&["status"])?.status == 0).then_some(()))
-    })?;
+    let mut daemon = run(&lab, &other, "v9p")?;
+    says(
+        &other,
+        &mut daemon,
+        "the first daemon to protect",
+        0,
+        "protects v9p",
+    )?;
     drop(daemon);
     let refused = other.cli(&["run", "-i", "v9p", "-i", "v9", "-i", IFACE])?;
     assert_eq!(refused.status, 1, "{refused:?}");

@@ -25,14 +25,11 @@ fn configured_blocks_spare_what_the_machine_needs_now() -> Result<()> {
     assert!(!blocked.contains(&"203.0.113.0/24".to_owned()), "{blocked:?}");
     assert_eq!(server.curl(&lab, netguard_tests::lab::Family::V4, "/")?.0, 200);
 
-    let ip = |args: &[&str]| -> Result<()> {
-        let status = lab.victim.ns.command("ip")?.args(args).status()?;
-        assert!(status.success(), "ip {args:?}");
-        Ok(())
-    };
     netguard.must(&["block", "del", "198.18.0.0/16"])?;
     netguard.must(&["block", "add", "198.18.128.0/17", "--reason", "mine"])?;
-    ip(&["address", "add", "198.18.7.7/16", "dev", IFACE])?;
+    lab.victim
+        .ns
+        .ip(&format!("address add 198.18.7.7/16 dev {IFACE}"))?;
     wait_until("the new address to be spared", Duration::from_secs(20), || {
         Ok(spared(&netguard)?
             .contains(&"198.18.7.7".to_owned())
@@ -46,7 +43,9 @@ fn configured_blocks_spare_what_the_machine_needs_now() -> Result<()> {
     assert!(blocked.contains(&"198.18.7.6/32".to_owned()), "{blocked:?}");
     let status = netguard.must(&["status"])?;
     assert!(status.contains("198.18.7.7"), "{status}");
-    ip(&["address", "del", "198.18.7.7/16", "dev", IFACE])?;
+    lab.victim
+        .ns
+        .ip(&format!("address del 198.18.7.7/16 dev {IFACE}"))?;
     wait_until("the whole to be blocked again", Duration::from_secs(20), || {
         Ok(netguard
             .blocked()?

@@ -24,10 +24,33 @@ pub fn check(packet: &Packet) -> ControlFlow<Verdict> {
     if martian {
         return ControlFlow::Break(Verdict::MartianSource);
     }
+    // RFC 1122 section 3.2.1.7, RFC 8200 section 3.
+    if packet.hop_limit == 0 {
+        return ControlFlow::Break(Verdict::TtlZero);
+    }
     match packet.transport() {
-        Transport::Tcp { flags, .. } => tcp_flags(flags),
+        Transport::Tcp {
+            source_port,
+            destination_port,
+            flags,
+        } => {
+            tcp_flags(flags)?;
+            port(source_port)?;
+            port(destination_port)
+        }
+        // A datagram that wants no answer may come from port 0 (RFC 768).
+        Transport::Udp { destination_port, .. } => port(destination_port),
         _ => ControlFlow::Continue(()),
     }
+}
+
+/// Port 0 is reserved (RFC 6335 section 6).
+#[inline(always)]
+fn port(port: u16) -> ControlFlow<Verdict> {
+    if port == 0 {
+        return ControlFlow::Break(Verdict::PortZero);
+    }
+    ControlFlow::Continue(())
 }
 
 /// 0/8, 127/8 and 224/3 (RFC 6890, RFC 1122 section 3.2.1.3).
@@ -175,6 +198,29 @@ mod tests {
         assert_eq!(verdict([0; 16], protocol::ICMPV6), None);
         assert_eq!(verdict(link_local, 17), None);
         assert_eq!(verdict([0x20; 16], 17), Some(Verdict::Land));
+    }
+
+    #[test]
+    fn hop_limits_and_ports() {
+        let udp = |source_port, destination_port| Transport::Udp {
+            source_port,
+            destination_port,
+        };
+        let verdict = |transport| check(&packet([192, 0, 2, 1], transport)).break_value();
+        assert_eq!(verdict(udp(1, 65_535)), None);
+        assert_eq!(verdict(udp(0, 53)), None);
+        let tcp = |source_port, destination_port| Transport::Tcp {
+            source_port,
+            destination_port,
+            flags: TcpFlags(TcpFlags::SYN),
+        };
+        assert_eq!(verdict(tcp(1, 2)), None);
+        assert_eq!(verdict(tcp(0, 2)), Some(Verdict::PortZero));
+        assert_eq!(verdict(tcp(1, 0)), Some(Verdict::PortZero));
+        assert_eq!(verdict(udp(53, 0)), Some(Verdict::PortZero));
+        let mut spent = packet([192, 0, 2, 1], udp(53, 53));
+        spent.hop_limit = 0;
+        assert_eq!(check(&spent).break_value(), Some(Verdict::TtlZero));
     }
 
     #[test]

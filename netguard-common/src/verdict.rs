@@ -80,6 +80,14 @@ verdicts! {
     23 LimitUdp         Drop "limit-udp"         "the source sends UDP packets faster than its limit";
     24 LimitIcmp        Drop "limit-icmp"        "the source sends ICMP packets faster than its limit";
     25 LimitControl     Drop "limit-control"     "the source sends neighbour discovery or path-MTU messages faster than their cap";
+    26 TtlZero          Drop "ttl-zero"          "a TTL or hop limit of 0: no host sends it and no router forwards it";
+    27 IpOptions        Drop "ip-options"        "IPv4 options that overrun each other or their header";
+    28 SourceRoute      Drop "source-route"      "IPv4 source route, loose or strict: the sender chooses the way of the answer";
+    29 RoutingHeader    Drop "routing-header"    "IPv6 routing header of type 0 with a way to go: the standard withdrew it, since it multiplies traffic";
+    30 ExtensionOrder   Drop "extension-order"   "an IPv6 extension header that is repeated, or a hop-by-hop header that is not the first";
+    31 TinyFragment     Drop "tiny-fragment"     "a fragment that splits the transport header, so that filters cannot read it";
+    32 FragmentLength   Drop "fragment-length"   "a fragment, not the last of its packet, whose length is no multiple of 8";
+    33 PortZero         Drop "port-zero"         "to TCP or UDP port 0, or from TCP port 0: it is reserved";
 }
 
 impl Verdict {

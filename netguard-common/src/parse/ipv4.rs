@@ -12,6 +12,13 @@ use crate::{
 };
 
 const MIN_HEADER: u32 = Ipv4Hdr::LEN as u32;
+const MAX_HEADER: u32 = 60;
+/// As many as fit, each a single byte of padding.
+const MAX_OPTIONS: u32 = MAX_HEADER - MIN_HEADER;
+const END_OF_OPTIONS: u8 = 0;
+const NO_OPERATION: u8 = 1;
+const LOOSE_SOURCE_ROUTE: u8 = 131;
+const STRICT_SOURCE_ROUTE: u8 = 137;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET_MASK: u16 = 0x1fff;
 
@@ -53,6 +60,9 @@ fn follow<V: View>(
     if total_len < header_len || total_len > available {
         return ControlFlow::Break(Verdict::IpTotalLength);
     }
+    if header_len > MIN_HEADER {
+        options(view, at, header_len)?;
+    }
     let fragment_field = u16::from_be_bytes(header.frags);
     let offset = u32::from(fragment_field & OFFSET_MASK) * 8;
     let payload_len = total_len - header_len;
@@ -65,7 +75,41 @@ fn follow<V: View>(
     if offset != 0 && offset + payload_len > MAX_IP_LEN - header_len {
         return ControlFlow::Break(Verdict::FragmentOverflow);
     }
-    transport::parse(view, at + header_len, payload_len, header.proto, fragment)
+    if fragment_field & MORE_FRAGMENTS != 0 && !payload_len.is_multiple_of(8) {
+        return ControlFlow::Break(Verdict::FragmentLength);
+    }
+    transport::parse(view, at + header_len, payload_len, header.proto, fragment, offset)
+}
+
+/// Follows the options between the fixed header and `header_len` (RFC 791 section 3.1).
+#[inline(always)]
+fn options<V: View>(view: &V, at: u32, header_len: u32) -> ControlFlow<Verdict> {
+    let mut next = MIN_HEADER;
+    for _ in 0..MAX_OPTIONS {
+        if next >= header_len {
+            return ControlFlow::Continue(());
+        }
+        // With the byte before it: the kernel's verifier does not follow the bounds of a single one.
+        let Some([_, kind]) = view.load::<[u8; 2]>(at + next - 1) else {
+            return ControlFlow::Break(Verdict::Truncated);
+        };
+        let len = match kind {
+            END_OF_OPTIONS => return ControlFlow::Continue(()),
+            NO_OPERATION => 1,
+            LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE => return ControlFlow::Break(Verdict::SourceRoute),
+            _ => match view.load::<[u8; 2]>(at + next) {
+                Some([_, len]) if len >= 2 => u32::from(len),
+                _ => return ControlFlow::Break(Verdict::IpOptions),
+            },
+        };
+        next = view.opaque(next + len);
+        if next > header_len {
+            return ControlFlow::Break(Verdict::IpOptions);
+        }
+        // For the verifier, which has just forgotten it.
+        next = next.min(MAX_HEADER);
+    }
+    ControlFlow::Continue(())
 }
 
 #[cfg(test)]
@@ -129,6 +173,36 @@ mod tests {
         assert_eq!(fragment(0x2000), Ok(Fragment::First));
         assert_eq!(fragment(0x0004), Ok(Fragment::Later));
         assert_eq!(fragment(0x1fff), Err(Verdict::FragmentOverflow));
+        let mut odd = with(0x2000);
+        odd.truncate(20 + 31);
+        odd[2..4].copy_from_slice(&51u16.to_be_bytes());
+        assert_eq!(verdict(&odd), Some(Verdict::FragmentLength));
+        odd[6..8].copy_from_slice(&0x0004u16.to_be_bytes());
+        assert_eq!(verdict(&odd), None);
+    }
+
+    #[test]
+    fn options_are_followed() {
+        let with = |options: &[u8]| {
+            let mut bytes = packet(5 + options.len().div_ceil(4) as u8, 8);
+            bytes[20..20 + options.len()].copy_from_slice(options);
+            verdict(&bytes)
+        };
+        const ROUTER_ALERT: [u8; 4] = [148, 4, 0, 0];
+        assert_eq!(with(&ROUTER_ALERT), None);
+        assert_eq!(with(&[1; 40]), None);
+        assert_eq!(with(&[&[1; 11][..], &[7, 5, 0, 0, 0]].concat()), None);
+        assert_eq!(with(&[0, 131, 3, 4]), None);
+        for kind in [131, 137] {
+            assert_eq!(with(&[1, kind, 3, 4]), Some(Verdict::SourceRoute));
+            assert_eq!(
+                with(&[&ROUTER_ALERT[..], &[kind, 3, 4, 0]].concat()),
+                Some(Verdict::SourceRoute)
+            );
+        }
+        for broken in [[7, 0, 0, 0], [7, 1, 0, 0], [7, 5, 0, 0], [1, 1, 1, 7]] {
+            assert_eq!(with(&broken), Some(Verdict::IpOptions), "{broken:?}");
+        }
     }
 
     #[test]

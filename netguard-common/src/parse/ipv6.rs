@@ -24,6 +24,8 @@ const MORE_FRAGMENTS: u32 = 1;
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
+/// RFC 5095 withdrew it.
+const ROUTING_TYPE_0: u8 = 0;
 const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
@@ -69,12 +71,14 @@ fn follow<V: View>(
         len: 0,
         protocol: header.next_hdr,
         fragment_field: 0,
+        seen: 0,
     };
     if is_extension(header.next_hdr) {
         walk(view, at, payload_len, &mut chain)?;
         chain.len = view.opaque(chain.len).min(MAX_CHAIN_LEN).min(payload_len);
         chain.protocol = view.opaque(u32::from(chain.protocol)) as u8;
         chain.fragment_field = view.opaque(chain.fragment_field);
+        chain.seen = view.opaque(chain.seen);
     }
     let fragment = chain.fragment();
     packet.set_fragment(fragment);
@@ -85,6 +89,7 @@ fn follow<V: View>(
         payload_len - chain.len,
         chain.protocol,
         fragment,
+        chain.fragment_field & OFFSET_MASK,
     )
 }
 
@@ -94,9 +99,36 @@ struct Chain {
     protocol: u8,
     /// Offset and more-flag of the fragment headers, ored: a second one never makes a fragment whole again.
     fragment_field: u32,
+    /// Extension headers met so far, a bit for each kind.
+    seen: u32,
 }
 
 impl Chain {
+    /// Notes the header that comes now: hop-by-hop options stand first, every other at most once, destination options also
+    /// before a routing header (RFC 8200 section 4.1).
+    #[inline(always)]
+    fn meet(&mut self) -> ControlFlow<Verdict> {
+        const DESTINATION_SEEN: u32 = 1 << 4;
+        const DESTINATION_AGAIN: u32 = 1 << 5;
+        let bit = match self.protocol {
+            HOP_BY_HOP if self.seen != 0 => return ControlFlow::Break(Verdict::ExtensionOrder),
+            HOP_BY_HOP => 1,
+            ROUTING => 1 << 1,
+            FRAGMENT => 1 << 2,
+            AUTHENTICATION => 1 << 3,
+            DESTINATION if self.seen & DESTINATION_SEEN != 0 => DESTINATION_AGAIN,
+            DESTINATION => DESTINATION_SEEN,
+            MOBILITY => 1 << 6,
+            HIP => 1 << 7,
+            _ => 1 << 8,
+        };
+        if self.seen & bit != 0 {
+            return ControlFlow::Break(Verdict::ExtensionOrder);
+        }
+        self.seen |= bit;
+        ControlFlow::Continue(())
+    }
+
     #[inline(always)]
     fn fragment(&self) -> Fragment {
         match (
@@ -118,6 +150,12 @@ fn walk<V: View>(view: &V, at: u32, payload_len: u32, chain: &mut Chain) -> Cont
         let Some([next, len, high, low]) = view.load::<[u8; 4]>(at + chain.len) else {
             return ControlFlow::Break(Verdict::Truncated);
         };
+        chain.meet()?;
+        chain.seen = view.opaque(chain.seen);
+        // `high` is the type of a routing header, `low` how many hops are left.
+        if chain.protocol == ROUTING && high == ROUTING_TYPE_0 && low != 0 {
+            return ControlFlow::Break(Verdict::RoutingHeader);
+        }
         let extension_len = match chain.protocol {
             FRAGMENT => 8,
             AUTHENTICATION => (u32::from(len) + 2) * 4,
@@ -125,7 +163,7 @@ fn walk<V: View>(view: &V, at: u32, payload_len: u32, chain: &mut Chain) -> Cont
         };
         if chain.protocol == FRAGMENT {
             let field = u32::from(u16::from_be_bytes([high, low]));
-            check_fragment_end(field, payload_len - chain.len)?;
+            check_fragment(field, payload_len - chain.len)?;
             chain.fragment_field |= field;
         }
         chain.fragment_field = view.opaque(chain.fragment_field);
@@ -145,12 +183,17 @@ fn walk<V: View>(view: &V, at: u32, payload_len: u32, chain: &mut Chain) -> Cont
     ControlFlow::Break(Verdict::Ipv6Chain)
 }
 
-/// Refuses a fragment that ends beyond the largest packet; `remaining` is the payload from its header on.
+/// Refuses a fragment that ends beyond the largest packet, or where the next cannot begin (RFC 8200 section 4.5);
+/// `remaining` is the payload from its header on.
 #[inline(always)]
-fn check_fragment_end(field: u32, remaining: u32) -> ControlFlow<Verdict> {
+fn check_fragment(field: u32, remaining: u32) -> ControlFlow<Verdict> {
     let offset = field & OFFSET_MASK;
-    if offset != 0 && offset + remaining.saturating_sub(8) > MAX_IP_LEN {
+    let len = remaining.saturating_sub(8);
+    if offset != 0 && offset + len > MAX_IP_LEN {
         return ControlFlow::Break(Verdict::FragmentOverflow);
+    }
+    if field & MORE_FRAGMENTS != 0 && !len.is_multiple_of(8) {
+        return ControlFlow::Break(Verdict::FragmentLength);
     }
     ControlFlow::Continue(())
 }
@@ -218,8 +261,31 @@ mod tests {
             bytes[last] = 59;
             bytes
         };
-        assert_eq!(outcome(DESTINATION, &chain(8)), Ok((59, Fragment::Whole)));
-        assert_eq!(outcome(DESTINATION, &chain(9)), Err(Verdict::Ipv6Chain));
+        assert_eq!(outcome(DESTINATION, &chain(2)), Ok((59, Fragment::Whole)));
+        assert_eq!(outcome(DESTINATION, &chain(3)), Err(Verdict::ExtensionOrder));
+        let all = [
+            [DESTINATION, 0, 0, 0],
+            [ROUTING, 0, 0, 0],
+            [FRAGMENT, 0, 4, 0],
+            [AUTHENTICATION, 0, 0, 0],
+            [DESTINATION, 0, 0, 0],
+            [MOBILITY, 0, 0, 0],
+            [HIP, 0, 0, 0],
+            [SHIM6, 0, 0, 0],
+            [59, 0, 0, 0],
+        ];
+        let all = |headers: usize| {
+            let mut bytes: Vec<u8> = Vec::new();
+            for header in &all[..headers] {
+                bytes.extend(header);
+                bytes.extend([0; 4]);
+            }
+            let last = bytes.len() - 8;
+            bytes[last] = 59;
+            bytes
+        };
+        assert_eq!(outcome(HOP_BY_HOP, &all(8)), Ok((59, Fragment::Whole)));
+        assert_eq!(outcome(HOP_BY_HOP, &all(9)), Err(Verdict::Ipv6Chain));
         let mut long = std::vec![0u8; 2048];
         long[..2].copy_from_slice(&[59, 255]);
         assert_eq!(outcome(DESTINATION, &long), Err(Verdict::Ipv6Chain));
@@ -245,9 +311,25 @@ mod tests {
 
     /// Found by the property rung: the first of two fragment headers was forgotten.
     #[test]
-    fn a_second_fragment_header_does_not_make_a_fragment_whole() {
-        let headers = [[FRAGMENT, 0, 0, 1, 0, 0, 0, 0], [59, 0, 0, 0, 0, 0, 0, 0]].concat();
-        assert_eq!(outcome(FRAGMENT, &headers), Ok((59, Fragment::First)));
+    fn repeated_headers_are_refused() {
+        for kind in [FRAGMENT, ROUTING, AUTHENTICATION, MOBILITY] {
+            // A routing header of another type than 0; for a fragment these bytes are an offset.
+            let third = if kind == FRAGMENT { 0 } else { 4 };
+            let headers = [[kind, 0, third, 0, 0, 0, 0, 0], [59, 0, third, 0, 0, 0, 0, 0]].concat();
+            assert_eq!(outcome(kind, &headers), Err(Verdict::ExtensionOrder), "{kind}");
+        }
+        let late = [[HOP_BY_HOP, 0, 0, 0, 0, 0, 0, 0], [59, 0, 0, 0, 0, 0, 0, 0]].concat();
+        assert_eq!(outcome(DESTINATION, &late), Err(Verdict::ExtensionOrder));
+        assert_eq!(outcome(HOP_BY_HOP, &late), Err(Verdict::ExtensionOrder));
+    }
+
+    #[test]
+    fn only_routing_type_0_is_refused() {
+        let routing = |kind, left| outcome(ROUTING, &[59, 0, kind, left, 0, 0, 0, 0]);
+        assert_eq!(routing(0, 1), Err(Verdict::RoutingHeader));
+        for (kind, left) in [(0, 0), (2, 1), (3, 1), (4, 1)] {
+            assert_eq!(routing(kind, left), Ok((59, Fragment::Whole)), "{kind}");
+        }
     }
 
     #[test]

@@ -15,7 +15,8 @@ const UDP_LEN: u32 = UdpHdr::LEN as u32;
 const ICMP_MIN: u32 = 8;
 const ICMPV6_MIN: u32 = 4;
 
-/// The transport header `at` bytes into the frame, in an IP payload of `len` bytes.
+/// The transport header `at` bytes into the frame, in an IP payload of `len` bytes which begins `offset` bytes into its
+/// packet.
 #[inline(always)]
 pub(super) fn parse<V: View>(
     view: &V,
@@ -23,12 +24,17 @@ pub(super) fn parse<V: View>(
     len: u32,
     protocol: u8,
     fragment: Fragment,
+    offset: u32,
 ) -> ControlFlow<Verdict, Transport> {
     if matches!(fragment, Fragment::Later) {
+        // A piece of the header, or over the one that was judged with the first fragment (RFC 1858, RFC 3128).
+        if protocol == protocol::TCP && offset < TCP_MIN {
+            return ControlFlow::Break(Verdict::TinyFragment);
+        }
         return ControlFlow::Continue(Transport::Other);
     }
-    match protocol {
-        protocol::TCP => tcp(view, at, len),
+    let followed = match protocol {
+        protocol::TCP => tcp(view, at, len, fragment),
         protocol::UDP => udp(view, at, len, fragment),
         protocol::ICMP => icmp(view, at, len, ICMP_MIN, |kind, code| Transport::Icmp {
             kind,
@@ -39,12 +45,19 @@ pub(super) fn parse<V: View>(
             code,
         }),
         _ => ControlFlow::Continue(Transport::Other),
+    };
+    match (followed, fragment) {
+        // The rest of the header comes with the next one.
+        (ControlFlow::Break(Verdict::Truncated), Fragment::First) => {
+            ControlFlow::Break(Verdict::TinyFragment)
+        }
+        (followed, _) => followed,
     }
 }
 
 /// RFC 9293 section 3.1.
 #[inline(always)]
-fn tcp<V: View>(view: &V, at: u32, len: u32) -> ControlFlow<Verdict, Transport> {
+fn tcp<V: View>(view: &V, at: u32, len: u32, fragment: Fragment) -> ControlFlow<Verdict, Transport> {
     if len < TCP_MIN {
         return ControlFlow::Break(Verdict::Truncated);
     }
@@ -53,8 +66,14 @@ fn tcp<V: View>(view: &V, at: u32, len: u32) -> ControlFlow<Verdict, Transport> 
         return ControlFlow::Break(Verdict::Truncated);
     };
     let header_len = u32::from(header[12] >> 4) * 4;
-    if header_len < TCP_MIN || header_len > len {
+    if header_len < TCP_MIN {
         return ControlFlow::Break(Verdict::TcpDataOffset);
+    }
+    if header_len > len {
+        return ControlFlow::Break(match fragment {
+            Fragment::First => Verdict::TinyFragment,
+            _ => Verdict::TcpDataOffset,
+        });
     }
     ControlFlow::Continue(Transport::Tcp {
         source_port: u16::from_be_bytes([header[0], header[1]]),
@@ -109,6 +128,7 @@ mod tests {
             bytes.len() as u32,
             protocol,
             Fragment::Whole,
+            0,
         ) {
             ControlFlow::Continue(transport) => Ok(transport),
             ControlFlow::Break(verdict) => Err(verdict),
@@ -148,8 +168,43 @@ mod tests {
         assert_eq!(outcome(protocol::UDP, &datagram(7)), Err(Verdict::UdpLength));
         assert_eq!(outcome(protocol::UDP, &datagram(11)), Err(Verdict::UdpLength));
         assert_eq!(outcome(protocol::UDP, &datagram(8)[..7]), Err(Verdict::Truncated));
-        let first = parse(&SliceView(&datagram(200)), 0, 10, protocol::UDP, Fragment::First);
+        let first = parse(
+            &SliceView(&datagram(200)),
+            0,
+            10,
+            protocol::UDP,
+            Fragment::First,
+            0,
+        );
         assert_eq!(first, ControlFlow::Continue(expected));
+    }
+
+    #[test]
+    fn fragments_do_not_split_headers() {
+        let mut segment = [0u8; 24];
+        segment[12] = 0x60;
+        let fragment = |len: u32, fragment, offset, protocol| {
+            parse(&SliceView(&segment), 0, len, protocol, fragment, offset).break_value()
+        };
+        for len in [8, 16, 20] {
+            assert_eq!(
+                fragment(len, Fragment::First, 0, protocol::TCP),
+                Some(Verdict::TinyFragment)
+            );
+        }
+        assert_eq!(fragment(24, Fragment::First, 0, protocol::TCP), None);
+        assert_eq!(
+            fragment(4, Fragment::First, 0, protocol::UDP),
+            Some(Verdict::TinyFragment)
+        );
+        for offset in [8, 16] {
+            assert_eq!(
+                fragment(24, Fragment::Later, offset, protocol::TCP),
+                Some(Verdict::TinyFragment)
+            );
+        }
+        assert_eq!(fragment(24, Fragment::Later, 24, protocol::TCP), None);
+        assert_eq!(fragment(24, Fragment::Later, 8, protocol::UDP), None);
     }
 
     #[test]

@@ -196,7 +196,44 @@ pub(crate) const FIXTURES: &[Fixture] = &[
     (
         "tiny first fragment",
         || v4().fragment(0, true).protocol(6).payload(8),
-        Verdict::Truncated,
+        Verdict::TinyFragment,
+    ),
+    (
+        "tiny first fragment, IPv6",
+        || v6().fragment(0, true).protocol(6).payload(16),
+        Verdict::TinyFragment,
+    ),
+    (
+        "first fragment without the TCP options it announces",
+        || {
+            v4().fragment(0, true)
+                .tcp(1, 2)
+                .flags("S")
+                .doff(7)
+                .payload(4)
+                .set16(At::Net(2), 44)
+        },
+        Verdict::TinyFragment,
+    ),
+    (
+        "later fragment over the TCP flags",
+        || v4().fragment(8, false).protocol(6).payload(64),
+        Verdict::TinyFragment,
+    ),
+    (
+        "later fragment over the TCP flags, IPv6",
+        || v6().fragment(16, true).protocol(6).payload(64),
+        Verdict::TinyFragment,
+    ),
+    (
+        "fragment that nothing can follow",
+        || v4().fragment(1480, true).protocol(17).payload(63),
+        Verdict::FragmentLength,
+    ),
+    (
+        "fragment that nothing can follow, IPv6",
+        || v6().fragment(1480, true).protocol(17).payload(63),
+        Verdict::FragmentLength,
     ),
     (
         "extension header beyond the payload",
@@ -275,8 +312,69 @@ pub(crate) const FIXTURES: &[Fixture] = &[
     ),
     (
         "nine extension headers",
-        || (0..9).fold(v6(), |ip, _| ip.dest_options()).udp(1, 2),
+        || {
+            [60, 43, 51, 60, 135, 139, 140]
+                .into_iter()
+                .fold(v6().hop_by_hop(), |ip, kind| ip.extension(kind, &[4; 6]))
+                .fragment(0, false)
+                .udp(1, 2)
+        },
         Verdict::Ipv6Chain,
+    ),
+    (
+        "destination options twice",
+        || v6().dest_options().dest_options().udp(1, 2),
+        Verdict::Pass,
+    ),
+    (
+        "destination options three times",
+        || v6().dest_options().dest_options().dest_options().udp(1, 2),
+        Verdict::ExtensionOrder,
+    ),
+    (
+        "hop-by-hop options behind others",
+        || v6().dest_options().hop_by_hop().udp(1, 2),
+        Verdict::ExtensionOrder,
+    ),
+    (
+        "two fragment headers",
+        || v6().fragment(0, false).fragment(0, false).udp(1, 2),
+        Verdict::ExtensionOrder,
+    ),
+    (
+        "IPv6 routing header of type 0",
+        || v6().routing(0, 1).tcp(1, 2).flags("S"),
+        Verdict::RoutingHeader,
+    ),
+    (
+        "IPv6 routing header of type 0 at its end",
+        || v6().routing(0, 0).tcp(1, 2).flags("S"),
+        Verdict::Pass,
+    ),
+    (
+        "loose source route",
+        || v4().ip_options(&[131, 7, 4, 192, 0, 2, 9]).udp(1, 2),
+        Verdict::SourceRoute,
+    ),
+    (
+        "strict source route behind padding",
+        || v4().ip_options(&[1, 1, 137, 7, 4, 192, 0, 2, 9]).udp(1, 2),
+        Verdict::SourceRoute,
+    ),
+    (
+        "IPv4 option of length 1",
+        || v4().ip_options(&[7, 1, 0, 0]).udp(1, 2),
+        Verdict::IpOptions,
+    ),
+    (
+        "IPv4 option beyond the header",
+        || v4().ip_options(&[68, 12, 5, 0]).udp(1, 2),
+        Verdict::IpOptions,
+    ),
+    (
+        "router alert",
+        || v4().ip_options(&[148, 4, 0, 0]).protocol(2).payload(8),
+        Verdict::Pass,
     ),
     (
         "extension headers of two kilobytes",
@@ -284,6 +382,12 @@ pub(crate) const FIXTURES: &[Fixture] = &[
         Verdict::Ipv6Chain,
     ),
     // What nobody sends in earnest.
+    ("TTL 0", || v4().ttl(0).udp(1, 2), Verdict::TtlZero),
+    ("hop limit 0", || v6().ttl(0).udp(1, 2), Verdict::TtlZero),
+    ("UDP to port 0", || v4().udp(1, 0), Verdict::PortZero),
+    ("UDP that wants no answer", || v6().udp(0, 1), Verdict::Pass),
+    ("TCP to port 0", || v4().tcp(1, 0).flags("S"), Verdict::PortZero),
+    ("TCP from port 0", || v6().tcp(0, 1).flags("A"), Verdict::PortZero),
     (
         "LAND",
         || frame().ipv4(D4, D4).tcp(80, 80).flags("S"),

@@ -1,7 +1,7 @@
 //! Attaches the filter to an interface through a pinned link, or takes over the link of an earlier daemon:
 //! the program is then exchanged in one step, and no packet passes unjudged.
 
-use std::{fmt, fs, io};
+use std::{fmt, io};
 
 use aya::programs::{
     ProgramError, XdpMode,
@@ -11,7 +11,7 @@ use aya::programs::{
 
 use super::{
     BpfError, Loaded, Pins,
-    links::Link,
+    links::{Link, detach},
     load::{XDP_PROGRAM, xdp},
 };
 use crate::host::Interface;
@@ -93,15 +93,6 @@ pub fn attach(
         interface: interface.to_owned(),
         reason: "no mode is allowed".to_owned(),
     })
-}
-
-/// Detaches the filter from the interface that was called `interface` when it was attached.
-///
-/// # Errors
-/// When the pin of the link cannot be removed.
-pub fn detach(pins: &Pins, interface: &str) -> Result<(), BpfError> {
-    let path = pins.link(interface);
-    fs::remove_file(&path).map_err(|source| BpfError::Pin { path, source })
 }
 
 /// Exchanges the program behind the pinned link of `interface`. A link that filters something else (the interface was

@@ -1,6 +1,7 @@
 //! Insertions into one list that stand or fall together: a table that fills up on the way leaves nothing behind.
 
 use netguard_common::layout::Rule;
+use tracing::warn;
 
 use super::{BpfError, List, Rules, rules::Put};
 use crate::prefix::Prefix;
@@ -14,7 +15,8 @@ pub enum InsertOutcome {
     CoveredBy(Prefix),
 }
 
-/// Insertions under way. The tables may be let go of between two of them; end with [`Batch::end`].
+/// Insertions under way. The tables may be let go of between two of them, but to detectors only: another writer could be told
+/// that a rule stands which is taken back later. End with [`Batch::finish`] or [`Batch::undo`].
 #[derive(Debug)]
 #[must_use]
 pub struct Batch {
@@ -43,7 +45,7 @@ impl Batch {
     /// [`Rules::insert`].
     ///
     /// # Errors
-    /// As for that; the insertions before it are in force until [`Batch::end`] is told.
+    /// As for that; the insertions before it are in force until they are taken back.
     pub fn insert(
         &mut self,
         rules: &mut Rules,
@@ -61,26 +63,38 @@ impl Batch {
         })
     }
 
-    /// Ends the batch with its `result`: removes what the new rules hide, or, after a failure, the new rules.
+    /// Removes what the new rules hide.
     ///
     /// # Errors
-    /// That of `result`, or the kernel's refusal.
-    pub fn end<T, E: From<BpfError>>(self, rules: &mut Rules, result: Result<T, E>) -> Result<T, E> {
-        match result {
-            Ok(_) if self.tries => rules.drop_hidden(self.list)?,
-            Ok(_) => {}
-            Err(_) => self.undo(rules)?,
+    /// When the kernel refuses.
+    pub fn finish(self, rules: &mut Rules) -> Result<(), BpfError> {
+        if self.tries {
+            rules.drop_hidden(self.list)?;
         }
-        result
+        Ok(())
     }
 
-    /// Somebody else may have changed a rule since it was inserted: theirs stays.
-    fn undo(self, rules: &mut Rules) -> Result<(), BpfError> {
-        for Step { prefix, rule, before } in self.done.into_iter().rev() {
-            if rules.stands(self.list, prefix, &rule)? {
-                let (before, note) = before.unzip();
-                rules.put_back(self.list, prefix, before, note.flatten().as_deref())?;
+    /// Takes back up to `at_most` insertions, the newest first; false when there are no more.
+    pub fn undo(&mut self, rules: &mut Rules, at_most: usize) -> bool {
+        for _ in 0..at_most {
+            let Some(step) = self.done.pop() else {
+                return false;
+            };
+            let prefix = step.prefix;
+            // What the kernel refuses now stays, and the others go all the same.
+            if let Err(error) = self.take_back(rules, step) {
+                warn!(%prefix, "a rule of a failed import stays: {error}");
             }
+        }
+        true
+    }
+
+    fn take_back(&self, rules: &mut Rules, step: Step) -> Result<(), BpfError> {
+        let Step { prefix, rule, before } = step;
+        // A detector or the end of its time may have changed it since.
+        if rules.stands(self.list, prefix, &rule)? {
+            let (before, note) = before.unzip();
+            rules.put_back(self.list, prefix, before, note.flatten().as_deref())?;
         }
         Ok(())
     }

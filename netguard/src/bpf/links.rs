@@ -5,7 +5,7 @@ use std::fs;
 
 use aya::programs::links::{FdLink, PinnedLink};
 
-use super::Pins;
+use super::{BpfError, Pins};
 use crate::host::Interface;
 
 /// What a pinned link says about itself.
@@ -49,6 +49,51 @@ impl Link {
     pub fn filtered<'a>(&self, interfaces: &'a [Interface]) -> Option<&'a Interface> {
         interfaces.iter().find(|interface| self.filters(interface))
     }
+}
+
+/// Gives every pin the name that its interface has among `interfaces` now, so that the filter is found there. A pin that
+/// stands in the way keeps its place when its link filters one of them, and is removed when it filters nothing.
+///
+/// # Errors
+/// When a pin cannot be renamed.
+pub fn follow_names(pins: &Pins, interfaces: &[Interface]) -> Result<(), BpfError> {
+    let moved: Vec<(String, &str)> = Link::all(pins)
+        .into_iter()
+        .filter_map(|link| {
+            let name = link.filtered(interfaces)?.name.as_str();
+            (link.name != name).then_some((link.name, name))
+        })
+        .collect();
+    // Names can be swapped: all step aside first.
+    for (old, _) in &moved {
+        rename(pins, old, &aside(old))?;
+    }
+    for (old, new) in &moved {
+        if pins.link(new).exists() {
+            detach(pins, new)?;
+        }
+        rename(pins, &aside(old), new)?;
+    }
+    Ok(())
+}
+
+/// No interface has a name of more than 15 bytes.
+fn aside(name: &str) -> String {
+    format!("renamed-interface-{name}")
+}
+
+fn rename(pins: &Pins, from: &str, to: &str) -> Result<(), BpfError> {
+    let path = pins.link(from);
+    fs::rename(&path, pins.link(to)).map_err(|source| BpfError::Pin { path, source })
+}
+
+/// Detaches the filter from the interface that was called `interface` when it was attached.
+///
+/// # Errors
+/// When the pin of the link cannot be removed.
+pub fn detach(pins: &Pins, interface: &str) -> Result<(), BpfError> {
+    let path = pins.link(interface);
+    fs::remove_file(&path).map_err(|source| BpfError::Pin { path, source })
 }
 
 /// The number of the interface of an XDP link that this process has open. aya tells neither that number nor its descriptor,

@@ -19,12 +19,12 @@ mod storage;
 mod testrun;
 mod trace;
 
-pub use attach::{AttachError, AttachMode, Attached, attach, detach};
+pub use attach::{AttachError, AttachMode, Attached, attach};
 pub use batch::{Batch, InsertOutcome};
 pub use catalogue::{DumpedEntry, MapInfo, dump_map, list_maps, lookup_in_map};
 pub use counters::Counters;
 pub use error::BpfError;
-pub use links::Link;
+pub use links::{Link, detach, follow_names};
 pub use load::{Loaded, TableSizes, load};
 pub use object::{ObjectError, embedded_object, object_fingerprint, verify_object};
 pub use pins::{InstanceName, InstanceNameError, Pins, bpffs_mounted};

@@ -95,8 +95,9 @@ impl Rules {
         note: Option<&str>,
     ) -> Result<InsertOutcome, BpfError> {
         let mut batch = Batch::new(list);
-        let inserted = batch.insert(self, prefix, rule, note);
-        batch.end(self, inserted)
+        let outcome = batch.insert(self, prefix, rule, note)?;
+        batch.finish(self)?;
+        Ok(outcome)
     }
 
     /// [`Rules::insert`], unless a rule for exactly `prefix` lasts at least as long already or was made by a person.
@@ -133,7 +134,13 @@ impl Rules {
         let inserted = prefixes
             .into_iter()
             .try_for_each(|prefix| batch.insert(self, prefix, rule, None).map(|_| ()));
-        batch.end(self, inserted)
+        match inserted {
+            Ok(()) => batch.finish(self),
+            Err(error) => {
+                while batch.undo(self, usize::MAX) {}
+                Err(error)
+            }
+        }
     }
 
     /// Removes the rule for exactly `prefix`; false when there is none.

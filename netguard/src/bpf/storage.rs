@@ -8,10 +8,6 @@ use netguard_common::{layout::Rule, maps::Table, packet::Address};
 use super::{BpfError, List, Pins, catalogue::capacity, raw::Raw};
 use crate::prefix::Prefix;
 
-/// Flags of an update (linux/bpf.h).
-const BPF_ANY: u64 = 0;
-const BPF_NOEXIST: u64 = 1;
-
 /// A table and the map behind it.
 pub(super) struct Storage {
     table: Table,
@@ -55,28 +51,29 @@ impl Storage {
 
     /// Puts `rule` for `prefix`; answers the rule that it replaces.
     pub(super) fn insert(&mut self, prefix: Prefix, rule: Rule) -> Result<Option<Rule>, BpfError> {
-        match self.update(prefix, rule, BPF_NOEXIST) {
-            Err(error) if exists(&error) => {
-                // The key is there, so that a trie answers with its very rule.
-                let replaced = self.get(prefix, u32::from(prefix.bits()))?;
-                self.update(prefix, rule, BPF_ANY)
-                    .map(|()| replaced)
-                    .map_err(self.failed())
-            }
-            Err(error) => Err(self.failed()(error)),
-            Ok(()) => Ok(None),
-        }
-    }
-
-    fn update(&mut self, prefix: Prefix, rule: Rule, flags: u64) -> Result<(), MapError> {
+        let replaced = self.own(prefix)?;
         let (v4, v6, bits) = key(prefix);
         match &mut self.map {
-            Keyed::V4(map) => map.insert(v4, Raw(rule), flags),
-            Keyed::V6(map) => map.insert(v6, Raw(rule), flags),
-            Keyed::Net64(map) => map.insert(Address::v6(v6).high, Raw(rule), flags),
-            Keyed::NetV4(map) => map.insert(&Key::new(bits, v4), Raw(rule), flags),
-            Keyed::NetV6(map) => map.insert(&Key::new(bits, v6), Raw(rule), flags),
+            Keyed::V4(map) => map.insert(v4, Raw(rule), 0),
+            Keyed::V6(map) => map.insert(v6, Raw(rule), 0),
+            Keyed::Net64(map) => map.insert(Address::v6(v6).high, Raw(rule), 0),
+            Keyed::NetV4(map) => map.insert(&Key::new(bits, v4), Raw(rule), 0),
+            Keyed::NetV6(map) => map.insert(&Key::new(bits, v6), Raw(rule), 0),
         }
+        .map(|()| replaced)
+        .map_err(self.failed())
+    }
+
+    /// The rule for exactly `prefix`. A trie answers with the longest match and not with its length (and before Linux 6.13
+    /// ignored the flag that would tell): there it is a rule that the next shorter prefix has not, so that a rule which says
+    /// what a wider one says is not seen.
+    fn own(&self, prefix: Prefix) -> Result<Option<Rule>, BpfError> {
+        let bits = u32::from(prefix.bits());
+        let found = self.get(prefix, bits)?;
+        if found.is_some() && self.is_trie() && bits > 0 && self.get(prefix, bits - 1)? == found {
+            return Ok(None);
+        }
+        Ok(found)
     }
 
     /// The rule of a hash for exactly `prefix`; the longest rule of a trie for a prefix of `bits` or fewer that covers it.
@@ -205,11 +202,6 @@ pub(super) fn missing(error: &MapError) -> bool {
         MapError::SyscallError(error) => error.io_error.raw_os_error() == Some(libc::ENOENT),
         _ => false,
     }
-}
-
-/// Whether the kernel says that the entry is there already.
-fn exists(error: &MapError) -> bool {
-    matches!(error, MapError::SyscallError(error) if error.io_error.raw_os_error() == Some(libc::EEXIST))
 }
 
 #[cfg(test)]

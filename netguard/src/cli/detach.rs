@@ -24,25 +24,19 @@ struct Detached {
 
 pub(super) async fn run(context: &Context) -> Result<(), CliError> {
     let mut interfaces = context.pins.interfaces();
-    let daemon_stopped = match Client::connect(&context.instance).await {
-        Ok(mut client) => {
-            let () = client.request(Method::POST, "/v1/detach", None::<&()>).await?;
-            wait_for_end(context).await?;
-            true
-        }
-        Err(ClientError::NotRunning) => false,
-        Err(error) => return Err(error.into()),
-    };
+    let daemon_stopped = stop_daemon(context).await?;
     // After a crash there is nobody to ask; after a clean end this finds nothing. Under the lock no daemon begins meanwhile,
     // and none runs whose socket is gone: it would not notice that it protects nothing any more.
-    let _lock = lock_instance(&context.instance).map_err(|error| match error {
-        DaemonError::AlreadyRunning { pid, .. } => unreachable(pid),
-        other => CliError::Failed(other.to_string()),
-    })?;
-    interfaces.extend(context.pins.remove()?);
+    if context.pins.root().exists() {
+        let _lock = lock_instance(&context.instance).map_err(|error| match error {
+            DaemonError::AlreadyRunning { pid, .. } => unreachable(pid),
+            other => CliError::Failed(other.to_string()),
+        })?;
+        interfaces.extend(context.pins.remove()?);
+        remove_socket(&context.instance);
+    }
     interfaces.sort();
     interfaces.dedup();
-    remove_socket(&context.instance);
     context.output.print(
         &Detached {
             interfaces,
@@ -62,10 +56,23 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
     )
 }
 
+/// Ends the daemon, if one runs; false if none does.
+async fn stop_daemon(context: &Context) -> Result<bool, CliError> {
+    let mut client = match Client::connect(&context.instance).await {
+        Ok(client) => client,
+        Err(ClientError::NotRunning) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let () = client.request(Method::POST, "/v1/detach", None::<&()>).await?;
+    wait_for_end(context).await?;
+    Ok(true)
+}
+
 fn unreachable(pid: Option<u32>) -> CliError {
     let kill = pid.map_or_else(String::new, |pid| format!(" with `kill {pid}`"));
     CliError::Failed(format!(
-        "a daemon runs but its control socket is gone, so it cannot be asked: end it{kill}, then detach; nothing was changed"
+        "a daemon runs and cannot be asked, since it starts just now or its control socket is gone: try again, or end it{kill} \
+         and then detach; nothing was changed"
     ))
 }
 

@@ -1,6 +1,7 @@
 //! `netguard block` and `netguard allow`: add, del, list, import.
 
 use std::{
+    collections::BTreeSet,
     fmt::Display,
     fs, io,
     io::Read as _,
@@ -132,13 +133,15 @@ where
                 .await
                 .map_err(|failure| with_line(failure, &lines))?;
             context.output.print(&outcomes, |outcomes| {
-                let covered = outcomes
-                    .iter()
-                    .filter(|outcome| outcome.covered_by.is_some())
-                    .count();
+                // A line can stand there twice.
+                let distinct = |covered: bool| {
+                    let outcomes = outcomes.iter();
+                    let these = outcomes.filter(|outcome| outcome.covered_by.is_some() == covered);
+                    these.map(|outcome| outcome.prefix).collect::<BTreeSet<_>>().len()
+                };
+                let (added, covered) = (distinct(false), distinct(true));
                 format!(
-                    "{} prefixes added to the {}list, {covered} covered already",
-                    outcomes.len() - covered,
+                    "{added} prefixes added to the {}list, {covered} covered already",
                     list.name()
                 )
             })
@@ -178,11 +181,11 @@ impl Target {
                 let mut import =
                     Import::new(guard, list, additions, monotonic_ns()).map_err(|failed| failed.failure())?;
                 let result = loop {
-                    if let Some(result) = import.step(rules).transpose() {
+                    if let Some(result) = import.step(rules) {
                         break result;
                     }
                 };
-                import.end(rules, result).map_err(|failed| failed.failure())
+                result.map_err(|failed| failed.failure())
             }
         }
     }

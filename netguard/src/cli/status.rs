@@ -148,7 +148,8 @@ fn text(status: &Status) -> String {
         None => {
             lines.push(match status.unreachable_pid {
                 Some(pid) => format!(
-                    "the daemon of instance {} (pid {pid}) cannot be asked, its control socket is gone: start it again",
+                    "the daemon of instance {} (pid {pid}) cannot be asked: it starts just now, or its control socket is gone and \
+                     it must be started again",
                     status.instance
                 ),
                 None => format!("no daemon runs for instance {}", status.instance),

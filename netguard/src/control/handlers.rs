@@ -104,15 +104,16 @@ async fn import(
     list: List,
     additions: Vec<RuleAddition>,
 ) -> Result<Vec<RuleOutcome>, Refusal> {
+    let _writing = state.write().await;
     let mut import = Import::new(&state.guard(), list, additions.clone(), monotonic_ns())?;
     let result = loop {
         let step = import.step(&mut state.rules());
-        match step.transpose() {
+        match step {
             Some(result) => break result,
             None => tokio::task::yield_now().await,
         }
     };
-    let outcomes = import.end(&mut state.rules(), result).inspect_err(|failed| {
+    let outcomes = result.inspect_err(|failed| {
         let at = failed.index.and_then(|index| additions.get(index));
         if let (RequestError::Bpf(error), Some(addition)) = (&failed.error, at) {
             state.rule_refused(addition.prefix.to_string(), error.to_string());
@@ -150,6 +151,7 @@ pub(super) async fn remove(
     Json(removal): Json<RuleRemoval>,
 ) -> Result<Json<RuleOutcome>, Refusal> {
     let list = named(&list)?;
+    let _writing = state.write().await;
     let outcome = remove_rule(&mut state.rules(), list, &removal)?;
     if outcome.outcome == "removed" {
         let prefix = removal.prefix.to_string();

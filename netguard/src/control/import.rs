@@ -21,6 +21,7 @@ pub struct Import {
     batch: Batch,
     additions: Vec<RuleAddition>,
     outcomes: Vec<RuleOutcome>,
+    failure: Option<FailedAt>,
     now_ns: u64,
 }
 
@@ -78,17 +79,33 @@ impl Import {
             batch: Batch::new(list),
             outcomes: Vec::with_capacity(additions.len()),
             additions,
+            failure: None,
             now_ns,
         })
     }
 
-    /// Inserts the next portion; the answer is `None` while there are more.
-    ///
-    /// # Errors
-    /// When a table is full, or the kernel refuses: [`Import::end`] then undoes what was done.
-    pub fn step(&mut self, rules: &mut Rules) -> Result<Option<()>, FailedAt> {
-        for index in self.outcomes.len()..self.additions.len().min(self.outcomes.len() + PORTION) {
-            let addition = &self.additions[index];
+    /// Inserts the next portion, or takes one back after a failure; the answer comes when all is done.
+    pub fn step(&mut self, rules: &mut Rules) -> Option<Result<Vec<RuleOutcome>, FailedAt>> {
+        if self.failure.is_none() {
+            self.failure = self.insert(rules).err();
+        }
+        if self.failure.is_some() {
+            return match self.batch.undo(rules, PORTION) {
+                true => None,
+                false => self.failure.take().map(Err),
+            };
+        }
+        if self.outcomes.len() < self.additions.len() {
+            return None;
+        }
+        let batch = std::mem::replace(&mut self.batch, Batch::new(List::Block));
+        let finished = batch.finish(rules).map_err(FailedAt::from);
+        Some(finished.map(|()| std::mem::take(&mut self.outcomes)))
+    }
+
+    fn insert(&mut self, rules: &mut Rules) -> Result<(), FailedAt> {
+        let first = self.outcomes.len();
+        for (index, addition) in self.additions.iter().enumerate().skip(first).take(PORTION) {
             let rule = rule(addition, self.now_ns);
             let inserted = self
                 .batch
@@ -99,16 +116,7 @@ impl Import {
                 InsertOutcome::CoveredBy(wider) => outcome(addition.prefix, "covered", Some(wider)),
             });
         }
-        Ok((self.outcomes.len() == self.additions.len()).then_some(()))
-    }
-
-    /// Ends the import with the `result` of its last step: all additions are in force, or none.
-    ///
-    /// # Errors
-    /// That of `result`, or the kernel's refusal.
-    pub fn end(self, rules: &mut Rules, result: Result<(), FailedAt>) -> Result<Vec<RuleOutcome>, FailedAt> {
-        self.batch.end(rules, result)?;
-        Ok(self.outcomes)
+        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ pub use api::{
 pub use client::{Client, ClientError};
 pub use import::{FailedAt, Import};
 pub use requests::{RequestError, change_limit, essentials, remove_rule};
-pub use server::{remove_socket, serve};
+pub use server::{listen, remove_socket, serve};
 
 /// The control socket of `instance`.
 pub fn socket_path(instance: &InstanceName) -> PathBuf {

@@ -1,6 +1,6 @@
 //! The daemon's end of the control socket.
 
-use std::{fs, future::Future, os::unix::fs::PermissionsExt as _, sync::Arc};
+use std::{fs, os::unix::fs::PermissionsExt as _, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -24,26 +24,29 @@ use crate::{
 const MAX_BODY_BYTES: usize = 256 * 1024 * 1024;
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 
-/// Opens the control socket; the future serves it until it is dropped.
+/// Opens the control socket; who connects waits until it is served.
 ///
 /// # Errors
 /// When the socket cannot be made.
-pub fn serve(state: &Arc<State>) -> Result<impl Future<Output = ()> + Send + 'static, DaemonError> {
-    let path = socket_path(&state.instance);
+pub fn listen(instance: &InstanceName) -> Result<UnixListener, DaemonError> {
+    let path = socket_path(instance);
     let failed = |source| DaemonError::Runtime {
-        path: socket_path(&state.instance),
+        path: socket_path(instance),
         source,
     };
     // We hold the lock of the instance: a socket that lies here belongs to a dead daemon.
-    remove_socket(&state.instance);
+    remove_socket(instance);
     let listener = UnixListener::bind(&path).map_err(failed)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    let service = router(Arc::clone(state)).into_make_service_with_connect_info::<Peer>();
-    Ok(async move {
-        if let Err(error) = axum::serve(listener, service).await {
-            tracing::error!("the control socket failed: {error}");
-        }
-    })
+    Ok(listener)
+}
+
+/// Serves the control socket until the future is dropped.
+pub async fn serve(listener: UnixListener, state: Arc<State>) {
+    let service = router(state).into_make_service_with_connect_info::<Peer>();
+    if let Err(error) = axum::serve(listener, service).await {
+        tracing::error!("the control socket failed: {error}");
+    }
 }
 
 /// Removes the socket of `instance`, if there is one.

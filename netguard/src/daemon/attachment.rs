@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::{DaemonError, EventKind, Protected, State, setup::suitable};
 use crate::{
-    bpf::{self, AttachError, AttachMode, Attached, Link, Loaded, Pins},
+    bpf::{self, AttachError, AttachMode, Attached, BpfError, Link, Loaded, Pins},
     config::Attach,
     host::{self, Interface},
 };
@@ -112,6 +112,10 @@ impl Attachment {
             }
         };
         let before = state.interfaces().clone();
+        let names: Vec<&str> = before.iter().map(|one| one.interface.as_str()).collect();
+        if let Err(error) = self.follow_names(&names, &standing) {
+            warn!("pins do not follow the names of their interfaces: {error}");
+        }
         let mut after = Vec::new();
         for protected in &before {
             let looked = self.look(protected, &standing);
@@ -119,6 +123,22 @@ impl Attachment {
             after.push(looked);
         }
         *state.interfaces() = after;
+    }
+
+    /// Where the name of a protected interface has gone to another one, the pins follow. Otherwise they keep their names, by
+    /// which a renamed interface is known.
+    fn follow_names(&self, names: &[&str], standing: &[Interface]) -> Result<(), BpfError> {
+        let moved = |interface: &&Interface| {
+            let link = Link::pinned(&self.pins, &interface.name);
+            names.contains(&interface.name.as_str())
+                && link
+                    .and_then(|link| link.filtered(standing))
+                    .is_some_and(|filtered| filtered.index != interface.index)
+        };
+        if standing.iter().any(|interface| moved(&interface)) {
+            bpf::follow_names(&self.pins, standing)?;
+        }
+        Ok(())
     }
 
     /// `protected` as it is now, attached again if need be.

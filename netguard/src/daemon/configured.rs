@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::{EventKind, Journal};
 use crate::{
-    bpf::{BpfError, List, Rules},
+    bpf::{BpfError, Entry, List, Rules},
     clock::monotonic_ns,
     config::Config,
     control::essentials,
@@ -37,8 +37,17 @@ pub(super) struct Configured {
     allow: BTreeSet<Prefix>,
     block: Vec<Prefix>,
     never_block: Vec<Prefix>,
-    /// The parts of `block` that may be blocked.
-    enforced: BTreeSet<Prefix>,
+    /// What the blocks were judged by.
+    facts: Facts,
+    /// What of `block` may be blocked, and what is spared.
+    judged: Judged,
+    /// The pieces of `block` that were put in force; fewer than judged when a table is full.
+    placed: BTreeSet<Prefix>,
+}
+
+#[derive(Default)]
+struct Judged {
+    pieces: BTreeSet<Prefix>,
     spared: BTreeSet<Spared>,
 }
 
@@ -48,8 +57,9 @@ impl Configured {
             allow: config.allow.iter().copied().collect(),
             block: config.block.iter().map(|block| block.prefix()).collect(),
             never_block: config.guard.never_block.clone(),
-            enforced: BTreeSet::new(),
-            spared: BTreeSet::new(),
+            facts: Facts::default(),
+            judged: Judged::default(),
+            placed: BTreeSet::new(),
         }
     }
 
@@ -61,72 +71,89 @@ impl Configured {
     }
 
     pub(super) fn spared(&self) -> impl Iterator<Item = &Spared> {
-        self.spared.iter()
+        self.judged.spared.iter()
     }
 
     /// Makes the rules that come from a configuration those of this one. Rules of operators and detectors stay.
     pub(super) fn establish(&mut self, rules: &mut Rules, facts: &Facts) -> Result<(), BpfError> {
-        (self.enforced, self.spared) = self.judge(facts);
-        for (list, wanted) in [(List::Allow, &self.allow), (List::Block, &self.enforced)] {
-            let standing = rules.list(list, monotonic_ns())?;
-            for entry in &standing {
+        self.judged = self.judge(facts);
+        self.facts = facts.clone();
+        for (list, wanted) in [(List::Allow, &self.allow), (List::Block, &self.judged.pieces)] {
+            for entry in rules.list(list, monotonic_ns())? {
                 if entry.rule.origin == RULE.origin && !wanted.contains(&entry.prefix) {
                     rules.remove(list, entry.prefix)?;
                 }
             }
-            let permanent: BTreeSet<Prefix> = standing
-                .iter()
-                .filter(|entry| entry.rule.is_permanent())
-                .map(|entry| entry.prefix)
-                .collect();
-            rules.insert_all(list, wanted.difference(&permanent).copied(), RULE)?;
+            place(rules, list, wanted)?;
         }
-        for spared in &self.spared {
+        self.placed.clone_from(&self.judged.pieces);
+        for spared in &self.judged.spared {
             warn!("{}", spared.sentence());
         }
         Ok(())
     }
 
-    /// Judges the blocks again with the `facts` of this moment. Only what changes is touched: an operator may have removed a
-    /// configured block since.
-    pub(super) fn review(
-        &mut self,
-        rules: &mut Rules,
-        facts: &Facts,
-        journal: &Journal,
-    ) -> Result<(), BpfError> {
-        let (enforced, spared) = self.judge(facts);
-        for &prefix in self.enforced.difference(&enforced) {
+    /// Judges the blocks again by the `facts` of this moment; true when the rules must be changed.
+    pub(super) fn judge_again(&mut self, facts: &Facts, journal: &Journal) -> bool {
+        if *facts != self.facts {
+            let judged = self.judge(facts);
+            for spared in judged.spared.difference(&self.judged.spared) {
+                warn!("{}", spared.sentence());
+                journal.record(EventKind::Spared(spared.clone()));
+            }
+            for spared in self.judged.spared.difference(&judged.spared) {
+                journal.record(EventKind::SparedNoMore(spared.clone()));
+            }
+            (self.judged, self.facts) = (judged, facts.clone());
+        }
+        self.placed != self.judged.pieces
+    }
+
+    /// Brings the rules in line with what was judged. Only what changes is touched: an operator may have removed a
+    /// configured block since. What must not be blocked any more is not, even if its neighbours do not fit.
+    pub(super) fn follow(&mut self, rules: &mut Rules) -> Result<(), BpfError> {
+        let wanted = &self.judged.pieces;
+        let outdated: Vec<Prefix> = self.placed.difference(wanted).copied().collect();
+        let new: BTreeSet<Prefix> = wanted.difference(&self.placed).copied().collect();
+        for prefix in outdated {
             if rules.stands(List::Block, prefix, &RULE)? {
                 rules.remove(List::Block, prefix)?;
             }
+            self.placed.remove(&prefix);
         }
-        rules.insert_all(List::Block, enforced.difference(&self.enforced).copied(), RULE)?;
-        for spared in spared.difference(&self.spared) {
-            warn!("{}", spared.sentence());
-            journal.record(EventKind::Spared(spared.clone()));
-        }
-        for spared in self.spared.difference(&spared) {
-            journal.record(EventKind::SparedNoMore(spared.clone()));
-        }
-        (self.enforced, self.spared) = (enforced, spared);
+        place(rules, List::Block, &new)?;
+        self.placed.extend(new);
         Ok(())
     }
 
-    fn judge(&self, facts: &Facts) -> (BTreeSet<Prefix>, BTreeSet<Spared>) {
+    fn judge(&self, facts: &Facts) -> Judged {
         let guard = Guard::new(essentials(facts.clone()).chain(self.never_block()));
-        let mut enforced = BTreeSet::new();
-        let mut spared = BTreeSet::new();
+        let mut judged = Judged::default();
         for &block in &self.block {
-            spared.extend(guard.objections(&block).map(|(prefix, kind)| Spared {
-                block,
-                spared: prefix,
-                why: kind.describe().to_owned(),
-            }));
-            enforced.extend(guard.outside(block));
+            let carved = guard.carve(block);
+            judged.pieces.extend(carved.blocked);
+            judged
+                .spared
+                .extend(carved.spared.into_iter().map(|(spared, kind)| Spared {
+                    block,
+                    spared,
+                    why: kind.describe().to_owned(),
+                }));
         }
-        (enforced, spared)
+        judged
     }
+}
+
+/// Puts the rule of a configuration for each of `prefixes` on `list`, all or none, but for those that have one for good or
+/// from an operator.
+fn place(rules: &mut Rules, list: List, prefixes: &BTreeSet<Prefix>) -> Result<(), BpfError> {
+    if prefixes.is_empty() {
+        return Ok(());
+    }
+    let standing = rules.list(list, monotonic_ns())?;
+    let theirs = |entry: &&Entry| entry.rule.is_permanent() || entry.rule.origin == Origin::Operator as u8;
+    let taken: BTreeSet<Prefix> = standing.iter().filter(theirs).map(|entry| entry.prefix).collect();
+    rules.insert_all(list, prefixes.difference(&taken).copied(), RULE)
 }
 
 /// Every rule of a configuration.
@@ -142,7 +169,12 @@ impl Spared {
     pub fn sentence(&self) -> String {
         let Self { block, spared, why } = self;
         format!(
-            "{block} is blocked but for {spared}, which is {why}; `netguard block add --force` would block that, too"
+            "{block} is blocked but for {spared}, {} {why}; `netguard block add --force` would block that, too",
+            if spared.is_host() {
+                "which is"
+            } else {
+                "in which is"
+            }
         )
     }
 }

@@ -1,8 +1,9 @@
 //! One daemon per instance: a record lock, which the kernel releases when the daemon dies, and whose holder it names.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -13,6 +14,8 @@ use nix::{
 
 use super::{DaemonError, RUNTIME_DIRECTORY};
 use crate::bpf::InstanceName;
+
+const PRIVATE: u32 = 0o600;
 
 /// The lock of an instance; held until it is dropped. A process must not open the file a second time: closing that would
 /// release it.
@@ -35,7 +38,11 @@ pub fn acquire(instance: &InstanceName) -> Result<Lock, DaemonError> {
         .create(true)
         .write(true)
         .truncate(false)
+        .mode(PRIVATE)
         .open(&path)
+        .map_err(failed)?;
+    // Whoever may open it may lock it: also one that an older version made.
+    file.set_permissions(Permissions::from_mode(PRIVATE))
         .map_err(failed)?;
     match fcntl(&file, FcntlArg::F_SETLK(&whole_file())) {
         Ok(_) => Ok(Lock(file)),
@@ -50,9 +57,7 @@ pub fn acquire(instance: &InstanceName) -> Result<Lock, DaemonError> {
 /// The process that holds the lock of `instance`, if another one does; nothing is made or changed.
 pub fn holder(instance: &InstanceName) -> Option<u32> {
     let path = Path::new(RUNTIME_DIRECTORY).join(format!("{instance}.lock"));
-    // The question is whether a lock for writing could be had, which takes a descriptor for writing.
-    let file = OpenOptions::new().write(true).open(path).ok()?;
-    holder_of(&file).ok().flatten()
+    holder_of(&File::open(path).ok()?).ok().flatten()
 }
 
 fn holder_of(file: &File) -> io::Result<Option<u32>> {

@@ -97,18 +97,22 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     let (stop, mut stopped) = watch::channel(None);
     let _lock = lock::acquire(&options.instance)?;
     let pins = Pins::of(&options.instance);
-    let (state, inputs) = setup::set_up(&options, &pins, stop).await?;
+    let listener = control::listen(&options.instance)?;
+    let set_up = setup::set_up(&options, &pins, stop).await;
+    let (state, inputs) = set_up.inspect_err(|_| control::remove_socket(&options.instance))?;
     let state = Arc::new(state);
-    let server = control::serve(&state)?;
-    let server = tokio::spawn(server);
+    let server = tokio::spawn(control::serve(listener, Arc::clone(&state)));
     let signals = signals(Arc::clone(&state))?;
 
     tick::run(&state, inputs, &mut stopped).await;
 
     let reason = *stopped.borrow();
     signals.abort();
+    // An import under way is brought to its end, and none begins after it.
+    let writing = state.write().await;
     server.abort();
     control::remove_socket(&options.instance);
+    drop(writing);
     let detach = match reason {
         Some(Stop::Detach) => true,
         _ => options.config.on_exit == OnExit::Detach,

@@ -46,6 +46,7 @@ pub(super) async fn set_up(
         suitable(&interface)?;
         interfaces.push(interface);
     }
+    bpf::follow_names(pins, &host::interfaces().await?)?;
     let facts = host::facts().await?;
     let existed = pins.exist();
     let mut loaded = bpf::load(pins, sizes(config))?;

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
 use super::{EventKind, Journal, Spared};
 use crate::{
@@ -72,6 +72,7 @@ pub struct State {
     guard: Mutex<Guard>,
     spared: Mutex<Vec<Spared>>,
     rates: Mutex<Rates>,
+    writing: AsyncMutex<()>,
     stop: watch::Sender<Option<Stop>>,
 }
 
@@ -89,12 +90,23 @@ impl State {
             guard: Mutex::new(parts.guard),
             spared: Mutex::new(parts.spared),
             rates: Mutex::default(),
+            writing: AsyncMutex::default(),
             stop,
         }
     }
 
     pub fn interfaces(&self) -> MutexGuard<'_, Vec<Protected>> {
         lock(&self.interfaces)
+    }
+
+    /// The turn to change rules in several steps; everybody but detectors waits for it.
+    pub async fn write(&self) -> AsyncMutexGuard<'_, ()> {
+        self.writing.lock().await
+    }
+
+    /// [`State::write`], unless somebody else has it.
+    pub fn try_write(&self) -> Option<AsyncMutexGuard<'_, ()>> {
+        self.writing.try_lock().ok()
     }
 
     /// The rule tables; hold them shortly.

@@ -252,20 +252,26 @@ async fn sweep(state: &State, configured: &mut Configured) {
         }
     }
     match host::facts().await {
-        Ok(facts) => {
-            if let Err(error) = review(state, facts, configured) {
-                warn!("the guard list is not refreshed: {error}");
-            }
-        }
+        Ok(facts) => review(state, facts, configured),
         Err(error) => warn!("the guard list is not refreshed: {error}"),
     }
 }
 
-fn review(state: &State, facts: host::Facts, configured: &mut Configured) -> Result<(), BpfError> {
-    let mut rules = state.rules();
-    configured.review(&mut rules, &facts, &state.journal)?;
+/// The guard list first: it protects against new rules, whatever becomes of those that stand.
+fn review(state: &State, facts: host::Facts, configured: &mut Configured) {
+    let outdated = configured.judge_again(&facts, &state.journal);
     *state.spared() = configured.spared().cloned().collect();
-    let allowed = rules.list(List::Allow, monotonic_ns())?;
+    let allowed = state.rules().list(List::Allow, monotonic_ns());
+    let allowed = allowed.unwrap_or_else(|error| {
+        warn!("the guard list lacks the allowlist: {error}");
+        Vec::new()
+    });
     *state.guard() = guard(facts, &allowed, configured);
-    Ok(())
+    // While somebody writes, the next time will do.
+    if let (true, Some(_writing)) = (outdated, state.try_write())
+        && let Err(error) = configured.follow(&mut state.rules())
+    {
+        warn!("the blocks of the configuration are not all in force: {error}");
+        state.rule_refused("blocks of the configuration".to_owned(), error.to_string());
+    }
 }

@@ -32,6 +32,16 @@ impl GuardKind {
     }
 }
 
+/// Pieces into which a block is cut at the most.
+const MAX_PIECES: usize = 1_024;
+
+/// A block without what is guarded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Carved {
+    pub blocked: Vec<Prefix>,
+    pub spared: Vec<(Prefix, GuardKind)>,
+}
+
 /// Guarded prefixes.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
@@ -58,8 +68,35 @@ impl Guard {
             .copied()
     }
 
+    /// What of `prefix` can be blocked, and what is spared. All of a guarded IPv6 /64 is spared, and where the guarded are
+    /// many, wider networks around them: a rule is needed for every piece.
+    pub fn carve(&self, prefix: Prefix) -> Carved {
+        for (v4, v6) in [(32, 64), (24, 48), (16, 32)] {
+            let widened = self.objections(&prefix).map(|(guarded, kind)| {
+                let longest = if guarded.address().is_ipv4() { v4 } else { v6 };
+                // A prefix that is itself longer is cut exactly.
+                let bits = guarded.bits().min(longest.max(prefix.bits()));
+                (
+                    Prefix::truncated(guarded.address(), bits).unwrap_or(guarded),
+                    kind,
+                )
+            });
+            let around = Self::new(widened);
+            let blocked = around.outside(prefix);
+            if blocked.len() <= MAX_PIECES {
+                let spared = around.entries;
+                return Carved { blocked, spared };
+            }
+        }
+        let spared = self.objections(&prefix).take(1).map(|(_, kind)| (prefix, kind));
+        Carved {
+            blocked: Vec::new(),
+            spared: spared.collect(),
+        }
+    }
+
     /// The parts of `prefix`, as few as can be, whose block would touch nothing guarded.
-    pub fn outside(&self, prefix: Prefix) -> Vec<Prefix> {
+    fn outside(&self, prefix: Prefix) -> Vec<Prefix> {
         let inner = Self::new(self.objections(&prefix));
         if inner.entries.is_empty() {
             return vec![prefix];
@@ -100,7 +137,7 @@ mod tests {
             (prefix("2001:db8::/32"), GuardKind::Configured),
         ]);
         let outside = |text: &str| -> Vec<String> {
-            let parts = guard.outside(prefix(text)).into_iter();
+            let parts = guard.carve(prefix(text)).blocked.into_iter();
             parts.map(|part| part.to_string()).collect()
         };
         assert_eq!(outside("192.0.2.128/25"), ["192.0.2.128/25"]);
@@ -110,8 +147,37 @@ mod tests {
         );
         assert_eq!(outside("192.0.2.1"), [""; 0]);
         assert_eq!(outside("2001:db8:7::/48"), [""; 0]);
-        let wide = guard.outside(prefix("2001::/16"));
+        let wide = guard.carve(prefix("2001::/16")).blocked;
         assert_eq!(wide.len(), 16);
         assert!(wide.iter().all(|part| guard.objection(part).is_none()));
+    }
+
+    #[test]
+    fn pieces_are_bounded() {
+        let prefix = |text: &str| text.parse::<Prefix>().expect("a prefix");
+        let guard = Guard::new((0..3_000_u32).flat_map(|host| {
+            // Scattered, so that no two share much.
+            let scattered = host.wrapping_mul(0x9e37_79b1);
+            let v4 = Prefix::from(std::net::IpAddr::from((10 << 24 | scattered >> 8).to_be_bytes()));
+            let v6 = prefix(&format!(
+                "2001:db8:{:x}:{:x}::7",
+                scattered >> 16,
+                scattered & 0xffff
+            ));
+            [(v4, GuardKind::OwnAddress), (v6, GuardKind::OwnAddress)]
+        }));
+        for text in ["10.0.0.0/8", "2001:db8::/32", "2001::/16"] {
+            let Carved { blocked, spared } = guard.carve(prefix(text));
+            assert!(blocked.len() <= MAX_PIECES, "{text}: {}", blocked.len());
+            assert!(!spared.is_empty());
+            assert!(blocked.iter().all(|part| guard.objection(part).is_none()));
+        }
+        // Neighbours in one network cost little.
+        let guard =
+            Guard::new((1..400).map(|host| (prefix(&format!("fe80::{host:x}")), GuardKind::OwnAddress)));
+        let Carved { blocked, .. } = guard.carve(prefix("fe80::/10"));
+        assert_eq!(blocked.len(), 54);
+        assert_eq!(guard.carve(prefix("fe80::7")).blocked.len(), 0);
+        assert_eq!(guard.carve(prefix("fe80::f000")).blocked.len(), 1);
     }
 }

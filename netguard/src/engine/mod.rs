@@ -11,6 +11,6 @@ pub mod window;
 pub use account::Account;
 pub use enforce::{Enforced, RuleSink, enforce};
 pub use flooder::{Finding, FlooderSettings, Flooders};
-pub use guard::{Guard, GuardKind};
+pub use guard::{Carved, Guard, GuardKind};
 pub use policy::{Action, Decision, Withheld, decide};
 pub use window::{Activity, Window, observe};

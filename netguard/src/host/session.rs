@@ -3,17 +3,18 @@
 use std::{
     collections::{BTreeSet, HashMap},
     ffi::{OsStr, OsString},
-    io,
+    fs,
     net::{IpAddr, TcpStream},
     os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
+    path::{Path, PathBuf},
 };
 
-use procfs::{
-    ProcResult,
-    process::{FDTarget, Process, all_processes},
-};
+use nix::sys::socket::{SockType, getsockopt, sockopt};
+use procfs::process::{FDTarget, Process, all_processes};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
+/// Programs of OpenSSH that serve a login.
+const DAEMONS: [&str; 2] = ["sshd", "sshd-session"];
 /// Processes climbed at the most, from this one to the first of the system.
 const MAX_ANCESTORS: usize = 64;
 
@@ -36,46 +37,75 @@ pub fn own_session_peers() -> Vec<IpAddr> {
     peers.into_iter().collect()
 }
 
-/// Addresses from which anybody is logged in by OpenSSH, sorted; a shell in `tmux` or `screen` says only from where it was
-/// begun. Whoever has not proven who they are yet is none of them. Blocks the thread for some milliseconds.
+/// Addresses from which anybody is logged in by OpenSSH into this network namespace, sorted; a shell in `tmux` or `screen`
+/// says only from where it was begun. Whoever has not proven who they are yet is none of them, and no user can pretend to be
+/// one. Blocks the thread for some milliseconds.
 pub fn ssh_peers() -> Vec<IpAddr> {
+    let here = namespace(Path::new("/proc/thread-self/ns/net"));
     let mut peers = BTreeSet::new();
     for process in all_processes().into_iter().flatten().flatten() {
         let title = process.cmdline().unwrap_or_default();
-        if title.first().is_some_and(|title| is_session(title)) {
-            peers.extend(peers_of(&process).unwrap_or_default());
+        let serves = title.first().is_some_and(|title| is_session(title)) && is_genuine(&process);
+        if serves && namespace(&PathBuf::from(format!("/proc/{}/ns/net", process.pid))) == here {
+            peers.extend(peer_of(&process));
         }
     }
     peers.into_iter().collect()
 }
 
 /// Whether a process with this title serves somebody who is logged in: sshd writes `sshd: USER@TERMINAL` (since 9.8
-/// `sshd-session: ...`) then, and a state in brackets before.
+/// `sshd-session: ...`), or only the user where there is no terminal, then, and a state in brackets before.
 fn is_session(title: &str) -> bool {
-    ["sshd: ", "sshd-session: "]
+    let who = DAEMONS
         .iter()
-        .find_map(|name| title.strip_prefix(name))
-        .is_some_and(|who| who.contains('@') && !who.ends_with(']'))
+        .find_map(|daemon| title.strip_prefix(daemon)?.strip_prefix(": "));
+    who.is_some_and(|who| !who.contains('[') && (who.contains('@') || !who.contains(['/', ' '])))
 }
 
-/// The other ends of the connections that `process` holds.
-fn peers_of(process: &Process) -> ProcResult<Vec<IpAddr>> {
-    let mut peers = Vec::new();
-    for descriptor in process.fd()? {
-        let descriptor = descriptor?;
-        if matches!(descriptor.target, FDTarget::Socket(_)) {
-            peers.extend(peer(process.pid, descriptor.fd));
-        }
-    }
-    Ok(peers)
+/// Anybody can choose a title. The process of a login belongs to root, or, where privileges were given up, is the child of
+/// one that does; and it runs sshd.
+fn is_genuine(process: &Process) -> bool {
+    let parent = || process.stat().and_then(|stat| Process::new(stat.ppid));
+    let privileged = |process: &Process| process.status().is_ok_and(|status| status.euid == 0);
+    runs_sshd(process)
+        && (privileged(process) || parent().is_ok_and(|parent| runs_sshd(&parent) && privileged(&parent)))
 }
 
-/// The other end of a socket of another process; `None` when it has none or is no internet socket.
+fn runs_sshd(process: &Process) -> bool {
+    let program = process.exe().unwrap_or_default();
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    // The kernel says so of a program that was upgraded meanwhile.
+    DAEMONS.contains(&name.trim_end_matches(" (deleted)"))
+}
+
+fn namespace(path: &Path) -> Option<PathBuf> {
+    fs::read_link(path).ok()
+}
+
+/// The other end of the connection that `process` serves: the first TCP socket that it has. Those of forwarded ports come
+/// later, and whoever connects to them is not who logged in.
+fn peer_of(process: &Process) -> Option<IpAddr> {
+    let mut sockets: Vec<i32> = process
+        .fd()
+        .ok()?
+        .flatten()
+        .filter(|descriptor| matches!(descriptor.target, FDTarget::Socket(_)))
+        .map(|descriptor| descriptor.fd)
+        .collect();
+    sockets.sort_unstable();
+    sockets
+        .into_iter()
+        .find_map(|descriptor| peer(process.pid, descriptor))
+}
+
+/// The other end of a TCP socket of another process; `None` when it has none or is another socket.
 fn peer(process: i32, descriptor: i32) -> Option<IpAddr> {
     let process = pidfd_open(Pid::from_raw(process)?, PidfdFlags::empty()).ok()?;
     let socket: OwnedFd = pidfd_getfd(process, descriptor, PidfdGetfdFlags::empty()).ok()?;
-    let peer: io::Result<_> = TcpStream::from(socket).peer_addr();
-    Some(peer.ok()?.ip().to_canonical())
+    if getsockopt(&socket, sockopt::SockType).ok()? != SockType::Stream {
+        return None;
+    }
+    Some(TcpStream::from(socket).peer_addr().ok()?.ip().to_canonical())
 }
 
 /// The client of `SSH_CONNECTION`: "client port server port".
@@ -88,13 +118,6 @@ fn ssh_client(value: &OsStr) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        net::TcpListener,
-        os::unix::process::CommandExt as _,
-        process::{Child, Command, Stdio},
-        thread,
-    };
-
     use super::*;
 
     #[test]
@@ -109,50 +132,17 @@ mod tests {
     fn sessions_are_told_from_attempts() {
         assert!(is_session("sshd: root@pts/0"));
         assert!(is_session("sshd-session: admin@notty"));
+        assert!(is_session("sshd: admin"));
         for other in [
             "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups",
             "sshd: admin [priv]",
             "sshd: root@pts/0 [net]",
             "sshd: unknown [preauth]",
+            "sshd: /usr/sbin/sshd -D",
+            "sshdx: root@pts/0",
             "nginx: master@process",
         ] {
             assert!(!is_session(other), "{other}");
-        }
-    }
-
-    /// A process that looks like sshd and holds `socket`.
-    fn sshd(title: &str, socket: &TcpStream) -> Child {
-        let socket = OwnedFd::from(socket.try_clone().expect("a second descriptor"));
-        let child = Command::new("sleep")
-            .arg0(title)
-            .arg("20")
-            .stdin(Stdio::from(socket))
-            .spawn()
-            .expect("a process");
-        // The kernel sets the title after it has told us that the program runs.
-        let pid = i32::try_from(child.id()).expect("a process number");
-        while Process::new(pid)
-            .and_then(|it| it.cmdline())
-            .expect("it runs")
-            .is_empty()
-        {
-            thread::yield_now();
-        }
-        child
-    }
-
-    #[test]
-    fn a_session_is_found_by_its_socket() {
-        let listener = TcpListener::bind("127.77.9.1:0").expect("a listener");
-        let client = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
-        let peer = IpAddr::from([127, 77, 9, 1]);
-        let mut attempt = sshd("sshd: unknown [preauth]", &client);
-        assert!(!ssh_peers().contains(&peer));
-        let mut session = sshd("sshd: admin@pts/7", &client);
-        assert!(ssh_peers().contains(&peer));
-        for child in [&mut attempt, &mut session] {
-            child.kill().expect("our own child ends");
-            child.wait().expect("our own child ends");
         }
     }
 }

@@ -136,14 +136,38 @@ fn a_renamed_interface_stays_protected() -> Result<()> {
         "{doctor}"
     );
 
-    // Another interface takes the configured name: that one is meant.
+    // Another interface takes the configured name: that one is meant, and the first keeps what it has.
     lab.victim.ns.ip("link add v9 type veth peer name v9q")?;
     wait_until("the namesake to be protected", Duration::from_secs(10), || {
-        let doctor = other.cli(&["doctor", "-i", "v9"])?.stdout;
-        Ok(doctor.contains("protected by this instance").then_some(()))
+        Ok(filtered(&other, "v9")?.then_some(()))
     })?;
+    assert!(filtered(&other, "w9")?);
+
+    // Found in review: a start under other names dropped links that were needed, and blamed another instance.
+    drop(daemon);
+    for swap in [
+        "link set v9 name x9",
+        "link set w9 name v9",
+        "link set x9 name w9",
+    ] {
+        lab.victim.ns.ip(swap)?;
+    }
+    let mut daemon = run(&lab, &other, "w9")?;
+    says(
+        &other,
+        &mut daemon,
+        "the swapped to be protected",
+        0,
+        "protects w9 (native, adopted",
+    )?;
+    assert!(filtered(&other, "v9")? && filtered(&other, "w9")?);
     other.must(&["detach"])?;
     Ok(())
+}
+
+fn filtered(netguard: &Netguard, iface: &str) -> Result<bool> {
+    let doctor = netguard.cli(&["doctor", "-i", iface])?.stdout;
+    Ok(doctor.contains("protected by this instance"))
 }
 
 /// Found in review: a start that failed on its second interface left the first attached.

@@ -3,14 +3,14 @@
 use netguard_common::{Action, Judgement, Verdict, decide, layout::Mode, view::SliceView};
 use netguard_tests::world::World;
 
-use super::{SHORTEST, action, judge, kernel, specification::FIXTURES};
+use super::{SHORTEST, action, judge, kernel, specification::fixtures};
 
 #[test]
 fn every_frame_gets_its_verdict_on_host_and_kernel() {
     let world = World::new();
     let mut object = kernel(&world);
     let mut wrong = Vec::new();
-    for (name, frame, verdict) in FIXTURES {
+    for (name, frame, verdict) in fixtures() {
         let frame = frame().build();
         let expected = Judgement {
             verdict: *verdict,
@@ -53,7 +53,7 @@ fn the_attached_program_counts_what_it_judges() {
     let mut object = kernel(&world);
     let counters = object.take_counters().expect("the object has counters");
     let program = object.program("netguard_xdp").expect("it loads");
-    for (name, frame, verdict) in FIXTURES {
+    for (name, frame, verdict) in fixtures() {
         let frame = frame().build();
         let before = counters.read().expect("counters can be read");
         program.run(&frame, 1).expect("the kernel runs the frame");
@@ -79,7 +79,7 @@ fn shadow_passes_and_off_does_not_look() {
     for mode in [Mode::Shadow, Mode::Off] {
         let world = World::new().in_mode(mode);
         let mut object = kernel(&world);
-        for (name, frame, verdict) in FIXTURES {
+        for (name, frame, verdict) in fixtures() {
             let frame = frame().build();
             let judgement = judge(&object.program("netguard_judge").expect("it loads"), &frame);
             assert_eq!(judgement, decide(&SliceView(&frame), &world.memory(1)), "{name}");
@@ -96,7 +96,7 @@ fn every_malformed_verdict_has_a_fixture() {
     for verdict in &Verdict::ALL[..Verdict::BlockAddress.number() as usize] {
         if *verdict != Verdict::PassAllow {
             assert!(
-                FIXTURES.iter().any(|(_, _, known)| known == verdict),
+                fixtures().any(|(_, _, known)| known == verdict),
                 "{} has none",
                 verdict.name()
             );

@@ -5,7 +5,7 @@
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict,
+    Packet, Verdict, hint,
     layout::{Mode, Settings},
     limit::{self, Class},
     parse::parse_into,
@@ -114,7 +114,8 @@ fn stages<V: View, T: Tables>(
         shadow.rule(sanity_mode, sanity::check(packet))?;
         shadow.0 = shadow.0.map(|verdict| view.opaque_verdict(verdict));
     }
-    rule::allow(packet, tables)?;
+    let hints = hint::of(packet, settings.seed, tables);
+    rule::allow(packet, hints, tables)?;
 
     let class = Class::of(packet);
     let limit_mode = Mode::from_number(settings.limit);
@@ -127,7 +128,7 @@ fn stages<V: View, T: Tables>(
 
     let block_mode = Mode::from_number(settings.blocklist);
     if !matches!(block_mode, Mode::Off) {
-        shadow.rule(block_mode, rule::block(packet, tables))?;
+        shadow.rule(block_mode, rule::block(packet, hints, tables))?;
     }
     match class {
         Some(class) if !matches!(limit_mode, Mode::Off) => {

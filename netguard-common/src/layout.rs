@@ -50,6 +50,13 @@ crate::shared! {
         pub proof: u8,
     }
 
+    /// Key of the map `BLOCK_WIDE_V4`.
+    pub struct NetworkV4 {
+        pub address: [u8; 4],
+        /// Prefix length.
+        pub bits: u32,
+    }
+
     /// Packets and bytes of one verdict on one CPU.
     pub struct Counter {
         pub packets: u64,

@@ -9,6 +9,7 @@
 extern crate std;
 
 pub mod decide;
+pub mod hint;
 pub mod layout;
 pub mod limit;
 pub mod maps;

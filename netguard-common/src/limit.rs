@@ -10,6 +10,7 @@ use core::ops::ControlFlow;
 
 use crate::{
     Packet, Verdict,
+    hint::mix,
     layout::{Rate, Settings},
     packet::{Address, Family, Transport, protocol},
     tables::{LimitCell, Tables},
@@ -152,11 +153,7 @@ const fn is_link_local(source: Address) -> bool {
 /// choose must not use up the discovery of a router.
 #[inline(always)]
 pub fn cells_of(class: Class, key: u64, seed: u64) -> [u32; 2] {
-    // The finaliser of MurmurHash3 (public domain), seeded: each output bit depends on each input bit.
-    let mut hash = key ^ seed;
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    hash ^= hash >> 33;
+    let hash = mix(key, seed);
     let base = class as u32 * CELLS;
     let mask = match class {
         Class::Control => (CELLS - 1) & !1,

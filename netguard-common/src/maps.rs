@@ -3,7 +3,8 @@
 
 use crate::{
     Packet,
-    layout::{CLASSES, Counter, Note, NoteKey, Rule, Sample, Sampler, Settings},
+    hint::{self, HintLine, LINES},
+    layout::{CLASSES, Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
     limit::CELLS,
     packet::Address,
     shared::fnv1a,
@@ -54,29 +55,40 @@ pub const COUNTERS: usize = Verdict::ALL.len() * 2;
 /// Cells of all limit classes.
 pub const LIMIT_CELLS: usize = CLASSES * CELLS as usize;
 
-/// Rule tables, in the order of their slot in the map `IN_USE`.
+/// Rule tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
 pub enum Table {
-    AllowV4 = 0,
-    AllowV6 = 1,
-    BlockV4 = 2,
-    BlockV6 = 3,
-    BlockV6Net64 = 4,
-    BlockNetV4 = 5,
-    BlockNetV6 = 6,
+    AllowV4,
+    AllowV6,
+    BlockV4,
+    BlockV6,
+    BlockV6Net64,
+    BlockNetV4,
+    BlockWideV4,
+    BlockNetV6,
 }
 
 impl Table {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AllowV4,
         Self::AllowV6,
         Self::BlockV4,
         Self::BlockV6,
         Self::BlockV6Net64,
         Self::BlockNetV4,
+        Self::BlockWideV4,
         Self::BlockNetV6,
     ];
+
+    /// The hint that announces the table's rules.
+    pub const fn hint(self) -> u8 {
+        match self {
+            Self::AllowV4 | Self::AllowV6 => hint::ALLOW,
+            Self::BlockV4 | Self::BlockV6 | Self::BlockV6Net64 => hint::ADDRESS,
+            Self::BlockNetV4 | Self::BlockNetV6 => hint::PREFIX,
+            Self::BlockWideV4 => hint::BLOCKED,
+        }
+    }
 
     /// Name of the map that holds the table.
     pub const fn map(self) -> &'static str {
@@ -87,6 +99,7 @@ impl Table {
             Self::BlockV6 => "BLOCK_V6",
             Self::BlockV6Net64 => "BLOCK_V6_NET64",
             Self::BlockNetV4 => "BLOCK_NET_V4",
+            Self::BlockWideV4 => "BLOCK_WIDE_V4",
             Self::BlockNetV6 => "BLOCK_NET_V6",
         }
     }
@@ -112,11 +125,11 @@ pub const MAPS: &[MapSpec] = &[
         1,
         "the packet that a CPU is judging: of no meaning afterwards",
     ),
-    spec::<u32, u32>(
-        "IN_USE",
+    spec::<u32, HintLine>(
+        "HINTS",
         MapKind::Array,
-        Table::ALL.len(),
-        "1 for each rule table that ever held an entry: empty ones cost no look-up",
+        LINES as usize,
+        "a byte for each IPv4 /24, and hashed ones for IPv6: which rule tables can know a source",
     ),
     spec::<Lpm<u32>, Rule>(
         "ALLOW_V4",
@@ -152,7 +165,13 @@ pub const MAPS: &[MapSpec] = &[
         "BLOCK_NET_V4",
         MapKind::LpmTrie,
         BLOCK_PREFIXES,
-        "blocked IPv4 prefixes shorter than /32",
+        "other blocked IPv4 prefixes: longer than /24, or for a time",
+    ),
+    spec::<NetworkV4, Rule>(
+        "BLOCK_WIDE_V4",
+        MapKind::Hash,
+        BLOCK_PREFIXES,
+        "IPv4 prefixes of /24 or shorter blocked for good; the datapath knows them from their hints",
     ),
     spec::<Lpm<Address>, Rule>(
         "BLOCK_NET_V6",

@@ -8,7 +8,7 @@ use core::{
 use std::{boxed::Box, collections::HashMap, vec::Vec};
 
 use crate::{
-    Packet,
+    Packet, hint,
     layout::{Counter, Mode, Rate, Rule, Sample, Sampler, Settings},
     maps::{COUNTERS, LIMIT_CELLS},
     packet::Address,
@@ -31,6 +31,8 @@ pub struct Memory {
     pub block_v6: HashMap<[u8; 16], Rule>,
     pub block_v6_net64: HashMap<[u8; 8], Rule>,
     pub block_net_v4: Prefixes<4>,
+    /// Of at most 24 bits, blocked for good.
+    pub block_wide_v4: Prefixes<4>,
     pub block_net_v6: Prefixes<16>,
     pub cells: Box<[AtomicU64]>,
     pub counters: RefCell<Vec<Counter>>,
@@ -53,6 +55,7 @@ impl Memory {
             block_v6: HashMap::new(),
             block_v6_net64: HashMap::new(),
             block_net_v4: HashMap::new(),
+            block_wide_v4: HashMap::new(),
             block_net_v6: HashMap::new(),
             cells: (0..LIMIT_CELLS).map(|_| AtomicU64::new(0)).collect(),
             counters: RefCell::new(std::vec![Counter::ZERO; COUNTERS]),
@@ -84,6 +87,15 @@ impl Tables for Memory {
     }
     fn packet(&self) -> Option<impl DerefMut<Target = Packet>> {
         Some(self.packet.borrow_mut())
+    }
+    /// All tables are asked, whatever lies in them: hints must change nothing but what is blocked by one.
+    fn hint(&self, slot: u32) -> u8 {
+        let network = (slot << 8).to_be_bytes();
+        if slot < hint::V4_BYTES && longest(&self.block_wide_v4, &network).is_some() {
+            u8::MAX
+        } else {
+            !hint::BLOCKED
+        }
     }
     fn allow_v4(&self, source: u32) -> Option<Rule> {
         longest(&self.allow_v4, &source.to_ne_bytes())

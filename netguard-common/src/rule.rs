@@ -1,9 +1,9 @@
-//! Allow and block stages: exact addresses and IPv6 /64s in hashes, other prefixes in longest-prefix tries.
-//! Expiry is compared in the kernel, so that rules end on time even when the daemon is dead.
+//! Allow and block stages: exact addresses and IPv6 /64s in hashes, other prefixes in longest-prefix tries, and IPv4 networks
+//! that are blocked for good as a mere bit. Only tables that the source's hints name are asked. Expiry is compared in the kernel, so that rules end on time even when the daemon is dead.
 
 use core::ops::ControlFlow;
 
-use crate::{Packet, Verdict, layout::Rule, packet::Family, tables::Tables};
+use crate::{Packet, Verdict, hint, layout::Rule, packet::Family, tables::Tables};
 
 /// A rule's expiry counts units of 2^30 ns: a shift is cheaper in the kernel than a division.
 pub const EXPIRY_SHIFT: u32 = 30;
@@ -93,9 +93,12 @@ impl Rule {
     }
 }
 
-/// Whether the operator promised `packet`'s source passage.
+/// Whether the operator promised `packet`'s source passage. `hints` are those of the source.
 #[inline(always)]
-pub fn allow<T: Tables>(packet: &Packet, tables: &T) -> ControlFlow<Verdict> {
+pub fn allow<T: Tables>(packet: &Packet, hints: u8, tables: &T) -> ControlFlow<Verdict> {
+    if hints & hint::ALLOW == 0 {
+        return ControlFlow::Continue(());
+    }
     let rule = match packet.family() {
         Family::V4 => tables.allow_v4(packet.source.word_v4()),
         Family::V6 => tables.allow_v6(packet.source),
@@ -107,28 +110,32 @@ pub fn allow<T: Tables>(packet: &Packet, tables: &T) -> ControlFlow<Verdict> {
     }
 }
 
-/// Whether `packet`'s source is blocked.
+/// Whether `packet`'s source is blocked. `hints` are those of the source.
 #[inline(always)]
-pub fn block<T: Tables>(packet: &Packet, tables: &T) -> ControlFlow<Verdict> {
+pub fn block<T: Tables>(packet: &Packet, hints: u8, tables: &T) -> ControlFlow<Verdict> {
     let source = packet.source;
-    match packet.family() {
-        Family::V4 => {
-            if holds(tables.block_v4(source.word_v4()), packet, tables) {
-                return ControlFlow::Break(Verdict::BlockAddress);
+    if hints & hint::ADDRESS != 0 {
+        let blocked = match packet.family() {
+            Family::V4 => holds(tables.block_v4(source.word_v4()), packet, tables),
+            Family::V6 => {
+                holds(tables.block_v6(source), packet, tables)
+                    || holds(tables.block_v6_net64(source.high), packet, tables)
             }
-            if holds(tables.block_net_v4(source.word_v4()), packet, tables) {
-                return ControlFlow::Break(Verdict::BlockPrefix);
-            }
+        };
+        if blocked {
+            return ControlFlow::Break(Verdict::BlockAddress);
         }
-        Family::V6 => {
-            if holds(tables.block_v6(source), packet, tables)
-                || holds(tables.block_v6_net64(source.high), packet, tables)
-            {
-                return ControlFlow::Break(Verdict::BlockAddress);
-            }
-            if holds(tables.block_net_v6(source), packet, tables) {
-                return ControlFlow::Break(Verdict::BlockPrefix);
-            }
+    }
+    if hints & hint::BLOCKED != 0 {
+        return ControlFlow::Break(Verdict::BlockPrefix);
+    }
+    if hints & hint::PREFIX != 0 {
+        let rule = match packet.family() {
+            Family::V4 => tables.block_net_v4(source.word_v4()),
+            Family::V6 => tables.block_net_v6(source),
+        };
+        if holds(rule, packet, tables) {
+            return ControlFlow::Break(Verdict::BlockPrefix);
         }
     }
     ControlFlow::Continue(())

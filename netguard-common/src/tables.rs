@@ -12,13 +12,16 @@ use crate::{
     packet::Address,
 };
 
-/// State and clock of the datapath. Look-ups answer `None` for absent entries and for tables not in use.
+/// State and clock of the datapath. Look-ups answer `None` for absent entries.
 pub trait Tables {
     fn settings(&self) -> Option<&Settings>;
     /// Memory of this CPU for the packet that is judged.
     fn packet(&self) -> Option<impl DerefMut<Target = Packet>>;
     /// Monotonic time in ns. Stages ask only when they need it: in the kernel a reading costs as much as a look-up.
     fn now_ns(&self) -> u64;
+
+    /// Byte `slot` of the hints, see [`crate::hint`].
+    fn hint(&self, slot: u32) -> u8;
 
     // IPv4 addresses and the upper halves of IPv6 addresses are words in network byte order.
     fn allow_v4(&self, source: u32) -> Option<Rule>;

@@ -3,17 +3,18 @@
 use core::ops::DerefMut;
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
     helpers::generated::bpf_ktime_get_coarse_ns,
     macros::btf_map,
 };
 use netguard_common::{
     Packet,
-    layout::{Counter, Note, NoteKey, Rule, Sample, Sampler, Settings},
+    hint::{HintLine, LINE, LINES},
+    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
     maps::{
         ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, LIMIT_CELLS as CELLS,
-        NOTES as NOTES_LEN, SAMPLES_BYTES, Table,
+        NOTES as NOTES_LEN, SAMPLES_BYTES,
     },
     packet::Address,
     tables::{LimitCell, Tables},
@@ -22,6 +23,9 @@ use netguard_common::{
 /// Rule tables grow with their entries: an empty one costs no memory.
 const GROWING: usize = BPF_F_NO_PREALLOC as usize;
 
+/// User space writes the hints as memory: a list of a million prefixes takes no million system calls.
+const MAPPABLE: usize = BPF_F_MMAPABLE as usize;
+
 #[btf_map]
 static LAYOUT: Array<u64, 1> = Array::new();
 #[btf_map]
@@ -29,7 +33,7 @@ static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]
 static PACKET: PerCpuArray<Packet, 1> = PerCpuArray::new();
 #[btf_map]
-static IN_USE: Array<u32, { Table::ALL.len() }> = Array::new();
+static HINTS: Array<HintLine, { LINES as usize }, MAPPABLE> = Array::new();
 #[btf_map]
 static ALLOW_V4: LpmTrie<u32, Rule, ALLOW_PREFIXES> = LpmTrie::new();
 #[btf_map]
@@ -42,6 +46,8 @@ static BLOCK_V6: HashMap<Address, Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new
 static BLOCK_V6_NET64: HashMap<u64, Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new();
 #[btf_map]
 static BLOCK_NET_V4: LpmTrie<u32, Rule, BLOCK_PREFIXES> = LpmTrie::new();
+#[btf_map]
+static BLOCK_WIDE_V4: HashMap<NetworkV4, Rule, BLOCK_PREFIXES, GROWING> = HashMap::new();
 #[btf_map]
 static BLOCK_NET_V6: LpmTrie<Address, Rule, BLOCK_PREFIXES> = LpmTrie::new();
 #[btf_map]
@@ -77,47 +83,49 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn hint(&self, slot: u32) -> u8 {
+        let Some(line) = HINTS.get_ptr(slot / LINE) else {
+            return 0;
+        };
+        // SAFETY: the byte lies in the line; a write of another meanwhile is no matter.
+        unsafe { line.cast::<u8>().add((slot % LINE) as usize).read_volatile() }
+    }
+
+    #[inline(always)]
     fn allow_v4(&self, source: u32) -> Option<Rule> {
-        in_use(Table::AllowV4)?;
         ALLOW_V4.get(&Key::new(32, source)).copied()
     }
 
     #[inline(always)]
     fn allow_v6(&self, source: Address) -> Option<Rule> {
-        in_use(Table::AllowV6)?;
         ALLOW_V6.get(&Key::new(128, source)).copied()
     }
 
     #[inline(always)]
     fn block_v4(&self, source: u32) -> Option<Rule> {
-        in_use(Table::BlockV4)?;
         // SAFETY: the rule is copied at once; an entry replaced meanwhile is a rule of either version.
         unsafe { BLOCK_V4.get(source) }.copied()
     }
 
     #[inline(always)]
     fn block_net_v4(&self, source: u32) -> Option<Rule> {
-        in_use(Table::BlockNetV4)?;
         BLOCK_NET_V4.get(&Key::new(32, source)).copied()
     }
 
     #[inline(always)]
     fn block_v6(&self, source: Address) -> Option<Rule> {
-        in_use(Table::BlockV6)?;
         // SAFETY: as for `block_v4`.
         unsafe { BLOCK_V6.get(source) }.copied()
     }
 
     #[inline(always)]
     fn block_v6_net64(&self, network: u64) -> Option<Rule> {
-        in_use(Table::BlockV6Net64)?;
         // SAFETY: as for `block_v4`.
         unsafe { BLOCK_V6_NET64.get(network) }.copied()
     }
 
     #[inline(always)]
     fn block_net_v6(&self, source: Address) -> Option<Rule> {
-        in_use(Table::BlockNetV6)?;
         BLOCK_NET_V6.get(&Key::new(128, source)).copied()
     }
 
@@ -149,12 +157,6 @@ impl Tables for KernelTables {
             .output_untyped::<Sample>(*sample, u64::from(aya_ebpf::bindings::BPF_RB_NO_WAKEUP))
             .is_ok()
     }
-}
-
-/// `Some` when `table` ever held an entry.
-#[inline(always)]
-fn in_use(table: Table) -> Option<()> {
-    (*IN_USE.get(table as u32)? != 0).then_some(())
 }
 
 /// An entry of `LIMIT_CELLS`. Volatile, because LLVM has no relaxed atomics for the BPF target's base CPU; an

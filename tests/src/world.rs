@@ -171,9 +171,12 @@ impl World {
         memory.now_ns.set(now_ns);
         for (list, prefix, rule) in &self.rules {
             let bits = u32::from(prefix.bits());
-            let replaced = match (table_of(*list, *prefix), prefix.address()) {
+            let replaced = match (table_of(*list, *prefix, rule), prefix.address()) {
                 (Table::AllowV4, IpAddr::V4(ip)) => memory.allow_v4.insert((bits, ip.octets()), *rule),
                 (Table::BlockNetV4, IpAddr::V4(ip)) => memory.block_net_v4.insert((bits, ip.octets()), *rule),
+                (Table::BlockWideV4, IpAddr::V4(ip)) => {
+                    memory.block_wide_v4.insert((bits, ip.octets()), *rule)
+                }
                 (_, IpAddr::V4(ip)) => memory.block_v4.insert(ip.octets(), *rule),
                 (Table::AllowV6, IpAddr::V6(ip)) => memory.allow_v6.insert((bits, ip.octets()), *rule),
                 (Table::BlockNetV6, IpAddr::V6(ip)) => memory.block_net_v6.insert((bits, ip.octets()), *rule),
@@ -207,9 +210,10 @@ impl World {
     pub fn lay_into(&self, object: &mut TestObject) -> Result<(), BpfError> {
         object.write_settings(&self.settings)?;
         for (list, prefix, rule) in &self.rules {
-            let (table, bits) = (table_of(*list, *prefix), u32::from(prefix.bits()));
+            let (table, bits) = (table_of(*list, *prefix, rule), u32::from(prefix.bits()));
             match (table, prefix.address()) {
                 (Table::BlockV4, IpAddr::V4(ip)) => object.insert_exact(table.map(), ip.octets(), *rule)?,
+                (Table::BlockWideV4, IpAddr::V4(ip)) => object.block_wide(prefix.bits(), ip.octets())?,
                 (_, IpAddr::V4(ip)) => object.insert_prefix(table.map(), bits, ip.octets(), *rule)?,
                 (Table::BlockV6, IpAddr::V6(ip)) => object.insert_exact(table.map(), ip.octets(), *rule)?,
                 (Table::BlockV6Net64, IpAddr::V6(ip)) => {

@@ -53,7 +53,7 @@ impl Batch {
         rule: Rule,
         note: Option<&str>,
     ) -> Result<InsertOutcome, BpfError> {
-        self.tries |= rules.storage(self.list, prefix)?.is_trie();
+        self.tries |= rules.in_trie(self.list, prefix, &rule)?;
         Ok(match rules.put(self.list, prefix, rule, note)? {
             Put::CoveredBy(wider) => InsertOutcome::CoveredBy(wider),
             Put::Added { before } => {

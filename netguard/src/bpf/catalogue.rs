@@ -9,7 +9,8 @@ use std::{
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 use netguard_common::{
     Packet,
-    layout::{Counter, Note, NoteKey, Rule, Sampler, Settings},
+    hint::HintLine,
+    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sampler, Settings},
     maps::{MAPS, MapKind, MapSpec},
     shared::Shared,
 };
@@ -151,6 +152,12 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
                 format!("{}/{}", Ipv4Addr::from(key.data()), key.prefix_len())
             })
         }
+        "BLOCK_WIDE_V4" => {
+            let map: HashMap<_, Raw<NetworkV4>, Raw<Rule>> = map.try_into().map_err(&wrap)?;
+            pairs(map.iter(), |key| {
+                format!("{}/{}", Ipv4Addr::from(key.0.address), key.0.bits)
+            })
+        }
         "ALLOW_V6" | "BLOCK_NET_V6" => {
             let map: LpmTrie<_, [u8; 16], Raw<Rule>> = map.try_into().map_err(&wrap)?;
             pairs(map.iter(), |key| {
@@ -217,7 +224,7 @@ fn read_index(spec: &'static MapSpec, map: Map, index: u32) -> Result<Option<Dum
 /// The arrays of the catalogue, by the type of their values.
 enum AnyArray {
     Numbers(Array<MapData, u64>),
-    Flags(Array<MapData, u32>),
+    Hints(Array<MapData, Raw<HintLine>>),
     Settings(Array<MapData, Raw<Settings>>),
     Counters(PerCpuArray<MapData, Raw<Counter>>),
     Samplers(PerCpuArray<MapData, Raw<Sampler>>),
@@ -232,7 +239,7 @@ impl AnyArray {
             "COUNTERS" => Self::Counters(map.try_into().map_err(wrap)?),
             "SAMPLER" => Self::Samplers(map.try_into().map_err(wrap)?),
             "PACKET" => Self::Packets(map.try_into().map_err(wrap)?),
-            "IN_USE" => Self::Flags(map.try_into().map_err(wrap)?),
+            "HINTS" => Self::Hints(map.try_into().map_err(wrap)?),
             _ => Self::Numbers(map.try_into().map_err(wrap)?),
         })
     }
@@ -244,9 +251,10 @@ impl AnyArray {
             Self::Numbers(map) => map
                 .get(&index, 0)
                 .map(|value| shown(skip_zero, value == 0, || value.into())),
-            Self::Flags(map) => map
-                .get(&index, 0)
-                .map(|value| shown(skip_zero, value == 0, || value.into())),
+            Self::Hints(map) => map.get(&index, 0).map(|line| {
+                let zero = line.0.bytes.iter().all(|byte| *byte == 0);
+                shown(skip_zero, zero, || render(&line.0))
+            }),
             Self::Settings(map) => map.get(&index, 0).map(|value| Some(render(&value.0))),
             Self::Counters(map) => map.get(&index, 0).map(|cpus| {
                 let zero = cpus.iter().all(|cpu| cpu.0.packets == 0);
@@ -279,7 +287,7 @@ const fn kind_name(kind: MapKind) -> &'static str {
     }
 }
 
-fn map_data(map: &Map) -> Option<&MapData> {
+pub(super) fn map_data(map: &Map) -> Option<&MapData> {
     match map {
         Map::Array(data)
         | Map::PerCpuArray(data)

@@ -27,12 +27,12 @@ pub struct TableSizes {
 
 impl TableSizes {
     /// The capacity of each rule table, by the name of its map.
-    pub fn by_map(&self) -> [(&'static str, u32); 7] {
+    pub fn by_map(&self) -> [(&'static str, u32); 8] {
         Table::ALL.map(|table| {
             let entries = match table {
                 Table::AllowV4 | Table::AllowV6 => self.allow_prefixes,
                 Table::BlockV4 | Table::BlockV6 | Table::BlockV6Net64 => self.block_addresses,
-                Table::BlockNetV4 | Table::BlockNetV6 => self.block_prefixes,
+                Table::BlockNetV4 | Table::BlockWideV4 | Table::BlockNetV6 => self.block_prefixes,
             };
             (table.map(), entries)
         })

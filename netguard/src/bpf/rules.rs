@@ -6,16 +6,19 @@
 
 use std::net::IpAddr;
 
-use aya::maps::{Array, MapData};
 use netguard_common::{layout::Rule, maps::Table, rule::Origin};
 
 use super::{
-    Batch, BpfError, InsertOutcome, Pins,
+    Batch, BpfError, InsertOutcome, Pins, SettingsMap,
     hiding::{covered_by, hidden, outlasts},
+    hints::Hints,
     notes::Notes,
-    storage::{Storage, table_of},
+    storage::{Storage, table_of, tables_of},
 };
 use crate::{clock::monotonic_ns, prefix::Prefix};
+
+/// IPv4 prefixes up to this length are blocked for good by a hint.
+const WIDE: u8 = 24;
 
 /// Which list a rule stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +44,7 @@ impl List {
                 Table::BlockV6,
                 Table::BlockV6Net64,
                 Table::BlockNetV4,
+                Table::BlockWideV4,
                 Table::BlockNetV6,
             ],
         }
@@ -58,7 +62,7 @@ pub struct Entry {
 /// The rule tables of an instance.
 pub struct Rules {
     tables: Vec<Storage>,
-    in_use: Array<MapData, u32>,
+    hints: Hints,
     notes: Notes,
 }
 
@@ -72,13 +76,10 @@ impl Rules {
             .iter()
             .map(|&table| Storage::open(pins, table))
             .collect::<Result<_, _>>()?;
-        let in_use = pins
-            .open("IN_USE")?
-            .try_into()
-            .map_err(BpfError::map("IN_USE", 0))?;
+        let seed = SettingsMap::open(pins)?.read()?.seed;
         Ok(Self {
             tables,
-            in_use,
+            hints: Hints::open(pins, seed)?,
             notes: Notes::open(pins)?,
         })
     }
@@ -110,7 +111,10 @@ impl Rules {
         prefix: Prefix,
         rule: Rule,
     ) -> Result<(), BpfError> {
-        let standing = self.storage(list, prefix)?.exact(prefix)?;
+        let mut standing = None;
+        for table in tables_of(list, prefix) {
+            standing = standing.or(self.storage(table)?.exact(prefix)?);
+        }
         // A person's rule stays as it is: a detector's would spare connections that theirs does not.
         let theirs =
             |standing: &Rule| standing.origin != Origin::Detector as u8 && !standing.expired(monotonic_ns());
@@ -148,7 +152,10 @@ impl Rules {
     /// # Errors
     /// When the kernel refuses.
     pub fn remove(&mut self, list: List, prefix: Prefix) -> Result<bool, BpfError> {
-        let removed = self.storage(list, prefix)?.remove(prefix)?;
+        let mut removed = false;
+        for table in tables_of(list, prefix) {
+            removed |= self.take(table, prefix)?;
+        }
         self.notes.write(list, prefix, None)?;
         Ok(removed)
     }
@@ -186,18 +193,13 @@ impl Rules {
         rule: Rule,
         note: Option<&str>,
     ) -> Result<Put, BpfError> {
-        let storage = self.storage(list, prefix)?;
         if !rule.is_permanent()
-            && let Some(wider) = covered_by(storage, prefix, &rule)?
+            && let Some(wider) = self.covered_by(list, prefix, &rule)?
         {
             return Ok(Put::CoveredBy(wider));
         }
-        let before = storage.insert(prefix, rule)?;
-        let table = storage.table();
+        let before = self.place(list, prefix, rule)?;
         let note_before = self.notes.read(list, prefix);
-        self.in_use
-            .set(table as u32, 1, 0)
-            .map_err(BpfError::map("IN_USE", 0))?;
         if let Err(error) = self.notes.write(list, prefix, note) {
             self.put_back(list, prefix, before, note_before.as_deref())?;
             return Err(error);
@@ -207,14 +209,73 @@ impl Rules {
         })
     }
 
+    fn covered_by(&mut self, list: List, prefix: Prefix, rule: &Rule) -> Result<Option<Prefix>, BpfError> {
+        if list == List::Block && prefix.address().is_ipv4() {
+            let wide = self.storage(Table::BlockWideV4)?;
+            let shorter = (0..prefix.bits().min(WIDE + 1)).rev();
+            for wider in shorter.filter_map(|bits| Prefix::truncated(prefix.address(), bits)) {
+                if wide.exact(wider)?.is_some() {
+                    return Ok(Some(wider));
+                }
+            }
+        }
+        covered_by(self.storage(table_of(list, prefix, rule))?, prefix, rule)
+    }
+
+    /// Puts `rule` into its table, and out of the other that `prefix` may be in; answers what it replaces.
+    fn place(&mut self, list: List, prefix: Prefix, rule: Rule) -> Result<Option<Rule>, BpfError> {
+        let table = table_of(list, prefix, &rule);
+        let mut before = self.storage(table)?.insert(prefix, rule)?;
+        self.hints.set(prefix, table.hint());
+        for other in tables_of(list, prefix)
+            .into_iter()
+            .filter(|other| *other != table)
+        {
+            if before.is_none() {
+                before = self.storage(other)?.own(prefix)?;
+            }
+            self.take(other, prefix)?;
+        }
+        Ok(before)
+    }
+
+    /// Removes the rule for exactly `prefix` from `table`, and the hint if that is an answer; other hints may be left.
+    fn take(&mut self, table: Table, prefix: Prefix) -> Result<bool, BpfError> {
+        let removed = self.storage(table)?.remove(prefix)?;
+        if removed && table == Table::BlockWideV4 {
+            let shorter = (0..prefix.bits()).filter_map(|bits| Prefix::truncated(prefix.address(), bits));
+            for shorter in shorter {
+                if self.storage(table)?.exact(shorter)?.is_some() {
+                    return Ok(removed);
+                }
+            }
+            self.unblock(prefix)?;
+        }
+        Ok(removed)
+    }
+
+    /// Clears the hint of what is blocked for all of `prefix` but the longer ones that still are.
+    fn unblock(&mut self, prefix: Prefix) -> Result<(), BpfError> {
+        if self.storage(Table::BlockWideV4)?.exact(prefix)?.is_some() {
+            return Ok(());
+        }
+        if prefix.bits() >= WIDE {
+            self.hints.clear(prefix, Table::BlockWideV4.hint());
+            return Ok(());
+        }
+        for half in prefix.halves().into_iter().flatten() {
+            self.unblock(half)?;
+        }
+        Ok(())
+    }
+
     /// Whether `rule` is what stands for `prefix`.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn stands(&mut self, list: List, prefix: Prefix, rule: &Rule) -> Result<bool, BpfError> {
-        let standing = self
-            .storage(list, prefix)?
-            .get(prefix, u32::from(prefix.bits()))?;
+        let storage = self.storage(table_of(list, prefix, rule))?;
+        let standing = storage.get(prefix, u32::from(prefix.bits()))?;
         Ok(standing.is_some_and(|standing| standing == *rule))
     }
 
@@ -226,14 +287,18 @@ impl Rules {
         before: Option<Rule>,
         note: Option<&str>,
     ) -> Result<(), BpfError> {
-        let storage = self.storage(list, prefix)?;
         match before {
             Some(rule) => {
-                storage.insert(prefix, rule)?;
+                self.place(list, prefix, rule)?;
                 self.notes.write(list, prefix, note)
             }
             None => self.remove(list, prefix).map(|_| ()),
         }
+    }
+
+    /// Whether `rule` for `prefix` lives in a trie, where one rule can hide another.
+    pub(super) fn in_trie(&mut self, list: List, prefix: Prefix, rule: &Rule) -> Result<bool, BpfError> {
+        Ok(self.storage(table_of(list, prefix, rule))?.is_trie())
     }
 
     /// Removes rules of tries that a wider rule outlasts.
@@ -302,8 +367,7 @@ impl Rules {
             .filter(move |storage| list.tables().contains(&storage.table()))
     }
 
-    pub(super) fn storage(&mut self, list: List, prefix: Prefix) -> Result<&mut Storage, BpfError> {
-        let wanted = table_of(list, prefix);
+    fn storage(&mut self, wanted: Table) -> Result<&mut Storage, BpfError> {
         self.tables
             .iter_mut()
             .find(|storage| storage.table() == wanted)

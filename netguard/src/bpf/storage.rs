@@ -2,10 +2,24 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use aya::maps::{HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
-use netguard_common::{layout::Rule, maps::Table, packet::Address};
+use aya::{
+    Pod,
+    maps::{HashMap, LpmTrie, Map, MapData, MapError, lpm_trie::Key},
+};
+use netguard_common::{
+    layout::{NetworkV4, Rule},
+    maps::Table,
+    packet::Address,
+    rule::Origin,
+    shared::Field as _,
+};
 
-use super::{BpfError, List, Pins, catalogue::capacity, raw::Raw};
+use super::{
+    BpfError, List, Pins,
+    catalogue::{capacity, map_data},
+    many::read_all,
+    raw::Raw,
+};
 use crate::prefix::Prefix;
 
 /// A table and the map behind it.
@@ -14,6 +28,8 @@ pub(super) struct Storage {
     /// Entries that the map holds at the most.
     capacity: u32,
     map: Keyed,
+    /// The same map, for reading all of it.
+    whole: Map,
 }
 
 /// Maps of rules, by the shape of their keys.
@@ -21,6 +37,7 @@ enum Keyed {
     V4(HashMap<MapData, [u8; 4], Raw<Rule>>),
     V6(HashMap<MapData, [u8; 16], Raw<Rule>>),
     Net64(HashMap<MapData, u64, Raw<Rule>>),
+    WideV4(HashMap<MapData, Raw<NetworkV4>, Raw<Rule>>),
     NetV4(LpmTrie<MapData, [u8; 4], Raw<Rule>>),
     NetV6(LpmTrie<MapData, [u8; 16], Raw<Rule>>),
 }
@@ -35,10 +52,16 @@ impl Storage {
             Table::BlockV4 => Keyed::V4(map.try_into().map_err(wrong)?),
             Table::BlockV6 => Keyed::V6(map.try_into().map_err(wrong)?),
             Table::BlockV6Net64 => Keyed::Net64(map.try_into().map_err(wrong)?),
+            Table::BlockWideV4 => Keyed::WideV4(map.try_into().map_err(wrong)?),
             Table::AllowV4 | Table::BlockNetV4 => Keyed::NetV4(map.try_into().map_err(wrong)?),
             Table::AllowV6 | Table::BlockNetV6 => Keyed::NetV6(map.try_into().map_err(wrong)?),
         };
-        Ok(Self { table, capacity, map })
+        Ok(Self {
+            table,
+            capacity,
+            map,
+            whole: pins.open(name)?,
+        })
     }
 
     pub(super) const fn table(&self) -> Table {
@@ -57,6 +80,7 @@ impl Storage {
             Keyed::V4(map) => map.insert(v4, Raw(rule), 0),
             Keyed::V6(map) => map.insert(v6, Raw(rule), 0),
             Keyed::Net64(map) => map.insert(Address::v6(v6).high, Raw(rule), 0),
+            Keyed::WideV4(map) => map.insert(wide(prefix), Raw(rule), 0),
             Keyed::NetV4(map) => map.insert(&Key::new(bits, v4), Raw(rule), 0),
             Keyed::NetV6(map) => map.insert(&Key::new(bits, v6), Raw(rule), 0),
         }
@@ -67,7 +91,7 @@ impl Storage {
     /// The rule for exactly `prefix`. A trie answers with the longest match and not with its length (and before Linux 6.13
     /// ignored the flag that would tell): there it is a rule that the next shorter prefix has not, so that a rule which says
     /// what a wider one says is not seen.
-    fn own(&self, prefix: Prefix) -> Result<Option<Rule>, BpfError> {
+    pub(super) fn own(&self, prefix: Prefix) -> Result<Option<Rule>, BpfError> {
         let bits = u32::from(prefix.bits());
         let found = self.get(prefix, bits)?;
         if found.is_some() && self.is_trie() && bits > 0 && self.get(prefix, bits - 1)? == found {
@@ -83,6 +107,7 @@ impl Storage {
             Keyed::V4(map) => map.get(&v4, 0),
             Keyed::V6(map) => map.get(&v6, 0),
             Keyed::Net64(map) => map.get(&Address::v6(v6).high, 0),
+            Keyed::WideV4(map) => map.get(&wide(prefix), 0),
             Keyed::NetV4(map) => map.get(&Key::new(bits, v4), 0),
             Keyed::NetV6(map) => map.get(&Key::new(bits, v6), 0),
         };
@@ -107,6 +132,7 @@ impl Storage {
             Keyed::V4(map) => map.remove(&v4),
             Keyed::V6(map) => map.remove(&v6),
             Keyed::Net64(map) => map.remove(&Address::v6(v6).high),
+            Keyed::WideV4(map) => map.remove(&wide(prefix)),
             Keyed::NetV4(map) => map.remove(&Key::new(bits, v4)),
             Keyed::NetV6(map) => map.remove(&Key::new(bits, v6)),
         };
@@ -121,54 +147,75 @@ impl Storage {
         BpfError::map(self.table.map(), self.capacity)
     }
 
+    /// All rules, in no order.
     pub(super) fn read(&self, entries: &mut Vec<(Prefix, Rule)>) -> Result<(), BpfError> {
-        let found: Result<Vec<(Option<Prefix>, Rule)>, _> = match &self.map {
-            Keyed::V4(map) => map
-                .iter()
-                .map(|entry| entry.map(|(key, rule)| (host(IpAddr::from(key)), rule.0)))
-                .collect(),
-            Keyed::V6(map) => map
-                .iter()
-                .map(|entry| entry.map(|(key, rule)| (host(IpAddr::from(key)), rule.0)))
-                .collect(),
-            Keyed::Net64(map) => map
-                .iter()
-                .map(|entry| entry.map(|(key, rule)| (net64(key), rule.0)))
-                .collect(),
-            Keyed::NetV4(map) => map
-                .iter()
-                .map(|entry| {
-                    entry.map(|(key, rule)| (net(IpAddr::from(key.data()), key.prefix_len()), rule.0))
-                })
-                .collect(),
-            Keyed::NetV6(map) => map
-                .iter()
-                .map(|entry| {
-                    entry.map(|(key, rule)| (net(IpAddr::from(key.data()), key.prefix_len()), rule.0))
-                })
-                .collect(),
+        match self.map {
+            Keyed::V4(_) => self.collect([0; 4], entries, |key: [u8; 4]| host(key.into())),
+            Keyed::V6(_) => self.collect([0; 16], entries, |key: [u8; 16]| host(key.into())),
+            Keyed::Net64(_) => self.collect(0, entries, net64),
+            Keyed::WideV4(_) => self.collect(Raw(NetworkV4::ZERO), entries, |Raw(key)| {
+                net(key.address.into(), key.bits)
+            }),
+            Keyed::NetV4(_) => self.collect(Key::new(0, [0; 4]), entries, |key: Key<[u8; 4]>| {
+                net(key.data().into(), key.prefix_len())
+            }),
+            Keyed::NetV6(_) => self.collect(Key::new(0, [0; 16]), entries, |key: Key<[u8; 16]>| {
+                net(key.data().into(), key.prefix_len())
+            }),
+        }
+    }
+
+    /// Adds all entries, whose prefixes `name` tells, to `entries`; `zero` is any key.
+    fn collect<K: Pod>(
+        &self,
+        zero: K,
+        entries: &mut Vec<(Prefix, Rule)>,
+        name: impl Fn(K) -> Option<Prefix>,
+    ) -> Result<(), BpfError> {
+        let map = self.table.map();
+        let Some(data) = map_data(&self.whole) else {
+            return Err(BpfError::NoSuchMap(map.to_owned()));
         };
-        let found = found.map_err(self.failed())?;
+        let found =
+            read_all(data, (zero, Raw(Rule::ZERO))).map_err(|source| BpfError::Read { map, source })?;
         entries.extend(
             found
                 .into_iter()
-                .filter_map(|(prefix, rule)| Some((prefix?, rule))),
+                .filter_map(|(key, Raw(rule))| Some((name(key)?, rule))),
         );
         Ok(())
     }
 }
 
-/// The table in which a rule for `prefix` lives.
-pub fn table_of(list: List, prefix: Prefix) -> Table {
+/// The tables in which a rule for `prefix` can live: first that of a rule for good which holds for every packet, then that of
+/// any other.
+pub(super) fn tables_of(list: List, prefix: Prefix) -> [Table; 2] {
     match (list, prefix.address(), prefix.bits()) {
-        (List::Allow, IpAddr::V4(_), _) => Table::AllowV4,
-        (List::Allow, IpAddr::V6(_), _) => Table::AllowV6,
-        (List::Block, IpAddr::V4(_), 32) => Table::BlockV4,
-        (List::Block, IpAddr::V4(_), _) => Table::BlockNetV4,
-        (List::Block, IpAddr::V6(_), 128) => Table::BlockV6,
-        (List::Block, IpAddr::V6(_), 64) => Table::BlockV6Net64,
-        (List::Block, IpAddr::V6(_), _) => Table::BlockNetV6,
+        (List::Allow, IpAddr::V4(_), _) => [Table::AllowV4; 2],
+        (List::Allow, IpAddr::V6(_), _) => [Table::AllowV6; 2],
+        (List::Block, IpAddr::V4(_), 32) => [Table::BlockV4; 2],
+        (List::Block, IpAddr::V4(_), 25..) => [Table::BlockNetV4; 2],
+        (List::Block, IpAddr::V4(_), _) => [Table::BlockWideV4, Table::BlockNetV4],
+        (List::Block, IpAddr::V6(_), 128) => [Table::BlockV6; 2],
+        (List::Block, IpAddr::V6(_), 64) => [Table::BlockV6Net64; 2],
+        (List::Block, IpAddr::V6(_), _) => [Table::BlockNetV6; 2],
     }
+}
+
+/// The table in which `rule` for `prefix` lives.
+pub fn table_of(list: List, prefix: Prefix, rule: &Rule) -> Table {
+    let [unconditional, other] = tables_of(list, prefix);
+    if rule.is_permanent() && rule.origin != Origin::Detector as u8 {
+        unconditional
+    } else {
+        other
+    }
+}
+
+/// The key of an IPv4 prefix among those that are blocked for good.
+fn wide(prefix: Prefix) -> Raw<NetworkV4> {
+    let (address, _, bits) = key(prefix);
+    Raw(NetworkV4 { address, bits })
 }
 
 /// The address as IPv4 and as IPv6 key (the family's own one is meant), and the length in bits.
@@ -210,16 +257,23 @@ mod tests {
 
     #[test]
     fn prefixes_find_their_tables() {
-        let of = |text: &str| table_of(List::Block, text.parse().expect("a prefix"));
+        let of = |text: &str| tables_of(List::Block, text.parse().expect("a prefix"))[0];
         assert_eq!(of("192.0.2.1"), Table::BlockV4);
         assert_eq!(of("192.0.2.0/31"), Table::BlockNetV4);
+        assert_eq!(of("192.0.2.0/24"), Table::BlockWideV4);
         assert_eq!(of("2001:db8::1"), Table::BlockV6);
         assert_eq!(of("2001:db8::/64"), Table::BlockV6Net64);
         assert_eq!(of("2001:db8::/63"), Table::BlockNetV6);
-        assert_eq!(
-            table_of(List::Allow, "192.0.2.1".parse().expect("a prefix")),
-            Table::AllowV4
-        );
+        let rule = |expires_at, origin| Rule {
+            expires_at,
+            reason: 0,
+            origin,
+            proof: 0,
+        };
+        let wide = |rule| table_of(List::Block, "10.0.0.0/8".parse().expect("a prefix"), &rule);
+        assert_eq!(wide(rule(0, Origin::Operator as u8)), Table::BlockWideV4);
+        assert_eq!(wide(rule(0, Origin::Detector as u8)), Table::BlockNetV4);
+        assert_eq!(wide(rule(7, Origin::Operator as u8)), Table::BlockNetV4);
         assert_eq!(
             net64(u64::from_ne_bytes([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 7])),
             "2001:db8:0:7::/64".parse().ok()

@@ -1,6 +1,8 @@
 //! Runs the kernel's programs on frames without an interface (`BPF_PROG_TEST_RUN`): for tests, benchmarks and
 //! replay. Nothing is pinned or attached.
 
+use std::net::IpAddr;
+
 use aya::{
     Ebpf, TestRun as _, TestRunOptions,
     maps::{Array, HashMap, LpmTrie, Map, MapData, RingBuf, lpm_trie::Key},
@@ -14,9 +16,11 @@ use netguard_common::{
 
 use super::{
     BpfError, Counters, TableSizes,
+    hints::Hints,
     load::{loader, refused_load, refused_program, xdp},
     raw::Raw,
 };
+use crate::prefix::Prefix;
 
 /// An object loaded for test runs, with maps of its own.
 pub struct TestObject {
@@ -71,7 +75,7 @@ impl TestObject {
     ) -> Result<(), BpfError> {
         let mut hash: HashMap<&mut MapData, [u8; N], Raw<Rule>> = self.map(map)?;
         hash.insert(key, Raw(rule), 0).map_err(BpfError::map(map, 0))?;
-        self.mark_in_use(map)
+        self.hint(map, &key, N as u8 * 8)
     }
 
     /// Puts a rule into a trie.
@@ -88,7 +92,7 @@ impl TestObject {
         let mut trie: LpmTrie<&mut MapData, [u8; N], Raw<Rule>> = self.map(map)?;
         trie.insert(&Key::new(bits, network), Raw(rule), 0)
             .map_err(BpfError::map(map, 0))?;
-        self.mark_in_use(map)
+        self.hint(map, &network, bits as u8)
     }
 
     /// Sets one cell of the limiter.
@@ -138,14 +142,35 @@ impl TestObject {
             .collect()
     }
 
-    fn mark_in_use(&mut self, map: &'static str) -> Result<(), BpfError> {
+    /// Blocks an IPv4 prefix of /24 or shorter for good, as a hint only.
+    ///
+    /// # Errors
+    /// When the hints cannot be written.
+    pub fn block_wide(&mut self, bits: u8, network: [u8; 4]) -> Result<(), BpfError> {
+        self.hint("BLOCK_WIDE_V4", &network, bits)
+    }
+
+    /// Announces a rule for the first `bits` of `network` in table `map`.
+    fn hint(&mut self, map: &'static str, network: &[u8], bits: u8) -> Result<(), BpfError> {
         let Some(table) = Table::ALL.iter().find(|table| table.map() == map) else {
             return Ok(());
         };
-        let mut in_use: Array<&mut MapData, u32> = self.map("IN_USE")?;
-        in_use
-            .set(*table as u32, 1, 0)
-            .map_err(BpfError::map("IN_USE", 0))
+        let mut octets = [0; 16];
+        octets[..network.len()].copy_from_slice(network);
+        let address = match network.len() {
+            4 => IpAddr::from([octets[0], octets[1], octets[2], octets[3]]),
+            _ => IpAddr::from(octets),
+        };
+        let settings: Array<&mut MapData, Raw<Settings>> = self.map("SETTINGS")?;
+        let seed = settings.get(&0, 0).map_err(BpfError::map("SETTINGS", 1))?.0.seed;
+        let hints = self
+            .ebpf
+            .map("HINTS")
+            .ok_or_else(|| BpfError::NoSuchMap("HINTS".to_owned()))?;
+        if let Some(prefix) = Prefix::truncated(address, bits) {
+            Hints::of(hints, seed)?.set(prefix, table.hint());
+        }
+        Ok(())
     }
 
     fn map<'a, M>(&'a mut self, name: &'static str) -> Result<M, BpfError>

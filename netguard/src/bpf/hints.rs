@@ -1,0 +1,69 @@
+//! The map `HINTS` as memory, see `netguard_common::hint`. A hint is set after its rule stands, and cleared before or never:
+//! one too many costs the datapath a look-up.
+
+use std::{
+    os::fd::{AsFd as _, AsRawFd as _},
+    sync::atomic::{AtomicU8, Ordering},
+};
+
+use aya::maps::Map;
+use memmap2::{MmapOptions, MmapRaw};
+use netguard_common::{
+    hint::{LINE, LINES, slots},
+    packet::Address,
+};
+
+use super::{BpfError, Pins, catalogue::map_data};
+use crate::prefix::Prefix;
+
+const BYTES: usize = (LINES * LINE) as usize;
+
+/// The hints of an instance.
+pub(super) struct Hints {
+    memory: MmapRaw,
+    /// The secret by which IPv6 networks are spread.
+    seed: u64,
+}
+
+impl Hints {
+    pub(super) fn open(pins: &Pins, seed: u64) -> Result<Self, BpfError> {
+        Self::of(&pins.open("HINTS")?, seed)
+    }
+
+    /// Those that lie in `map`.
+    pub(super) fn of(map: &Map, seed: u64) -> Result<Self, BpfError> {
+        let missing = || BpfError::NoSuchMap("HINTS".to_owned());
+        let descriptor = map_data(map).ok_or_else(missing)?.fd().as_fd().as_raw_fd();
+        let memory = MmapOptions::new()
+            .len(BYTES)
+            .map_raw(descriptor)
+            .map_err(BpfError::Memory)?;
+        Ok(Self { memory, seed })
+    }
+
+    /// Sets `hint` for every source in `prefix`.
+    pub(super) fn set(&self, prefix: Prefix, hint: u8) {
+        for slot in self.slots(prefix) {
+            self.byte(slot).fetch_or(hint, Ordering::Relaxed);
+        }
+    }
+
+    /// Clears `hint` for every source in the networks that hold `prefix`.
+    pub(super) fn clear(&self, prefix: Prefix, hint: u8) {
+        for slot in self.slots(prefix) {
+            self.byte(slot).fetch_and(!hint, Ordering::Relaxed);
+        }
+    }
+
+    fn slots(&self, prefix: Prefix) -> impl Iterator<Item = u32> {
+        let (family, address) = Address::of(prefix.address());
+        slots(family, address, prefix.bits(), self.seed)
+    }
+
+    fn byte(&self, slot: u32) -> &AtomicU8 {
+        let slot = slot as usize;
+        assert!(slot < BYTES, "slots lie in the map");
+        // SAFETY: inside the mapping, which lives as long as `self`; all processes and the kernel use single bytes of it.
+        unsafe { AtomicU8::from_ptr(self.memory.as_mut_ptr().add(slot)) }
+    }
+}

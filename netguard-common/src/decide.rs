@@ -1,11 +1,11 @@
 //! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control
-//! messages, block, limit, sample. A stage in shadow mode never ends the judgement: later stages still
+//! messages, block, limit, cookie, sample. A stage in shadow mode never ends the judgement: later stages still
 //! enforce.
 
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict, hint,
+    Packet, Verdict, cookie, hint,
     layout::{Mode, Settings},
     limit::{self, Class},
     parse::parse_into,
@@ -77,6 +77,7 @@ pub fn decide<V: View, T: Tables>(view: &V, tables: &T) -> Judgement {
     };
     let judgement = match (verdict.action(), shadow.0) {
         (Action::Pass, None) => return counted(verdict, false, frame_len, tables),
+        (Action::Answer, _) => return counted(verdict, false, frame_len, tables),
         (Action::Pass, Some(first)) => counted(first, true, frame_len, tables),
         (Action::Drop, _) => counted(verdict, false, frame_len, tables),
     };
@@ -130,10 +131,13 @@ fn stages<V: View, T: Tables>(
     if !matches!(block_mode, Mode::Off) {
         shadow.rule(block_mode, rule::block(packet, hints, tables))?;
     }
+    if let Some(class) = class
+        && !matches!(limit_mode, Mode::Off)
+    {
+        shadow.rule(limit_mode, limit::check(class, packet, settings, tables))?;
+    }
     match class {
-        Some(class) if !matches!(limit_mode, Mode::Off) => {
-            shadow.rule(limit_mode, limit::check(class, packet, settings, tables))
-        }
+        Some(Class::Syn) => cookie::check(view, packet, settings, tables),
         _ => ControlFlow::Continue(()),
     }
 }

@@ -21,13 +21,18 @@ crate::shared! {
         pub blocklist: u32,
         /// Mode of the limit stage: a [`Mode`] as number.
         pub limit: u32,
-        pub reserved: u32,
+        /// When services are answered for: a [`Cookies`] as number.
+        pub cookies: u32,
         /// Secret that spreads sources over the limit cells, so that nobody can aim at another's cell.
         pub seed: u64,
         /// Samples per second and CPU, as the interval between two of them.
         pub sample: Rate,
         /// Limits by [`crate::limit::Class`].
         pub limits: [Rate; 4],
+        /// Connection attempts at one service, from which on it is answered for.
+        pub service_syn: Rate,
+        /// Answers per second and CPU.
+        pub answers: Rate,
     }
 
     /// A rate with a burst in the form that GCRA needs.
@@ -73,6 +78,8 @@ crate::shared! {
         pub sent: u64,
         /// Samples lost because the ring buffer was full.
         pub lost: u64,
+        /// Connection attempts over the rate of their service.
+        pub cookies_wanted: u64,
     }
 
     /// One dropped (or shadow-dropped) packet, told to user space through the ring buffer `SAMPLES`.
@@ -123,6 +130,28 @@ pub enum Mode {
     Off = 0,
     Shadow = 1,
     Enforce = 2,
+}
+
+/// When a SYN is answered with a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Cookies {
+    Off = 0,
+    /// When the service is asked faster than its rate.
+    Auto = 1,
+    Always = 2,
+}
+
+impl Cookies {
+    /// The member with `number`; unknown numbers are `Off`.
+    #[inline(always)]
+    pub const fn from_number(number: u32) -> Self {
+        match number {
+            1 => Self::Auto,
+            2 => Self::Always,
+            _ => Self::Off,
+        }
+    }
 }
 
 impl Mode {

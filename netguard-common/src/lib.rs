@@ -8,6 +8,7 @@
 #[cfg(any(test, feature = "memory"))]
 extern crate std;
 
+pub mod cookie;
 pub mod decide;
 pub mod hint;
 pub mod layout;
@@ -21,6 +22,7 @@ pub mod rule;
 pub mod sample;
 pub mod sanity;
 pub mod shared;
+pub mod syn_ack;
 pub mod tables;
 pub mod verdict;
 pub mod view;

@@ -11,13 +11,16 @@ use core::ops::ControlFlow;
 use crate::{
     Packet, Verdict,
     hint::mix,
-    layout::{Rate, Settings},
+    layout::{CLASSES, Rate, Settings},
     packet::{Address, Family, Transport, protocol},
     tables::{LimitCell, Tables},
 };
 
 /// Cells of one class; a power of two.
 pub const CELLS: u32 = 65_536;
+
+/// The first of the cells of services; there are as many as of a class.
+pub const SERVICES_AT: u32 = CLASSES as u32 * CELLS;
 
 /// What is limited. Other traffic (established TCP, other protocols) is not limited here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +190,7 @@ mod tests {
     use core::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
-    use crate::{layout::CLASSES, memory::Memory, packet::tests::packet};
+    use crate::{memory::Memory, packet::tests::packet};
 
     const MS: u64 = 1_000_000;
 

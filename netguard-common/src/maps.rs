@@ -8,6 +8,7 @@ use crate::{
     limit::CELLS,
     packet::Address,
     shared::fnv1a,
+    syn_ack::SynAck,
     verdict::Verdict,
 };
 
@@ -52,8 +53,8 @@ pub const NOTES: usize = 16_384;
 pub const SAMPLES_BYTES: usize = 262_144;
 /// Two banks of counters: verdicts enforced, verdicts in shadow.
 pub const COUNTERS: usize = Verdict::ALL.len() * 2;
-/// Cells of all limit classes.
-pub const LIMIT_CELLS: usize = CLASSES * CELLS as usize;
+/// Cells of all limit classes, and of services.
+pub const LIMIT_CELLS: usize = (CLASSES + 1) * CELLS as usize;
 
 /// Rule tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +126,12 @@ pub const MAPS: &[MapSpec] = &[
         1,
         "the packet that a CPU is judging: of no meaning afterwards",
     ),
+    spec::<u32, SynAck>(
+        "SYN_ACK",
+        MapKind::PerCpuArray,
+        1,
+        "the answer that a CPU is making: of no meaning afterwards",
+    ),
     spec::<u32, HintLine>(
         "HINTS",
         MapKind::Array,
@@ -183,7 +190,7 @@ pub const MAPS: &[MapSpec] = &[
         "LIMIT_CELLS",
         MapKind::Array,
         LIMIT_CELLS,
-        "theoretical arrival times (ns) of the limiter, by class and hashed source",
+        "theoretical arrival times (ns) of the limiter, by class and hashed source, then by hashed service",
     ),
     spec::<u32, Counter>(
         "COUNTERS",

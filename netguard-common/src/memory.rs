@@ -13,6 +13,7 @@ use crate::{
     maps::{COUNTERS, LIMIT_CELLS},
     packet::Address,
     shared::Field,
+    syn_ack::{Cookie, SynAck},
     tables::{LimitCell, Tables},
 };
 
@@ -25,6 +26,9 @@ pub struct Memory {
     /// What [`Tables::now_ns`] answers.
     pub now_ns: Cell<u64>,
     packet: RefCell<Packet>,
+    pub syn_ack: RefCell<SynAck>,
+    /// What a socket answers that listens for everything; `None`: nothing listens.
+    pub listener: Option<Cookie>,
     pub allow_v4: Prefixes<4>,
     pub allow_v6: Prefixes<16>,
     pub block_v4: HashMap<[u8; 4], Rule>,
@@ -49,6 +53,8 @@ impl Memory {
             settings,
             now_ns: Cell::new(0),
             packet: RefCell::new(Packet::ZERO),
+            syn_ack: RefCell::new(SynAck::ZERO),
+            listener: None,
             allow_v4: HashMap::new(),
             allow_v6: HashMap::new(),
             block_v4: HashMap::new(),
@@ -120,6 +126,12 @@ impl Tables for Memory {
     }
     fn cell(&self, index: u32) -> Option<impl LimitCell> {
         self.cells.get(index as usize)
+    }
+    fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>> {
+        Some(self.syn_ack.borrow_mut())
+    }
+    fn cookie(&self, _: &Packet, _: &SynAck, _: u32) -> Option<Cookie> {
+        self.listener
     }
     fn count(&self, index: u32, bytes: u32) {
         let counter = &mut self.counters.borrow_mut()[index as usize];

@@ -35,6 +35,10 @@ crate::shared! {
         tcp_flags: u8,
         pub icmp_type: u8,
         pub icmp_code: u8,
+        /// Where the IP header lies in the frame, and the transport header.
+        network_at: u16,
+        transport_at: u16,
+        reserved: u32,
     }
 }
 
@@ -147,6 +151,40 @@ impl Packet {
             }
             Transport::Other => {}
         }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_network_at(&mut self, at: u32) {
+        self.network_at = at as u16;
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_transport_at(&mut self, at: u32) {
+        self.transport_at = at as u16;
+    }
+
+    /// Where the IP header lies in the frame.
+    #[inline(always)]
+    pub const fn network_at(&self) -> u32 {
+        self.network_at as u32
+    }
+
+    /// Where the transport header lies in the frame, if one was read.
+    #[inline(always)]
+    pub const fn transport_at(&self) -> u32 {
+        self.transport_at as u32
+    }
+
+    /// Whether it is a whole TCP segment right behind an IP header without options or extensions.
+    #[inline(always)]
+    pub const fn is_plain_tcp(&self) -> bool {
+        let header = match self.family() {
+            Family::V4 => 20,
+            Family::V6 => 40,
+        };
+        self.header == protocol::TCP
+            && self.fragment == Fragment::Whole as u8
+            && self.transport_at() == self.network_at() + header
     }
 
     #[inline(always)]

@@ -10,6 +10,7 @@ use crate::{
     Packet,
     layout::{Rule, Sample, Sampler, Settings},
     packet::Address,
+    syn_ack::{Cookie, SynAck},
 };
 
 /// State and clock of the datapath. Look-ups answer `None` for absent entries.
@@ -34,6 +35,12 @@ pub trait Tables {
 
     /// Cell `index` of the limiter; `None` beyond [`crate::maps::LIMIT_CELLS`].
     fn cell(&self, index: u32) -> Option<impl LimitCell>;
+
+    /// Memory of this CPU for an answer.
+    fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>>;
+    /// The cookie of the socket that listens for `packet`, whose headers `answer` holds, a TCP header of `tcp_len` bytes
+    /// among them; `None` when none does, or it wants to answer itself.
+    fn cookie(&self, packet: &Packet, answer: &SynAck, tcp_len: u32) -> Option<Cookie>;
 
     /// Adds one packet of `bytes` to counter `index`, see [`crate::decide::Judgement::counter`].
     fn count(&self, index: u32, bytes: u32);

@@ -6,6 +6,8 @@
 pub enum Action {
     Pass,
     Drop,
+    /// It is turned into an answer that goes back where it came from.
+    Answer,
 }
 
 impl Action {
@@ -14,6 +16,7 @@ impl Action {
         match self {
             Self::Pass => "pass",
             Self::Drop => "drop",
+            Self::Answer => "answer",
         }
     }
 }
@@ -88,6 +91,8 @@ verdicts! {
     31 TinyFragment     Drop "tiny-fragment"     "a fragment that splits the transport header, so that filters cannot read it";
     32 FragmentLength   Drop "fragment-length"   "a fragment, not the last of its packet, whose length is no multiple of 8";
     33 PortZero         Drop "port-zero"         "to TCP or UDP port 0, or from TCP port 0: it is reserved";
+    34 SynCookie        Answer "syn-cookie"      "the service is asked for connections too often: the source must prove its address first";
+    35 LimitService     Drop "limit-service"     "the service is asked for connections faster than it can even be answered for";
 }
 
 impl Verdict {

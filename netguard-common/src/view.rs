@@ -6,7 +6,7 @@ use network_types::{
     udp::UdpHdr,
 };
 
-use crate::{Packet, Verdict};
+use crate::{Packet, Verdict, syn_ack::TCP_AT};
 
 /// A frame, starting at its Ethernet header.
 pub trait View {
@@ -32,6 +32,10 @@ pub trait View {
     fn forget<'a>(&self, packet: &'a mut Packet) -> &'a mut Packet {
         packet
     }
+
+    /// Copies the TCP header that starts `at` bytes into the frame, with its options, to [`TCP_AT`] in `headers`; tells its
+    /// length, 20 to 60 bytes. `None` unless all of it lies inside.
+    fn load_tcp(&self, at: u32, headers: &mut [u8; 104]) -> Option<u32>;
 
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -69,6 +73,14 @@ impl View for SliceView<'_> {
         let bytes = self.0.get(start..start.checked_add(size_of::<T>())?)?;
         // SAFETY: `bytes` is exactly as long as `T`, and `Header` makes any bytes a valid `T`.
         Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    }
+
+    fn load_tcp(&self, at: u32, headers: &mut [u8; 104]) -> Option<u32> {
+        let start = self.0.get(at as usize..)?;
+        let len = usize::from(start.get(12)? >> 4) * 4;
+        let header = start.get(..len).filter(|_| (20..=60).contains(&len))?;
+        headers[TCP_AT..TCP_AT + len].copy_from_slice(header);
+        u32::try_from(len).ok()
     }
 }
 

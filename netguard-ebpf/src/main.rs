@@ -6,7 +6,9 @@
     reason = "entry points and sections are for the loader, which rustc cannot see"
 )]
 
+mod answer;
 mod maps;
+mod sockets;
 mod view;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
@@ -28,6 +30,7 @@ pub fn netguard_xdp(ctx: XdpContext) -> u32 {
     match judgement.action() {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,
+        Action::Answer => answer::send(&ctx),
     }
 }
 
@@ -40,7 +43,7 @@ pub fn netguard_judge(ctx: XdpContext) -> u32 {
 
 #[inline(always)]
 fn judge(ctx: &XdpContext) -> Judgement {
-    decide(&XdpView::new(ctx), &KernelTables)
+    decide(&XdpView::new(ctx), &KernelTables { ctx })
 }
 
 /// What the loader compares with its own fingerprint before it loads anything.

@@ -7,6 +7,7 @@ use aya_ebpf::{
     btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
     helpers::generated::bpf_ktime_get_coarse_ns,
     macros::btf_map,
+    programs::XdpContext,
 };
 use netguard_common::{
     Packet,
@@ -17,8 +18,11 @@ use netguard_common::{
         NOTES as NOTES_LEN, SAMPLES_BYTES,
     },
     packet::Address,
+    syn_ack::{Cookie, SynAck},
     tables::{LimitCell, Tables},
 };
+
+use crate::sockets;
 
 /// Rule tables grow with their entries: an empty one costs no memory.
 const GROWING: usize = BPF_F_NO_PREALLOC as usize;
@@ -32,6 +36,8 @@ static LAYOUT: Array<u64, 1> = Array::new();
 static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]
 static PACKET: PerCpuArray<Packet, 1> = PerCpuArray::new();
+#[btf_map]
+static SYN_ACK: PerCpuArray<SynAck, 1> = PerCpuArray::new();
 #[btf_map]
 static HINTS: Array<HintLine, { LINES as usize }, MAPPABLE> = Array::new();
 #[btf_map]
@@ -61,10 +67,12 @@ static SAMPLES: RingBuf<(), SAMPLES_BYTES> = RingBuf::new();
 #[btf_map]
 static NOTES: HashMap<NoteKey, Note, NOTES_LEN, GROWING> = HashMap::new();
 
-/// The maps above.
-pub(crate) struct KernelTables;
+/// The maps above, and the sockets that the packet of `ctx` can reach.
+pub(crate) struct KernelTables<'a> {
+    pub(crate) ctx: &'a XdpContext,
+}
 
-impl Tables for KernelTables {
+impl Tables for KernelTables<'_> {
     #[inline(always)]
     fn settings(&self) -> Option<&Settings> {
         SETTINGS.get(0)
@@ -132,6 +140,17 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn cell(&self, index: u32) -> Option<impl LimitCell> {
         LIMIT_CELLS.get_ptr_mut(index).map(Cell)
+    }
+
+    #[inline(always)]
+    fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>> {
+        // SAFETY: as for `count`.
+        SYN_ACK.get_ptr_mut(0).map(|answer| unsafe { &mut *answer })
+    }
+
+    #[inline(always)]
+    fn cookie(&self, packet: &Packet, answer: &SynAck, tcp_len: u32) -> Option<Cookie> {
+        sockets::cookie(self.ctx, packet, answer, tcp_len)
     }
 
     #[inline(always)]

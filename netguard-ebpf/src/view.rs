@@ -1,14 +1,19 @@
 //! The frame of an XDP program as a [`View`].
 
-use core::marker::PhantomData;
-
-use aya_ebpf::{helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext};
+use aya_ebpf::{
+    helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
+    programs::XdpContext,
+};
 #[cfg(target_arch = "bpf")]
 use netguard_common::Packet;
-use netguard_common::view::{Header, View};
+use netguard_common::{
+    syn_ack::{TCP_AT, TCP_LEN},
+    view::{Header, View},
+};
 
 /// Offsets beyond this are never read; tells the verifier that pointer arithmetic stays inside a page.
 const MAX_OFFSET: usize = 2047;
+const TCP_MIN: usize = 20;
 
 /// Reads through `data` and `data_end`. Headers lie in the linear part of a frame in every driver; what lies
 /// in fragments counts as truncated only if a header is split, which no driver does.
@@ -16,7 +21,7 @@ pub(crate) struct XdpView<'a> {
     data: usize,
     data_end: usize,
     len: u32,
-    context: PhantomData<&'a XdpContext>,
+    context: &'a XdpContext,
 }
 
 impl<'a> XdpView<'a> {
@@ -28,7 +33,7 @@ impl<'a> XdpView<'a> {
             data: ctx.data(),
             data_end: ctx.data_end(),
             len,
-            context: PhantomData,
+            context: ctx,
         }
     }
 }
@@ -64,6 +69,19 @@ impl View for XdpView<'_> {
         }
         // SAFETY: the bounds were checked just now, and `Header` makes any bytes a valid `T`.
         Some(unsafe { read(start) })
+    }
+
+    #[inline(always)]
+    fn load_tcp(&self, at: u32, headers: &mut [u8; 104]) -> Option<u32> {
+        let [.., offset, _] = self.load::<[u8; 14]>(at)?;
+        let len = unproven(u32::from(offset >> 4) * 4);
+        if !(TCP_MIN..=TCP_LEN).contains(&len) {
+            return None;
+        }
+        let to = headers[TCP_AT..].as_mut_ptr();
+        // SAFETY: `len` bytes have room behind `TCP_AT`.
+        let refused = unsafe { bpf_xdp_load_bytes(self.context.ctx, at, to.cast(), len as u32) };
+        (refused == 0).then_some(len as u32)
     }
 
     #[cfg(target_arch = "bpf")]

@@ -23,7 +23,11 @@ mod nginx;
 mod process;
 mod remains;
 
-use std::{fs::File, process::id};
+use std::{
+    fs::File,
+    path::Path,
+    process::{Command, id},
+};
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -187,9 +191,33 @@ impl Lab {
         Ok(())
     }
 
+    /// Lets the switch take what the victim's XDP program sends back itself: a veth delivers that only to an end that runs an
+    /// XDP program, too (`veth_xdp_flush()` in drivers/net/veth.c). Cards do not ask for this.
+    pub fn take_answers(&self) -> Result<()> {
+        let object = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bpf/reference.bpf.o");
+        let pins = Path::new("/sys/fs/bpf").join(&self.name);
+        process::run(
+            Command::new("bpftool")
+                .args(["prog", "loadall"])
+                .arg(object)
+                .arg(&pins),
+        )?;
+        // It passes what is not on its list, which is empty.
+        let program = pins.join("parse_hash");
+        // Not by `ip -n`, which would hide the pins.
+        let attached = process::run(
+            self.switch
+                .command("ip")?
+                .args(["link", "set", "dev", &port_of(&self.victim), "xdpdrv", "pinned"])
+                .arg(&program),
+        );
+        std::fs::remove_dir_all(&pins)?;
+        attached.map(drop)
+    }
+
     fn plug(&self, host: &Host) -> Result<()> {
         let (ns, mac) = (host.ns.name(), mac_text(host.mac));
-        let port = format!("p-{}", ns.rsplit('-').next().unwrap_or(ns));
+        let port = port_of(host);
         for place in [
             "ipv4.conf.all",
             "ipv4.conf.default",
@@ -222,6 +250,12 @@ impl Lab {
         ))?;
         self.switch.ip(&format!("link set {port} up"))
     }
+}
+
+/// The switch's end of the cable to `host`.
+fn port_of(host: &Host) -> String {
+    let ns = host.ns.name();
+    format!("p-{}", ns.rsplit('-').next().unwrap_or(ns))
 }
 
 /// The router's address in the network of `address`.

@@ -36,6 +36,7 @@ pub(super) fn parse<V: View>(view: &V, at: u32, packet: &mut Packet) -> ControlF
         Address::v4(header.src_addr),
         Address::v4(header.dst_addr),
     );
+    packet.set_network_at(at);
     packet.hop_limit = header.ttl;
     packet.protocol = header.proto;
     let followed = follow(view, at, &header, packet);
@@ -78,6 +79,7 @@ fn follow<V: View>(
     if fragment_field & MORE_FRAGMENTS != 0 && !payload_len.is_multiple_of(8) {
         return ControlFlow::Break(Verdict::FragmentLength);
     }
+    packet.set_transport_at(at + header_len);
     transport::parse(view, at + header_len, payload_len, header.proto, fragment, offset)
 }
 

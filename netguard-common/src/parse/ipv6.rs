@@ -47,6 +47,7 @@ pub(super) fn parse<V: View>(view: &V, at: u32, packet: &mut Packet) -> ControlF
         Address::v6(header.src_addr),
         Address::v6(header.dst_addr),
     );
+    packet.set_network_at(at);
     packet.hop_limit = header.hop_limit;
     packet.protocol = header.next_hdr;
     let followed = follow(view, at + HEADER, &header, packet);
@@ -83,6 +84,7 @@ fn follow<V: View>(
     let fragment = chain.fragment();
     packet.set_fragment(fragment);
     packet.protocol = chain.protocol;
+    packet.set_transport_at(at + chain.len);
     transport::parse(
         view,
         at + chain.len,

@@ -13,6 +13,7 @@ use netguard_common::{
     layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sampler, Settings},
     maps::{MAPS, MapKind, MapSpec},
     shared::Shared,
+    syn_ack::SynAck,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -229,6 +230,7 @@ enum AnyArray {
     Counters(PerCpuArray<MapData, Raw<Counter>>),
     Samplers(PerCpuArray<MapData, Raw<Sampler>>),
     Packets(PerCpuArray<MapData, Raw<Packet>>),
+    Answers(PerCpuArray<MapData, Raw<SynAck>>),
 }
 
 impl AnyArray {
@@ -238,6 +240,7 @@ impl AnyArray {
             "SETTINGS" => Self::Settings(map.try_into().map_err(wrap)?),
             "COUNTERS" => Self::Counters(map.try_into().map_err(wrap)?),
             "SAMPLER" => Self::Samplers(map.try_into().map_err(wrap)?),
+            "SYN_ACK" => Self::Answers(map.try_into().map_err(wrap)?),
             "PACKET" => Self::Packets(map.try_into().map_err(wrap)?),
             "HINTS" => Self::Hints(map.try_into().map_err(wrap)?),
             _ => Self::Numbers(map.try_into().map_err(wrap)?),
@@ -263,6 +266,9 @@ impl AnyArray {
                 })
             }),
             Self::Samplers(map) => map
+                .get(&index, 0)
+                .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
+            Self::Answers(map) => map
                 .get(&index, 0)
                 .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
             Self::Packets(map) => map

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{CliError, Context};
 use crate::{
     control::{Client, ClientError, remove_socket, socket_path},
-    daemon::{DaemonError, lock_instance},
+    daemon::{DaemonError, lock_instance, restore_sysctls},
 };
 
 /// How long a daemon may take to end.
@@ -34,6 +34,8 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
         })?;
         interfaces.extend(context.pins.remove()?);
         remove_socket(&context.instance);
+        restore_sysctls(&context.instance)
+            .map_err(|error| CliError::Failed(format!("net.ipv4.tcp_syncookies is not restored: {error}")))?;
     }
     interfaces.sort();
     interfaces.dedup();

@@ -76,7 +76,7 @@ fn row((judgement, counter): (Judgement, Counter)) -> Option<Row> {
     let (name, action) = match (judgement.shadow, verdict.action()) {
         (false, action) => (verdict.name().to_owned(), action.name()),
         (true, netguard_common::Action::Drop) => (format!("shadow-{}", verdict.name()), "shadow"),
-        (true, netguard_common::Action::Pass) => return None,
+        (true, netguard_common::Action::Pass | netguard_common::Action::Answer) => return None,
     };
     Some(Row {
         name,

@@ -125,8 +125,8 @@ fn text(status: &Status) -> String {
                 });
             }
             lines.push(format!(
-                "last second: {} packets/s passed, {} packets/s dropped",
-                daemon.passed_per_s, daemon.dropped_per_s
+                "last second: {} packets/s passed, {} packets/s dropped, {} packets/s answered with a cookie",
+                daemon.passed_per_s, daemon.dropped_per_s, daemon.answered_per_s
             ));
             lines.extend(daemon.spared.iter().map(Spared::sentence));
             if daemon.rules_refused > 0 {

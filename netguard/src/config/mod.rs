@@ -44,6 +44,8 @@ pub struct Config {
     pub blocklist: Policy,
     /// Packet rates per source.
     pub limit: Limits,
+    /// When services are answered for.
+    pub syn_cookies: SynCookies,
     /// When behaviour alone is reason enough to act.
     pub detect: Detectors,
     /// What automatic decisions may never touch.
@@ -138,6 +140,33 @@ pub struct Limit {
     pub rate_per_s: RatePerSecond,
     /// Packets a source may send at once after a pause.
     pub burst: Burst,
+}
+
+/// When netguard answers connection attempts in the name of a service, with cookies that the service takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table of cookie settings")]
+pub struct SynCookies {
+    /// When it does.
+    pub mode: CookieMode,
+    /// Connection attempts per second and service (TCP port), from all sources together, that `auto` leaves alone.
+    pub rate_per_s: RatePerSecond,
+    /// That many may come at once.
+    pub burst: Burst,
+    /// Whether the daemon may change net.ipv4.tcp_syncookies as cookies need it; `netguard detach` restores it.
+    pub manage_sysctls: bool,
+}
+
+/// When netguard answers in the name of a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CookieMode {
+    /// Never.
+    Off,
+    /// When a service is asked faster than `rate_per_s`.
+    #[default]
+    Auto,
+    /// For every connection: each is set up a little less well (no window scaling).
+    Always,
 }
 
 /// When behaviour alone is reason enough to act.
@@ -267,6 +296,17 @@ impl Default for Limits {
                 rate_per_s: Within::constant::<2000>(),
                 burst: Within::constant::<4000>(),
             },
+        }
+    }
+}
+
+impl Default for SynCookies {
+    fn default() -> Self {
+        Self {
+            mode: CookieMode::default(),
+            rate_per_s: Within::constant::<1000>(),
+            burst: Within::constant::<2000>(),
+            manage_sysctls: true,
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct DaemonStatus {
     /// Rates of the last second.
     pub passed_per_s: u64,
     pub dropped_per_s: u64,
+    /// Connection attempts answered with a SYN cookie.
+    pub answered_per_s: u64,
     pub rules_refused: u64,
     /// What the configured blocks leave out.
     pub spared: Vec<Spared>,

@@ -37,6 +37,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         interfaces: state.interfaces().clone(),
         passed_per_s: rates.passed_per_s,
         dropped_per_s: rates.dropped_per_s,
+        answered_per_s: rates.answered_per_s,
         rules_refused: state.rules_refused.load(std::sync::atomic::Ordering::Relaxed),
         spared: state.spared().clone(),
     })

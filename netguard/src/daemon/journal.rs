@@ -86,6 +86,8 @@ pub enum EventKind {
     Spared(Spared),
     /// A configured block no longer leaves that out.
     SparedNoMore(Spared),
+    /// The daemon changed a setting of the kernel.
+    Sysctl { name: String, value: String },
     /// A rule could not be placed.
     RuleFailed { prefix: String, why: String },
     /// The ring buffer was full: samples were lost (counters were not).

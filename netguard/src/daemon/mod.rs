@@ -2,6 +2,7 @@
 
 mod attachment;
 mod configured;
+mod cookies;
 mod journal;
 mod lock;
 mod settings;
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use configured::Spared;
+pub use cookies::restore_sysctls;
 pub use journal::{Event, EventKind, Journal};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
 pub use settings::limit_rate;
@@ -119,6 +121,9 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     };
     if detach {
         let interfaces = pins.remove()?;
+        if let Err(error) = restore_sysctls(&options.instance) {
+            warn!("net.ipv4.tcp_syncookies is not restored: {error}");
+        }
         info!(?interfaces, "protection removed");
     } else if pins.have_links() {
         info!("stopped; protection stays in the kernel until `netguard detach`");

@@ -3,15 +3,18 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use netguard_common::{
-    layout::{Mode, Rate, Settings},
+    layout::{Cookies, Mode, Rate, Settings},
     limit::Class,
     shared::Field as _,
 };
 
-use crate::config::{Config, Limit, PolicyMode};
+use crate::config::{Config, CookieMode, Limit, PolicyMode};
 
 /// Samples per second and CPU that the kernel sends at the most, and at once.
 const SAMPLES: Rate = Rate::new(2_000, 400);
+
+/// Answers per second and CPU at the most, and at once: a flood in the name of others must not flood them.
+const ANSWERS: Rate = Rate::new(300_000, 30_000);
 
 /// The settings that `config` asks for. The seed of `before` is kept: limit cells were filled under it.
 pub(super) fn settings(config: &Config, before: &Settings) -> Settings {
@@ -26,6 +29,17 @@ pub(super) fn settings(config: &Config, before: &Settings) -> Settings {
         limit: mode(config.limit.mode),
         seed: if before.seed == 0 { random() } else { before.seed },
         sample: SAMPLES,
+        cookies: match (config.mode, config.syn_cookies.mode) {
+            // An answer is an act, which shadow is not.
+            (crate::config::Mode::Shadow, _) | (_, CookieMode::Off) => Cookies::Off as u32,
+            (_, CookieMode::Auto) => Cookies::Auto as u32,
+            (_, CookieMode::Always) => Cookies::Always as u32,
+        },
+        service_syn: Rate::new(
+            config.syn_cookies.rate_per_s.value(),
+            config.syn_cookies.burst.value(),
+        ),
+        answers: ANSWERS,
         ..Settings::ZERO
     };
     for class in Class::ALL {

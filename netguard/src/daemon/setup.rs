@@ -5,12 +5,12 @@ use tracing::warn;
 
 use super::{
     DaemonError, EventKind, Options, State, Stop, attachment::Attachment, configured::Configured,
-    settings::settings, state::Parts,
+    cookies::CookieSwitch, settings::settings, state::Parts,
 };
 use crate::{
     bpf::{self, Counters, Entry, List, Loaded, Pins, Rules, Samples, SettingsMap, TableSizes},
     clock::monotonic_ns,
-    config::{Config, Mode, PolicyMode},
+    config::{Config, CookieMode, Mode, PolicyMode},
     control::essentials,
     engine::{FlooderSettings, Guard, GuardKind},
     host::{self, Interface, LinkLayer},
@@ -23,6 +23,7 @@ pub(super) struct Inputs {
     pub(super) flooder: FlooderSettings,
     pub(super) block_for_ns: u64,
     pub(super) configured: Configured,
+    pub(super) cookies: CookieSwitch,
     pub(super) attachment: Attachment,
 }
 
@@ -95,6 +96,9 @@ pub(super) async fn set_up(
         adopted: attachment.adopted(),
         mode: mode.to_owned(),
     });
+    let used = config.mode != Mode::Shadow && config.syn_cookies.mode != CookieMode::Off;
+    let managed = config.syn_cookies.manage_sysctls;
+    let cookies = CookieSwitch::new(&options.instance, used, managed, &state.journal);
     let flooder = &config.detect.flooder;
     let inputs = Inputs {
         counters: Counters::open(pins)?,
@@ -107,6 +111,7 @@ pub(super) async fn set_up(
         },
         block_for_ns: nanoseconds(flooder.block_for.duration()),
         configured,
+        cookies,
         attachment,
     };
     Ok((state, inputs))

@@ -42,6 +42,7 @@ pub struct Protected {
 pub struct Rates {
     pub passed_per_s: u64,
     pub dropped_per_s: u64,
+    pub answered_per_s: u64,
 }
 
 /// What setting up made.

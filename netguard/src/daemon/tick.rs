@@ -62,6 +62,7 @@ pub(super) async fn run(state: &State, mut inputs: Inputs, stopped: &mut watch::
 struct Chain {
     counters: Vec<(Judgement, Counter)>,
     lost: u64,
+    cookies_wanted: u64,
     last_ns: u64,
     flooders: Flooders,
     /// The windows since the last summary.
@@ -73,6 +74,7 @@ impl Chain {
         Self {
             counters: Vec::new(),
             lost: 0,
+            cookies_wanted: 0,
             last_ns: 0,
             flooders: Flooders::default(),
             second: Vec::new(),
@@ -82,7 +84,8 @@ impl Chain {
     async fn step(&mut self, state: &State, inputs: &mut Inputs) -> Result<(), BpfError> {
         let now_ns = monotonic_ns();
         let counters = inputs.counters.read()?;
-        let lost = inputs.counters.sampler()?.lost;
+        let sampler = inputs.counters.sampler()?;
+        let lost = sampler.lost;
         let samples = inputs.samples.drain(SAMPLES_PER_TICK);
         let first = self.last_ns == 0;
         // What was counted before this daemon started is not news.
@@ -93,6 +96,9 @@ impl Chain {
             now_ns.saturating_sub(self.last_ns)
         };
         let newly_lost = if first { 0 } else { lost.saturating_sub(self.lost) };
+        let wanted = !first && sampler.cookies_wanted != self.cookies_wanted;
+        self.cookies_wanted = sampler.cookies_wanted;
+        inputs.cookies.look(wanted, &state.journal);
         let window = observe(before, &counters, &samples, newly_lost, now_ns, length_ns);
         (self.counters, self.lost, self.last_ns) = (counters, lost, now_ns);
 
@@ -125,11 +131,16 @@ impl Chain {
             match judgement.action() {
                 PacketAction::Pass => rates.passed_per_s += packets_per_s,
                 PacketAction::Drop => rates.dropped_per_s += packets_per_s,
+                PacketAction::Answer => rates.answered_per_s += packets_per_s,
             }
-            if judgement.verdict.action() == PacketAction::Drop {
+            if judgement.verdict.action() != PacketAction::Pass {
                 state.journal.record(EventKind::Dropped {
                     verdict: judgement.verdict.name().to_owned(),
-                    action: if judgement.shadow { "shadow" } else { "drop" }.to_owned(),
+                    action: match (judgement.shadow, judgement.verdict.action()) {
+                        (true, _) => "shadow",
+                        (false, action) => action.name(),
+                    }
+                    .to_owned(),
                     packets_per_s,
                     top_source: top_source(&windows, judgement),
                 });

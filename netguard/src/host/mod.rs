@@ -8,6 +8,7 @@ mod interfaces;
 mod resolvers;
 mod session;
 mod sockets;
+mod sysctl;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -21,6 +22,7 @@ pub use interfaces::{AttachedXdp, Interface, LinkLayer, MacAddress, XdpMode, int
 pub use resolvers::resolvers;
 pub use session::{own_session_peers, ssh_peers};
 pub use sockets::established_peers;
+pub use sysctl::{set_sysctl, sysctl};
 
 /// Where the name servers stand; the second file has those behind the local stub of systemd-resolved.
 const RESOLVER_FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];

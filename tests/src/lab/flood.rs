@@ -76,6 +76,18 @@ impl<'lab> Flood<'lab> {
         }
     }
 
+    /// Asks the web server for connections in the name of thousands of sources that nobody owns, each well below any limit.
+    pub fn spread(lab: &'lab Lab, family: Family) -> Result<Self> {
+        let sources: Vec<String> = (0..4_000_u32)
+            .map(|host| match family {
+                Family::V4 => format!("198.18.{}.{}", host / 250, 1 + host % 250),
+                Family::V6 => format!("2001:db8:66:{host:x}::1"),
+            })
+            .collect();
+        let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+        Self::by_trafgen(lab, &flood_frames_from(lab, Attack::Syn, &sources, 0..1))
+    }
+
     fn by_hping3(lab: &'lab Lab, attack: Attack) -> Result<Self> {
         let mut command = lab.attacker.ns.command("hping3")?;
         let count = MAX_PACKETS.to_string();
@@ -163,7 +175,16 @@ const SOURCE_V6_HOSTS: &[&str] = &[
 /// identifiers.
 #[must_use]
 pub fn flood_frames(lab: &Lab, attack: Attack, sources: &[&str]) -> Vec<Vec<u8>> {
-    let numbers = 0..256u16;
+    flood_frames_from(lab, attack, sources, 0..256)
+}
+
+/// [`flood_frames`], with these ports or identifiers only.
+fn flood_frames_from(
+    lab: &Lab,
+    attack: Attack,
+    sources: &[&str],
+    numbers: std::ops::Range<u16>,
+) -> Vec<Vec<u8>> {
     let frames = numbers.flat_map(|number| {
         sources.iter().map(move |source| {
             let v6 = source.contains(':');

@@ -5,6 +5,7 @@
 mod attach;
 mod blocklist;
 mod cli;
+mod cookies;
 mod crash;
 mod detach;
 mod detector;

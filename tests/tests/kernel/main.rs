@@ -16,6 +16,7 @@ use netguard_tests::world::World;
 const SHORTEST: usize = 14;
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
+const XDP_TX: u32 = 3;
 
 /// `world` in maps of its own.
 fn kernel(world: &World) -> TestObject {
@@ -35,5 +36,6 @@ fn action(judgement: Judgement) -> u32 {
     match judgement.action() {
         Action::Pass => XDP_PASS,
         Action::Drop => XDP_DROP,
+        Action::Answer => XDP_TX,
     }
 }

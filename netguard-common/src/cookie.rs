@@ -1,0 +1,272 @@
+//! Cookie stage: when a service is asked for connections faster than its rate, it is not the service that answers. A SYN
+//! cookie of the kernel's own making goes back, nothing is remembered, and whoever returns it has proven that its address
+//! is its own: the listening socket takes the connection up as if it had answered itself.
+//!
+//! Only what nothing listens for, and what cannot be answered in the room that it takes up, passes on.
+
+use core::ops::ControlFlow;
+
+use crate::{
+    Packet, Verdict,
+    hint::mix,
+    layout::{Cookies, Settings},
+    limit::{self, CELLS},
+    packet::Family,
+    syn_ack::SynAck,
+    tables::Tables,
+    view::View,
+};
+
+/// Answers `packet`, which asks for a connection, when its service is asked too often.
+#[inline(always)]
+pub fn check<V: View, T: Tables>(
+    view: &V,
+    packet: &Packet,
+    settings: &Settings,
+    tables: &T,
+) -> ControlFlow<Verdict> {
+    let cookies = Cookies::from_number(settings.cookies);
+    if matches!(cookies, Cookies::Off) || !packet.is_plain_tcp() {
+        return ControlFlow::Continue(());
+    }
+    if matches!(cookies, Cookies::Auto) && within_rate(packet, settings, tables) {
+        return ControlFlow::Continue(());
+    }
+    if let Some(mut sampler) = tables.sampler() {
+        sampler.cookies_wanted += 1;
+    }
+    let Some(mut answer) = tables.syn_ack() else {
+        return ControlFlow::Continue(());
+    };
+    let Some(len) = take(view, packet, &mut answer) else {
+        return ControlFlow::Continue(());
+    };
+    let Some(cookie) = tables.cookie(packet, &answer, len) else {
+        return ControlFlow::Continue(());
+    };
+    if !within_budget(&mut answer, settings, tables) {
+        return ControlFlow::Break(Verdict::LimitService);
+    }
+    answer.turn(packet.family(), cookie, len);
+    ControlFlow::Break(Verdict::SynCookie)
+}
+
+/// Whether the service of `packet` is asked no faster than its rate. A service is its port.
+#[inline(always)]
+fn within_rate<T: Tables>(packet: &Packet, settings: &Settings, tables: &T) -> bool {
+    let rate = settings.service_syn;
+    if rate.interval_ns == 0 {
+        return true;
+    }
+    let hash = mix(u64::from(packet.destination_port), settings.seed);
+    let Some(cell) = tables.cell(limit::SERVICES_AT + (hash as u32 & (CELLS - 1))) else {
+        return true;
+    };
+    limit::admit(&rate, &cell, &cell, tables.now_ns())
+}
+
+/// GCRA over the answers of one CPU.
+#[inline(always)]
+fn within_budget<T: Tables>(answer: &mut SynAck, settings: &Settings, tables: &T) -> bool {
+    let rate = settings.answers;
+    let now_ns = tables.now_ns();
+    let next = answer.due_ns.max(now_ns).saturating_add(rate.interval_ns);
+    if next > now_ns.saturating_add(rate.tolerance_ns) {
+        return false;
+    }
+    answer.due_ns = next;
+    true
+}
+
+/// Copies the headers of `packet` into `answer`; tells the length of the TCP header.
+#[inline(always)]
+fn take<V: View>(view: &V, packet: &Packet, answer: &mut SynAck) -> Option<u32> {
+    let (network, transport) = (packet.network_at(), packet.transport_at());
+    match packet.family() {
+        Family::V4 => answer.take(&view.load::<[u8; 20]>(network)?),
+        Family::V6 => answer.take(&view.load::<[u8; 40]>(network)?),
+    }
+    view.load_tcp(transport, &mut answer.headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::{
+        decide,
+        layout::Rate,
+        memory::Memory,
+        packet::TcpFlags,
+        syn_ack::{Cookie, TCP_AT, folded},
+        view::SliceView,
+    };
+
+    const COOKIE: Cookie = Cookie {
+        sequence: 0xfedc_ba98,
+        mss: 1440,
+    };
+
+    fn ipv4(options: &[u8]) -> Vec<u8> {
+        let total = (40 + options.len()) as u8;
+        let mut frame = [
+            &[2; 6][..],
+            &[4; 6],
+            &[8, 0],
+            &[0x45, 0, 0, total, 0, 9, 0, 0, 64, 6, 0, 0],
+        ]
+        .concat();
+        frame.extend([192, 0, 2, 1, 198, 51, 100, 1]);
+        frame.extend(syn(options));
+        frame
+    }
+
+    fn ipv6(options: &[u8]) -> Vec<u8> {
+        let payload = (20 + options.len()) as u8;
+        let mut frame = [
+            &[2; 6][..],
+            &[4; 6],
+            &[0x86, 0xdd],
+            &[0x60, 1, 2, 3, 0, payload, 6, 64],
+        ]
+        .concat();
+        frame.extend([0x20; 16]);
+        frame.extend([0x26; 16]);
+        frame.extend(syn(options));
+        frame
+    }
+
+    fn syn(options: &[u8]) -> Vec<u8> {
+        let words = (5 + options.len() / 4) as u8;
+        let mut segment = [
+            0x12,
+            0x34,
+            0,
+            80,
+            0,
+            0,
+            1,
+            0xff,
+            0,
+            0,
+            0,
+            0,
+            words << 4,
+            2,
+            1,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ]
+        .to_vec();
+        segment.extend(options);
+        segment
+    }
+
+    fn memory(rate: Rate, listener: Option<Cookie>) -> Memory {
+        let mut memory = Memory::new(Settings {
+            cookies: Cookies::Auto as u32,
+            service_syn: rate,
+            answers: Rate::new(1_000, 3),
+            ..Memory::enforcing()
+        });
+        memory.listener = listener;
+        memory
+    }
+
+    fn verdicts(memory: &Memory, frame: &[u8], count: usize) -> Vec<Verdict> {
+        (0..count)
+            .map(|_| decide(&SliceView(frame), memory).verdict)
+            .collect()
+    }
+
+    /// One's complement sum of 16-bit words, as the receiver computes it.
+    fn sum(pieces: &[&[u8]]) -> u16 {
+        let words = pieces.iter().flat_map(|piece| piece.chunks(2));
+        folded(
+            words
+                .map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])))
+                .sum(),
+        )
+    }
+
+    #[test]
+    fn a_service_is_answered_for_beyond_its_rate_and_within_the_budget() {
+        use Verdict::{LimitService, Pass, SynCookie};
+        let memory = memory(Rate::new(1, 2), Some(COOKIE));
+        let all = verdicts(&memory, &ipv4(&[2, 4, 5, 180]), 7);
+        assert_eq!(
+            all,
+            [
+                Pass,
+                Pass,
+                SynCookie,
+                SynCookie,
+                SynCookie,
+                LimitService,
+                LimitService
+            ]
+        );
+        assert_eq!(memory.sampler.borrow().cookies_wanted, 5);
+    }
+
+    #[test]
+    fn nothing_is_answered_that_nothing_listens_for() {
+        let memory = memory(Rate::new(1, 1), None);
+        assert_eq!(verdicts(&memory, &ipv4(&[]), 3), [Verdict::Pass; 3]);
+    }
+
+    #[test]
+    fn only_plain_segments_that_open_are_answered() {
+        let memory = memory(Rate::new(1, 1), Some(COOKIE));
+        let mut data = ipv4(&[]);
+        data[14 + 20 + 13] = TcpFlags::ACK;
+        assert_eq!(verdicts(&memory, &data, 3), [Verdict::Pass; 3]);
+    }
+
+    #[test]
+    fn the_answer_is_a_right_syn_ack() {
+        for (frame, ip, ipv6) in [
+            (ipv4(&[2, 4, 5, 180]), 20, false),
+            (ipv6(&[2, 4, 5, 160]), 40, true),
+        ] {
+            let memory = memory(Rate::new(1, 1), Some(COOKIE));
+            assert_eq!(verdicts(&memory, &frame, 2)[1], Verdict::SynCookie);
+            let answer = memory.syn_ack.borrow();
+            let (header, segment) = (
+                &answer.headers[TCP_AT - ip..TCP_AT],
+                &answer.headers[TCP_AT..TCP_AT + 24],
+            );
+            assert_eq!(answer.tcp_len, 24);
+            let addresses = if ipv6 { &header[8..] } else { &header[12..] };
+            let (source, destination) = addresses.split_at(addresses.len() / 2);
+            let asked = if ipv6 { &frame[22..54] } else { &frame[26..34] };
+            assert_eq!([destination, source].concat(), asked);
+            if !ipv6 {
+                assert_eq!(sum(&[header]), 0xffff);
+            }
+            assert_eq!(sum(&[addresses, &[0, 6, 0, 24], segment]), 0xffff);
+            assert_eq!(segment[..4], [0, 80, 0x12, 0x34]);
+            assert_eq!(segment[4..8], COOKIE.sequence.to_be_bytes());
+            assert_eq!(segment[8..12], [0, 0, 2, 0]);
+            assert_eq!(segment[12..14], [6 << 4, TcpFlags::SYN | TcpFlags::ACK]);
+            assert_eq!(segment[20..24], [2, 4, 5, 160]);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_no_longer_than_its_question() {
+        let memory = memory(Rate::new(1, 1), Some(COOKIE));
+        assert_eq!(verdicts(&memory, &ipv4(&[]), 2)[1], Verdict::SynCookie);
+        let answer = memory.syn_ack.borrow();
+        assert_eq!(answer.tcp_len, 20);
+        let segment = &answer.headers[TCP_AT..TCP_AT + 20];
+        assert_eq!(
+            sum(&[&answer.headers[TCP_AT - 8..TCP_AT], &[0, 6, 0, 20], segment]),
+            0xffff
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! `net.ipv4.tcp_syncookies` as SYN cookies need it. With 0 no socket takes a cookie; with 1 the kernel makes them only when a
+//! queue is full; with 2 always, which sets every connection up a little less well: so 2 only while services are answered for.
+//!
+//! What it was lies in a file, so that whoever detaches restores it, whether or not this daemon still lives.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tracing::{info, warn};
+
+use super::{EventKind, Journal, RUNTIME_DIRECTORY};
+use crate::{bpf::InstanceName, clock::monotonic_ns, host};
+
+const NAME: &str = "net.ipv4.tcp_syncookies";
+/// How long a service must not have been asked too often before the kernel answers again.
+const CALM: Duration = Duration::from_secs(10);
+
+/// The switch of one instance.
+pub(super) struct CookieSwitch {
+    /// Whether the setting is ours to change.
+    managed: bool,
+    /// The value in times of peace.
+    peace: String,
+    /// When a cookie was wanted last, monotonic ns; `None` in times of peace.
+    wanted_ns: Option<u64>,
+}
+
+impl CookieSwitch {
+    /// Makes sure that sockets take cookies, if they are to be `used` and the setting may be `managed`.
+    pub(super) fn new(instance: &InstanceName, used: bool, managed: bool, journal: &Journal) -> Self {
+        let mut switch = Self {
+            managed: used && managed,
+            peace: "1".to_owned(),
+            wanted_ns: None,
+        };
+        if !used {
+            return switch;
+        }
+        let found = match host::sysctl(NAME) {
+            Ok(found) => found,
+            Err(error) => {
+                warn!("{NAME} cannot be read, SYN cookies may not work: {error}");
+                switch.managed = false;
+                return switch;
+            }
+        };
+        if !managed {
+            if found == "0" {
+                warn!("{NAME} is 0 and `syn_cookies.manage_sysctls` is off: SYN cookies do not work");
+            }
+            return switch;
+        }
+        // An earlier daemon may have left its own value behind.
+        let original = original(instance).unwrap_or(found);
+        if let Err(error) = fs::write(file(instance), &original) {
+            warn!("{NAME} stays as it is, what it was cannot be kept: {error}");
+            switch.managed = false;
+            return switch;
+        }
+        if original != "0" {
+            switch.peace = original;
+        }
+        switch.set(&switch.peace.clone(), journal);
+        switch
+    }
+
+    /// Looks whether services are asked too often; `wanted`: since the last look.
+    pub(super) fn look(&mut self, wanted: bool, journal: &Journal) {
+        if !self.managed {
+            return;
+        }
+        let now_ns = monotonic_ns();
+        match (wanted, self.wanted_ns) {
+            (true, before) => {
+                self.wanted_ns = Some(now_ns);
+                if before.is_none() {
+                    self.set("2", journal);
+                }
+            }
+            (false, Some(last_ns)) if u128::from(now_ns - last_ns) > CALM.as_nanos() => {
+                self.wanted_ns = None;
+                self.set(&self.peace.clone(), journal);
+            }
+            _ => {}
+        }
+    }
+
+    fn set(&self, value: &str, journal: &Journal) {
+        if host::sysctl(NAME).is_ok_and(|found| found == value) {
+            return;
+        }
+        match host::set_sysctl(NAME, value) {
+            Ok(()) => {
+                info!("{NAME} = {value}");
+                journal.record(EventKind::Sysctl {
+                    name: NAME.to_owned(),
+                    value: value.to_owned(),
+                });
+            }
+            Err(error) => warn!("{NAME} cannot be set to {value}, SYN cookies may not work: {error}"),
+        }
+    }
+}
+
+/// Makes the setting what it was before `instance` changed it.
+///
+/// # Errors
+/// When it may not be set.
+pub fn restore_sysctls(instance: &InstanceName) -> io::Result<()> {
+    if let Some(original) = original(instance) {
+        host::set_sysctl(NAME, &original)?;
+        fs::remove_file(file(instance))?;
+    }
+    Ok(())
+}
+
+fn original(instance: &InstanceName) -> Option<String> {
+    let text = fs::read_to_string(file(instance)).ok()?;
+    matches!(text.trim(), "0" | "1" | "2").then(|| text.trim().to_owned())
+}
+
+fn file(instance: &InstanceName) -> PathBuf {
+    Path::new(RUNTIME_DIRECTORY).join(format!("{instance}.tcp_syncookies"))
+}

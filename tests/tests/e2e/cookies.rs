@@ -1,0 +1,94 @@
+//! A service asked for connections by thousands of forged sources, each well below its own limit, serves those who are real.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use netguard_tests::lab::{Family, Flood, Honest, Lab, growth, wait_until};
+
+use crate::{lab, protect};
+
+#[test]
+fn a_spread_syn_flood_is_answered_ipv4() -> Result<()> {
+    is_answered(Family::V4)
+}
+
+#[test]
+fn a_spread_syn_flood_is_answered_ipv6() -> Result<()> {
+    is_answered(Family::V6)
+}
+
+fn is_answered(family: Family) -> Result<()> {
+    let (lab, server) = lab()?;
+    lab.take_answers()?;
+    // The server has SYN cookies off, and no room for such a flood.
+    assert_eq!(syncookies(&lab)?, "0");
+    let mut netguard = protect(&lab, "syn_cookies = { rate_per_s = 100, burst = 200 }")?;
+    assert_eq!(syncookies(&lab)?, "1");
+    let before = netguard.stats()?;
+    let flood = Flood::spread(&lab, family)?;
+    wait_until("cookies to be made", Duration::from_secs(10), || {
+        Ok((syncookies(&lab)? == "2").then_some(()))
+    })?;
+    let felt = Honest::start(&lab, family, 20)?.stop_after(100)?;
+    let (status, body) = server.curl(&lab, family, "/big")?;
+    let sent = flood.stop()?.packets;
+    let grown = growth(&before, &netguard.stats()?);
+    assert_eq!(felt.succeeded, felt.requests, "{felt:?} {grown:?}");
+    assert_eq!(status, 200, "{} bytes", body.len());
+    assert!(grown["syn-cookie"] > sent / 2, "{grown:?} of {sent}");
+    assert!(received(&lab)? > 50, "no cookie came back");
+    let events = netguard.must(&["events"])?;
+    assert!(events.contains("tcp_syncookies"), "{events}");
+
+    // Afterwards the kernel answers as it did, and in the end it is as it was.
+    wait_until("peace", Duration::from_secs(25), || {
+        Ok((syncookies(&lab)? == "1").then_some(()))
+    })?;
+    netguard.kill9();
+    netguard.must(&["detach"])?;
+    assert_eq!(syncookies(&lab)?, "0");
+    Ok(())
+}
+
+#[test]
+fn a_shadow_answers_nobody() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let netguard = protect(&lab, "mode = \"shadow\"\nsyn_cookies = { mode = \"always\" }")?;
+    let before = netguard.stats()?;
+    let flood = Flood::spread(&lab, Family::V4)?;
+    wait_until("the flood to pass", Duration::from_secs(10), || {
+        let grown = growth(&before, &netguard.stats()?);
+        Ok(grown
+            .get("pass")
+            .is_some_and(|passed| *passed > 1_000)
+            .then_some(()))
+    })?;
+    flood.stop()?;
+    assert!(!growth(&before, &netguard.stats()?).contains_key("syn-cookie"));
+    assert_eq!(syncookies(&lab)?, "0");
+    Ok(())
+}
+
+fn syncookies(lab: &Lab) -> Result<String> {
+    let value = lab
+        .victim
+        .ns
+        .enter(|| std::fs::read_to_string("/proc/sys/net/ipv4/tcp_syncookies"))??;
+    Ok(value.trim().to_owned())
+}
+
+/// Cookies that the victim's kernel has taken up.
+fn received(lab: &Lab) -> Result<u64> {
+    let table = lab
+        .victim
+        .ns
+        .enter(|| std::fs::read_to_string("/proc/thread-self/net/netstat"))??;
+    let mut lines = table.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
+    let (names, values) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let column = names.split(' ').position(|name| name == "SyncookiesRecv");
+    let value = column.and_then(|column| values.split(' ').nth(column));
+    value
+        .context("the kernel counts cookies")?
+        .parse()
+        .context("a count")
+}

@@ -8,7 +8,7 @@ use crate::{
     bpf::{BpfError, Link, List, Rules},
     clock::monotonic_ns,
     control::{Client, ClientError, DaemonStatus},
-    daemon::{Spared, lock_holder},
+    daemon::{CookieState, Spared, lock_holder},
     host,
 };
 
@@ -128,6 +128,11 @@ fn text(status: &Status) -> String {
                 "last second: {} packets/s passed, {} packets/s dropped, {} packets/s answered with a cookie",
                 daemon.passed_per_s, daemon.dropped_per_s, daemon.answered_per_s
             ));
+            if daemon.cookies == CookieState::Undelivered {
+                lines.push(
+                    "SYN cookies are OFF, their answers did not arrive: see `netguard events`".to_owned(),
+                );
+            }
             lines.extend(daemon.spared.iter().map(Spared::sentence));
             if daemon.rules_refused > 0 {
                 lines.push(format!(

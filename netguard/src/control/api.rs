@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    daemon::{Protected, Spared},
+    daemon::{CookieState, Protected, Spared},
     prefix::Prefix,
 };
 
@@ -22,6 +22,7 @@ pub struct DaemonStatus {
     /// Connection attempts answered with a SYN cookie.
     pub answered_per_s: u64,
     pub rules_refused: u64,
+    pub cookies: CookieState,
     /// What the configured blocks leave out.
     pub spared: Vec<Spared>,
 }

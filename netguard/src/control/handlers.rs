@@ -39,6 +39,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         dropped_per_s: rates.dropped_per_s,
         answered_per_s: rates.answered_per_s,
         rules_refused: state.rules_refused.load(std::sync::atomic::Ordering::Relaxed),
+        cookies: *state.cookies(),
         spared: state.spared().clone(),
     })
 }

@@ -102,13 +102,14 @@ impl Attachment {
         })
     }
 
-    /// Looks whether every interface still runs the filter, and attaches it again where it does not.
-    pub(super) async fn check(&mut self, state: &State) {
+    /// Looks whether every interface still runs the filter, and attaches it again where it does not. Answers how many packets
+    /// the interfaces could not send; `None` when the kernel does not say.
+    pub(super) async fn check(&mut self, state: &State) -> Option<u64> {
         let standing = match host::interfaces().await {
             Ok(standing) => standing,
             Err(error) => {
                 warn!("whether the filter is still attached is not known: {error}");
-                return;
+                return None;
             }
         };
         let before = state.interfaces().clone();
@@ -122,7 +123,13 @@ impl Attachment {
             tell(state, protected, &looked);
             after.push(looked);
         }
+        let names: Vec<&str> = after.iter().map(Protected::name_now).collect();
+        let ours = standing
+            .iter()
+            .filter(|interface| names.contains(&interface.name.as_str()));
+        let tx_dropped = ours.map(|interface| interface.tx_dropped).sum();
         *state.interfaces() = after;
+        Some(tx_dropped)
     }
 
     /// Where the name of a protected interface has gone to another one, the pins follow. Otherwise they keep their names, by

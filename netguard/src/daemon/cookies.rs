@@ -18,6 +18,9 @@ const NAME: &str = "net.ipv4.tcp_syncookies";
 /// How long a service must not have been asked too often before the kernel answers again.
 const CALM: Duration = Duration::from_secs(10);
 
+/// Answers in a second from which on it is asked whether they were sent.
+const TELLING: u64 = 100;
+
 /// The switch of one instance.
 pub(super) struct CookieSwitch {
     /// Whether the setting is ours to change.
@@ -26,6 +29,8 @@ pub(super) struct CookieSwitch {
     peace: String,
     /// When a cookie was wanted last, monotonic ns; `None` in times of peace.
     wanted_ns: Option<u64>,
+    /// Answers made and packets not sent, at the last look.
+    sent: Option<(u64, u64)>,
 }
 
 impl CookieSwitch {
@@ -35,6 +40,7 @@ impl CookieSwitch {
             managed: used && managed,
             peace: "1".to_owned(),
             wanted_ns: None,
+            sent: None,
         };
         if !used {
             return switch;
@@ -88,6 +94,16 @@ impl CookieSwitch {
         }
     }
 
+    /// Whether most answers since the last look were lost at the interface, as a veth loses what it is to send back to an end
+    /// that runs no XDP program; of `answered` and `tx_dropped` in all.
+    pub(super) fn undelivered(&mut self, answered: u64, tx_dropped: u64) -> bool {
+        let before = self.sent.replace((answered, tx_dropped));
+        before.is_some_and(|(answered_then, dropped_then)| {
+            let made = answered.saturating_sub(answered_then);
+            made >= TELLING && tx_dropped.saturating_sub(dropped_then) > made / 2
+        })
+    }
+
     fn set(&self, value: &str, journal: &Journal) {
         if host::sysctl(NAME).is_ok_and(|found| found == value) {
             return;
@@ -124,4 +140,27 @@ fn original(instance: &InstanceName) -> Option<String> {
 
 fn file(instance: &InstanceName) -> PathBuf {
     Path::new(RUNTIME_DIRECTORY).join(format!("{instance}.tcp_syncookies"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_answers_are_noticed() {
+        let mut switch = CookieSwitch {
+            managed: false,
+            peace: "1".to_owned(),
+            wanted_ns: None,
+            sent: None,
+        };
+        assert!(
+            !switch.undelivered(5_000, 5_000),
+            "nothing is known about the past"
+        );
+        assert!(!switch.undelivered(5_099, 5_099), "too few to tell");
+        assert!(!switch.undelivered(6_099, 5_199));
+        assert!(switch.undelivered(7_099, 6_199));
+        assert!(!switch.undelivered(100, 100), "counters began anew");
+    }
 }

@@ -88,6 +88,8 @@ pub enum EventKind {
     SparedNoMore(Spared),
     /// The daemon changed a setting of the kernel.
     Sysctl { name: String, value: String },
+    /// SYN cookies were switched off.
+    CookiesOff { why: String },
     /// A rule could not be placed.
     RuleFailed { prefix: String, why: String },
     /// The ring buffer was full: samples were lost (counters were not).

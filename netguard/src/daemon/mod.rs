@@ -30,7 +30,7 @@ pub use cookies::restore_sysctls;
 pub use journal::{Event, EventKind, Journal};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
 pub use settings::limit_rate;
-pub use state::{Protected, State, Stop};
+pub use state::{CookieState, Protected, State, Stop};
 
 /// Runtime files: control sockets and locks.
 pub const RUNTIME_DIRECTORY: &str = "/run/netguard";

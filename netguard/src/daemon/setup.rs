@@ -4,8 +4,8 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
-    DaemonError, EventKind, Options, State, Stop, attachment::Attachment, configured::Configured,
-    cookies::CookieSwitch, settings::settings, state::Parts,
+    CookieState, DaemonError, EventKind, Options, State, Stop, attachment::Attachment,
+    configured::Configured, cookies::CookieSwitch, settings::settings, state::Parts,
 };
 use crate::{
     bpf::{self, Counters, Entry, List, Loaded, Pins, Rules, Samples, SettingsMap, TableSizes},
@@ -85,6 +85,11 @@ pub(super) async fn set_up(
         settings: SettingsMap::open(pins)?,
         guard,
         spared: configured.spared().cloned().collect(),
+        cookies: match (config.mode, config.syn_cookies.mode) {
+            (Mode::Shadow, _) | (_, CookieMode::Off) => CookieState::Off,
+            (_, CookieMode::Auto) => CookieState::Auto,
+            (_, CookieMode::Always) => CookieState::Always,
+        },
     };
     let state = State::new(parts, stop);
     state.journal.record(EventKind::Started {
@@ -96,7 +101,7 @@ pub(super) async fn set_up(
         adopted: attachment.adopted(),
         mode: mode.to_owned(),
     });
-    let used = config.mode != Mode::Shadow && config.syn_cookies.mode != CookieMode::Off;
+    let used = *state.cookies() != CookieState::Off;
     let managed = config.syn_cookies.manage_sysctls;
     let cookies = CookieSwitch::new(&options.instance, used, managed, &state.journal);
     let flooder = &config.detect.flooder;

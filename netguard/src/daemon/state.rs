@@ -37,6 +37,24 @@ pub struct Protected {
     pub fault: Option<String>,
 }
 
+impl Protected {
+    pub fn name_now(&self) -> &str {
+        self.renamed.as_ref().unwrap_or(&self.interface)
+    }
+}
+
+/// Whether services are answered for with SYN cookies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CookieState {
+    #[default]
+    Off,
+    Auto,
+    Always,
+    /// Switched off, because the answers did not arrive.
+    Undelivered,
+}
+
 /// Rates of the last second.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rates {
@@ -55,6 +73,7 @@ pub(super) struct Parts {
     pub(super) settings: SettingsMap,
     pub(super) guard: Guard,
     pub(super) spared: Vec<Spared>,
+    pub(super) cookies: CookieState,
 }
 
 /// The daemon's state.
@@ -72,6 +91,7 @@ pub struct State {
     settings: Mutex<SettingsMap>,
     guard: Mutex<Guard>,
     spared: Mutex<Vec<Spared>>,
+    cookies: Mutex<CookieState>,
     rates: Mutex<Rates>,
     writing: AsyncMutex<()>,
     stop: watch::Sender<Option<Stop>>,
@@ -90,6 +110,7 @@ impl State {
             settings: Mutex::new(parts.settings),
             guard: Mutex::new(parts.guard),
             spared: Mutex::new(parts.spared),
+            cookies: Mutex::new(parts.cookies),
             rates: Mutex::default(),
             writing: AsyncMutex::default(),
             stop,
@@ -126,6 +147,10 @@ impl State {
     /// What the configured blocks leave out.
     pub fn spared(&self) -> MutexGuard<'_, Vec<Spared>> {
         lock(&self.spared)
+    }
+
+    pub fn cookies(&self) -> MutexGuard<'_, CookieState> {
+        lock(&self.cookies)
     }
 
     pub fn rates(&self) -> MutexGuard<'_, Rates> {

@@ -2,7 +2,10 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use netguard_common::{Action as PacketAction, Judgement, layout::Counter, layout::Rule};
+use netguard_common::{
+    Action as PacketAction, Judgement,
+    layout::{Cookies, Counter, Rule},
+};
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval},
@@ -10,7 +13,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    EventKind, State, Stop,
+    CookieState, EventKind, State, Stop,
     configured::Configured,
     setup::{Inputs, guard},
     state::Rates,
@@ -50,7 +53,12 @@ pub(super) async fn run(state: &State, mut inputs: Inputs, stopped: &mut watch::
         }
         if tick.is_multiple_of(SUMMARY_TICKS) {
             chain.summarise(state);
-            inputs.attachment.check(state).await;
+            if let Some(tx_dropped) = inputs.attachment.check(state).await
+                && inputs.cookies.undelivered(chain.answered(), tx_dropped)
+                && let Err(error) = stop_answering(state)
+            {
+                warn!("SYN cookies are still made, and lost: {error}");
+            }
         }
         if tick.is_multiple_of(SWEEP_TICKS) {
             sweep(state, &mut inputs.configured).await;
@@ -110,6 +118,15 @@ impl Chain {
         Ok(())
     }
 
+    /// SYN cookies sent since the maps were made.
+    fn answered(&self) -> u64 {
+        let answers = self
+            .counters
+            .iter()
+            .filter(|(judgement, _)| judgement.action() == PacketAction::Answer);
+        answers.map(|(_, counter)| counter.packets).sum()
+    }
+
     /// Tells what was dropped since the last summary.
     fn summarise(&mut self, state: &State) {
         let windows = std::mem::take(&mut self.second);
@@ -152,6 +169,21 @@ impl Chain {
             state.journal.record(EventKind::SamplesLost { count });
         }
     }
+}
+
+/// Better the server's own answers than none.
+fn stop_answering(state: &State) -> Result<(), BpfError> {
+    let mut map = state.settings();
+    let mut settings = map.read()?;
+    settings.cookies = Cookies::Off as u32;
+    map.write(&settings)?;
+    *state.cookies() = CookieState::Undelivered;
+    let why = "the interface loses the answers (a veth, unless its other end runs an XDP program, too)";
+    warn!("SYN cookies are switched off until the next start: {why}");
+    state
+        .journal
+        .record(EventKind::CookiesOff { why: why.to_owned() });
+    Ok(())
 }
 
 /// The account with most dropped packets among those last seen with this verdict.

@@ -29,6 +29,8 @@ pub struct Interface {
     pub up: bool,
     /// What its frames begin with.
     pub link_layer: LinkLayer,
+    /// Packets that it could not send since it was made.
+    pub tx_dropped: u64,
     /// The XDP program attached to it.
     pub xdp: Option<AttachedXdp>,
 }
@@ -159,6 +161,7 @@ impl From<&LinkMessage> for Interface {
                 LinkLayerType::Loopback => LinkLayer::Loopback,
                 _ => LinkLayer::Other,
             },
+            tx_dropped: 0,
             xdp: None,
         };
         let (mut kind, mut bus, mut device) = (None, None, None);
@@ -169,6 +172,7 @@ impl From<&LinkMessage> for Interface {
                     interface.mac = bytes.as_slice().try_into().ok().map(MacAddress)
                 }
                 LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
+                LinkAttribute::Stats64(stats) => interface.tx_dropped = stats.tx_dropped,
                 LinkAttribute::Xdp(xdp) => interface.xdp = attached(xdp),
                 LinkAttribute::LinkInfo(infos) => {
                     kind = infos.iter().find_map(|info| match info {

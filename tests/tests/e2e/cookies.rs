@@ -50,6 +50,27 @@ fn is_answered(family: Family) -> Result<()> {
     Ok(())
 }
 
+/// A veth drops what its XDP program sends back while the other end runs none: then cookies would make things worse.
+#[test]
+fn lost_answers_are_noticed_and_given_up() -> Result<()> {
+    let (lab, server) = lab()?;
+    let netguard = protect(&lab, "syn_cookies = { rate_per_s = 100, burst = 200 }")?;
+    let flood = Flood::spread(&lab, Family::V4)?;
+    wait_until("cookies to be given up", Duration::from_secs(15), || {
+        let status = netguard.json(&["status", "--json"])?;
+        Ok((status["daemon"]["cookies"] == "undelivered").then_some(()))
+    })?;
+    // The kernel's own cookies do what they can.
+    let served = wait_until("the server to answer", Duration::from_secs(15), || {
+        Ok(server.curl(&lab, Family::V4, "/").ok())
+    })?;
+    assert_eq!(served.0, 200);
+    flood.stop()?;
+    assert!(netguard.must(&["events"])?.contains("cookies-off"));
+    assert!(netguard.must(&["status"])?.contains("SYN cookies are OFF"));
+    Ok(())
+}
+
 #[test]
 fn a_shadow_answers_nobody() -> Result<()> {
     let (lab, _server) = lab()?;

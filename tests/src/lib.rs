@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod bench;
+pub mod captures;
 pub mod demo;
 pub mod frames;
 pub mod generate;

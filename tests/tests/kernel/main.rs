@@ -2,6 +2,7 @@
 //! root; a test that cannot run fails.
 
 mod budget;
+mod captures;
 mod differential;
 mod fixtures;
 mod rules;

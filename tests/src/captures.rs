@@ -1,0 +1,126 @@
+//! Captures of real traffic, which lie beside the project and not in it: unpacked once per run, read frame by frame.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use pcap_parser::{
+    Block, Linktype, PcapBlockOwned, PcapError, create_reader, traits::PcapNGPacketBlock as _,
+};
+use tempfile::TempDir;
+
+/// Where the archive lies, seen from the root of the repository.
+const ARCHIVE: &str = "../shared/data/pcaps-shared.tar.xz";
+/// Room for the longest block.
+const BUFFER: usize = 1 << 20;
+
+/// The unpacked archive.
+pub struct Captures {
+    directory: TempDir,
+    files: Vec<Capture>,
+}
+
+/// A file of the archive, as its list describes it.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    /// Path in the archive.
+    pub name: String,
+    /// What its traffic is, such as `benign` or `malformed-l34`.
+    pub class: String,
+}
+
+impl Captures {
+    /// `None` when there is no archive.
+    ///
+    /// # Errors
+    /// When the archive or its list cannot be read.
+    pub fn unpack() -> Result<Option<Self>> {
+        let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(ARCHIVE);
+        if !archive.exists() {
+            return Ok(None);
+        }
+        let directory = tempfile::tempdir()?;
+        let tar = Command::new("tar")
+            .arg("-xJf")
+            .arg(&archive)
+            .arg("-C")
+            .arg(directory.path())
+            .status()?;
+        ensure!(tar.success(), "{} cannot be unpacked", archive.display());
+        let list = std::fs::read_to_string(directory.path().join("MANIFEST.tsv"))?;
+        let mut lines = list.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+        let head = lines.next().context("the list of captures is empty")?;
+        let column = |name| {
+            let found = head.iter().position(|column| *column == name);
+            found.with_context(|| format!("the list of captures has no column {name}"))
+        };
+        let (name, class) = (column("file")?, column("class")?);
+        let files = lines.filter_map(|line| {
+            Some(Capture {
+                name: (*line.get(name)?).to_owned(),
+                class: (*line.get(class)?).to_owned(),
+            })
+        });
+        let files = files.collect();
+        Ok(Some(Self { directory, files }))
+    }
+
+    /// The captures of `class` that are not compressed.
+    pub fn of<'a>(&'a self, class: &'a str) -> impl Iterator<Item = &'a Capture> {
+        let plain = |capture: &&Capture| !capture.name.ends_with(".gz");
+        self.files
+            .iter()
+            .filter(move |capture| capture.class == class)
+            .filter(plain)
+    }
+
+    /// The whole Ethernet frames of `capture`, in their order; those that were cut when they were taken are left out.
+    ///
+    /// # Errors
+    /// When the file is broken.
+    pub fn frames(&self, capture: &Capture) -> Result<Vec<Vec<u8>>> {
+        let path: PathBuf = self.directory.path().join(&capture.name);
+        read(&path).with_context(|| capture.name.clone())
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<Vec<u8>>> {
+    let mut reader =
+        create_reader(BUFFER, File::open(path)?).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    let mut links = Vec::new();
+    let mut frames = Vec::new();
+    loop {
+        match reader.next() {
+            Ok((used, block)) => {
+                match block {
+                    PcapBlockOwned::LegacyHeader(header) => links = vec![header.network],
+                    PcapBlockOwned::Legacy(packet) => {
+                        let whole = packet.caplen == packet.origlen;
+                        if whole && links.first() == Some(&Linktype::ETHERNET) {
+                            frames.push(packet.data[..packet.caplen as usize].to_vec());
+                        }
+                    }
+                    PcapBlockOwned::NG(Block::SectionHeader(_)) => links.clear(),
+                    PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => {
+                        links.push(interface.linktype)
+                    }
+                    PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
+                        let whole = packet.caplen == packet.origlen;
+                        if whole && links.get(packet.if_id as usize) == Some(&Linktype::ETHERNET) {
+                            frames.push(packet.packet_data()[..packet.caplen as usize].to_vec());
+                        }
+                    }
+                    PcapBlockOwned::NG(_) => {}
+                }
+                reader.consume(used);
+            }
+            Err(PcapError::Eof) => return Ok(frames),
+            Err(PcapError::Incomplete(_)) => reader.refill().map_err(|error| anyhow::anyhow!("{error:?}"))?,
+            // What comes after a broken block is lost, as it is to every reader.
+            Err(_) => return Ok(frames),
+        }
+    }
+}

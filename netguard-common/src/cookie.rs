@@ -26,14 +26,16 @@ pub fn check<V: View, T: Tables>(
     tables: &T,
 ) -> ControlFlow<Verdict> {
     let cookies = Cookies::from_number(settings.cookies);
-    if matches!(cookies, Cookies::Off) || !packet.is_plain_tcp() {
+    if matches!(cookies, Cookies::Off)
+        || (matches!(cookies, Cookies::Auto) && within_rate(packet, settings, tables))
+        || is_excepted(packet.destination_port, settings)
+        || !tables.is_own(packet.destination)
+    {
         return ControlFlow::Continue(());
     }
-    if matches!(cookies, Cookies::Auto) && within_rate(packet, settings, tables) {
-        return ControlFlow::Continue(());
-    }
-    if let Some(mut sampler) = tables.sampler() {
-        sampler.cookies_wanted += 1;
+    // Nobody asks for a connection with IP options or extension headers: whoever does wants to get around this.
+    if !packet.is_plain_tcp() {
+        return ControlFlow::Break(Verdict::LimitService);
     }
     let Some(mut answer) = tables.syn_ack() else {
         return ControlFlow::Continue(());
@@ -41,7 +43,13 @@ pub fn check<V: View, T: Tables>(
     let Some(len) = take(view, packet, &mut answer) else {
         return ControlFlow::Continue(());
     };
-    let Some(cookie) = tables.cookie(packet, &answer, len) else {
+    let Some(listener) = tables.listener(packet, &answer, len) else {
+        return ControlFlow::Continue(());
+    };
+    if let Some(mut sampler) = tables.sampler() {
+        sampler.cookies_wanted += 1;
+    }
+    let Some(cookie) = listener else {
         return ControlFlow::Continue(());
     };
     if !within_budget(&mut answer, settings, tables) {
@@ -49,6 +57,19 @@ pub fn check<V: View, T: Tables>(
     }
     answer.turn(packet.family(), cookie, len);
     ControlFlow::Break(Verdict::SynCookie)
+}
+
+/// Whether the configuration says that connections to `port` end elsewhere.
+#[inline(always)]
+fn is_excepted(port: u16, settings: &Settings) -> bool {
+    let mut index = 0;
+    while index < settings.cookies_except.len() {
+        if settings.cookies_except[index] == port {
+            return true;
+        }
+        index += 1;
+    }
+    false
 }
 
 /// Whether the service of `packet` is asked no faster than its rate. A service is its port.
@@ -98,7 +119,7 @@ mod tests {
         decide,
         layout::Rate,
         memory::Memory,
-        packet::TcpFlags,
+        packet::{Address, TcpFlags},
         syn_ack::{Cookie, TCP_AT, folded},
         view::SliceView,
     };
@@ -173,7 +194,12 @@ mod tests {
             answers: Rate::new(1_000, 3),
             ..Memory::enforcing()
         });
-        memory.listener = listener;
+        memory.listener = listener.map(Some);
+        for own in ["198.51.100.1", "2626:2626:2626:2626:2626:2626:2626:2626"] {
+            memory
+                .own
+                .insert(Address::of(own.parse::<std::net::IpAddr>().unwrap()).1.octets());
+        }
         memory
     }
 
@@ -217,6 +243,33 @@ mod tests {
     fn nothing_is_answered_that_nothing_listens_for() {
         let memory = memory(Rate::new(1, 1), None);
         assert_eq!(verdicts(&memory, &ipv4(&[]), 3), [Verdict::Pass; 3]);
+    }
+
+    #[test]
+    fn what_ends_elsewhere_passes() {
+        let mut forwarded = memory(Rate::new(1, 1), Some(COOKIE));
+        forwarded.own.clear();
+        assert_eq!(verdicts(&forwarded, &ipv4(&[]), 3), [Verdict::Pass; 3]);
+        let mut excepted = memory(Rate::new(1, 1), Some(COOKIE));
+        excepted.settings.cookies_except[7] = 80;
+        assert_eq!(verdicts(&excepted, &ipv4(&[]), 3), [Verdict::Pass; 3]);
+        let mut refusing = memory(Rate::new(1, 1), None);
+        refusing.listener = Some(None);
+        assert_eq!(verdicts(&refusing, &ipv4(&[]), 3), [Verdict::Pass; 3]);
+        assert_eq!(refusing.sampler.borrow().cookies_wanted, 2);
+    }
+
+    #[test]
+    fn options_are_no_way_around() {
+        let memory = memory(Rate::new(1, 1), Some(COOKIE));
+        let mut frame = ipv4(&[]);
+        frame[14] = 0x46;
+        frame[17] += 4;
+        frame.splice(34..34, [1; 4]);
+        assert_eq!(
+            verdicts(&memory, &frame, 3),
+            [Verdict::Pass, Verdict::LimitService, Verdict::LimitService]
+        );
     }
 
     #[test]

@@ -33,6 +33,8 @@ crate::shared! {
         pub service_syn: Rate,
         /// Answers per second and CPU.
         pub answers: Rate,
+        /// Ports that are not answered for; 0 for none.
+        pub cookies_except: [u16; 16],
     }
 
     /// A rate with a burst in the form that GCRA needs.

@@ -53,6 +53,7 @@ pub const NOTES: usize = 16_384;
 pub const SAMPLES_BYTES: usize = 262_144;
 /// Two banks of counters: verdicts enforced, verdicts in shadow.
 pub const COUNTERS: usize = Verdict::ALL.len() * 2;
+pub const OWN: usize = 4_096;
 /// Cells of all limit classes, and of services.
 pub const LIMIT_CELLS: usize = (CLASSES + 1) * CELLS as usize;
 
@@ -131,6 +132,12 @@ pub const MAPS: &[MapSpec] = &[
         MapKind::PerCpuArray,
         1,
         "the answer that a CPU is making: of no meaning afterwards",
+    ),
+    spec::<Address, u32>(
+        "OWN",
+        MapKind::Hash,
+        OWN,
+        "addresses of this machine, for which it may be answered",
     ),
     spec::<u32, HintLine>(
         "HINTS",

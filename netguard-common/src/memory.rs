@@ -5,7 +5,11 @@ use core::{
     ops::DerefMut,
     sync::atomic::AtomicU64,
 };
-use std::{boxed::Box, collections::HashMap, vec::Vec};
+use std::{
+    boxed::Box,
+    collections::{HashMap, HashSet},
+    vec::Vec,
+};
 
 use crate::{
     Packet, hint,
@@ -28,7 +32,9 @@ pub struct Memory {
     packet: RefCell<Packet>,
     pub syn_ack: RefCell<SynAck>,
     /// What a socket answers that listens for everything; `None`: nothing listens.
-    pub listener: Option<Cookie>,
+    pub listener: Option<Option<Cookie>>,
+    /// Addresses of this machine, IPv4 as IPv4-mapped IPv6.
+    pub own: HashSet<[u8; 16]>,
     pub allow_v4: Prefixes<4>,
     pub allow_v6: Prefixes<16>,
     pub block_v4: HashMap<[u8; 4], Rule>,
@@ -55,6 +61,7 @@ impl Memory {
             packet: RefCell::new(Packet::ZERO),
             syn_ack: RefCell::new(SynAck::ZERO),
             listener: None,
+            own: HashSet::new(),
             allow_v4: HashMap::new(),
             allow_v6: HashMap::new(),
             block_v4: HashMap::new(),
@@ -130,7 +137,10 @@ impl Tables for Memory {
     fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>> {
         Some(self.syn_ack.borrow_mut())
     }
-    fn cookie(&self, _: &Packet, _: &SynAck, _: u32) -> Option<Cookie> {
+    fn is_own(&self, address: Address) -> bool {
+        self.own.contains(&address.octets())
+    }
+    fn listener(&self, _: &Packet, _: &SynAck, _: u32) -> Option<Option<Cookie>> {
         self.listener
     }
     fn count(&self, index: u32, bytes: u32) {

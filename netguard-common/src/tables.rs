@@ -38,9 +38,11 @@ pub trait Tables {
 
     /// Memory of this CPU for an answer.
     fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>>;
+    /// Whether `address` is one of this machine, so that connections to it end here.
+    fn is_own(&self, address: Address) -> bool;
     /// The cookie of the socket that listens for `packet`, whose headers `answer` holds, a TCP header of `tcp_len` bytes
-    /// among them; `None` when none does, or it wants to answer itself.
-    fn cookie(&self, packet: &Packet, answer: &SynAck, tcp_len: u32) -> Option<Cookie>;
+    /// among them; `None` when none does, and none inside when it wants to answer itself.
+    fn listener(&self, packet: &Packet, answer: &SynAck, tcp_len: u32) -> Option<Option<Cookie>>;
 
     /// Adds one packet of `bytes` to counter `index`, see [`crate::decide::Judgement::counter`].
     fn count(&self, index: u32, bytes: u32);

@@ -15,7 +15,7 @@ use netguard_common::{
     layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
     maps::{
         ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, LIMIT_CELLS as CELLS,
-        NOTES as NOTES_LEN, SAMPLES_BYTES,
+        NOTES as NOTES_LEN, OWN as OWN_LEN, SAMPLES_BYTES,
     },
     packet::Address,
     syn_ack::{Cookie, SynAck},
@@ -38,6 +38,8 @@ static SETTINGS: Array<Settings, 1> = Array::new();
 static PACKET: PerCpuArray<Packet, 1> = PerCpuArray::new();
 #[btf_map]
 static SYN_ACK: PerCpuArray<SynAck, 1> = PerCpuArray::new();
+#[btf_map]
+static OWN: HashMap<Address, u32, OWN_LEN, GROWING> = HashMap::new();
 #[btf_map]
 static HINTS: Array<HintLine, { LINES as usize }, MAPPABLE> = Array::new();
 #[btf_map]
@@ -149,8 +151,13 @@ impl Tables for KernelTables<'_> {
     }
 
     #[inline(always)]
-    fn cookie(&self, packet: &Packet, answer: &SynAck, tcp_len: u32) -> Option<Cookie> {
-        sockets::cookie(self.ctx, packet, answer, tcp_len)
+    fn is_own(&self, address: Address) -> bool {
+        OWN.get_ptr(address).is_some()
+    }
+
+    #[inline(always)]
+    fn listener(&self, packet: &Packet, answer: &SynAck, tcp_len: u32) -> Option<Option<Cookie>> {
+        sockets::listener(self.ctx, packet, answer, tcp_len)
     }
 
     #[inline(always)]

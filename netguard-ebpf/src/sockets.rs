@@ -16,9 +16,14 @@ const LISTEN: u32 = 10;
 /// The network namespace of the interface.
 const THIS_NAMESPACE: u64 = u64::MAX;
 
-/// See [`netguard_common::tables::Tables::cookie`].
+/// See [`netguard_common::tables::Tables::listener`].
 #[inline(always)]
-pub(crate) fn cookie(ctx: &XdpContext, packet: &Packet, answer: &SynAck, tcp_len: u32) -> Option<Cookie> {
+pub(crate) fn listener(
+    ctx: &XdpContext,
+    packet: &Packet,
+    answer: &SynAck,
+    tcp_len: u32,
+) -> Option<Option<Cookie>> {
     // SAFETY: integers only; zero is a valid one.
     let mut tuple: bpf_sock_tuple = unsafe { core::mem::zeroed() };
     let (source_port, destination_port) = (packet.source_port.to_be(), packet.destination_port.to_be());
@@ -46,23 +51,24 @@ pub(crate) fn cookie(ctx: &XdpContext, packet: &Packet, answer: &SynAck, tcp_len
     let headers = answer.headers.as_ptr();
     // SAFETY: the socket is ours until it is released; both headers lie in the answer.
     let made = unsafe {
-        let made = match (*socket).state {
-            LISTEN => bpf_tcp_gen_syncookie(
+        let made = if (*socket).state == LISTEN {
+            Some(bpf_tcp_gen_syncookie(
                 socket.cast(),
                 headers.add(TCP_AT - ip_len).cast_mut().cast(),
                 ip_len as u32,
                 headers.add(TCP_AT).cast_mut().cast(),
                 tcp_len,
-            ),
-            _ => -1,
+            ))
+        } else {
+            None
         };
         bpf_sk_release(socket.cast());
         made
-    };
-    (made >= 0).then_some(Cookie {
+    }?;
+    Some((made >= 0).then_some(Cookie {
         sequence: made as u32,
         mss: (made >> 32) as u16,
-    })
+    }))
 }
 
 #[inline(always)]

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::{AsFd as _, AsRawFd as _},
 };
 
@@ -152,6 +152,17 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
             pairs(map.iter(), |key| {
                 format!("{}/{}", Ipv4Addr::from(key.data()), key.prefix_len())
             })
+        }
+        "OWN" => {
+            let map: HashMap<_, [u8; 16], u32> = map.try_into().map_err(&wrap)?;
+            let entries = map.iter().map(|entry| {
+                let (key, value) = entry?;
+                Ok(DumpedEntry {
+                    key: Value::String(IpAddr::from(key).to_canonical().to_string()),
+                    value: value.into(),
+                })
+            });
+            entries.collect()
         }
         "BLOCK_WIDE_V4" => {
             let map: HashMap<_, Raw<NetworkV4>, Raw<Rule>> = map.try_into().map_err(&wrap)?;

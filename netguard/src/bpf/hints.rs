@@ -1,5 +1,5 @@
-//! The map `HINTS` as memory, see `netguard_common::hint`. A hint is set after its rule stands, and cleared before or never:
-//! one too many costs the datapath a look-up.
+//! The map `HINTS` as memory, see `netguard_common::hint`. Of the hints only that of blocked networks is cleared with its rule:
+//! another one too many costs the datapath a look-up. What a process that died left wrong, the next daemon puts right.
 
 use std::{
     os::fd::{AsFd as _, AsRawFd as _},
@@ -52,6 +52,22 @@ impl Hints {
     pub(super) fn clear(&self, prefix: Prefix, hint: u8) {
         for slot in self.slots(prefix) {
             self.byte(slot).fetch_and(!hint, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes the hints those of `rules`, each a prefix and its hint, and no others. Nobody else may write meanwhile.
+    pub(super) fn rebuild(&self, rules: impl Iterator<Item = (Prefix, u8)>) {
+        let mut right = vec![0_u8; BYTES];
+        for (prefix, hint) in rules {
+            for slot in self.slots(prefix) {
+                right[slot as usize] |= hint;
+            }
+        }
+        for (slot, right) in (0..).zip(right) {
+            let byte = self.byte(slot);
+            if byte.load(Ordering::Relaxed) != right {
+                byte.store(right, Ordering::Relaxed);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use netguard_common::{layout::Rule, maps::Table, rule::Origin};
 
 use super::{
-    Batch, BpfError, InsertOutcome, Pins, SettingsMap,
+    Batch, BpfError, Entry, InsertOutcome, List, Pins, SettingsMap,
     hiding::{covered_by, hidden, outlasts},
     hints::Hints,
     notes::Notes,
@@ -20,44 +20,8 @@ use crate::{clock::monotonic_ns, prefix::Prefix};
 /// IPv4 prefixes up to this length are blocked for good by a hint.
 const WIDE: u8 = 24;
 
-/// Which list a rule stands on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum List {
-    Allow,
-    Block,
-}
-
-impl List {
-    /// The word for it in messages and JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Block => "block",
-        }
-    }
-
-    const fn tables(self) -> &'static [Table] {
-        match self {
-            Self::Allow => &[Table::AllowV4, Table::AllowV6],
-            Self::Block => &[
-                Table::BlockV4,
-                Table::BlockV6,
-                Table::BlockV6Net64,
-                Table::BlockNetV4,
-                Table::BlockWideV4,
-                Table::BlockNetV6,
-            ],
-        }
-    }
-}
-
-/// A rule with the prefix it is for, and the operator's words about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    pub prefix: Prefix,
-    pub rule: Rule,
-    pub note: Option<String>,
-}
+/// From this length on it is quicker to look at each network in a prefix than at all rules.
+const FEW_NETWORKS: u8 = 12;
 
 /// The rule tables of an instance.
 pub struct Rules {
@@ -180,7 +144,7 @@ impl Rules {
             .map(|(prefix, _)| prefix)
             .collect();
         for &prefix in &ended {
-            self.remove(list, prefix)?;
+            self.remove_ending(list, prefix)?;
         }
         Ok(ended)
     }
@@ -249,9 +213,39 @@ impl Rules {
                     return Ok(removed);
                 }
             }
-            self.unblock(prefix)?;
+            if prefix.bits() < FEW_NETWORKS {
+                self.rebuild_hints()?;
+            } else {
+                self.unblock(prefix)?;
+            }
         }
         Ok(removed)
+    }
+
+    /// Makes the hints those of the rules that stand: a writer may have died between the two.
+    ///
+    /// # Errors
+    /// When the kernel refuses a read.
+    pub fn rebuild_hints(&mut self) -> Result<(), BpfError> {
+        let mut rules = Vec::new();
+        for storage in &self.tables {
+            let mut entries = Vec::new();
+            storage.read(&mut entries)?;
+            let hint = storage.table().hint();
+            rules.extend(entries.into_iter().map(|(prefix, _)| (prefix, hint)));
+        }
+        self.hints.rebuild(rules.into_iter());
+        Ok(())
+    }
+
+    /// Removes a rule that ends, from the table of those that do: another for good may stand beside it.
+    fn remove_ending(&mut self, list: List, prefix: Prefix) -> Result<(), BpfError> {
+        let [for_good, ending] = tables_of(list, prefix);
+        self.take(ending, prefix)?;
+        if for_good == ending || self.storage(for_good)?.exact(prefix)?.is_none() {
+            self.notes.write(list, prefix, None)?;
+        }
+        Ok(())
     }
 
     /// Clears the hint of what is blocked for all of `prefix` but the longer ones that still are.
@@ -310,7 +304,7 @@ impl Rules {
             ended.extend(hidden(entries));
         }
         for prefix in ended {
-            self.remove(list, prefix)?;
+            self.remove_ending(list, prefix)?;
         }
         Ok(())
     }
@@ -350,6 +344,8 @@ impl Rules {
             })
             .collect();
         entries.sort_by_key(|entry| entry.prefix);
+        // A trie that changes while it is read can tell an entry twice.
+        entries.dedup_by_key(|entry| entry.prefix);
         Ok(entries)
     }
 

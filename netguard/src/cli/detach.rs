@@ -34,9 +34,13 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
         })?;
         interfaces.extend(context.pins.remove()?);
         remove_socket(&context.instance);
-        restore_sysctls(&context.instance)
-            .map_err(|error| CliError::Failed(format!("net.ipv4.tcp_syncookies is not restored: {error}")))?;
     }
+    // Also where an earlier attempt could not, or somebody removed the pins by hand.
+    restore_sysctls(&context.instance).map_err(|error| {
+        CliError::Failed(format!(
+            "nothing is filtered any more, but net.ipv4.tcp_syncookies is not restored: {error}"
+        ))
+    })?;
     interfaces.sort();
     interfaces.dedup();
     context.output.print(

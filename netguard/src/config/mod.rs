@@ -16,7 +16,7 @@ pub use load::ConfigError;
 pub use mistake::Mistake;
 pub use schema::schema_json;
 pub use values::{
-    Burst, InterfaceName, InterfaceNameError, Period, PeriodError, RatePerSecond, TableSize, Within,
+    Burst, InterfaceName, InterfaceNameError, Period, PeriodError, Ports, RatePerSecond, TableSize, Within,
 };
 
 /// The commented configuration file that says what [`Config::default`] does.
@@ -152,6 +152,8 @@ pub struct SynCookies {
     pub rate_per_s: RatePerSecond,
     /// That many may come at once.
     pub burst: Burst,
+    /// Ports that are not answered for, at most 16: those that are passed on to containers or other machines.
+    pub except_ports: Ports,
     /// Whether the daemon may change net.ipv4.tcp_syncookies as cookies need it; `netguard detach` restores it.
     pub manage_sysctls: bool,
 }
@@ -306,6 +308,7 @@ impl Default for SynCookies {
             mode: CookieMode::default(),
             rate_per_s: Within::constant::<1000>(),
             burst: Within::constant::<2000>(),
+            except_ports: Ports::default(),
             manage_sysctls: true,
         }
     }

@@ -69,6 +69,42 @@ pub enum InterfaceNameError {
     Characters(String),
 }
 
+/// Up to 16 ports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "Vec<u16>", into = "Vec<u16>")]
+#[schemars(with = "Vec<u16>")]
+pub struct Ports([u16; 16]);
+
+impl Ports {
+    /// The ports, then zeros.
+    #[must_use]
+    pub fn padded(self) -> [u16; 16] {
+        self.0
+    }
+}
+
+impl TryFrom<Vec<u16>> for Ports {
+    type Error = String;
+
+    fn try_from(ports: Vec<u16>) -> Result<Self, Self::Error> {
+        let mut padded = [0; 16];
+        if ports.contains(&0) {
+            return Err("there is no port 0: write ports from 1 to 65535".to_owned());
+        }
+        let count = ports.len();
+        let room = padded.get_mut(..count);
+        room.ok_or_else(|| format!("at most 16 ports, not {count}"))?
+            .copy_from_slice(&ports);
+        Ok(Self(padded))
+    }
+}
+
+impl From<Ports> for Vec<u16> {
+    fn from(ports: Ports) -> Self {
+        ports.0.into_iter().filter(|port| *port != 0).collect()
+    }
+}
+
 impl<const MIN: u32, const MAX: u32> Within<MIN, MAX> {
     /// The number as a constant of this program: a value out of range does not compile.
     #[must_use]

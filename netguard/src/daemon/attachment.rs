@@ -20,6 +20,14 @@ pub(super) struct Attachment {
     refusals: HashMap<String, Refusals>,
 }
 
+/// What a look at the interfaces told besides.
+pub(super) struct Looked {
+    /// Packets that they could not send since they were made.
+    pub(super) tx_dropped: u64,
+    /// A VLAN on one of them.
+    pub(super) vlan: Option<String>,
+}
+
 /// Attempts in a row that an interface refused.
 struct Refusals {
     /// Of the interface; another number is another interface, which may not refuse.
@@ -102,9 +110,9 @@ impl Attachment {
         })
     }
 
-    /// Looks whether every interface still runs the filter, and attaches it again where it does not. Answers how many packets
-    /// the interfaces could not send; `None` when the kernel does not say.
-    pub(super) async fn check(&mut self, state: &State) -> Option<u64> {
+    /// Looks whether every interface still runs the filter, and attaches it again where it does not. `None` when the kernel
+    /// does not list them.
+    pub(super) async fn check(&mut self, state: &State) -> Option<Looked> {
         let standing = match host::interfaces().await {
             Ok(standing) => standing,
             Err(error) => {
@@ -123,13 +131,21 @@ impl Attachment {
             tell(state, protected, &looked);
             after.push(looked);
         }
-        let names: Vec<&str> = after.iter().map(Protected::name_now).collect();
-        let ours = standing
+        let names: Vec<String> = after
             .iter()
-            .filter(|interface| names.contains(&interface.name.as_str()));
-        let tx_dropped = ours.map(|interface| interface.tx_dropped).sum();
+            .map(|protected| protected.name_now().to_owned())
+            .collect();
+        let ours: Vec<&Interface> = standing
+            .iter()
+            .filter(|interface| names.contains(&interface.name))
+            .collect();
+        let of_ours = |vlan: &&Interface| ours.iter().any(|ours| vlan.vlan_of == Some(ours.index));
+        let looked = Looked {
+            tx_dropped: ours.iter().map(|interface| interface.tx_dropped).sum(),
+            vlan: standing.iter().find(of_ours).map(|vlan| vlan.name.clone()),
+        };
         *state.interfaces() = after;
-        Some(tx_dropped)
+        Some(looked)
     }
 
     /// Where the name of a protected interface has gone to another one, the pins follow. Otherwise they keep their names, by

@@ -20,6 +20,8 @@ const CALM: Duration = Duration::from_secs(10);
 
 /// Answers in a second from which on it is asked whether they were sent.
 const TELLING: u64 = 100;
+/// Seconds in a row at which nearly all answers must be lost.
+const PATIENCE: u32 = 3;
 
 /// The switch of one instance.
 pub(super) struct CookieSwitch {
@@ -31,6 +33,8 @@ pub(super) struct CookieSwitch {
     wanted_ns: Option<u64>,
     /// Answers made and packets not sent, at the last look.
     sent: Option<(u64, u64)>,
+    /// Looks in a row at which nearly all answers were lost.
+    lost: u32,
 }
 
 impl CookieSwitch {
@@ -41,7 +45,13 @@ impl CookieSwitch {
             peace: "1".to_owned(),
             wanted_ns: None,
             sent: None,
+            lost: 0,
         };
+        if !switch.managed
+            && let Err(error) = restore_sysctls(instance)
+        {
+            warn!("{NAME} is not what it was before an earlier daemon: {error}");
+        }
         if !used {
             return switch;
         }
@@ -61,7 +71,7 @@ impl CookieSwitch {
         }
         // An earlier daemon may have left its own value behind.
         let original = original(instance).unwrap_or(found);
-        if let Err(error) = fs::write(file(instance), &original) {
+        if let Err(error) = fs::write(file(instance), format!("{original} {}\n", namespace())) {
             warn!("{NAME} stays as it is, what it was cannot be kept: {error}");
             switch.managed = false;
             return switch;
@@ -80,11 +90,10 @@ impl CookieSwitch {
         }
         let now_ns = monotonic_ns();
         match (wanted, self.wanted_ns) {
-            (true, before) => {
+            (true, _) => {
                 self.wanted_ns = Some(now_ns);
-                if before.is_none() {
-                    self.set("2", journal);
-                }
+                // Each time: somebody else may have set it back.
+                self.set("2", journal);
             }
             (false, Some(last_ns)) if u128::from(now_ns - last_ns) > CALM.as_nanos() => {
                 self.wanted_ns = None;
@@ -94,14 +103,16 @@ impl CookieSwitch {
         }
     }
 
-    /// Whether most answers since the last look were lost at the interface, as a veth loses what it is to send back to an end
+    /// Whether nearly all answers were lost at the interface for a while, as a veth loses what it is to send back to an end
     /// that runs no XDP program; of `answered` and `tx_dropped` in all.
     pub(super) fn undelivered(&mut self, answered: u64, tx_dropped: u64) -> bool {
         let before = self.sent.replace((answered, tx_dropped));
-        before.is_some_and(|(answered_then, dropped_then)| {
+        let all_lost = before.is_some_and(|(answered_then, dropped_then)| {
             let made = answered.saturating_sub(answered_then);
-            made >= TELLING && tx_dropped.saturating_sub(dropped_then) > made / 2
-        })
+            made >= TELLING && tx_dropped.saturating_sub(dropped_then) >= made / 10 * 9
+        });
+        self.lost = if all_lost { self.lost + 1 } else { 0 };
+        self.lost >= PATIENCE
     }
 
     fn set(&self, value: &str, journal: &Journal) {
@@ -124,18 +135,33 @@ impl CookieSwitch {
 /// Makes the setting what it was before `instance` changed it.
 ///
 /// # Errors
-/// When it may not be set.
+/// When it may not be set, or was changed in another network namespace.
 pub fn restore_sysctls(instance: &InstanceName) -> io::Result<()> {
+    let Ok(text) = fs::read_to_string(file(instance)) else {
+        return Ok(());
+    };
+    if !text.ends_with(&format!(" {}\n", namespace())) {
+        return Err(io::Error::other(format!(
+            "it was changed in another network namespace: run the command there, or remove {}",
+            file(instance).display()
+        )));
+    }
     if let Some(original) = original(instance) {
         host::set_sysctl(NAME, &original)?;
-        fs::remove_file(file(instance))?;
     }
-    Ok(())
+    fs::remove_file(file(instance))
 }
 
 fn original(instance: &InstanceName) -> Option<String> {
     let text = fs::read_to_string(file(instance)).ok()?;
-    matches!(text.trim(), "0" | "1" | "2").then(|| text.trim().to_owned())
+    let (value, namespace_then) = text.trim().split_once(' ')?;
+    (namespace_then == namespace() && matches!(value, "0" | "1" | "2")).then(|| value.to_owned())
+}
+
+/// The network namespace of this process, as a word.
+fn namespace() -> String {
+    let link = fs::read_link("/proc/thread-self/ns/net").unwrap_or_default();
+    link.display().to_string()
 }
 
 fn file(instance: &InstanceName) -> PathBuf {
@@ -153,6 +179,7 @@ mod tests {
             peace: "1".to_owned(),
             wanted_ns: None,
             sent: None,
+            lost: 0,
         };
         assert!(
             !switch.undelivered(5_000, 5_000),
@@ -160,7 +187,9 @@ mod tests {
         );
         assert!(!switch.undelivered(5_099, 5_099), "too few to tell");
         assert!(!switch.undelivered(6_099, 5_199));
-        assert!(switch.undelivered(7_099, 6_199));
+        assert!(!switch.undelivered(7_099, 6_199), "once can be chance");
+        assert!(!switch.undelivered(8_099, 7_199));
+        assert!(switch.undelivered(9_099, 8_199));
         assert!(!switch.undelivered(100, 100), "counters began anew");
     }
 }

@@ -120,10 +120,10 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         _ => options.config.on_exit == OnExit::Detach,
     };
     if detach {
-        let interfaces = pins.remove()?;
         if let Err(error) = restore_sysctls(&options.instance) {
             warn!("net.ipv4.tcp_syncookies is not restored: {error}");
         }
+        let interfaces = pins.remove()?;
         info!(?interfaces, "protection removed");
     } else if pins.have_links() {
         info!("stopped; protection stays in the kernel until `netguard detach`");

@@ -40,6 +40,7 @@ pub(super) fn settings(config: &Config, before: &Settings) -> Settings {
             config.syn_cookies.burst.value(),
         ),
         answers: ANSWERS,
+        cookies_except: config.syn_cookies.except_ports.padded(),
         ..Settings::ZERO
     };
     for class in Class::ALL {

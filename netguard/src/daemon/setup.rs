@@ -8,7 +8,7 @@ use super::{
     configured::Configured, cookies::CookieSwitch, settings::settings, state::Parts,
 };
 use crate::{
-    bpf::{self, Counters, Entry, List, Loaded, Pins, Rules, Samples, SettingsMap, TableSizes},
+    bpf::{self, Counters, Entry, List, Loaded, OwnAddresses, Pins, Rules, Samples, SettingsMap, TableSizes},
     clock::monotonic_ns,
     config::{Config, CookieMode, Mode, PolicyMode},
     control::essentials,
@@ -23,6 +23,7 @@ pub(super) struct Inputs {
     pub(super) flooder: FlooderSettings,
     pub(super) block_for_ns: u64,
     pub(super) configured: Configured,
+    pub(super) own: OwnAddresses,
     pub(super) cookies: CookieSwitch,
     pub(super) attachment: Attachment,
 }
@@ -116,6 +117,7 @@ pub(super) async fn set_up(
         },
         block_for_ns: nanoseconds(flooder.block_for.duration()),
         configured,
+        own: OwnAddresses::open(pins)?,
         cookies,
         attachment,
     };
@@ -150,6 +152,7 @@ fn prepare(
     let mut map = SettingsMap::open(pins)?;
     let before = map.read()?;
     map.write(&settings(config, &before))?;
+    OwnAddresses::open(pins)?.set(&facts.own)?;
     configured.establish(&mut Rules::open(pins)?, facts)?;
     Ok(())
 }

@@ -38,6 +38,8 @@ const TOLD_PER_TICK: u64 = 16;
 const SUMMARY_TICKS: u64 = 10;
 const SWEEP_TICKS: u64 = 100;
 
+const LOST: &str = "the interface loses the answers (a veth, unless its other end runs an XDP program, too)";
+
 /// Ticks until the daemon is stopped.
 pub(super) async fn run(state: &State, mut inputs: Inputs, stopped: &mut watch::Receiver<Option<Stop>>) {
     let mut ticker = interval(TICK);
@@ -53,15 +55,19 @@ pub(super) async fn run(state: &State, mut inputs: Inputs, stopped: &mut watch::
         }
         if tick.is_multiple_of(SUMMARY_TICKS) {
             chain.summarise(state);
-            if let Some(tx_dropped) = inputs.attachment.check(state).await
-                && inputs.cookies.undelivered(chain.answered(), tx_dropped)
-                && let Err(error) = stop_answering(state)
-            {
-                warn!("SYN cookies are still made, and lost: {error}");
+            if let Some(looked) = inputs.attachment.check(state).await {
+                if inputs.cookies.undelivered(chain.answered(), looked.tx_dropped) {
+                    stop_answering(state, LOST);
+                }
+                if let Some(vlan) = looked.vlan {
+                    let why =
+                        format!("most cards take tags off, and answers without one would not reach {vlan}");
+                    stop_answering(state, &why);
+                }
             }
         }
         if tick.is_multiple_of(SWEEP_TICKS) {
-            sweep(state, &mut inputs.configured).await;
+            sweep(state, &mut inputs).await;
         }
     }
 }
@@ -172,18 +178,27 @@ impl Chain {
 }
 
 /// Better the server's own answers than none.
-fn stop_answering(state: &State) -> Result<(), BpfError> {
-    let mut map = state.settings();
-    let mut settings = map.read()?;
-    settings.cookies = Cookies::Off as u32;
-    map.write(&settings)?;
+fn stop_answering(state: &State, why: &str) {
+    let standing = *state.cookies();
+    if matches!(standing, CookieState::Off | CookieState::Undelivered) {
+        return;
+    }
+    if let Err(error) = switch_off(state) {
+        warn!("SYN cookies are still made, although {why}: {error}");
+        return;
+    }
     *state.cookies() = CookieState::Undelivered;
-    let why = "the interface loses the answers (a veth, unless its other end runs an XDP program, too)";
     warn!("SYN cookies are switched off until the next start: {why}");
     state
         .journal
         .record(EventKind::CookiesOff { why: why.to_owned() });
-    Ok(())
+}
+
+fn switch_off(state: &State) -> Result<(), BpfError> {
+    let mut map = state.settings();
+    let mut settings = map.read()?;
+    settings.cookies = Cookies::Off as u32;
+    map.write(&settings)
 }
 
 /// The account with most dropped packets among those last seen with this verdict.
@@ -279,7 +294,7 @@ impl RuleSink for KernelSink<'_> {
 }
 
 /// Removes rules that ended (the kernel ignores them already), and looks what must not be blocked now.
-async fn sweep(state: &State, configured: &mut Configured) {
+async fn sweep(state: &State, inputs: &mut Inputs) {
     for list in [List::Allow, List::Block] {
         let ended = state.rules().remove_expired(list, monotonic_ns());
         match ended {
@@ -295,7 +310,12 @@ async fn sweep(state: &State, configured: &mut Configured) {
         }
     }
     match host::facts().await {
-        Ok(facts) => review(state, facts, configured),
+        Ok(facts) => {
+            if let Err(error) = inputs.own.set(&facts.own) {
+                warn!("services at new addresses are not answered for: {error}");
+            }
+            review(state, facts, &mut inputs.configured);
+        }
         Err(error) => warn!("the guard list is not refreshed: {error}"),
     }
 }

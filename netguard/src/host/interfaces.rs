@@ -29,6 +29,8 @@ pub struct Interface {
     pub up: bool,
     /// What its frames begin with.
     pub link_layer: LinkLayer,
+    /// The interface whose tagged frames it takes, if it is a VLAN.
+    pub vlan_of: Option<u32>,
     /// Packets that it could not send since it was made.
     pub tx_dropped: u64,
     /// The XDP program attached to it.
@@ -161,10 +163,11 @@ impl From<&LinkMessage> for Interface {
                 LinkLayerType::Loopback => LinkLayer::Loopback,
                 _ => LinkLayer::Other,
             },
+            vlan_of: None,
             tx_dropped: 0,
             xdp: None,
         };
-        let (mut kind, mut bus, mut device) = (None, None, None);
+        let (mut kind, mut bus, mut device, mut below) = (None, None, None, None);
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => interface.name.clone_from(name),
@@ -172,6 +175,7 @@ impl From<&LinkMessage> for Interface {
                     interface.mac = bytes.as_slice().try_into().ok().map(MacAddress)
                 }
                 LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
+                LinkAttribute::Link(index) => below = Some(*index),
                 LinkAttribute::Stats64(stats) => interface.tx_dropped = stats.tx_dropped,
                 LinkAttribute::Xdp(xdp) => interface.xdp = attached(xdp),
                 LinkAttribute::LinkInfo(infos) => {
@@ -185,6 +189,7 @@ impl From<&LinkMessage> for Interface {
                 _ => {}
             }
         }
+        interface.vlan_of = below.filter(|_| kind.as_deref() == Some("vlan"));
         interface.driver = bus
             .zip(device)
             .and_then(|(bus, device)| driver(bus, device))
@@ -241,6 +246,8 @@ fn attached(attributes: &[LinkXdp]) -> Option<AttachedXdp> {
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_route::link::InfoKind;
+
     use super::*;
 
     #[tokio::test]
@@ -283,6 +290,20 @@ mod tests {
                 program_id: 9
             })
         );
+    }
+
+    #[test]
+    fn a_vlan_is_told_from_a_pair() {
+        let of = |kind| {
+            let mut message = LinkMessage::default();
+            message.attributes.push(LinkAttribute::Link(3));
+            message
+                .attributes
+                .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
+            Interface::from(&message).vlan_of
+        };
+        assert_eq!(of(InfoKind::Vlan), Some(3));
+        assert_eq!(of(InfoKind::Veth), None);
     }
 
     #[test]

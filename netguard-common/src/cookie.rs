@@ -52,7 +52,7 @@ pub fn check<V: View, T: Tables>(
     let Some(cookie) = listener else {
         return ControlFlow::Continue(());
     };
-    if !within_budget(&mut answer, settings, tables) {
+    if !limit::grant(&settings.answers, &mut answer.due_ns, tables.now_ns()) {
         return ControlFlow::Break(Verdict::LimitService);
     }
     answer.turn(packet.family(), cookie, len);
@@ -84,19 +84,6 @@ fn within_rate<T: Tables>(packet: &Packet, settings: &Settings, tables: &T) -> b
         return true;
     };
     limit::admit(&rate, &cell, &cell, tables.now_ns())
-}
-
-/// GCRA over the answers of one CPU.
-#[inline(always)]
-fn within_budget<T: Tables>(answer: &mut SynAck, settings: &Settings, tables: &T) -> bool {
-    let rate = settings.answers;
-    let now_ns = tables.now_ns();
-    let next = answer.due_ns.max(now_ns).saturating_add(rate.interval_ns);
-    if next > now_ns.saturating_add(rate.tolerance_ns) {
-        return false;
-    }
-    answer.due_ns = next;
-    true
 }
 
 /// Copies the headers of `packet` into `answer`; tells the length of the TCP header.

@@ -127,6 +127,18 @@ pub fn admit<C: LimitCell>(rate: &Rate, first: &C, second: &C, now_ns: u64) -> b
     true
 }
 
+/// GCRA over the state of one CPU: whether `rate` grants one more at `now_ns`. `due_ns` is the theoretical arrival time of the
+/// next.
+#[inline(always)]
+pub(crate) fn grant(rate: &Rate, due_ns: &mut u64, now_ns: u64) -> bool {
+    let next = (*due_ns).max(now_ns).saturating_add(rate.interval_ns);
+    let granted = next <= now_ns.saturating_add(rate.tolerance_ns);
+    if granted {
+        *due_ns = next;
+    }
+    granted
+}
+
 /// What a source is accounted by: its IPv4 address, or its IPv6 /64 (a host owns all of it). On the link itself
 /// all neighbours share fe80::/64, so there a source is its interface identifier, but for 16 bits.
 #[inline(always)]

@@ -5,6 +5,7 @@ use crate::{
     Packet,
     decide::Judgement,
     layout::{Rate, Sample, Sampler, Settings},
+    limit,
     tables::Tables,
 };
 
@@ -41,15 +42,10 @@ pub fn report<T: Tables>(
     }
 }
 
-/// GCRA over the state of one CPU.
+/// Whether the budget has room; no budget sends nothing.
 #[inline(always)]
 fn due(sampler: &mut Sampler, rate: &Rate, now_ns: u64) -> bool {
-    let next = sampler.due_ns.max(now_ns).saturating_add(rate.interval_ns);
-    let due = next <= now_ns.saturating_add(rate.tolerance_ns) && rate.interval_ns != 0;
-    if due {
-        sampler.due_ns = next;
-    }
-    due
+    rate.interval_ns != 0 && limit::grant(rate, &mut sampler.due_ns, now_ns)
 }
 
 #[inline(always)]

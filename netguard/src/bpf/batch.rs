@@ -67,7 +67,7 @@ impl Batch {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn finish(self, rules: &mut Rules) -> Result<(), BpfError> {
+    pub fn finish(&self, rules: &mut Rules) -> Result<(), BpfError> {
         if self.tries {
             rules.drop_hidden(self.list)?;
         }

@@ -174,16 +174,25 @@ impl Rules {
     }
 
     fn covered_by(&mut self, list: List, prefix: Prefix, rule: &Rule) -> Result<Option<Prefix>, BpfError> {
-        if list == List::Block && prefix.address().is_ipv4() {
-            let wide = self.storage(Table::BlockWideV4)?;
-            let shorter = (0..prefix.bits().min(WIDE + 1)).rev();
-            for wider in shorter.filter_map(|bits| Prefix::truncated(prefix.address(), bits)) {
-                if wide.exact(wider)?.is_some() {
-                    return Ok(Some(wider));
-                }
-            }
+        if list == List::Block
+            && prefix.address().is_ipv4()
+            && let Some(wider) = self.blocked_around(prefix)?
+        {
+            return Ok(Some(wider));
         }
         covered_by(self.storage(table_of(list, prefix, rule))?, prefix, rule)
+    }
+
+    /// The longest of the shorter IPv4 prefixes around `prefix` that are blocked for good.
+    fn blocked_around(&mut self, prefix: Prefix) -> Result<Option<Prefix>, BpfError> {
+        let wide = self.storage(Table::BlockWideV4)?;
+        let shorter = (0..prefix.bits().min(WIDE + 1)).rev();
+        for wider in shorter.filter_map(|bits| Prefix::truncated(prefix.address(), bits)) {
+            if wide.exact(wider)?.is_some() {
+                return Ok(Some(wider));
+            }
+        }
+        Ok(None)
     }
 
     /// Puts `rule` into its table, and out of the other that `prefix` may be in; answers what it replaces.
@@ -207,11 +216,8 @@ impl Rules {
     fn take(&mut self, table: Table, prefix: Prefix) -> Result<bool, BpfError> {
         let removed = self.storage(table)?.remove(prefix)?;
         if removed && table == Table::BlockWideV4 {
-            let shorter = (0..prefix.bits()).filter_map(|bits| Prefix::truncated(prefix.address(), bits));
-            for shorter in shorter {
-                if self.storage(table)?.exact(shorter)?.is_some() {
-                    return Ok(removed);
-                }
+            if self.blocked_around(prefix)?.is_some() {
+                return Ok(removed);
             }
             if prefix.bits() < FEW_NETWORKS {
                 self.rebuild_hints()?;

@@ -98,8 +98,7 @@ impl Import {
         if self.outcomes.len() < self.additions.len() {
             return None;
         }
-        let batch = std::mem::replace(&mut self.batch, Batch::new(List::Block));
-        let finished = batch.finish(rules).map_err(FailedAt::from);
+        let finished = self.batch.finish(rules).map_err(FailedAt::from);
         Some(finished.map(|()| std::mem::take(&mut self.outcomes)))
     }
 

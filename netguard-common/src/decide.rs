@@ -1,5 +1,5 @@
 //! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control
-//! messages, block, limit, cookie, sample. A stage in shadow mode never ends the judgement: later stages still
+//! messages, block, ranges, limit, cookie, sample. A stage in shadow mode never ends the judgement: later stages still
 //! enforce.
 
 use core::ops::ControlFlow;
@@ -9,7 +9,7 @@ use crate::{
     layout::{Mode, Settings},
     limit::{self, Class},
     parse::parse_into,
-    rule, sample, sanity,
+    ranges, rule, sample, sanity,
     tables::Tables,
     verdict::Action,
     view::View,
@@ -130,6 +130,11 @@ fn stages<V: View, T: Tables>(
     let block_mode = Mode::from_number(settings.blocklist);
     if !matches!(block_mode, Mode::Off) {
         shadow.rule(block_mode, rule::block(packet, hints, tables))?;
+    }
+    if hints & hint::RANGE != 0 {
+        let (first, outcome) = ranges::check(view, packet, tables);
+        shadow.0 = shadow.0.or(first);
+        outcome?;
     }
     if let Some(class) = class
         && !matches!(limit_mode, Mode::Off)

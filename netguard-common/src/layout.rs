@@ -4,7 +4,7 @@
 
 use crate::{
     maps::MAPS,
-    packet,
+    packet, ranges,
     shared::{FNV_START, Field, fnv1a},
     verdict::Verdict,
 };
@@ -200,7 +200,7 @@ impl Rate {
     }
 }
 
-/// Fingerprint of every shared struct, map and verdict. The kernel object and the daemon carry it; an
+/// Fingerprint of every shared struct, map and verdict, and of a generation of lists. The kernel object and the daemon carry it; an
 /// object or a pinned map with another one is refused.
 pub const FINGERPRINT: u64 = {
     let mut hash = FNV_START;
@@ -217,6 +217,11 @@ pub const FINGERPRINT: u64 = {
     i = 0;
     while i < MAPS.len() {
         hash = MAPS[i].fold(hash);
+        i += 1;
+    }
+    i = 0;
+    while i < ranges::LAYOUT.len() {
+        hash = fnv1a(hash, &ranges::LAYOUT[i].to_le_bytes());
         i += 1;
     }
     i = 0;

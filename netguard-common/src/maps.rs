@@ -7,6 +7,7 @@ use crate::{
     layout::{CLASSES, Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
     limit::CELLS,
     packet::Address,
+    ranges::POLICIES,
     shared::fnv1a,
     syn_ack::SynAck,
     verdict::Verdict,
@@ -20,6 +21,8 @@ pub enum MapKind {
     Hash,
     LpmTrie,
     RingBuf,
+    /// An array of arrays.
+    ArrayOfMaps,
 }
 
 /// One map of the catalogue. Sizes are in bytes.
@@ -192,6 +195,24 @@ pub const MAPS: &[MapSpec] = &[
         MapKind::LpmTrie,
         BLOCK_PREFIXES,
         "blocked IPv6 prefixes other than /64 and /128",
+    ),
+    spec::<u32, u32>(
+        "RANGES",
+        MapKind::ArrayOfMaps,
+        1,
+        "feeds, countries and autonomous systems, compiled into one table that is exchanged as a whole",
+    ),
+    spec::<u32, u64>(
+        "POLICY_CELLS",
+        MapKind::Array,
+        POLICIES as usize,
+        "theoretical arrival times (ns) of countries and autonomous systems that are limited",
+    ),
+    spec::<u32, u64>(
+        "POLICY_COUNTERS",
+        MapKind::PerCpuArray,
+        POLICIES as usize,
+        "packets that a feed, a country or an autonomous system was against, shadow ones included",
     ),
     spec::<u32, u64>(
         "LIMIT_CELLS",

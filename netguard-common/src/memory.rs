@@ -16,9 +16,10 @@ use crate::{
     layout::{Counter, Mode, Rate, Rule, Sample, Sampler, Settings},
     maps::{COUNTERS, LIMIT_CELLS},
     packet::Address,
+    ranges::POLICIES,
     shared::Field,
     syn_ack::{Cookie, SynAck},
-    tables::{LimitCell, Tables},
+    tables::{Generation, LimitCell, Tables},
 };
 
 /// Prefixes of one family, by length and network; looked up from the longest.
@@ -44,6 +45,11 @@ pub struct Memory {
     /// Of at most 24 bits, blocked for good.
     pub block_wide_v4: Prefixes<4>,
     pub block_net_v6: Prefixes<16>,
+    /// The words of the lists' generation.
+    pub generation: Option<Vec<u64>>,
+    pub policy_cells: Box<[AtomicU64]>,
+    /// Packets by policy of the lists.
+    pub policy_counters: RefCell<Vec<u64>>,
     pub cells: Box<[AtomicU64]>,
     pub counters: RefCell<Vec<Counter>>,
     pub sampler: RefCell<Sampler>,
@@ -70,6 +76,9 @@ impl Memory {
             block_net_v4: HashMap::new(),
             block_wide_v4: HashMap::new(),
             block_net_v6: HashMap::new(),
+            generation: None,
+            policy_cells: (0..POLICIES).map(|_| AtomicU64::new(0)).collect(),
+            policy_counters: RefCell::new(std::vec![0; POLICIES as usize]),
             cells: (0..LIMIT_CELLS).map(|_| AtomicU64::new(0)).collect(),
             counters: RefCell::new(std::vec![Counter::ZERO; COUNTERS]),
             sampler: RefCell::new(Sampler::ZERO),
@@ -131,6 +140,15 @@ impl Tables for Memory {
     fn block_net_v6(&self, source: Address) -> Option<Rule> {
         longest(&self.block_net_v6, &source.octets())
     }
+    fn generation(&self) -> Option<impl Generation> {
+        self.generation.as_deref()
+    }
+    fn policy_cell(&self, policy: u32) -> Option<impl LimitCell> {
+        self.policy_cells.get(policy as usize)
+    }
+    fn count_policy(&self, policy: u32) {
+        self.policy_counters.borrow_mut()[policy as usize] += 1;
+    }
     fn cell(&self, index: u32) -> Option<impl LimitCell> {
         self.cells.get(index as usize)
     }
@@ -158,6 +176,12 @@ impl Tables for Memory {
         }
         samples.push(*sample);
         true
+    }
+}
+
+impl Generation for &[u64] {
+    fn word(&self, index: u32) -> Option<u64> {
+        self.get(index as usize).copied()
     }
 }
 

@@ -33,6 +33,13 @@ pub trait Tables {
     fn block_v6_net64(&self, network: u64) -> Option<Rule>;
     fn block_net_v6(&self, source: Address) -> Option<Rule>;
 
+    /// The compiled lists, see [`crate::ranges`]; `None` when there never were any.
+    fn generation(&self) -> Option<impl Generation>;
+    /// The cell of a policy of the lists; `None` beyond [`crate::ranges::POLICIES`].
+    fn policy_cell(&self, policy: u32) -> Option<impl LimitCell>;
+    /// Counts a packet that a policy of the lists is against.
+    fn count_policy(&self, policy: u32);
+
     /// Cell `index` of the limiter; `None` beyond [`crate::maps::LIMIT_CELLS`].
     fn cell(&self, index: u32) -> Option<impl LimitCell>;
 
@@ -50,6 +57,12 @@ pub trait Tables {
     fn sampler(&self) -> Option<impl DerefMut<Target = Sampler>>;
     /// Hands `sample` to user space; false when there was no room.
     fn emit(&self, sample: &Sample) -> bool;
+}
+
+/// Lists compiled into one table; it stays what it is while a packet is judged.
+pub trait Generation {
+    /// Word `index`; `None` beyond the last.
+    fn word(&self, index: u32) -> Option<u64>;
 }
 
 /// One cell of the limiter, shared by all CPUs. Loads and stores are single instructions without ordering.

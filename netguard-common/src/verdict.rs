@@ -93,6 +93,11 @@ verdicts! {
     33 PortZero         Drop "port-zero"         "to TCP or UDP port 0, or from TCP port 0: it is reserved";
     34 SynCookie        Answer "syn-cookie"      "the service is asked for connections too often: the source must prove its address first";
     35 LimitService     Drop "limit-service"     "the service is asked for connections faster than it can even be answered for";
+    36 BlockFeed        Drop "block-feed"        "the source is on a published list that the configuration names";
+    37 BlockCountry     Drop "block-country"     "the source lies in a country that the configuration blocks";
+    38 LimitCountry     Drop "limit-country"     "the source's country sends faster than its limit";
+    39 BlockAsn         Drop "block-asn"         "the source lies in an autonomous system that the configuration blocks";
+    40 LimitAsn         Drop "limit-asn"         "the source's autonomous system sends faster than its limit";
 }
 
 impl Verdict {

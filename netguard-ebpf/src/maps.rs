@@ -3,8 +3,8 @@
 use core::ops::DerefMut;
 
 use aya_ebpf::{
-    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
+    bindings::{BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
     helpers::generated::bpf_ktime_get_coarse_ns,
     macros::btf_map,
     programs::XdpContext,
@@ -18,8 +18,9 @@ use netguard_common::{
         NOTES as NOTES_LEN, OWN as OWN_LEN, SAMPLES_BYTES,
     },
     packet::Address,
+    ranges::POLICIES,
     syn_ack::{Cookie, SynAck},
-    tables::{LimitCell, Tables},
+    tables::{Generation, LimitCell, Tables},
 };
 
 use crate::sockets;
@@ -29,6 +30,9 @@ const GROWING: usize = BPF_F_NO_PREALLOC as usize;
 
 /// User space writes the hints as memory: a list of a million prefixes takes no million system calls.
 const MAPPABLE: usize = BPF_F_MMAPABLE as usize;
+
+/// A generation of lists. Each has the length that it needs.
+type Words = Array<u64, 1, { MAPPABLE | BPF_F_INNER_MAP as usize }>;
 
 #[btf_map]
 static LAYOUT: Array<u64, 1> = Array::new();
@@ -58,6 +62,12 @@ static BLOCK_NET_V4: LpmTrie<u32, Rule, BLOCK_PREFIXES> = LpmTrie::new();
 static BLOCK_WIDE_V4: HashMap<NetworkV4, Rule, BLOCK_PREFIXES, GROWING> = HashMap::new();
 #[btf_map]
 static BLOCK_NET_V6: LpmTrie<Address, Rule, BLOCK_PREFIXES> = LpmTrie::new();
+#[btf_map]
+static RANGES: ArrayOfMaps<Words, 1> = ArrayOfMaps::new();
+#[btf_map]
+static POLICY_CELLS: Array<u64, { POLICIES as usize }> = Array::new();
+#[btf_map]
+static POLICY_COUNTERS: PerCpuArray<u64, { POLICIES as usize }> = PerCpuArray::new();
 #[btf_map]
 static LIMIT_CELLS: Array<u64, CELLS> = Array::new();
 #[btf_map]
@@ -140,6 +150,24 @@ impl Tables for KernelTables<'_> {
     }
 
     #[inline(always)]
+    fn generation(&self) -> Option<impl Generation> {
+        RANGES.get(0).map(Compiled)
+    }
+
+    #[inline(always)]
+    fn policy_cell(&self, policy: u32) -> Option<impl LimitCell> {
+        POLICY_CELLS.get_ptr_mut(policy).map(Cell)
+    }
+
+    #[inline(always)]
+    fn count_policy(&self, policy: u32) {
+        if let Some(counter) = POLICY_COUNTERS.get_ptr_mut(policy) {
+            // SAFETY: as for `count`.
+            unsafe { *counter += 1 };
+        }
+    }
+
+    #[inline(always)]
     fn cell(&self, index: u32) -> Option<impl LimitCell> {
         LIMIT_CELLS.get_ptr_mut(index).map(Cell)
     }
@@ -182,6 +210,16 @@ impl Tables for KernelTables<'_> {
         SAMPLES
             .output_untyped::<Sample>(*sample, u64::from(aya_ebpf::bindings::BPF_RB_NO_WAKEUP))
             .is_ok()
+    }
+}
+
+/// The generation that the packet began with: the kernel keeps it as long as the program runs.
+struct Compiled<'a>(&'a Words);
+
+impl Generation for Compiled<'_> {
+    #[inline(always)]
+    fn word(&self, index: u32) -> Option<u64> {
+        self.0.get(index).copied()
     }
 }
 

@@ -323,7 +323,11 @@ mod tests {
                         .filter(|bound| (bound.0, bound.1) <= (high, low))
                         .next_back();
                     let wanted = last.map(|bound| bound.2 as u16);
-                    assert_eq!(number_v6(&VIEW, source, &Words(words.clone())), wanted, "{high}:{low}");
+                    assert_eq!(
+                        number_v6(&VIEW, source, &Words(words.clone())),
+                        wanted,
+                        "{high}:{low}"
+                    );
                 }
             }
         }
@@ -333,7 +337,16 @@ mod tests {
 
     #[test]
     fn less_is_less() {
-        let numbers = [0, 1, 2, u64::MAX / 2, 1 << 63, (1 << 63) + 1, u64::MAX - 1, u64::MAX];
+        let numbers = [
+            0,
+            1,
+            2,
+            u64::MAX / 2,
+            1 << 63,
+            (1 << 63) + 1,
+            u64::MAX - 1,
+            u64::MAX,
+        ];
         for a in numbers {
             for b in numbers {
                 assert_eq!(less(a, b), u32::from(a < b), "{a} {b}");

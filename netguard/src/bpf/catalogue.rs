@@ -18,7 +18,7 @@ use netguard_common::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{BpfError, Pins, links::number, raw::Raw};
+use super::{BpfError, Pins, links::number, ranges::generation, raw::Raw};
 
 mod render;
 
@@ -58,13 +58,17 @@ pub fn list_maps(pins: &Pins) -> Result<Vec<MapInfo>, BpfError> {
                     memory(data),
                 )
             });
+            let inner = match spec.kind {
+                MapKind::ArrayOfMaps => generation(map).map_or(0, |generation| memory(&generation)),
+                _ => 0,
+            };
             Ok(MapInfo {
                 name: spec.name,
                 kind: kind_name(spec.kind),
                 max_entries,
                 key_size: spec.key_size,
                 value_size: spec.value_size,
-                memory_bytes,
+                memory_bytes: memory_bytes + inner,
                 help: spec.help,
             })
         })
@@ -95,6 +99,10 @@ pub fn lookup_in_map(pins: &Pins, name: &str, key: &str) -> Result<DumpedEntry, 
         key: key.to_owned(),
         expected,
     };
+    if spec.name == "RANGES" {
+        let found = generation(map).map(|data| generation_entry(&data));
+        return found.ok_or_else(|| bad_key("no feed, country or autonomous system is configured"));
+    }
     if matches!(spec.kind, MapKind::Array | MapKind::PerCpuArray) {
         let index: u32 = key
             .parse()
@@ -187,9 +195,19 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
                 expected: "a ring buffer has no entries to read; `netguard events` shows what passes through",
             });
         }
+        "RANGES" => return Ok(generation(map).iter().map(generation_entry).collect()),
         _ => return read_array(spec, map),
     }
     .map_err(wrap)
+}
+
+/// The table of the compiled lists, described: its words say nothing to people.
+fn generation_entry(data: &MapData) -> DumpedEntry {
+    let words = data.info().map_or(0, |info| info.max_entries());
+    DumpedEntry {
+        key: Value::from(0),
+        value: serde_json::json!({ "words": words, "memory_bytes": memory(data) }),
+    }
 }
 
 fn pairs<K, V: Shared>(
@@ -238,6 +256,7 @@ enum AnyArray {
     Numbers(Array<MapData, u64>),
     Hints(Array<MapData, Raw<HintLine>>),
     Settings(Array<MapData, Raw<Settings>>),
+    NumbersPerCpu(PerCpuArray<MapData, u64>),
     Counters(PerCpuArray<MapData, Raw<Counter>>),
     Samplers(PerCpuArray<MapData, Raw<Sampler>>),
     Packets(PerCpuArray<MapData, Raw<Packet>>),
@@ -249,6 +268,7 @@ impl AnyArray {
         let wrap = BpfError::map(spec.name, spec.max_entries);
         Ok(match spec.name {
             "SETTINGS" => Self::Settings(map.try_into().map_err(wrap)?),
+            "POLICY_COUNTERS" => Self::NumbersPerCpu(map.try_into().map_err(wrap)?),
             "COUNTERS" => Self::Counters(map.try_into().map_err(wrap)?),
             "SAMPLER" => Self::Samplers(map.try_into().map_err(wrap)?),
             "SYN_ACK" => Self::Answers(map.try_into().map_err(wrap)?),
@@ -265,6 +285,10 @@ impl AnyArray {
             Self::Numbers(map) => map
                 .get(&index, 0)
                 .map(|value| shown(skip_zero, value == 0, || value.into())),
+            Self::NumbersPerCpu(map) => map.get(&index, 0).map(|cpus| {
+                let zero = cpus.iter().all(|cpu| *cpu == 0);
+                shown(skip_zero, zero, || cpus.iter().copied().collect())
+            }),
             Self::Hints(map) => map.get(&index, 0).map(|line| {
                 let zero = line.0.bytes.iter().all(|byte| *byte == 0);
                 shown(skip_zero, zero, || render(&line.0))
@@ -301,6 +325,7 @@ const fn kind_name(kind: MapKind) -> &'static str {
         MapKind::Hash => "hash",
         MapKind::LpmTrie => "lpm trie",
         MapKind::RingBuf => "ring buffer",
+        MapKind::ArrayOfMaps => "array of maps",
     }
 }
 
@@ -310,6 +335,7 @@ pub(super) fn map_data(map: &Map) -> Option<&MapData> {
         | Map::PerCpuArray(data)
         | Map::HashMap(data)
         | Map::LpmTrie(data)
+        | Map::ArrayOfMaps(data)
         | Map::RingBuf(data) => Some(data),
         _ => None,
     }

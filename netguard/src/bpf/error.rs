@@ -40,8 +40,8 @@ pub enum BpfError {
     NotesFull { capacity: u32 },
     #[error("map {map}: {source}")]
     Map { map: &'static str, source: MapError },
-    #[error("map HINTS cannot be mapped into memory: {0}")]
-    Memory(io::Error),
+    #[error("map {map} cannot be mapped into memory: {source}")]
+    Memory { map: &'static str, source: io::Error },
     #[error("map {map} cannot be read: {source}")]
     Read { map: &'static str, source: io::Error },
     #[error("no map is called {0}: `netguard map list` shows them all")]

@@ -1,5 +1,6 @@
 //! What the operator may decide, as types in which only sensible settings exist.
 
+mod lists;
 mod load;
 mod mistake;
 mod schema;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::prefix::{BlockPrefix, Prefix};
 
+pub use lists::{Country, Feed, Feeds, Geo, GeoAction, GeoDefault, GeoPolicy};
 pub use load::ConfigError;
 pub use mistake::Mistake;
 pub use schema::schema_json;
@@ -46,6 +48,10 @@ pub struct Config {
     pub limit: Limits,
     /// When services are answered for.
     pub syn_cookies: SynCookies,
+    /// Published lists of sources that are blocked.
+    pub feed: Feeds,
+    /// What is done with sources because of where they are.
+    pub geo: Geo,
     /// When behaviour alone is reason enough to act.
     pub detect: Detectors,
     /// What automatic decisions may never touch.

@@ -86,6 +86,10 @@ pub enum EventKind {
     Spared(Spared),
     /// A configured block no longer leaves that out.
     SparedNoMore(Spared),
+    /// A file of lists was read; so many of its lines are no prefixes.
+    ListRead { file: String, skipped: usize },
+    /// A file of lists could not be read, or the lists could not be put in force.
+    ListFailed { file: String, why: String },
     /// The daemon changed a setting of the kernel.
     Sysctl { name: String, value: String },
     /// SYN cookies were switched off.

@@ -4,6 +4,7 @@ mod attachment;
 mod configured;
 mod cookies;
 mod journal;
+mod lists;
 mod lock;
 mod settings;
 mod setup;
@@ -28,6 +29,7 @@ use crate::{
 pub use configured::Spared;
 pub use cookies::restore_sysctls;
 pub use journal::{Event, EventKind, Journal};
+pub use lists::{ListMatch, ListReport, Lists};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
 pub use settings::limit_rate;
 pub use state::{CookieState, Protected, State, Stop};

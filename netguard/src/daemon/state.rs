@@ -1,14 +1,14 @@
 //! What the tick and the control socket share.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    Mutex, MutexGuard, PoisonError, TryLockError,
     atomic::{AtomicU64, Ordering},
 };
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
-use super::{EventKind, Journal, Spared};
+use super::{EventKind, Journal, Lists, Spared};
 use crate::{
     bpf::{InstanceName, Rules, SettingsMap},
     engine::Guard,
@@ -74,6 +74,7 @@ pub(super) struct Parts {
     pub(super) guard: Guard,
     pub(super) spared: Vec<Spared>,
     pub(super) cookies: CookieState,
+    pub(super) lists: Lists,
 }
 
 /// The daemon's state.
@@ -94,6 +95,7 @@ pub struct State {
     cookies: Mutex<CookieState>,
     rates: Mutex<Rates>,
     writing: AsyncMutex<()>,
+    lists: Mutex<Lists>,
     stop: watch::Sender<Option<Stop>>,
 }
 
@@ -147,6 +149,20 @@ impl State {
     /// What the configured blocks leave out.
     pub fn spared(&self) -> MutexGuard<'_, Vec<Spared>> {
         lock(&self.spared)
+    }
+
+    /// Held while lists are read: not for a thread that others wait for.
+    pub fn lists(&self) -> MutexGuard<'_, Lists> {
+        lock(&self.lists)
+    }
+
+    /// The lists, unless they are being read.
+    pub fn try_lists(&self) -> Option<MutexGuard<'_, Lists>> {
+        match self.lists.try_lock() {
+            Ok(lists) => Some(lists),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     pub fn cookies(&self) -> MutexGuard<'_, CookieState> {

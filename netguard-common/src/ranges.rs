@@ -320,8 +320,7 @@ mod tests {
                     };
                     let last = bounds[..count]
                         .iter()
-                        .filter(|bound| (bound.0, bound.1) <= (high, low))
-                        .next_back();
+                        .rfind(|bound| (bound.0, bound.1) <= (high, low));
                     let wanted = last.map(|bound| bound.2 as u16);
                     assert_eq!(
                         number_v6(&VIEW, source, &Words(words.clone())),

@@ -3,6 +3,7 @@
 use netguard::{
     bpf::{BpfError, List, TableSizes, TestObject, embedded_object, table_of},
     prefix::Prefix,
+    ranges::{Compiled, Effect, Listing, compile},
 };
 use netguard_common::{
     decide,
@@ -10,6 +11,7 @@ use netguard_common::{
     maps::{ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, Table},
     memory::Memory,
     packet::Address,
+    ranges::{Policy, Subject},
     rule::Origin,
     view::SliceView,
 };
@@ -35,6 +37,7 @@ pub struct World {
     /// Modes, limits, seed and sample budget.
     pub settings: Settings,
     rules: Vec<(List, Prefix, Rule)>,
+    listings: Vec<Listing>,
     cells: Vec<(u32, u64)>,
 }
 
@@ -50,6 +53,7 @@ impl World {
         Self {
             settings: Memory::enforcing(),
             rules: Vec::new(),
+            listings: Vec::new(),
             cells: Vec::new(),
         }
     }
@@ -75,6 +79,16 @@ impl World {
             .block_until("2001:db8::68", EXPIRED)
             .allow("2001:db8:f000:7::/64")
             .allow("2001:db8:bad::7")
+            .list(
+                feed(false),
+                &["192.0.2.72", "203.0.113.128/26", "2001:db8:0:3::/64"],
+            )
+            .list(feed(true), &["192.0.2.72/29", "2001:db8:0:4::/64"])
+            .list(
+                country(),
+                &["198.51.100.0/24", "203.0.113.128/25", "2001:db8:0:5::/64"],
+            )
+            .list(Effect::Spare, &["203.0.113.129", "2001:db8:0:3::1"])
     }
 
     /// The world under the same mode for every policy.
@@ -136,6 +150,22 @@ impl World {
         world
     }
 
+    /// Adds a list that is compiled with the others. Panics if one of `prefixes` is none.
+    pub fn list(mut self, effect: Effect, prefixes: &[&str]) -> Self {
+        let parsed = prefixes
+            .iter()
+            .map(|text| text.parse().unwrap_or_else(|error| panic!("{error}")));
+        self.listings.push(Listing {
+            effect,
+            prefixes: parsed.collect(),
+        });
+        self
+    }
+
+    fn compiled(&self) -> Compiled {
+        compile(&self.listings, self.settings.seed).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// Sets cell `index` of the limiter to the theoretical arrival time `arrival_ns`.
     pub fn cell(mut self, index: u32, arrival_ns: u64) -> Self {
         self.cells.push((index, arrival_ns));
@@ -187,6 +217,9 @@ impl World {
             };
             assert!(replaced.is_none(), "{prefix} stands twice in the world");
         }
+        if !self.listings.is_empty() {
+            memory.generation = Some(self.compiled().words);
+        }
         for (index, arrival_ns) in &self.cells {
             memory.cells[*index as usize].store(*arrival_ns, Relaxed);
         }
@@ -222,6 +255,9 @@ impl World {
                 (_, IpAddr::V6(ip)) => object.insert_prefix(table.map(), bits, ip.octets(), *rule)?,
             }
         }
+        if !self.listings.is_empty() {
+            object.install(&self.compiled())?;
+        }
         self.cells
             .iter()
             .try_for_each(|(index, arrival_ns)| object.write_cell(*index, *arrival_ns))
@@ -240,5 +276,30 @@ impl World {
             },
         ));
         self
+    }
+}
+
+/// A published list.
+pub fn feed(shadow: bool) -> Effect {
+    Effect::Feed {
+        policy: policy(Subject::Feed),
+        shadow,
+    }
+}
+
+/// A country that is blocked.
+pub fn country() -> Effect {
+    Effect::Place {
+        rank: 1,
+        policy: Some(policy(Subject::CountryBlock)),
+        shadow: false,
+    }
+}
+
+const fn policy(subject: Subject) -> Policy {
+    Policy {
+        subject,
+        expires_at: 0,
+        rate: Rate::UNLIMITED,
     }
 }

@@ -28,7 +28,10 @@ impl Ranges {
         let seed = SettingsMap::open(pins)?.read()?.seed;
         let counters = pins.open("POLICY_COUNTERS")?;
         Ok(Self {
-            table: pins.open("RANGES")?.try_into().map_err(BpfError::map("RANGES", 1))?,
+            table: pins
+                .open("RANGES")?
+                .try_into()
+                .map_err(BpfError::map("RANGES", 1))?,
             hints: Hints::open(pins, seed)?,
             counters: counters
                 .try_into()
@@ -106,7 +109,10 @@ fn written(words: &[u64]) -> Result<MapData, BpfError> {
     let memory = MmapOptions::new()
         .len(size_of_val(words))
         .map_raw(map.fd().as_fd().as_raw_fd())
-        .map_err(|source| BpfError::Memory { map: "RANGES", source })?;
+        .map_err(|source| BpfError::Memory {
+            map: "RANGES",
+            source,
+        })?;
     // SAFETY: the mapping is as long as `words`, and nobody else knows the map yet.
     unsafe { std::ptr::copy_nonoverlapping(words.as_ptr(), memory.as_mut_ptr().cast(), words.len()) };
     Ok(map)

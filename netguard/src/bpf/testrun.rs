@@ -9,6 +9,7 @@ use aya::{
     programs::Xdp,
 };
 use netguard_common::{
+    hint,
     layout::{Rule, Sample, Settings},
     maps::Table,
     shared::Shared as _,
@@ -18,9 +19,10 @@ use super::{
     BpfError, Counters, TableSizes,
     hints::Hints,
     load::{loader, refused_load, refused_program, xdp},
+    ranges,
     raw::Raw,
 };
-use crate::prefix::Prefix;
+use crate::{prefix::Prefix, ranges::Compiled};
 
 /// An object loaded for test runs, with maps of its own.
 pub struct TestObject {
@@ -95,6 +97,17 @@ impl TestObject {
         self.hint(map, &network, bits as u8)
     }
 
+    /// Puts compiled lists in force.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn install(&mut self, compiled: &Compiled) -> Result<(), BpfError> {
+        let missing = || BpfError::NoSuchMap("RANGES".to_owned());
+        ranges::install_in(self.ebpf.map_mut("RANGES").ok_or_else(missing)?, compiled)?;
+        self.hints()?.raise(hint::RANGE, compiled.slots.words());
+        Ok(())
+    }
+
     /// Sets one cell of the limiter.
     ///
     /// # Errors
@@ -161,16 +174,20 @@ impl TestObject {
             4 => IpAddr::from([octets[0], octets[1], octets[2], octets[3]]),
             _ => IpAddr::from(octets),
         };
-        let settings: Array<&mut MapData, Raw<Settings>> = self.map("SETTINGS")?;
-        let seed = settings.get(&0, 0).map_err(BpfError::map("SETTINGS", 1))?.0.seed;
-        let hints = self
-            .ebpf
-            .map("HINTS")
-            .ok_or_else(|| BpfError::NoSuchMap("HINTS".to_owned()))?;
         if let Some(prefix) = Prefix::truncated(address, bits) {
-            Hints::of(hints, seed)?.set(prefix, table.hint());
+            self.hints()?.set(prefix, table.hint());
         }
         Ok(())
+    }
+
+    fn hints(&mut self) -> Result<Hints, BpfError> {
+        let settings: Array<&mut MapData, Raw<Settings>> = self.map("SETTINGS")?;
+        let seed = settings.get(&0, 0).map_err(BpfError::map("SETTINGS", 1))?.0.seed;
+        let hints = self.ebpf.map("HINTS");
+        Hints::of(
+            hints.ok_or_else(|| BpfError::NoSuchMap("HINTS".to_owned()))?,
+            seed,
+        )
     }
 
     fn map<'a, M>(&'a mut self, name: &'static str) -> Result<M, BpfError>

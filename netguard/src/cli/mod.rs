@@ -6,6 +6,7 @@ mod detach;
 mod doctor;
 mod events;
 mod explain;
+mod feed;
 mod limit;
 mod map;
 mod output;
@@ -60,6 +61,9 @@ enum Command {
     /// Packet rates per source.
     #[command(subcommand)]
     Limit(limit::LimitCommand),
+    /// Published lists, countries and autonomous systems.
+    #[command(subcommand)]
+    Feed(feed::FeedCommand),
     /// Look into the kernel's maps; works with the daemon dead.
     #[command(subcommand)]
     Map(map::MapCommand),
@@ -153,6 +157,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Block(command) => rules::run(&context, List::Block, command).await,
         Command::Allow(command) => rules::run(&context, List::Allow, command).await,
         Command::Limit(command) => limit::run(&context, command).await,
+        Command::Feed(command) => feed::run(&context, command).await,
         Command::Map(command) => map::run(&context, &command),
         Command::Events(args) => events::run(&context, &args).await,
         Command::Explain(args) => explain::run(&context, &args).await,

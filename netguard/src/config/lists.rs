@@ -161,7 +161,9 @@ impl TryFrom<GeoPolicyTable> for GeoPolicy {
             (GeoWord::Block, None) => GeoAction::Block,
             (GeoWord::Limit, Some(limit)) => GeoAction::Limit(limit),
             (GeoWord::Limit, None) => {
-                return Err("the action \"limit\" needs `limit = { rate_per_s = ..., burst = ... }`".to_owned());
+                return Err(
+                    "the action \"limit\" needs `limit = { rate_per_s = ..., burst = ... }`".to_owned(),
+                );
             }
             _ => return Err("`limit` goes with the action \"limit\" only".to_owned()),
         };
@@ -223,7 +225,9 @@ impl From<Country> for String {
 
 impl fmt::Display for Country {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|letter| write!(f, "{}", char::from(*letter)))
+        self.0
+            .iter()
+            .try_for_each(|letter| write!(f, "{}", char::from(*letter)))
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    daemon::{CookieState, Protected, Spared},
+    daemon::{CookieState, ListMatch, Protected, Spared},
     prefix::Prefix,
 };
 
@@ -70,6 +70,10 @@ pub struct SourceReport {
     pub connections: Option<u32>,
     /// The guard list's objection to blocking it, as a sentence.
     pub guarded: Option<String>,
+    /// The configured lists that hold it.
+    pub lists: Vec<ListMatch>,
+    /// What they decide: a verdict, behind `shadow-` when it is only counted.
+    pub list_verdict: Option<String>,
 }
 
 /// Why a request failed.

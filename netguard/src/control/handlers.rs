@@ -19,7 +19,7 @@ use super::{
 use crate::{
     bpf::{BpfError, List},
     clock::monotonic_ns,
-    daemon::{Event, EventKind, State, Stop},
+    daemon::{Event, EventKind, ListReport, State, Stop},
     host,
     prefix::Prefix,
 };
@@ -180,7 +180,27 @@ pub(super) async fn limit(
     Ok(Json(change))
 }
 
-/// What the journal says about a source.
+pub(super) async fn lists(Shared(state): Shared<Arc<State>>) -> Result<Json<Vec<ListReport>>, Refusal> {
+    blocking(move || state.lists().report()).await
+}
+
+/// Reads all lists again, changed or not.
+pub(super) async fn sync_lists(Shared(state): Shared<Arc<State>>) -> Result<Json<Vec<ListReport>>, Refusal> {
+    blocking(move || {
+        let mut lists = state.lists();
+        let spared = lists.spared().to_vec();
+        lists.follow(spared, true, &state.journal);
+        lists.report()
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<Json<T>, Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map(Json).map_err(|error| Refusal::failed(error.to_string()))
+}
+
+/// What the journal and the lists say about a source.
 pub(super) async fn source(
     Shared(state): Shared<Arc<State>>,
     Path(address): Path<std::net::IpAddr>,
@@ -228,6 +248,11 @@ pub(super) async fn source(
         .objection(&Prefix::from(address))
         .map(|(prefix, kind)| format!("no detector may block it: {prefix} is {}", kind.describe()));
     let evidence = evidence.collect();
+    let listed = {
+        let state = Arc::clone(&state);
+        tokio::task::spawn_blocking(move || state.lists().matching(address.to_canonical())).await
+    };
+    let (lists, list_verdict) = listed.unwrap_or_default();
     let peers = tokio::task::spawn_blocking(host::established_peers).await;
     let connections = match peers {
         Ok(Ok(peers)) => Some(peers.get(&address.to_canonical()).copied().unwrap_or(0)),
@@ -237,6 +262,8 @@ pub(super) async fn source(
         evidence,
         connections,
         guarded,
+        lists,
+        list_verdict,
     })
 }
 

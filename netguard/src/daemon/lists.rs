@@ -3,7 +3,7 @@
 
 mod sources;
 
-use std::{net::IpAddr, path::PathBuf, time::SystemTime};
+use std::{net::IpAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -58,7 +58,7 @@ pub struct Lists {
     spared: Vec<Prefix>,
     /// Why the lists are not in force.
     fault: Option<String>,
-    /// When the soonest of them ends for its age.
+    /// Whether they were ever put in force.
     in_force: bool,
 }
 
@@ -146,14 +146,19 @@ impl Lists {
 
     /// What to compile, in the order of `wanted`.
     fn listings(&self) -> Vec<Listing> {
-        let (now, now_ns) = (SystemTime::now(), monotonic_ns());
+        let now_ns = monotonic_ns();
         self.wanted
             .iter()
             .map(|wanted| Listing {
-                effect: wanted.effect(&self.sources, now, now_ns),
+                effect: wanted.effect(&self.sources, now_ns),
                 prefixes: wanted.prefixes(&self.sources).to_vec(),
             })
             .collect()
+    }
+
+    /// What no list touches.
+    pub fn spared(&self) -> &[Prefix] {
+        &self.spared
     }
 
     /// All lists, in the order of the configuration.
@@ -177,7 +182,7 @@ impl Lists {
         if self.spared.iter().any(|prefix| prefix.contains(address)) {
             return (Vec::new(), None);
         }
-        let (now, now_ns) = (SystemTime::now(), monotonic_ns());
+        let now_ns = monotonic_ns();
         let holding: Vec<&Wanted> = self
             .wanted
             .iter()
@@ -188,7 +193,7 @@ impl Lists {
             .collect();
         let effects: Vec<Effect> = holding
             .iter()
-            .map(|wanted| wanted.effect(&self.sources, now, now_ns))
+            .map(|wanted| wanted.effect(&self.sources, now_ns))
             .collect();
         let matches = holding.iter().map(|wanted| wanted.named()).collect();
         (matches, verdict_of(&effects, now_ns))

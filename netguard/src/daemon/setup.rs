@@ -1,10 +1,12 @@
 //! Sets protection up: load or adopt, settings before attachment, rules of the configuration, guard list.
 
+use std::collections::BTreeSet;
+
 use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
-    CookieState, DaemonError, EventKind, Options, State, Stop, attachment::Attachment,
+    CookieState, DaemonError, EventKind, Journal, Lists, Options, State, Stop, attachment::Attachment,
     configured::Configured, cookies::CookieSwitch, settings::settings, state::Parts,
 };
 use crate::{
@@ -14,6 +16,7 @@ use crate::{
     control::essentials,
     engine::{FlooderSettings, Guard, GuardKind},
     host::{self, Interface, LinkLayer},
+    prefix::Prefix,
 };
 
 /// What the tick reads.
@@ -58,10 +61,10 @@ pub(super) async fn set_up(
     warn_of_leftovers(&loaded, config, pins)?;
     let mut attachment = Attachment::new(loaded, pins.clone(), config.attach);
     let mut configured = Configured::of(config);
-    let attached =
-        prepare(config, &mut configured, pins, &facts).and_then(|()| attachment.protect_all(&interfaces));
-    let protected = match attached {
-        Ok(protected) => protected,
+    let attached = prepare(config, &mut configured, pins, &facts)
+        .and_then(|lists| Ok((lists, attachment.protect_all(&interfaces)?)));
+    let (lists, protected) = match attached {
+        Ok(attached) => attached,
         Err(error) => {
             if !existed {
                 pins.remove()?;
@@ -83,6 +86,7 @@ pub(super) async fn set_up(
         mode: mode.to_owned(),
         interfaces: protected,
         rules,
+        lists,
         settings: SettingsMap::open(pins)?,
         guard,
         spared: configured.spared().cloned().collect(),
@@ -142,19 +146,33 @@ pub(super) fn guard(facts: host::Facts, allowed: &[Entry], configured: &Configur
     )
 }
 
+/// What no list touches: what this machine cannot do without (for IPv6 the whole /64), and what the operator guards.
+pub(super) fn spared_by_lists(facts: &host::Facts, configured: &Configured) -> Vec<Prefix> {
+    let network = |prefix: Prefix| {
+        let longest = if prefix.address().is_ipv4() { 32 } else { 64 };
+        Prefix::truncated(prefix.address(), prefix.bits().min(longest)).unwrap_or(prefix)
+    };
+    let essential = essentials(facts.clone()).map(|(prefix, _)| network(prefix));
+    let guarded = configured.never_block().map(|(prefix, _)| prefix);
+    let spared: BTreeSet<Prefix> = essential.chain(guarded).collect();
+    spared.into_iter().collect()
+}
+
 /// Settings and rules are in force before the first packet is judged.
 fn prepare(
     config: &Config,
     configured: &mut Configured,
     pins: &Pins,
     facts: &host::Facts,
-) -> Result<(), DaemonError> {
+) -> Result<Lists, DaemonError> {
     let mut map = SettingsMap::open(pins)?;
     let before = map.read()?;
     map.write(&settings(config, &before))?;
     OwnAddresses::open(pins)?.set(&facts.own)?;
     configured.establish(&mut Rules::open(pins)?, facts)?;
-    Ok(())
+    let mut lists = Lists::of(config, pins)?;
+    lists.follow(spared_by_lists(facts, configured), true, &Journal::default());
+    Ok(lists)
 }
 
 /// What an earlier daemon left stays in force where this configuration does not say otherwise: better than less

@@ -113,6 +113,7 @@ impl State {
             guard: Mutex::new(parts.guard),
             spared: Mutex::new(parts.spared),
             cookies: Mutex::new(parts.cookies),
+            lists: Mutex::new(parts.lists),
             rates: Mutex::default(),
             writing: AsyncMutex::default(),
             stop,

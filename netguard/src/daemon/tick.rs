@@ -1,6 +1,6 @@
 //! The tick: collect, observe, detect, decide, enforce; and the housekeeping that needs no hurry.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use netguard_common::{
     Action as PacketAction, Judgement,
@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::{
     CookieState, EventKind, State, Stop,
     configured::Configured,
-    setup::{Inputs, guard},
+    setup::{Inputs, guard, spared_by_lists},
     state::Rates,
 };
 use crate::{
@@ -41,7 +41,7 @@ const SWEEP_TICKS: u64 = 100;
 const LOST: &str = "the interface loses the answers (a veth, unless its other end runs an XDP program, too)";
 
 /// Ticks until the daemon is stopped.
-pub(super) async fn run(state: &State, mut inputs: Inputs, stopped: &mut watch::Receiver<Option<Stop>>) {
+pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut watch::Receiver<Option<Stop>>) {
     let mut ticker = interval(TICK);
     ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut chain = Chain::new();
@@ -294,7 +294,7 @@ impl RuleSink for KernelSink<'_> {
 }
 
 /// Removes rules that ended (the kernel ignores them already), and looks what must not be blocked now.
-async fn sweep(state: &State, inputs: &mut Inputs) {
+async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
     for list in [List::Allow, List::Block] {
         let ended = state.rules().remove_expired(list, monotonic_ns());
         match ended {
@@ -314,10 +314,22 @@ async fn sweep(state: &State, inputs: &mut Inputs) {
             if let Err(error) = inputs.own.set(&facts.own) {
                 warn!("services at new addresses are not answered for: {error}");
             }
+            follow_lists(state, spared_by_lists(&facts, &inputs.configured));
             review(state, facts, &mut inputs.configured);
         }
         Err(error) => warn!("the guard list is not refreshed: {error}"),
     }
+}
+
+/// Puts lists that have changed in force, beside the tick: a million lines take a second.
+fn follow_lists(state: &Arc<State>, spared: Vec<Prefix>) {
+    let state = Arc::clone(state);
+    tokio::task::spawn_blocking(move || {
+        // Whoever reads them now has the newest.
+        if let Some(mut lists) = state.try_lists() {
+            lists.follow(spared, false, &state.journal);
+        }
+    });
 }
 
 /// The guard list first: it protects against new rules, whatever becomes of those that stand.

@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn a_feed_is_read_line_by_line() {
-        let text = "# a list\n192.0.2.1\n\n198.51.100.0/24 ; SBL1\r\n2001:db8::/32 # x\n10.0.0.1/8\n0.0.0.0/0\n";
+        let text =
+            "# a list\n192.0.2.1\n\n198.51.100.0/24 ; SBL1\r\n2001:db8::/32 # x\n10.0.0.1/8\n0.0.0.0/0\n";
         let feed = parse("f", text).unwrap();
         let shown: Vec<String> = feed.prefixes.iter().map(Prefix::to_string).collect();
         assert_eq!(shown, ["192.0.2.1/32", "198.51.100.0/24", "2001:db8::/32"]);
@@ -80,7 +81,15 @@ mod tests {
     fn what_is_no_feed_is_refused() {
         let html = "<html>\n".repeat(9);
         let error = parse("f", &html).unwrap_err().to_string();
-        assert!(error.contains("9 lines that are no prefixes") && error.contains("f:1:"), "{error}");
-        assert!(parse("f", "\n# nothing\n").unwrap_err().to_string().contains("no prefix at all"));
+        assert!(
+            error.contains("9 lines that are no prefixes") && error.contains("f:1:"),
+            "{error}"
+        );
+        assert!(
+            parse("f", "\n# nothing\n")
+                .unwrap_err()
+                .to_string()
+                .contains("no prefix at all")
+        );
     }
 }

@@ -34,7 +34,11 @@ pub fn read_places(
         found: HashMap::new(),
     };
     let name = file.display().to_string();
-    if bytes.windows(MMDB_MARK.len()).rev().any(|bytes| bytes == MMDB_MARK) {
+    if bytes
+        .windows(MMDB_MARK.len())
+        .rev()
+        .any(|bytes| bytes == MMDB_MARK)
+    {
         read_mmdb(&bytes, &mut places).map_err(|source| ListError::Mmdb { file: name, source })?;
     } else {
         read_csv(&name, &bytes, &mut places)?;
@@ -117,12 +121,12 @@ fn read_mmdb<W: Fn(Place) -> bool>(
     Ok(())
 }
 
-fn read_csv<W: Fn(Place) -> bool>(
-    name: &str,
-    bytes: &[u8],
-    places: &mut Places<W>,
-) -> Result<(), ListError> {
-    let delimiter = if bytes.iter().take(200).any(|byte| *byte == b'\t') { b'\t' } else { b',' };
+fn read_csv<W: Fn(Place) -> bool>(name: &str, bytes: &[u8], places: &mut Places<W>) -> Result<(), ListError> {
+    let delimiter = if bytes.iter().take(200).any(|byte| *byte == b'\t') {
+        b'\t'
+    } else {
+        b','
+    };
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)

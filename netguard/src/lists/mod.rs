@@ -20,7 +20,9 @@ pub enum ListError {
     TooLong(String),
     #[error("{0} is not text")]
     NotText(String),
-    #[error("{file} has {bad} lines that are no prefixes, of {lines}: this is hardly a list of prefixes; the first is {first}")]
+    #[error(
+        "{file} has {bad} lines that are no prefixes, of {lines}: this is hardly a list of prefixes; the first is {first}"
+    )]
     NotAFeed {
         file: String,
         bad: usize,

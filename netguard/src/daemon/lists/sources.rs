@@ -14,6 +14,7 @@ use netguard_common::{
 
 use super::{ListMatch, ListReport};
 use crate::{
+    clock::monotonic_ns,
     config::{Config, GeoAction, GeoDefault, Limit, PolicyMode},
     lists::{self, Feed, ListError, Place},
     prefix::Prefix,
@@ -48,7 +49,8 @@ pub(super) struct Source {
     content: Content,
     /// What the file was when it was last looked at.
     seen: Option<(SystemTime, u64)>,
-    read_at: Option<SystemTime>,
+    /// Monotonic.
+    read_ns: Option<u64>,
     fault: Option<String>,
 }
 
@@ -68,7 +70,7 @@ impl Source {
                 first_skipped: Vec::new(),
             }),
             seen: None,
-            read_at: None,
+            read_ns: None,
             fault: None,
         }
     }
@@ -95,7 +97,7 @@ impl Source {
         match content {
             Ok(content) => {
                 self.content = content;
-                self.read_at = Some(SystemTime::now());
+                self.read_ns = Some(monotonic_ns());
                 self.fault = None;
                 Ok(self.skipped())
             }
@@ -168,7 +170,9 @@ pub(super) fn wanted(config: &Config) -> (Vec<Wanted>, Vec<Source>) {
         .flat_map(|(policy, shadow)| {
             let countries = policy.countries.iter().map(|country| Place::Country(*country));
             let asns = policy.asns.iter().map(|asn| Place::Asn(*asn));
-            countries.chain(asns).map(move |place| (place, policy.action, shadow))
+            countries
+                .chain(asns)
+                .map(move |place| (place, policy.action, shadow))
         })
         .collect();
     for (database, is_mine) in [
@@ -258,12 +262,15 @@ fn policy(subject: Subject, limit: Option<Limit>) -> Policy {
 
 impl Wanted {
     /// What it does; a feed ends when its file is older than it may be.
-    pub(super) fn effect(&self, sources: &[Source], now: SystemTime, now_ns: u64) -> Effect {
+    pub(super) fn effect(&self, sources: &[Source], now_ns: u64) -> Effect {
         let (Effect::Feed { mut policy, shadow }, Some(max_age)) = (self.effect, self.max_age) else {
             return self.effect;
         };
-        let written = self.source(sources).and_then(|source| source.seen).map(|(at, _)| at);
-        let age = written.and_then(|at| now.duration_since(at).ok()).unwrap_or_default();
+        let written = self
+            .source(sources)
+            .and_then(|source| source.seen)
+            .map(|(at, _)| at);
+        let age = written.and_then(|at| at.elapsed().ok()).unwrap_or_default();
         let left = max_age.saturating_sub(age);
         // An expiry of 1 has passed on any machine that is up for two seconds.
         policy.expires_at = match u64::try_from(left.as_nanos()).unwrap_or(u64::MAX) {
@@ -304,8 +311,8 @@ impl Wanted {
     pub(super) fn report(&self, sources: &[Source], packets: u64) -> ListReport {
         let source = self.source(sources);
         let prefixes = self.prefixes(sources).len();
-        let read_at = source.and_then(|source| source.read_at);
-        let unknown = (prefixes == 0 && read_at.is_some())
+        let read_ns = source.and_then(|source| source.read_ns);
+        let unknown = (prefixes == 0 && read_ns.is_some())
             .then(|| format!("the database has no address of {}", self.name));
         ListReport {
             name: self.name.clone(),
@@ -315,7 +322,7 @@ impl Wanted {
             prefixes,
             packets,
             file: source.map(|source| source.file.clone()),
-            read_s_ago: read_at.map(|at| at.elapsed().unwrap_or_default().as_secs()),
+            read_s_ago: read_ns.map(|at_ns| monotonic_ns().saturating_sub(at_ns) / 1_000_000_000),
             skipped: source.map_or(0, Source::skipped),
             fault: source.and_then(|source| source.fault.clone()).or(unknown),
         }

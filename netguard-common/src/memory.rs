@@ -8,6 +8,7 @@ use core::{
 use std::{
     boxed::Box,
     collections::{HashMap, HashSet},
+    sync::Arc,
     vec::Vec,
 };
 
@@ -46,7 +47,7 @@ pub struct Memory {
     pub block_wide_v4: Prefixes<4>,
     pub block_net_v6: Prefixes<16>,
     /// The words of the lists' generation.
-    pub generation: Option<Vec<u64>>,
+    pub generation: Option<Arc<[u64]>>,
     pub policy_cells: Box<[AtomicU64]>,
     /// Packets by policy of the lists.
     pub policy_counters: RefCell<Vec<u64>>,

@@ -15,7 +15,10 @@ use netguard_common::{
     rule::Origin,
     view::SliceView,
 };
-use std::{net::IpAddr, sync::atomic::Ordering::Relaxed};
+use std::{
+    net::IpAddr,
+    sync::{Arc, LazyLock, OnceLock, atomic::Ordering::Relaxed},
+};
 
 /// A rule that never ends.
 pub const PERMANENT: u32 = 0;
@@ -38,6 +41,8 @@ pub struct World {
     pub settings: Settings,
     rules: Vec<(List, Prefix, Rule)>,
     listings: Vec<Listing>,
+    /// Made of `listings` when they are needed.
+    compiled: OnceLock<Arc<Compiled>>,
     cells: Vec<(u32, u64)>,
 }
 
@@ -54,12 +59,19 @@ impl World {
             settings: Memory::enforcing(),
             rules: Vec::new(),
             listings: Vec::new(),
+            compiled: OnceLock::new(),
             cells: Vec::new(),
         }
     }
 
     /// The world in which the addresses of [`crate::generate`] meet every kind of rule, dead ones included.
     pub fn populated() -> Self {
+        static POPULATED: LazyLock<World> = LazyLock::new(World::with_every_rule);
+        POPULATED.compiled();
+        POPULATED.clone()
+    }
+
+    fn with_every_rule() -> Self {
         Self::new()
             .block("192.0.2.66")
             .block_until("192.0.2.67", DISTANT)
@@ -159,11 +171,15 @@ impl World {
             effect,
             prefixes: parsed.collect(),
         });
+        self.compiled = OnceLock::new();
         self
     }
 
-    fn compiled(&self) -> Compiled {
-        compile(&self.listings, self.settings.seed).unwrap_or_else(|error| panic!("{error}"))
+    fn compiled(&self) -> &Compiled {
+        self.compiled.get_or_init(|| {
+            let compiled = compile(&self.listings, self.settings.seed);
+            Arc::new(compiled.unwrap_or_else(|error| panic!("{error}")))
+        })
     }
 
     /// Sets cell `index` of the limiter to the theoretical arrival time `arrival_ns`.
@@ -218,7 +234,7 @@ impl World {
             assert!(replaced.is_none(), "{prefix} stands twice in the world");
         }
         if !self.listings.is_empty() {
-            memory.generation = Some(self.compiled().words);
+            memory.generation = Some(self.compiled().words.clone());
         }
         for (index, arrival_ns) in &self.cells {
             memory.cells[*index as usize].store(*arrival_ns, Relaxed);
@@ -256,7 +272,7 @@ impl World {
             }
         }
         if !self.listings.is_empty() {
-            object.install(&self.compiled())?;
+            object.install(self.compiled())?;
         }
         self.cells
             .iter()

@@ -5,7 +5,7 @@ mod bounds;
 mod slots;
 mod words;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use netguard_common::{
     ranges::{MARKS, Mark, POLICIES, Policy, V6_BOUNDS},
@@ -51,9 +51,10 @@ impl Effect {
 }
 
 /// A generation: what the kernel gets.
+#[derive(Clone, Debug)]
 pub struct Compiled {
     /// As `netguard_common::ranges` describes them.
-    pub words: Vec<u64>,
+    pub words: Arc<[u64]>,
     /// The hints that announce them, IPv6 ones for `seed`.
     pub slots: Slots,
     /// How many ranges of addresses there are.
@@ -83,7 +84,7 @@ pub fn compile(listings: &[Listing], seed: u64) -> Result<Compiled, CompileError
     }
     if listings.is_empty() {
         return Ok(Compiled {
-            words: vec![words::EMPTY],
+            words: [words::EMPTY].into(),
             slots: Slots::new(seed),
             ranges: 0,
         });
@@ -108,7 +109,7 @@ pub fn compile(listings: &[Listing], seed: u64) -> Result<Compiled, CompileError
     }
     Ok(Compiled {
         ranges: bounds::marked(&v4) + bounds::marked(&v6),
-        words: words::lay_out(&effects, &marks.list, &v4, &v6),
+        words: words::lay_out(&effects, &marks.list, &v4, &v6).into(),
         slots,
     })
 }

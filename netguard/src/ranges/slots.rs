@@ -11,6 +11,7 @@ use crate::prefix::Prefix;
 const WORDS: usize = (LINES * LINE / u64::BITS) as usize;
 
 /// A set of hint places.
+#[derive(Clone, Debug)]
 pub struct Slots {
     words: Vec<u64>,
     /// The secret by which IPv6 networks are spread.

@@ -5,9 +5,10 @@
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict, cookie, hint,
+    Packet, Verdict, cookie, fragment, hint,
     layout::{Mode, Settings},
     limit::{self, Class},
+    own,
     parse::parse_into,
     rule, sample, sanity,
     tables::Tables,
@@ -113,6 +114,7 @@ fn stages<V: View, T: Tables>(
     let sanity_mode = Mode::from_number(settings.sanity);
     if !matches!(sanity_mode, Mode::Off) {
         shadow.rule(sanity_mode, sanity::check(packet))?;
+        shadow.rule(sanity_mode, fragment::check(packet, settings.seed, tables))?;
         shadow.0 = shadow.0.map(|verdict| view.opaque_verdict(verdict));
     }
     let hints = hint::of(packet, settings.seed, tables);
@@ -125,6 +127,9 @@ fn stages<V: View, T: Tables>(
             shadow.rule(limit_mode, limit::check(Class::Control, packet, settings, tables))?;
         }
         return ControlFlow::Break(Verdict::PassControl);
+    }
+    if !matches!(sanity_mode, Mode::Off) {
+        shadow.rule(sanity_mode, own::check(packet, hints, tables))?;
     }
 
     let block_mode = Mode::from_number(settings.blocklist);

@@ -22,6 +22,9 @@ pub const PREFIX: u8 = 1 << 2;
 /// IPv4 only: all of the network is blocked for good, whatever the packet.
 pub const BLOCKED: u8 = 1 << 3;
 
+/// The network has an address of this machine.
+pub const OWN: u8 = 1 << 4;
+
 /// Bytes in one entry of the map `HINTS`: a cache line.
 pub const LINE: u32 = 64;
 /// Bytes for IPv4.

@@ -3,6 +3,7 @@
 
 use crate::{
     Packet,
+    fragment,
     hint::{self, HintLine, LINES},
     layout::{CLASSES, Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
     limit::CELLS,
@@ -54,6 +55,7 @@ pub const SAMPLES_BYTES: usize = 262_144;
 /// Two banks of counters: verdicts enforced, verdicts in shadow.
 pub const COUNTERS: usize = Verdict::ALL.len() * 2;
 pub const OWN: usize = 4_096;
+pub const FRAGMENT_CELLS: usize = fragment::CELLS as usize;
 /// Cells of all limit classes, and of services.
 pub const LIMIT_CELLS: usize = (CLASSES + 1) * CELLS as usize;
 
@@ -224,6 +226,12 @@ pub const MAPS: &[MapSpec] = &[
         MapKind::Hash,
         NOTES,
         "operators' words about their rules; never read by the datapath",
+    ),
+    spec::<u32, u64>(
+        "FRAGMENTS",
+        MapKind::Array,
+        FRAGMENT_CELLS,
+        "what was seen of fragmented packets, a stretch of one in each cell",
     ),
 ];
 

@@ -14,7 +14,7 @@ use std::{
 use crate::{
     Packet, hint,
     layout::{Counter, Mode, Rate, Rule, Sample, Sampler, Settings},
-    maps::{COUNTERS, LIMIT_CELLS},
+    maps::{COUNTERS, FRAGMENT_CELLS, LIMIT_CELLS},
     packet::Address,
     shared::Field,
     syn_ack::{Cookie, SynAck},
@@ -45,6 +45,7 @@ pub struct Memory {
     pub block_wide_v4: Prefixes<4>,
     pub block_net_v6: Prefixes<16>,
     pub cells: Box<[AtomicU64]>,
+    pub fragments: Box<[AtomicU64]>,
     pub counters: RefCell<Vec<Counter>>,
     pub sampler: RefCell<Sampler>,
     pub samples: RefCell<Vec<Sample>>,
@@ -71,6 +72,7 @@ impl Memory {
             block_wide_v4: HashMap::new(),
             block_net_v6: HashMap::new(),
             cells: (0..LIMIT_CELLS).map(|_| AtomicU64::new(0)).collect(),
+            fragments: (0..FRAGMENT_CELLS).map(|_| AtomicU64::new(0)).collect(),
             counters: RefCell::new(std::vec![Counter::ZERO; COUNTERS]),
             sampler: RefCell::new(Sampler::ZERO),
             samples: RefCell::new(Vec::new()),
@@ -133,6 +135,9 @@ impl Tables for Memory {
     }
     fn cell(&self, index: u32) -> Option<impl LimitCell> {
         self.cells.get(index as usize)
+    }
+    fn fragment_cell(&self, index: u32) -> Option<impl LimitCell> {
+        self.fragments.get(index as usize)
     }
     fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>> {
         Some(self.syn_ack.borrow_mut())

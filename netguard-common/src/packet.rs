@@ -38,7 +38,12 @@ crate::shared! {
         /// Where the IP header lies in the frame, and the transport header.
         network_at: u16,
         transport_at: u16,
-        reserved: u32,
+        /// The number of a fragmented packet, as it lies in the header; 0 of others.
+        pub fragment_id: u32,
+        /// See [`crate::fragment::Piece`].
+        pub(crate) piece: [u16; 2],
+        pub(crate) piece_is_last: u8,
+        reserved: [u8; 3],
     }
 }
 

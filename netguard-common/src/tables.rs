@@ -36,6 +36,9 @@ pub trait Tables {
     /// Cell `index` of the limiter; `None` beyond [`crate::maps::LIMIT_CELLS`].
     fn cell(&self, index: u32) -> Option<impl LimitCell>;
 
+    /// Cell `index` of the stretches of fragmented packets; `None` beyond [`crate::fragment::CELLS`].
+    fn fragment_cell(&self, index: u32) -> Option<impl LimitCell>;
+
     /// Memory of this CPU for an answer.
     fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>>;
     /// Whether `address` is one of this machine, so that connections to it end here.
@@ -52,18 +55,18 @@ pub trait Tables {
     fn emit(&self, sample: &Sample) -> bool;
 }
 
-/// One cell of the limiter, shared by all CPUs. Loads and stores are single instructions without ordering.
+/// One word in an array of cells, shared by all CPUs. Loads and stores are single instructions without ordering.
 pub trait LimitCell {
-    /// Theoretical arrival time of the next packet, in ns.
+    /// Of the limiter: theoretical arrival time of the next packet, in ns.
     fn load(&self) -> u64;
-    fn store(&self, arrival_ns: u64);
+    fn store(&self, word: u64);
 }
 
 impl LimitCell for &AtomicU64 {
     fn load(&self) -> u64 {
         AtomicU64::load(self, Ordering::Relaxed)
     }
-    fn store(&self, arrival_ns: u64) {
-        AtomicU64::store(self, arrival_ns, Ordering::Relaxed);
+    fn store(&self, word: u64) {
+        AtomicU64::store(self, word, Ordering::Relaxed);
     }
 }

@@ -93,6 +93,8 @@ verdicts! {
     33 PortZero         Drop "port-zero"         "to TCP or UDP port 0, or from TCP port 0: it is reserved";
     34 SynCookie        Answer "syn-cookie"      "the service is asked for connections too often: the source must prove its address first";
     35 LimitService     Drop "limit-service"     "the service is asked for connections faster than it can even be answered for";
+    36 OwnSource        Drop "own-source"        "an address of this machine as source: it does not send to itself over a network";
+    37 FragmentOverlap  Drop "fragment-overlap"  "a fragment that reaches into another of its packet, to deceive whoever puts them together";
 }
 
 impl Verdict {

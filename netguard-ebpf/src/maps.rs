@@ -14,7 +14,7 @@ use netguard_common::{
     hint::{HintLine, LINE, LINES},
     layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
     maps::{
-        ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, LIMIT_CELLS as CELLS,
+        ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, FRAGMENT_CELLS, LIMIT_CELLS as CELLS,
         NOTES as NOTES_LEN, OWN as OWN_LEN, SAMPLES_BYTES,
     },
     packet::Address,
@@ -68,6 +68,8 @@ static SAMPLER: PerCpuArray<Sampler, 1> = PerCpuArray::new();
 static SAMPLES: RingBuf<(), SAMPLES_BYTES> = RingBuf::new();
 #[btf_map]
 static NOTES: HashMap<NoteKey, Note, NOTES_LEN, GROWING> = HashMap::new();
+#[btf_map]
+static FRAGMENTS: Array<u64, FRAGMENT_CELLS> = Array::new();
 
 /// The maps above, and the sockets that the packet of `ctx` can reach.
 pub(crate) struct KernelTables<'a> {
@@ -145,6 +147,11 @@ impl Tables for KernelTables<'_> {
     }
 
     #[inline(always)]
+    fn fragment_cell(&self, index: u32) -> Option<impl LimitCell> {
+        FRAGMENTS.get_ptr_mut(index).map(Cell)
+    }
+
+    #[inline(always)]
     fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>> {
         // SAFETY: as for `count`.
         SYN_ACK.get_ptr_mut(0).map(|answer| unsafe { &mut *answer })
@@ -185,7 +192,7 @@ impl Tables for KernelTables<'_> {
     }
 }
 
-/// An entry of `LIMIT_CELLS`. Volatile, because LLVM has no relaxed atomics for the BPF target's base CPU; an
+/// An entry of `LIMIT_CELLS` or `FRAGMENTS`. Volatile, because LLVM has no relaxed atomics for the BPF target's base CPU; an
 /// aligned 8-byte access is one instruction all the same.
 struct Cell(*mut u64);
 
@@ -197,8 +204,8 @@ impl LimitCell for Cell {
     }
 
     #[inline(always)]
-    fn store(&self, arrival_ns: u64) {
+    fn store(&self, word: u64) {
         // SAFETY: as for `load`.
-        unsafe { self.0.write_volatile(arrival_ns) }
+        unsafe { self.0.write_volatile(word) }
     }
 }

@@ -36,6 +36,7 @@ pub struct World {
     pub settings: Settings,
     rules: Vec<(List, Prefix, Rule)>,
     cells: Vec<(u32, u64)>,
+    own: Vec<IpAddr>,
 }
 
 impl Default for World {
@@ -51,6 +52,7 @@ impl World {
             settings: Memory::enforcing(),
             rules: Vec::new(),
             cells: Vec::new(),
+            own: Vec::new(),
         }
     }
 
@@ -136,6 +138,12 @@ impl World {
         world
     }
 
+    /// Makes `address` one of this machine. Panics if it is none.
+    pub fn own(mut self, address: &str) -> Self {
+        self.own.push(address.parse().unwrap_or_else(|error| panic!("{error}")));
+        self
+    }
+
     /// Sets cell `index` of the limiter to the theoretical arrival time `arrival_ns`.
     pub fn cell(mut self, index: u32, arrival_ns: u64) -> Self {
         self.cells.push((index, arrival_ns));
@@ -187,6 +195,9 @@ impl World {
             };
             assert!(replaced.is_none(), "{prefix} stands twice in the world");
         }
+        for address in &self.own {
+            memory.own.insert(Address::of(*address).1.octets());
+        }
         for (index, arrival_ns) in &self.cells {
             memory.cells[*index as usize].store(*arrival_ns, Relaxed);
         }
@@ -222,6 +233,7 @@ impl World {
                 (_, IpAddr::V6(ip)) => object.insert_prefix(table.map(), bits, ip.octets(), *rule)?,
             }
         }
+        self.own.iter().try_for_each(|address| object.own(*address))?;
         self.cells
             .iter()
             .try_for_each(|(index, arrival_ns)| object.write_cell(*index, *arrival_ns))

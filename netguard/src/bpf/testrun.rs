@@ -9,8 +9,10 @@ use aya::{
     programs::Xdp,
 };
 use netguard_common::{
+    hint,
     layout::{Rule, Sample, Settings},
     maps::Table,
+    packet::Address,
     shared::Shared as _,
 };
 
@@ -106,6 +108,18 @@ impl TestObject {
             .map_err(BpfError::map("LIMIT_CELLS", 0))
     }
 
+    /// Makes `address` one of this machine.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn own(&mut self, address: IpAddr) -> Result<(), BpfError> {
+        let mut own: HashMap<&mut MapData, [u8; 16], u32> = self.map("OWN")?;
+        own.insert(Address::of(address).1.octets(), 1, 0)
+            .map_err(BpfError::map("OWN", 0))?;
+        self.hints()?.set(Prefix::from(address), hint::OWN);
+        Ok(())
+    }
+
     /// Takes the counters out of the object, to read them between runs.
     ///
     /// # Errors
@@ -161,16 +175,17 @@ impl TestObject {
             4 => IpAddr::from([octets[0], octets[1], octets[2], octets[3]]),
             _ => IpAddr::from(octets),
         };
-        let settings: Array<&mut MapData, Raw<Settings>> = self.map("SETTINGS")?;
-        let seed = settings.get(&0, 0).map_err(BpfError::map("SETTINGS", 1))?.0.seed;
-        let hints = self
-            .ebpf
-            .map("HINTS")
-            .ok_or_else(|| BpfError::NoSuchMap("HINTS".to_owned()))?;
         if let Some(prefix) = Prefix::truncated(address, bits) {
-            Hints::of(hints, seed)?.set(prefix, table.hint());
+            self.hints()?.set(prefix, table.hint());
         }
         Ok(())
+    }
+
+    fn hints(&mut self) -> Result<Hints, BpfError> {
+        let settings: Array<&mut MapData, Raw<Settings>> = self.map("SETTINGS")?;
+        let seed = settings.get(&0, 0).map_err(BpfError::map("SETTINGS", 1))?.0.seed;
+        let hints = self.ebpf.map("HINTS");
+        Hints::of(hints.ok_or_else(|| BpfError::NoSuchMap("HINTS".to_owned()))?, seed)
     }
 
     fn map<'a, M>(&'a mut self, name: &'static str) -> Result<M, BpfError>

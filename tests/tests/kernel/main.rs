@@ -5,6 +5,8 @@ mod budget;
 mod captures;
 mod differential;
 mod fixtures;
+mod fragments;
+mod own;
 mod rules;
 mod samples;
 mod specification;

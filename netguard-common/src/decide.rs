@@ -1,5 +1,5 @@
 //! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control
-//! messages, block, limit, cookie, sample. A stage in shadow mode never ends the judgement: later stages still
+//! messages, own source, block, state, limit, cookie, sample. A stage in shadow mode never ends the judgement: later stages still
 //! enforce.
 
 use core::ops::ControlFlow;
@@ -10,7 +10,7 @@ use crate::{
     limit::{self, Class},
     own,
     parse::parse_into,
-    rule, sample, sanity,
+    rule, sample, sanity, state,
     tables::Tables,
     verdict::Action,
     view::View,
@@ -162,6 +162,10 @@ fn stages<V: View, T: Tables>(
     let block_mode = Mode::from_number(settings.blocklist);
     if !matches!(block_mode, Mode::Off) {
         shadow.rule(block_mode, rule::block(packet, hints, tables))?;
+    }
+    let state_mode = Mode::from_number(settings.suspicion.state);
+    if !matches!(state_mode, Mode::Off) {
+        shadow.rule(state_mode, state::check(packet, settings, tables))?;
     }
     if let Some(class) = class
         && !matches!(limit_mode, Mode::Off)

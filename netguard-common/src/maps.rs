@@ -9,6 +9,7 @@ use crate::{
     limit::CELLS,
     packet::Address,
     shared::fnv1a,
+    state::Strays,
     syn_ack::SynAck,
     verdict::Verdict,
 };
@@ -232,6 +233,12 @@ pub const MAPS: &[MapSpec] = &[
         MapKind::Array,
         FRAGMENT_CELLS,
         "what was seen of fragmented packets, a stretch of one in each cell",
+    ),
+    spec::<u32, Strays>(
+        "STRAYS",
+        MapKind::PerCpuArray,
+        1,
+        "TCP segments without a connection: how many were looked for, and until when all are",
     ),
 ];
 

@@ -17,6 +17,7 @@ use crate::{
     maps::{COUNTERS, FRAGMENT_CELLS, LIMIT_CELLS},
     packet::Address,
     shared::Field,
+    state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
     tables::{LimitCell, Tables},
 };
@@ -33,6 +34,9 @@ pub struct Memory {
     pub syn_ack: RefCell<SynAck>,
     /// What a socket answers that listens for everything; `None`: nothing listens.
     pub listener: Option<Option<Cookie>>,
+    pub strays: RefCell<Strays>,
+    /// What the table of sockets says about every segment.
+    pub standing: Standing,
     /// Addresses of this machine, IPv4 as IPv4-mapped IPv6.
     pub own: HashSet<[u8; 16]>,
     pub allow_v4: Prefixes<4>,
@@ -62,6 +66,8 @@ impl Memory {
             packet: RefCell::new(Packet::ZERO),
             syn_ack: RefCell::new(SynAck::ZERO),
             listener: None,
+            strays: RefCell::new(Strays::ZERO),
+            standing: Standing::Unknown,
             own: HashSet::new(),
             allow_v4: HashMap::new(),
             allow_v6: HashMap::new(),
@@ -147,6 +153,12 @@ impl Tables for Memory {
     }
     fn listener(&self, _: &Packet, _: &SynAck, _: u32) -> Option<Option<Cookie>> {
         self.listener
+    }
+    fn strays(&self) -> Option<impl DerefMut<Target = Strays>> {
+        Some(self.strays.borrow_mut())
+    }
+    fn standing(&self, _: &Packet) -> Standing {
+        self.standing
     }
     fn count(&self, index: u32, bytes: u32) {
         let counter = &mut self.counters.borrow_mut()[index as usize];

@@ -27,7 +27,7 @@ crate::shared! {
         /// A [`Fragment`] as number.
         fragment: u8,
         /// The transport header that was read: its protocol number, 0 for none.
-        header: u8,
+        pub(crate) header: u8,
         /// IP protocol number of the transport header, read or not.
         pub protocol: u8,
         /// IPv4 TTL or IPv6 hop limit.

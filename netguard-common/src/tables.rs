@@ -10,6 +10,7 @@ use crate::{
     Packet,
     layout::{Rule, Sample, Sampler, Settings},
     packet::Address,
+    state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
 };
 
@@ -46,6 +47,11 @@ pub trait Tables {
     /// The cookie of the socket that listens for `packet`, whose headers `answer` holds, a TCP header of `tcp_len` bytes
     /// among them; `None` when none does, and none inside when it wants to answer itself.
     fn listener(&self, packet: &Packet, answer: &SynAck, tcp_len: u32) -> Option<Option<Cookie>>;
+
+    /// What this CPU found of segments without a connection.
+    fn strays(&self) -> Option<impl DerefMut<Target = Strays>>;
+    /// What the table of sockets says about `packet`, which has a TCP header.
+    fn standing(&self, packet: &Packet) -> Standing;
 
     /// Adds one packet of `bytes` to counter `index`, see [`crate::decide::Judgement::counter`].
     fn count(&self, index: u32, bytes: u32);

@@ -18,6 +18,7 @@ use netguard_common::{
         NOTES as NOTES_LEN, OWN as OWN_LEN, SAMPLES_BYTES,
     },
     packet::Address,
+    state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
     tables::{LimitCell, Tables},
 };
@@ -70,6 +71,8 @@ static SAMPLES: RingBuf<(), SAMPLES_BYTES> = RingBuf::new();
 static NOTES: HashMap<NoteKey, Note, NOTES_LEN, GROWING> = HashMap::new();
 #[btf_map]
 static FRAGMENTS: Array<u64, FRAGMENT_CELLS> = Array::new();
+#[btf_map]
+static STRAYS: PerCpuArray<Strays, 1> = PerCpuArray::new();
 
 /// The maps above, and the sockets that the packet of `ctx` can reach.
 pub(crate) struct KernelTables<'a> {
@@ -165,6 +168,17 @@ impl Tables for KernelTables<'_> {
     #[inline(always)]
     fn listener(&self, packet: &Packet, answer: &SynAck, tcp_len: u32) -> Option<Option<Cookie>> {
         sockets::listener(self.ctx, packet, answer, tcp_len)
+    }
+
+    #[inline(always)]
+    fn strays(&self) -> Option<impl DerefMut<Target = Strays>> {
+        // SAFETY: as for `count`.
+        STRAYS.get_ptr_mut(0).map(|strays| unsafe { &mut *strays })
+    }
+
+    #[inline(always)]
+    fn standing(&self, packet: &Packet) -> Standing {
+        sockets::standing(self.ctx, packet)
     }
 
     #[inline(always)]

@@ -13,6 +13,7 @@ use netguard_common::{
     layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sampler, Settings},
     maps::{MAPS, MapKind, MapSpec},
     shared::Shared,
+    state::Strays,
     syn_ack::SynAck,
 };
 use serde::Serialize;
@@ -242,6 +243,7 @@ enum AnyArray {
     Samplers(PerCpuArray<MapData, Raw<Sampler>>),
     Packets(PerCpuArray<MapData, Raw<Packet>>),
     Answers(PerCpuArray<MapData, Raw<SynAck>>),
+    Strays(PerCpuArray<MapData, Raw<Strays>>),
 }
 
 impl AnyArray {
@@ -252,6 +254,7 @@ impl AnyArray {
             "COUNTERS" => Self::Counters(map.try_into().map_err(wrap)?),
             "SAMPLER" => Self::Samplers(map.try_into().map_err(wrap)?),
             "SYN_ACK" => Self::Answers(map.try_into().map_err(wrap)?),
+            "STRAYS" => Self::Strays(map.try_into().map_err(wrap)?),
             "PACKET" => Self::Packets(map.try_into().map_err(wrap)?),
             "HINTS" => Self::Hints(map.try_into().map_err(wrap)?),
             _ => Self::Numbers(map.try_into().map_err(wrap)?),
@@ -280,6 +283,9 @@ impl AnyArray {
                 .get(&index, 0)
                 .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
             Self::Answers(map) => map
+                .get(&index, 0)
+                .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
+            Self::Strays(map) => map
                 .get(&index, 0)
                 .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
             Self::Packets(map) => map

@@ -3,6 +3,7 @@
 mod load;
 mod mistake;
 mod schema;
+mod state;
 mod text;
 mod values;
 mod warnings;
@@ -15,6 +16,7 @@ use crate::prefix::{BlockPrefix, Prefix};
 pub use load::ConfigError;
 pub use mistake::Mistake;
 pub use schema::schema_json;
+pub use state::{Reach, StatePolicy};
 pub use values::{
     Burst, InterfaceName, InterfaceNameError, Period, PeriodError, Ports, RatePerSecond, TableSize, Within,
 };
@@ -46,6 +48,8 @@ pub struct Config {
     pub limit: Limits,
     /// When services are answered for.
     pub syn_cookies: SynCookies,
+    /// TCP segments of connections that do not exist, when they come in numbers.
+    pub state: StatePolicy,
     /// When behaviour alone is reason enough to act.
     pub detect: Detectors,
     /// What automatic decisions may never touch.

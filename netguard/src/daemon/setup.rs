@@ -5,7 +5,7 @@ use tracing::warn;
 
 use super::{
     CookieState, DaemonError, EventKind, Options, State, Stop, attachment::Attachment,
-    configured::Configured, cookies::CookieSwitch, settings::settings, state::Parts,
+    configured::Configured, cookies::CookieSwitch, reach, settings::settings, state::Parts,
 };
 use crate::{
     bpf::{self, Counters, Entry, List, Loaded, OwnAddresses, Pins, Rules, Samples, SettingsMap, TableSizes},
@@ -26,6 +26,7 @@ pub(super) struct Inputs {
     pub(super) own: OwnAddresses,
     pub(super) cookies: CookieSwitch,
     pub(super) attachment: Attachment,
+    pub(super) config: Config,
 }
 
 /// Protects the interfaces of `options`.
@@ -58,8 +59,9 @@ pub(super) async fn set_up(
     warn_of_leftovers(&loaded, config, pins)?;
     let mut attachment = Attachment::new(loaded, pins.clone(), config.attach);
     let mut configured = Configured::of(config);
+    let reach = reach::reach(config);
     let attached =
-        prepare(config, &mut configured, pins, &facts).and_then(|()| attachment.protect_all(&interfaces));
+        prepare(config, &mut configured, pins, &facts, reach).and_then(|()| attachment.protect_all(&interfaces));
     let protected = match attached {
         Ok(protected) => protected,
         Err(error) => {
@@ -91,6 +93,7 @@ pub(super) async fn set_up(
             (_, CookieMode::Auto) => CookieState::Auto,
             (_, CookieMode::Always) => CookieState::Always,
         },
+        reach: reach::told(reach),
     };
     let state = State::new(parts, stop);
     state.journal.record(EventKind::Started {
@@ -120,6 +123,7 @@ pub(super) async fn set_up(
         own: OwnAddresses::open(pins)?,
         cookies,
         attachment,
+        config: config.clone(),
     };
     Ok((state, inputs))
 }
@@ -148,10 +152,11 @@ fn prepare(
     configured: &mut Configured,
     pins: &Pins,
     facts: &host::Facts,
+    reach: reach::Found,
 ) -> Result<(), DaemonError> {
     let mut map = SettingsMap::open(pins)?;
     let before = map.read()?;
-    map.write(&settings(config, &before))?;
+    map.write(&settings(config, &before, reach.0))?;
     OwnAddresses::open(pins)?.set(&facts.own)?;
     configured.establish(&mut Rules::open(pins)?, facts)?;
     Ok(())

@@ -8,7 +8,7 @@ use std::sync::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
-use super::{EventKind, Journal, Spared};
+use super::{EventKind, Journal, Spared, StateReach};
 use crate::{
     bpf::{InstanceName, Rules, SettingsMap},
     engine::Guard,
@@ -74,6 +74,7 @@ pub(super) struct Parts {
     pub(super) guard: Guard,
     pub(super) spared: Vec<Spared>,
     pub(super) cookies: CookieState,
+    pub(super) reach: StateReach,
 }
 
 /// The daemon's state.
@@ -92,6 +93,7 @@ pub struct State {
     guard: Mutex<Guard>,
     spared: Mutex<Vec<Spared>>,
     cookies: Mutex<CookieState>,
+    reach: Mutex<StateReach>,
     rates: Mutex<Rates>,
     writing: AsyncMutex<()>,
     stop: watch::Sender<Option<Stop>>,
@@ -111,6 +113,7 @@ impl State {
             guard: Mutex::new(parts.guard),
             spared: Mutex::new(parts.spared),
             cookies: Mutex::new(parts.cookies),
+            reach: Mutex::new(parts.reach),
             rates: Mutex::default(),
             writing: AsyncMutex::default(),
             stop,
@@ -151,6 +154,11 @@ impl State {
 
     pub fn cookies(&self) -> MutexGuard<'_, CookieState> {
         lock(&self.cookies)
+    }
+
+    /// How far segments without a connection are judged.
+    pub fn reach(&self) -> MutexGuard<'_, StateReach> {
+        lock(&self.reach)
     }
 
     pub fn rates(&self) -> MutexGuard<'_, Rates> {

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::{
     CookieState, EventKind, State, Stop,
     configured::Configured,
+    reach,
     setup::{Inputs, guard},
     state::Rates,
 };
@@ -295,6 +296,7 @@ impl RuleSink for KernelSink<'_> {
 
 /// Removes rules that ended (the kernel ignores them already), and looks what must not be blocked now.
 async fn sweep(state: &State, inputs: &mut Inputs) {
+    reach::look(state, &inputs.config);
     for list in [List::Allow, List::Block] {
         let ended = state.rules().remove_expired(list, monotonic_ns());
         match ended {

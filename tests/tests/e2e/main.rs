@@ -13,6 +13,7 @@ mod floods;
 mod guard;
 mod laboratory;
 mod shadow;
+mod state;
 
 use anyhow::Result;
 use netguard_tests::lab::{Lab, Netguard, Nginx, binary};

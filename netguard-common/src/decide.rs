@@ -1,5 +1,5 @@
 //! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control
-//! messages, own source, block, state, limit, cookie, sample. A stage in shadow mode never ends the judgement: later stages still
+//! messages, own source, block, signature, state, limit, cookie, sample. A stage in shadow mode never ends the judgement: later stages still
 //! enforce.
 
 use core::ops::ControlFlow;
@@ -10,7 +10,9 @@ use crate::{
     limit::{self, Class},
     own,
     parse::parse_into,
-    rule, sample, sanity, state,
+    rule, sample, sanity,
+    signature::{self, Found},
+    state,
     tables::Tables,
     verdict::Action,
     view::View,
@@ -134,7 +136,7 @@ impl<'a, V: View> Shadow<'a, V> {
 #[inline(always)]
 fn stages<V: View, T: Tables>(
     view: &V,
-    packet: &Packet,
+    packet: &mut Packet,
     settings: &Settings,
     tables: &T,
     shadow: &mut Shadow<'_, V>,
@@ -147,9 +149,8 @@ fn stages<V: View, T: Tables>(
     let hints = hint::of(packet, settings.seed, tables);
     rule::allow(packet, hints, tables)?;
 
-    let class = Class::of(packet);
-    let limit_mode = Mode::from_number(settings.limit);
-    if matches!(class, Some(Class::Control)) {
+    if matches!(Class::of(packet), Some(Class::Control)) {
+        let limit_mode = Mode::from_number(settings.limit);
         if !matches!(limit_mode, Mode::Off) {
             shadow.rule(limit_mode, limit::check(Class::Control, packet, settings, tables))?;
         }
@@ -163,10 +164,24 @@ fn stages<V: View, T: Tables>(
     if !matches!(block_mode, Mode::Off) {
         shadow.rule(block_mode, rule::block(packet, hints, tables))?;
     }
+    // What was found out so far is forgotten, or the verifier would follow each way to here through all that is to come.
+    let packet = view.forget(packet);
+    let signature_mode = Mode::from_number(settings.suspicion.signatures);
+    if !matches!(signature_mode, Mode::Off) {
+        let (mode, outcome) = match signature::check(view, packet, tables) {
+            Found::Nothing => (signature_mode, ControlFlow::Continue(())),
+            Found::Shadow => (Mode::Shadow, ControlFlow::Break(Verdict::Signature)),
+            Found::Enforce => (signature_mode, ControlFlow::Break(Verdict::Signature)),
+        };
+        shadow.rule(mode, outcome)?;
+    }
+    let packet = view.forget(packet);
     let state_mode = Mode::from_number(settings.suspicion.state);
     if !matches!(state_mode, Mode::Off) {
         shadow.rule(state_mode, state::check(packet, settings, tables))?;
     }
+    let class = Class::of(packet);
+    let limit_mode = Mode::from_number(settings.limit);
     if let Some(class) = class
         && !matches!(limit_mode, Mode::Off)
     {

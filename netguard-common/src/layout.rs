@@ -6,7 +6,7 @@ use crate::{
     maps::MAPS,
     packet,
     shared::{FNV_START, Field, fnv1a},
-    state,
+    signature, state,
     verdict::Verdict,
 };
 
@@ -47,6 +47,9 @@ crate::shared! {
         pub reach: u32,
         /// Segments without a connection, per second and CPU, that are left to the kernel.
         pub strays: Rate,
+        /// Mode of the signature stage, above that of each signature: a [`Mode`] as number.
+        pub signatures: u32,
+        pub reserved: u32,
     }
 
     /// A rate with a burst in the form that GCRA needs.
@@ -224,6 +227,11 @@ pub const FINGERPRINT: u64 = {
     i = 0;
     while i < packet::STRUCTS.len() {
         hash = fnv1a(hash, &packet::STRUCTS[i].1.to_le_bytes());
+        i += 1;
+    }
+    i = 0;
+    while i < signature::STRUCTS.len() {
+        hash = fnv1a(hash, &signature::STRUCTS[i].1.to_le_bytes());
         i += 1;
     }
     i = 0;

@@ -24,6 +24,7 @@ pub mod rule;
 pub mod sample;
 pub mod sanity;
 pub mod shared;
+pub mod signature;
 pub mod state;
 pub mod syn_ack;
 pub mod tables;

@@ -9,6 +9,7 @@ use crate::{
     limit::CELLS,
     packet::Address,
     shared::fnv1a,
+    signature::{Features, SIGNATURES, Signature},
     state::Strays,
     syn_ack::SynAck,
     verdict::Verdict,
@@ -57,6 +58,8 @@ pub const SAMPLES_BYTES: usize = 262_144;
 pub const COUNTERS: usize = Verdict::ALL.len() * 2;
 pub const OWN: usize = 4_096;
 pub const FRAGMENT_CELLS: usize = fragment::CELLS as usize;
+/// Words of a bit for each port.
+pub const PORT_WORDS: usize = 65_536 / 64;
 /// Cells of all limit classes, and of services.
 pub const LIMIT_CELLS: usize = (CLASSES + 1) * CELLS as usize;
 
@@ -239,6 +242,30 @@ pub const MAPS: &[MapSpec] = &[
         MapKind::PerCpuArray,
         1,
         "TCP segments without a connection: how many were looked for, and until when all are",
+    ),
+    spec::<u32, Signature>(
+        "SIGNATURES",
+        MapKind::Array,
+        SIGNATURES as usize,
+        "signatures of attacks: mask and value over a vector of header fields",
+    ),
+    spec::<u32, u64>(
+        "SIGNATURE_PORTS",
+        MapKind::Array,
+        PORT_WORDS,
+        "a bit for each port that there are signatures for",
+    ),
+    spec::<u32, Counter>(
+        "SIGNATURE_HITS",
+        MapKind::PerCpuArray,
+        SIGNATURES as usize,
+        "packets and bytes that each signature fits",
+    ),
+    spec::<u32, Features>(
+        "FEATURES",
+        MapKind::PerCpuArray,
+        1,
+        "the vector of the packet that a CPU is judging: of no meaning afterwards",
     ),
 ];
 

@@ -17,6 +17,7 @@ use crate::{
     maps::{COUNTERS, FRAGMENT_CELLS, LIMIT_CELLS},
     packet::Address,
     shared::Field,
+    signature::{Features, SIGNATURES, Signature},
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
     tables::{LimitCell, Tables},
@@ -37,6 +38,10 @@ pub struct Memory {
     pub strays: RefCell<Strays>,
     /// What the table of sockets says about every segment.
     pub standing: Standing,
+    /// Those with a mode are in force; all ports are flagged.
+    pub signatures: Vec<Signature>,
+    pub signature_hits: RefCell<Vec<Counter>>,
+    features: RefCell<Features>,
     /// Addresses of this machine, IPv4 as IPv4-mapped IPv6.
     pub own: HashSet<[u8; 16]>,
     pub allow_v4: Prefixes<4>,
@@ -68,6 +73,9 @@ impl Memory {
             listener: None,
             strays: RefCell::new(Strays::ZERO),
             standing: Standing::Unknown,
+            signatures: std::vec![Signature::ZERO; SIGNATURES as usize],
+            signature_hits: RefCell::new(std::vec![Counter::ZERO; SIGNATURES as usize]),
+            features: RefCell::new(Features::ZERO),
             own: HashSet::new(),
             allow_v4: HashMap::new(),
             allow_v6: HashMap::new(),
@@ -159,6 +167,20 @@ impl Tables for Memory {
     }
     fn standing(&self, _: &Packet) -> Standing {
         self.standing
+    }
+    fn is_flagged(&self, _: u16) -> bool {
+        true
+    }
+    fn signature(&self, slot: u32) -> Option<&Signature> {
+        self.signatures.get(slot as usize)
+    }
+    fn features(&self) -> Option<impl DerefMut<Target = Features>> {
+        Some(self.features.borrow_mut())
+    }
+    fn count_signature(&self, slot: u32, bytes: u32) {
+        let counter = &mut self.signature_hits.borrow_mut()[slot as usize];
+        counter.packets += 1;
+        counter.bytes += u64::from(bytes);
     }
     fn count(&self, index: u32, bytes: u32) {
         let counter = &mut self.counters.borrow_mut()[index as usize];

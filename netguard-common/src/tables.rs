@@ -10,6 +10,7 @@ use crate::{
     Packet,
     layout::{Rule, Sample, Sampler, Settings},
     packet::Address,
+    signature::{Features, Signature},
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
 };
@@ -52,6 +53,15 @@ pub trait Tables {
     fn strays(&self) -> Option<impl DerefMut<Target = Strays>>;
     /// What the table of sockets says about `packet`, which has a TCP header.
     fn standing(&self, packet: &Packet) -> Standing;
+
+    /// Whether there are signatures for `port`; 0 where a packet has none.
+    fn is_flagged(&self, port: u16) -> bool;
+    /// Entry `slot` of the signatures; `None` beyond [`crate::signature::SIGNATURES`].
+    fn signature(&self, slot: u32) -> Option<&Signature>;
+    /// Memory of this CPU for the vector of the packet that is judged.
+    fn features(&self) -> Option<impl DerefMut<Target = Features>>;
+    /// Adds one packet of `bytes` to those that signature `slot` fits.
+    fn count_signature(&self, slot: u32, bytes: u32);
 
     /// Adds one packet of `bytes` to counter `index`, see [`crate::decide::Judgement::counter`].
     fn count(&self, index: u32, bytes: u32);

@@ -96,6 +96,7 @@ verdicts! {
     36 OwnSource        Drop "own-source"        "an address of this machine as source: it does not send to itself over a network";
     37 FragmentOverlap  Drop "fragment-overlap"  "a fragment that reaches into another of its packet, to deceive whoever puts them together";
     38 OutOfState       Drop "out-of-state"      "a TCP segment of no connection that this machine has, while such segments come in numbers";
+    39 Signature        Drop "signature"         "the packet looks like those of an attack that is going on";
 }
 
 impl Verdict {

@@ -15,9 +15,10 @@ use netguard_common::{
     layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
     maps::{
         ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, FRAGMENT_CELLS, LIMIT_CELLS as CELLS,
-        NOTES as NOTES_LEN, OWN as OWN_LEN, SAMPLES_BYTES,
+        NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS, SAMPLES_BYTES,
     },
     packet::Address,
+    signature::{Features, SIGNATURES as SIGNATURES_LEN, Signature},
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
     tables::{LimitCell, Tables},
@@ -73,6 +74,14 @@ static NOTES: HashMap<NoteKey, Note, NOTES_LEN, GROWING> = HashMap::new();
 static FRAGMENTS: Array<u64, FRAGMENT_CELLS> = Array::new();
 #[btf_map]
 static STRAYS: PerCpuArray<Strays, 1> = PerCpuArray::new();
+#[btf_map]
+static SIGNATURES: Array<Signature, { SIGNATURES_LEN as usize }> = Array::new();
+#[btf_map]
+static SIGNATURE_PORTS: Array<u64, PORT_WORDS> = Array::new();
+#[btf_map]
+static SIGNATURE_HITS: PerCpuArray<Counter, { SIGNATURES_LEN as usize }> = PerCpuArray::new();
+#[btf_map]
+static FEATURES: PerCpuArray<Features, 1> = PerCpuArray::new();
 
 /// The maps above, and the sockets that the packet of `ctx` can reach.
 pub(crate) struct KernelTables<'a> {
@@ -93,7 +102,7 @@ impl Tables for KernelTables<'_> {
 
     #[inline(always)]
     fn packet(&self) -> Option<impl DerefMut<Target = Packet>> {
-        // SAFETY: as for `count`.
+        // SAFETY: as for `add`.
         PACKET.get_ptr_mut(0).map(|packet| unsafe { &mut *packet })
     }
 
@@ -156,7 +165,7 @@ impl Tables for KernelTables<'_> {
 
     #[inline(always)]
     fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>> {
-        // SAFETY: as for `count`.
+        // SAFETY: as for `add`.
         SYN_ACK.get_ptr_mut(0).map(|answer| unsafe { &mut *answer })
     }
 
@@ -172,7 +181,7 @@ impl Tables for KernelTables<'_> {
 
     #[inline(always)]
     fn strays(&self) -> Option<impl DerefMut<Target = Strays>> {
-        // SAFETY: as for `count`.
+        // SAFETY: as for `add`.
         STRAYS.get_ptr_mut(0).map(|strays| unsafe { &mut *strays })
     }
 
@@ -182,18 +191,35 @@ impl Tables for KernelTables<'_> {
     }
 
     #[inline(always)]
+    fn is_flagged(&self, port: u16) -> bool {
+        let word = SIGNATURE_PORTS.get(u32::from(port) / 64);
+        word.is_some_and(|word| word >> (port % 64) & 1 != 0)
+    }
+
+    #[inline(always)]
+    fn signature(&self, slot: u32) -> Option<&Signature> {
+        SIGNATURES.get(slot)
+    }
+
+    #[inline(always)]
+    fn features(&self) -> Option<impl DerefMut<Target = Features>> {
+        // SAFETY: as for `add`.
+        FEATURES.get_ptr_mut(0).map(|features| unsafe { &mut *features })
+    }
+
+    #[inline(always)]
+    fn count_signature(&self, slot: u32, bytes: u32) {
+        add(SIGNATURE_HITS.get_ptr_mut(slot), bytes);
+    }
+
+    #[inline(always)]
     fn count(&self, index: u32, bytes: u32) {
-        if let Some(counter) = COUNTERS.get_ptr_mut(index) {
-            // SAFETY: the slot belongs to this CPU, and XDP programs are not preempted by one another there.
-            let counter = unsafe { &mut *counter };
-            counter.packets += 1;
-            counter.bytes += u64::from(bytes);
-        }
+        add(COUNTERS.get_ptr_mut(index), bytes);
     }
 
     #[inline(always)]
     fn sampler(&self) -> Option<impl DerefMut<Target = Sampler>> {
-        // SAFETY: as for `count`.
+        // SAFETY: as for `add`.
         SAMPLER.get_ptr_mut(0).map(|sampler| unsafe { &mut *sampler })
     }
 
@@ -203,6 +229,17 @@ impl Tables for KernelTables<'_> {
         SAMPLES
             .output_untyped::<Sample>(*sample, u64::from(aya_ebpf::bindings::BPF_RB_NO_WAKEUP))
             .is_ok()
+    }
+}
+
+/// Adds one packet of `bytes` to `counter`.
+#[inline(always)]
+fn add(counter: Option<*mut Counter>, bytes: u32) {
+    if let Some(counter) = counter {
+        // SAFETY: the slot belongs to this CPU, and XDP programs are not preempted by one another there.
+        let counter = unsafe { &mut *counter };
+        counter.packets += 1;
+        counter.bytes += u64::from(bytes);
     }
 }
 

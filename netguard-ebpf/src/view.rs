@@ -84,6 +84,17 @@ impl View for XdpView<'_> {
         (refused == 0).then_some(len as u32)
     }
 
+    #[inline(always)]
+    fn load_prefix(&self, at: u32, len: u32, to: &mut [u8; 32]) {
+        let len = unproven(len.min(to.len() as u32));
+        if !(1..=to.len()).contains(&len) {
+            return;
+        }
+        // SAFETY: `len` bytes have room. Where they do not lie in the frame nothing is copied.
+        let _refused =
+            unsafe { bpf_xdp_load_bytes(self.context.ctx, at, to.as_mut_ptr().cast(), len as u32) };
+    }
+
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
     fn forget<'p>(&self, packet: &'p mut Packet) -> &'p mut Packet {

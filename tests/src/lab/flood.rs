@@ -225,7 +225,7 @@ fn content(start: Frame, attack: Attack, v6: bool, number: u16) -> Frame {
             .flags("S")
             .tcp_options(&[2, 4, 5, 160]),
         Attack::Udp => start.udp(20_000 + number, 9999).payload(64),
-        Attack::Stray(flags) => start.tcp(20_000 + number, 80).flags(flags).ack(0x1234_5678),
+        Attack::Stray(flags) => start.tcp(30_000 + number, 80).flags(flags).ack(0x1234_5678),
         Attack::Icmp if v6 => start.icmp6(128, 0).rest(number.into()).payload(56),
         Attack::Icmp => start.icmp(8, 0).rest(number.into()).payload(56),
     }

@@ -100,10 +100,10 @@ impl<'a, V: View> Shadow<'a, V> {
     const NONE: u32 = Verdict::COUNT;
 
     #[inline(always)]
-    const fn new(view: &'a V) -> Self {
+    fn new(view: &'a V) -> Self {
         Self {
             view,
-            number: Self::NONE,
+            number: view.opaque(Self::NONE),
         }
     }
 
@@ -146,6 +146,7 @@ fn stages<V: View, T: Tables>(
         shadow.rule(sanity_mode, sanity::check(packet))?;
         shadow.rule(sanity_mode, fragment::check(packet, settings.seed, tables))?;
     }
+    let packet = view.forget(packet);
     let hints = hint::of(packet, settings.seed, tables);
     rule::allow(packet, hints, tables)?;
 
@@ -166,14 +167,14 @@ fn stages<V: View, T: Tables>(
     }
     // What was found out so far is forgotten, or the verifier would follow each way to here through all that is to come.
     let packet = view.forget(packet);
-    let signature_mode = Mode::from_number(settings.suspicion.signatures);
-    if !matches!(signature_mode, Mode::Off) {
-        let (mode, outcome) = match signature::check(view, packet, tables) {
-            Found::Nothing => (signature_mode, ControlFlow::Continue(())),
-            Found::Shadow => (Mode::Shadow, ControlFlow::Break(Verdict::Signature)),
-            Found::Enforce => (signature_mode, ControlFlow::Break(Verdict::Signature)),
-        };
-        shadow.rule(mode, outcome)?;
+    if !matches!(Mode::from_number(settings.suspicion.signatures), Mode::Off) {
+        let found = signature::check(view, packet, tables);
+        let mode = Mode::from_number(view.opaque(settings.suspicion.signatures));
+        match found {
+            Found::Nothing => {}
+            Found::Shadow => shadow.rule(Mode::Shadow, ControlFlow::Break(Verdict::Signature))?,
+            Found::Enforce => shadow.rule(mode, ControlFlow::Break(Verdict::Signature))?,
+        }
     }
     let packet = view.forget(packet);
     let state_mode = Mode::from_number(settings.suspicion.state);

@@ -105,6 +105,7 @@ pub fn check<V: View, T: Tables>(view: &V, packet: &Packet, tables: &T) -> Found
         return Found::Nothing;
     };
     features.take(view, packet);
+    let features = view.forget(&mut *features);
     let mut found = Found::Nothing as u32;
     let mut slot = 0;
     while slot < SIGNATURES {

@@ -6,7 +6,7 @@ use network_types::{
     udp::UdpHdr,
 };
 
-use crate::{Packet, Verdict, syn_ack::TCP_AT};
+use crate::{Verdict, syn_ack::TCP_AT};
 
 /// A frame, starting at its Ethernet header.
 pub trait View {
@@ -28,9 +28,9 @@ pub trait View {
         Verdict::from_number(self.opaque(verdict.number())).unwrap_or(Verdict::Pass)
     }
 
-    /// `packet`, with all that is known about its fields forgotten, as [`View::opaque`] does for one value.
-    fn forget<'a>(&self, packet: &'a mut Packet) -> &'a mut Packet {
-        packet
+    /// `value`, with all that is known about its fields forgotten, as [`View::opaque`] does for one number.
+    fn forget<'a, T>(&self, value: &'a mut T) -> &'a mut T {
+        value
     }
 
     /// Copies the TCP header that starts `at` bytes into the frame, with its options, to [`TCP_AT`] in `headers`; tells its

@@ -4,8 +4,6 @@ use aya_ebpf::{
     helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
     programs::XdpContext,
 };
-#[cfg(target_arch = "bpf")]
-use netguard_common::Packet;
 use netguard_common::{
     syn_ack::{TCP_AT, TCP_LEN},
     view::{Header, View},
@@ -97,8 +95,8 @@ impl View for XdpView<'_> {
 
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
-    fn forget<'p>(&self, packet: &'p mut Packet) -> &'p mut Packet {
-        let mut at = core::ptr::from_mut(packet);
+    fn forget<'p, T>(&self, value: &'p mut T) -> &'p mut T {
+        let mut at = core::ptr::from_mut(value);
         // SAFETY: moves a register to itself; the compiler must assume that the memory behind it was written.
         unsafe {
             core::arch::asm!("{0} = {0}", inout(reg) at);

@@ -154,7 +154,11 @@ impl Stretch {
     const fn meet(self, piece: Piece) -> Meeting {
         let len = piece.end - piece.start;
         if piece.start < self.high && piece.end > self.low {
-            return if self.has(piece) { Meeting::Nothing } else { Meeting::Overlap };
+            return if self.has(piece) {
+                Meeting::Nothing
+            } else {
+                Meeting::Overlap
+            };
         }
         if piece.start == self.high && !self.last {
             let fits = len == self.size || (piece.last && len < self.size);
@@ -260,14 +264,24 @@ mod tests {
 
     #[test]
     fn honest_fragments_pass_in_any_order_and_twice() {
-        let all = [(0, 185, true), (185, 370, true), (370, 555, true), (555, 600, false)];
+        let all = [
+            (0, 185, true),
+            (185, 370, true),
+            (370, 555, true),
+            (555, 600, false),
+        ];
         for order in 0..256 {
             let pieces: Vec<_> = (0..4).map(|at| all[order >> (2 * at) & 3]).collect();
             assert!(pass(&pieces), "{pieces:?}");
             assert!(pass(&[&pieces[..], &pieces[..]].concat()), "{pieces:?}");
         }
         // A router with a smaller link made three of two.
-        assert!(pass(&[(0, 100, true), (100, 185, true), (185, 200, false), (100, 185, true)]));
+        assert!(pass(&[
+            (0, 100, true),
+            (100, 185, true),
+            (185, 200, false),
+            (100, 185, true)
+        ]));
     }
 
     #[test]
@@ -277,14 +291,23 @@ mod tests {
         assert!(refused(&[(3, 9, false), (0, 5, true)]), "the other way round");
         assert!(refused(&[(0, 5, true), (5, 10, true), (0, 10, true)]), "over two");
         assert!(refused(&[(0, 5, true), (5, 10, true), (4, 9, true)]));
-        assert!(refused(&[(0, 5, true), (0, 4, true)]), "the header again, shorter");
-        assert!(refused(&[(800, 900, true), (0, 5, true), (1, 3, false)]), "behind a decoy");
+        assert!(
+            refused(&[(0, 5, true), (0, 4, true)]),
+            "the header again, shorter"
+        );
+        assert!(
+            refused(&[(800, 900, true), (0, 5, true), (1, 3, false)]),
+            "behind a decoy"
+        );
         assert!(refused(&[(5, 9, false), (6, 8, true)]));
     }
 
     #[test]
     fn a_number_is_used_again() {
-        assert!(pass(&[(0, 5, true), (5, 9, false), (0, 7, true), (7, 8, false)]), "the first was whole");
+        assert!(
+            pass(&[(0, 5, true), (5, 9, false), (0, 7, true), (7, 8, false)]),
+            "the first was whole"
+        );
         let memory = Memory::new(Memory::enforcing());
         assert_eq!(fates(&memory, 1, &[(0, 5, true), (3, 9, false)]), [true, false]);
         memory.now_ns.set(2_000_000_000);
@@ -295,7 +318,12 @@ mod tests {
     #[test]
     fn a_flood_costs_detection_only() {
         let memory = Memory::new(Memory::enforcing());
-        let mut flood = packet(Family::V6, Address::v6([0x20; 16]), protocol::UDP, Transport::Other);
+        let mut flood = packet(
+            Family::V6,
+            Address::v6([0x20; 16]),
+            protocol::UDP,
+            Transport::Other,
+        );
         let mut dropped = 0;
         for id in 0..200_000 {
             flood.fragment_id = id;
@@ -305,6 +333,9 @@ mod tests {
         }
         // A cell knows its packet by 17 bits.
         assert!(dropped < 20, "{dropped}");
-        assert_eq!(fates(&memory, 1, &[(0, 185, true), (185, 200, false)]), [true, true]);
+        assert_eq!(
+            fates(&memory, 1, &[(0, 185, true), (185, 200, false)]),
+            [true, true]
+        );
     }
 }

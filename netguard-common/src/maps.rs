@@ -2,8 +2,7 @@
 //! kernel test holds the two against each other, and the layout fingerprint covers the list.
 
 use crate::{
-    Packet,
-    fragment,
+    Packet, fragment,
     hint::{self, HintLine, LINES},
     layout::{CLASSES, Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
     limit::CELLS,

@@ -144,7 +144,13 @@ impl Signature {
     /// Reads the clock only for one that can end.
     #[inline(always)]
     fn expired<T: Tables>(&self, tables: &T) -> bool {
-        self.expires_at != 0 && self.expires_at as u64 <= tables.now_ns() >> rule::EXPIRY_SHIFT
+        self.expires_at != 0 && self.ended(tables.now_ns())
+    }
+
+    /// Whether it has ended at `now_ns` of the monotonic clock.
+    #[inline(always)]
+    pub const fn ended(&self, now_ns: u64) -> bool {
+        self.expires_at != 0 && self.expires_at as u64 <= now_ns >> rule::EXPIRY_SHIFT
     }
 
     /// The port that it is for; `None` for every one.

@@ -14,8 +14,8 @@ use netguard_common::{
     hint::{HintLine, LINE, LINES},
     layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
     maps::{
-        ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, FRAGMENT_CELLS, LIMIT_CELLS as CELLS,
-        NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS, SAMPLES_BYTES,
+        ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, FRAGMENT_CELLS,
+        LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS, SAMPLES_BYTES,
     },
     packet::Address,
     signature::{Features, SIGNATURES as SIGNATURES_LEN, Signature},

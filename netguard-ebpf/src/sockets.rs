@@ -77,7 +77,11 @@ pub(crate) fn standing(ctx: &XdpContext, packet: &Packet) -> Standing {
         bpf_sk_release(socket.cast());
         wanted
     };
-    if wanted { Standing::Wanted } else { Standing::Listening }
+    if wanted {
+        Standing::Wanted
+    } else {
+        Standing::Listening
+    }
 }
 
 /// Whether `packet` acknowledges a SYN cookie of `listener`, the kernel's or ours.

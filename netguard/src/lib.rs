@@ -9,3 +9,4 @@ pub mod daemon;
 pub mod engine;
 pub mod host;
 pub mod prefix;
+pub mod signature;

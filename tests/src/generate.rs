@@ -103,9 +103,9 @@ impl Shape {
                     .ipv4(&source.to_string(), &destination.to_string())
                     .ttl(*ttl)
                     .ip_options(options);
-                fragment
-                    .iter()
-                    .fold(ip, |ip, (offset, more)| ip.fragment(*offset, *more).fragment_id(self.id))
+                fragment.iter().fold(ip, |ip, (offset, more)| {
+                    ip.fragment(*offset, *more).fragment_id(self.id)
+                })
             }
             Net::V6 {
                 source,

@@ -140,7 +140,8 @@ impl World {
 
     /// Makes `address` one of this machine. Panics if it is none.
     pub fn own(mut self, address: &str) -> Self {
-        self.own.push(address.parse().unwrap_or_else(|error| panic!("{error}")));
+        self.own
+            .push(address.parse().unwrap_or_else(|error| panic!("{error}")));
         self
     }
 

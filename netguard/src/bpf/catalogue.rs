@@ -13,6 +13,7 @@ use netguard_common::{
     layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sampler, Settings},
     maps::{MAPS, MapKind, MapSpec},
     shared::Shared,
+    signature::{Features, Signature},
     state::Strays,
     syn_ack::SynAck,
 };
@@ -244,6 +245,8 @@ enum AnyArray {
     Packets(PerCpuArray<MapData, Raw<Packet>>),
     Answers(PerCpuArray<MapData, Raw<SynAck>>),
     Strays(PerCpuArray<MapData, Raw<Strays>>),
+    Signatures(Array<MapData, Raw<Signature>>),
+    Features(PerCpuArray<MapData, Raw<Features>>),
 }
 
 impl AnyArray {
@@ -251,7 +254,9 @@ impl AnyArray {
         let wrap = BpfError::map(spec.name, spec.max_entries);
         Ok(match spec.name {
             "SETTINGS" => Self::Settings(map.try_into().map_err(wrap)?),
-            "COUNTERS" => Self::Counters(map.try_into().map_err(wrap)?),
+            "SIGNATURES" => Self::Signatures(map.try_into().map_err(wrap)?),
+            "FEATURES" => Self::Features(map.try_into().map_err(wrap)?),
+            "COUNTERS" | "SIGNATURE_HITS" => Self::Counters(map.try_into().map_err(wrap)?),
             "SAMPLER" => Self::Samplers(map.try_into().map_err(wrap)?),
             "SYN_ACK" => Self::Answers(map.try_into().map_err(wrap)?),
             "STRAYS" => Self::Strays(map.try_into().map_err(wrap)?),
@@ -272,6 +277,12 @@ impl AnyArray {
                 let zero = line.0.bytes.iter().all(|byte| *byte == 0);
                 shown(skip_zero, zero, || render(&line.0))
             }),
+            Self::Signatures(map) => map
+                .get(&index, 0)
+                .map(|value| shown(skip_zero, value.0.mode == 0, || render(&value.0))),
+            Self::Features(map) => map
+                .get(&index, 0)
+                .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
             Self::Settings(map) => map.get(&index, 0).map(|value| Some(render(&value.0))),
             Self::Counters(map) => map.get(&index, 0).map(|cpus| {
                 let zero = cpus.iter().all(|cpu| cpu.0.packets == 0);

@@ -26,11 +26,7 @@ impl OwnAddresses {
         let map = map.try_into().map_err(BpfError::map("OWN", 0))?;
         let seed = SettingsMap::open(pins)?.read()?.seed;
         let hints = Hints::open(pins, seed)?;
-        Ok(Self {
-            map,
-            hints,
-            capacity,
-        })
+        Ok(Self { map, hints, capacity })
     }
 
     /// Makes the map hold `addresses` and no others.

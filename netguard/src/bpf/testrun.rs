@@ -185,7 +185,10 @@ impl TestObject {
         let settings: Array<&mut MapData, Raw<Settings>> = self.map("SETTINGS")?;
         let seed = settings.get(&0, 0).map_err(BpfError::map("SETTINGS", 1))?.0.seed;
         let hints = self.ebpf.map("HINTS");
-        Hints::of(hints.ok_or_else(|| BpfError::NoSuchMap("HINTS".to_owned()))?, seed)
+        Hints::of(
+            hints.ok_or_else(|| BpfError::NoSuchMap("HINTS".to_owned()))?,
+            seed,
+        )
     }
 
     fn map<'a, M>(&'a mut self, name: &'static str) -> Result<M, BpfError>

@@ -11,6 +11,7 @@ mod map;
 mod output;
 mod rules;
 mod run;
+mod signature;
 mod stats;
 mod status;
 
@@ -60,6 +61,9 @@ enum Command {
     /// Packet rates per source.
     #[command(subcommand)]
     Limit(limit::LimitCommand),
+    /// Signatures of attacks: packets that fit one are dropped.
+    #[command(subcommand)]
+    Signature(signature::SignatureCommand),
     /// Look into the kernel's maps; works with the daemon dead.
     #[command(subcommand)]
     Map(map::MapCommand),
@@ -153,6 +157,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Block(command) => rules::run(&context, List::Block, command).await,
         Command::Allow(command) => rules::run(&context, List::Allow, command).await,
         Command::Limit(command) => limit::run(&context, command).await,
+        Command::Signature(command) => signature::run(&context, command).await,
         Command::Map(command) => map::run(&context, &command),
         Command::Events(args) => events::run(&context, &args).await,
         Command::Explain(args) => explain::run(&context, &args).await,

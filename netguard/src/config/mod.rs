@@ -50,6 +50,8 @@ pub struct Config {
     pub syn_cookies: SynCookies,
     /// TCP segments of connections that do not exist, when they come in numbers.
     pub state: StatePolicy,
+    /// Packets that look like those of an attack, as `netguard signature` describes them.
+    pub signatures: Policy,
     /// When behaviour alone is reason enough to act.
     pub detect: Detectors,
     /// What automatic decisions may never touch.

@@ -92,6 +92,17 @@ pub enum EventKind {
     CookiesOff { why: String },
     /// Segments without a connection are judged that far from now on.
     StateReach(StateReach),
+    /// An operator added a signature.
+    SignatureAdded {
+        id: u32,
+        conditions: String,
+        for_s: Option<u64>,
+        shadow: bool,
+    },
+    /// An operator removed a signature.
+    SignatureRemoved { id: u32 },
+    /// A signature reached its end.
+    SignatureExpired { id: u32 },
     /// A rule could not be placed.
     RuleFailed { prefix: String, why: String },
     /// The ring buffer was full: samples were lost (counters were not).

@@ -72,7 +72,8 @@ const fn under(asked: config::Reach, translation: Translation) -> Found {
             (Reach::Nothing, Some(why))
         }
         (Asked::Auto, Translation::Possible) => {
-            let why = "this kernel can translate addresses: what nothing listens for may be meant for another port";
+            let why =
+                "this kernel can translate addresses: what nothing listens for may be meant for another port";
             (Reach::Listening, Some(why))
         }
         (Asked::Auto | Asked::All, _) => (Reach::All, None),

@@ -46,6 +46,8 @@ pub(super) fn settings(config: &Config, before: &Settings, reach: Reach) -> Sett
             state: mode(config.state.mode),
             reach: reach as u32,
             strays: Rate::new(config.state.rate_per_s.value(), config.state.burst.value()),
+            signatures: mode(config.signatures.mode),
+            reserved: 0,
         },
         ..Settings::ZERO
     };

@@ -8,7 +8,10 @@ use super::{
     configured::Configured, cookies::CookieSwitch, reach, settings::settings, state::Parts,
 };
 use crate::{
-    bpf::{self, Counters, Entry, List, Loaded, OwnAddresses, Pins, Rules, Samples, SettingsMap, TableSizes},
+    bpf::{
+        self, Counters, Entry, List, Loaded, OwnAddresses, Pins, Rules, Samples, SettingsMap, Signatures,
+        TableSizes,
+    },
     clock::monotonic_ns,
     config::{Config, CookieMode, Mode, PolicyMode},
     control::essentials,
@@ -60,8 +63,8 @@ pub(super) async fn set_up(
     let mut attachment = Attachment::new(loaded, pins.clone(), config.attach);
     let mut configured = Configured::of(config);
     let reach = reach::reach(config);
-    let attached =
-        prepare(config, &mut configured, pins, &facts, reach).and_then(|()| attachment.protect_all(&interfaces));
+    let attached = prepare(config, &mut configured, pins, &facts, reach)
+        .and_then(|()| attachment.protect_all(&interfaces));
     let protected = match attached {
         Ok(protected) => protected,
         Err(error) => {
@@ -86,6 +89,7 @@ pub(super) async fn set_up(
         interfaces: protected,
         rules,
         settings: SettingsMap::open(pins)?,
+        signatures: Signatures::open(pins)?,
         guard,
         spared: configured.spared().cloned().collect(),
         cookies: match (config.mode, config.syn_cookies.mode) {

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
 use super::{EventKind, Journal, Spared, StateReach};
 use crate::{
-    bpf::{InstanceName, Rules, SettingsMap},
+    bpf::{InstanceName, Rules, SettingsMap, Signatures},
     engine::Guard,
 };
 
@@ -71,6 +71,7 @@ pub(super) struct Parts {
     pub(super) interfaces: Vec<Protected>,
     pub(super) rules: Rules,
     pub(super) settings: SettingsMap,
+    pub(super) signatures: Signatures,
     pub(super) guard: Guard,
     pub(super) spared: Vec<Spared>,
     pub(super) cookies: CookieState,
@@ -90,6 +91,7 @@ pub struct State {
     interfaces: Mutex<Vec<Protected>>,
     rules: Mutex<Rules>,
     settings: Mutex<SettingsMap>,
+    signatures: Mutex<Signatures>,
     guard: Mutex<Guard>,
     spared: Mutex<Vec<Spared>>,
     cookies: Mutex<CookieState>,
@@ -110,6 +112,7 @@ impl State {
             interfaces: Mutex::new(parts.interfaces),
             rules: Mutex::new(parts.rules),
             settings: Mutex::new(parts.settings),
+            signatures: Mutex::new(parts.signatures),
             guard: Mutex::new(parts.guard),
             spared: Mutex::new(parts.spared),
             cookies: Mutex::new(parts.cookies),
@@ -141,6 +144,10 @@ impl State {
 
     pub fn settings(&self) -> MutexGuard<'_, SettingsMap> {
         lock(&self.settings)
+    }
+
+    pub fn signatures(&self) -> MutexGuard<'_, Signatures> {
+        lock(&self.signatures)
     }
 
     pub fn guard(&self) -> MutexGuard<'_, Guard> {

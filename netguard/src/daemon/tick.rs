@@ -311,6 +311,15 @@ async fn sweep(state: &State, inputs: &mut Inputs) {
             Err(error) => warn!("expired rules stay listed: {error}"),
         }
     }
+    let ended = state.signatures().remove_ended(monotonic_ns());
+    match ended {
+        Ok(ended) => {
+            for id in ended {
+                state.journal.record(EventKind::SignatureExpired { id });
+            }
+        }
+        Err(error) => warn!("expired signatures stay: {error}"),
+    }
     match host::facts().await {
         Ok(facts) => {
             if let Err(error) = inputs.own.set(&facts.own) {

@@ -98,7 +98,11 @@ fn takes_cookies(family: Family) -> Result<()> {
     let before = netguard.stats()?;
     let syn = spread_frames(&lab, Attack::Syn, family);
     let strays = spread_frames(&lab, Attack::Stray("A"), family);
-    let mixed: Vec<_> = syn.into_iter().zip(strays).flat_map(|(syn, stray)| [syn, stray]).collect();
+    let mixed: Vec<_> = syn
+        .into_iter()
+        .zip(strays)
+        .flat_map(|(syn, stray)| [syn, stray])
+        .collect();
     let flood = Flood::by_trafgen(&lab, &mixed)?;
     wait_until("both to be met", Duration::from_secs(10), || {
         let grown = growth(&before, &netguard.stats()?);
@@ -112,7 +116,10 @@ fn takes_cookies(family: Family) -> Result<()> {
     let grown = growth(&before, &netguard.stats()?);
     assert_eq!(felt.succeeded, felt.requests, "{felt:?} {grown:?}");
     assert_eq!(status, 200);
-    assert!(grown["out-of-state"] * 100 >= sent / 2 * 95, "{grown:?} of {sent}");
+    assert!(
+        grown["out-of-state"] * 100 >= sent / 2 * 95,
+        "{grown:?} of {sent}"
+    );
     Ok(())
 }
 
@@ -122,18 +129,27 @@ fn a_machine_that_forwards_is_left_alone() -> Result<()> {
     let (lab, _server) = lab()?;
     lab.victim.ns.sysctl("net.ipv4.ip_forward", "1")?;
     let netguard = protect(&lab, "")?;
-    assert_eq!(netguard.json(&["status", "--json"])?["daemon"]["state"]["reach"], "nothing");
+    assert_eq!(
+        netguard.json(&["status", "--json"])?["daemon"]["state"]["reach"],
+        "nothing"
+    );
     assert!(netguard.must(&["status"])?.contains("forwards packets"));
     let before = netguard.stats()?;
     let flood = Flood::spread_as(&lab, Attack::Stray("A"), Family::V4)?;
     wait_until("the flood to pass", Duration::from_secs(10), || {
         let grown = growth(&before, &netguard.stats()?);
-        Ok(grown.get("pass").is_some_and(|passed| *passed > 10_000).then_some(()))
+        Ok(grown
+            .get("pass")
+            .is_some_and(|passed| *passed > 10_000)
+            .then_some(()))
     })?;
     lab.victim.ns.sysctl("net.ipv4.ip_forward", "0")?;
     wait_until("the change to be seen", Duration::from_secs(15), || {
         let grown = growth(&before, &netguard.stats()?);
-        Ok(grown.get("out-of-state").is_some_and(|dropped| *dropped > 1_000).then_some(()))
+        Ok(grown
+            .get("out-of-state")
+            .is_some_and(|dropped| *dropped > 1_000)
+            .then_some(()))
     })?;
     flood.stop()?;
     assert!(netguard.must(&["events"])?.contains("state-reach"));

@@ -29,7 +29,10 @@ impl Sender {
         if !self.v6 {
             let ip = frame().ipv4("192.0.2.1", "198.51.100.1").fragment_id(self.id);
             return if offset == 0 {
-                ip.fragment(offset, more).udp(1, 2).udp_len(3_660).payload(len - 8)
+                ip.fragment(offset, more)
+                    .udp(1, 2)
+                    .udp_len(3_660)
+                    .payload(len - 8)
             } else {
                 ip.fragment(offset, more).protocol(17).payload(len)
             };

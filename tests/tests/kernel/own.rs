@@ -36,7 +36,10 @@ fn own_sources_are_refused_and_neighbours_are_not() {
     let world = world();
     for source in &OWN[..2] {
         assert_eq!(verdict(&world, from(source).udp(1, 2)), Verdict::OwnSource);
-        assert_eq!(verdict(&world, from(source).tcp(1, 2).flags("S")), Verdict::OwnSource);
+        assert_eq!(
+            verdict(&world, from(source).tcp(1, 2).flags("S")),
+            Verdict::OwnSource
+        );
     }
     for neighbour in ["203.0.113.11", "2001:db8:3::11"] {
         assert_eq!(verdict(&world, from(neighbour).udp(1, 2)), Verdict::Pass);
@@ -52,10 +55,17 @@ fn what_may_be_right_is_spared() {
     // Another host that has our address, or looks for one.
     let advertisement = || from("2001:db8:3::10").ttl(255).icmp6(136, 0).payload(16);
     assert_eq!(verdict(&world, advertisement()), Verdict::PassControl);
-    let detection = frame().ipv6("::", "ff02::1:ff00:10").ttl(255).icmp6(135, 0).payload(16);
+    let detection = frame()
+        .ipv6("::", "ff02::1:ff00:10")
+        .ttl(255)
+        .icmp6(135, 0)
+        .payload(16);
     assert_eq!(verdict(&world, detection), Verdict::PassControl);
     let allowed = world.clone().allow("203.0.113.10");
-    assert_eq!(verdict(&allowed, from("203.0.113.10").udp(1, 2)), Verdict::PassAllow);
+    assert_eq!(
+        verdict(&allowed, from("203.0.113.10").udp(1, 2)),
+        Verdict::PassAllow
+    );
     let off = world.in_modes([Mode::Off, Mode::Enforce, Mode::Enforce]);
     assert_eq!(verdict(&off, from("203.0.113.10").udp(1, 2)), Verdict::Pass);
 }

@@ -11,6 +11,7 @@ use netguard_common::{
     memory::Memory,
     packet::Address,
     rule::Origin,
+    signature::Signature,
     view::SliceView,
 };
 use std::{net::IpAddr, sync::atomic::Ordering::Relaxed};
@@ -37,6 +38,7 @@ pub struct World {
     rules: Vec<(List, Prefix, Rule)>,
     cells: Vec<(u32, u64)>,
     own: Vec<IpAddr>,
+    signatures: Vec<Signature>,
 }
 
 impl Default for World {
@@ -53,6 +55,7 @@ impl World {
             rules: Vec::new(),
             cells: Vec::new(),
             own: Vec::new(),
+            signatures: Vec::new(),
         }
     }
 
@@ -145,6 +148,19 @@ impl World {
         self
     }
 
+    /// Adds a signature, by its conditions. Panics if they are none.
+    pub fn signature(mut self, mode: Mode, expires_at: u32, conditions: &[&str]) -> Self {
+        let conditions: Vec<String> = conditions.iter().map(|&text| text.to_owned()).collect();
+        let parsed = netguard::signature::parse(&conditions, true).unwrap_or_else(|error| panic!("{error}"));
+        self.settings.suspicion.signatures = Mode::Enforce as u32;
+        self.signatures.push(Signature {
+            mode: mode as u32,
+            expires_at,
+            ..parsed
+        });
+        self
+    }
+
     /// Sets cell `index` of the limiter to the theoretical arrival time `arrival_ns`.
     pub fn cell(mut self, index: u32, arrival_ns: u64) -> Self {
         self.cells.push((index, arrival_ns));
@@ -199,6 +215,7 @@ impl World {
         for address in &self.own {
             memory.own.insert(Address::of(*address).1.octets());
         }
+        memory.signatures[..self.signatures.len()].copy_from_slice(&self.signatures);
         for (index, arrival_ns) in &self.cells {
             memory.cells[*index as usize].store(*arrival_ns, Relaxed);
         }
@@ -234,6 +251,7 @@ impl World {
                 (_, IpAddr::V6(ip)) => object.insert_prefix(table.map(), bits, ip.octets(), *rule)?,
             }
         }
+        object.signatures(&self.signatures)?;
         self.own.iter().try_for_each(|address| object.own(*address))?;
         self.cells
             .iter()

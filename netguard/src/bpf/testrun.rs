@@ -14,6 +14,7 @@ use netguard_common::{
     maps::Table,
     packet::Address,
     shared::Shared as _,
+    signature::Signature,
 };
 
 use super::{
@@ -21,6 +22,7 @@ use super::{
     hints::Hints,
     load::{loader, refused_load, refused_program, xdp},
     raw::Raw,
+    signatures::flags,
 };
 use crate::prefix::Prefix;
 
@@ -117,6 +119,26 @@ impl TestObject {
         own.insert(Address::of(address).1.octets(), 1, 0)
             .map_err(BpfError::map("OWN", 0))?;
         self.hints()?.set(Prefix::from(address), hint::OWN);
+        Ok(())
+    }
+
+    /// Makes `signatures` those in force.
+    ///
+    /// # Errors
+    /// When the kernel refuses them.
+    pub fn signatures(&mut self, signatures: &[Signature]) -> Result<(), BpfError> {
+        let mut entries: Array<&mut MapData, Raw<Signature>> = self.map("SIGNATURES")?;
+        for (slot, signature) in (0..).zip(signatures) {
+            entries
+                .set(slot, Raw(*signature), 0)
+                .map_err(BpfError::map("SIGNATURES", 0))?;
+        }
+        let mut ports: Array<&mut MapData, u64> = self.map("SIGNATURE_PORTS")?;
+        for (word, bits) in (0..).zip(flags(signatures.iter())) {
+            ports
+                .set(word, bits, 0)
+                .map_err(BpfError::map("SIGNATURE_PORTS", 0))?;
+        }
         Ok(())
     }
 

@@ -30,8 +30,8 @@ pub(super) enum SignatureCommand {
         #[arg(required = true)]
         conditions: Vec<String>,
         /// For how long, such as 10m; without it, until it is removed.
-        #[arg(long = "for", value_name = "TIME")]
-        period: Option<Period>,
+        #[arg(long)]
+        ttl: Option<Period>,
         /// Only count.
         #[arg(long)]
         shadow: bool,
@@ -76,13 +76,13 @@ pub(super) async fn run(context: &Context, command: SignatureCommand) -> Result<
         SignatureCommand::List => list(context),
         SignatureCommand::Add {
             conditions,
-            period,
+            ttl,
             shadow,
             force,
         } => {
             let addition = SignatureAddition {
                 conditions,
-                ttl_s: period.map(|period| period.duration().as_secs().max(1)),
+                ttl_s: ttl.map(|ttl| ttl.duration().as_secs().max(1)),
                 shadow,
                 force,
             };

@@ -13,6 +13,7 @@ mod floods;
 mod guard;
 mod laboratory;
 mod shadow;
+mod signatures;
 mod state;
 
 use anyhow::Result;

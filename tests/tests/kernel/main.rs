@@ -9,6 +9,7 @@ mod fragments;
 mod own;
 mod rules;
 mod samples;
+mod signatures;
 mod specification;
 
 use netguard::bpf::{ProgramUnderTest, TestObject};

@@ -12,6 +12,7 @@ mod detector;
 mod floods;
 mod guard;
 mod laboratory;
+mod sanity;
 mod shadow;
 mod signatures;
 mod state;

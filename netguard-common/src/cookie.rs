@@ -61,7 +61,7 @@ pub fn check<V: View, T: Tables>(
 
 /// Whether the configuration says that connections to `port` end elsewhere.
 #[inline(always)]
-fn is_excepted(port: u16, settings: &Settings) -> bool {
+pub(crate) fn is_excepted(port: u16, settings: &Settings) -> bool {
     let mut index = 0;
     while index < settings.cookies_except.len() {
         if settings.cookies_except[index] == port {
@@ -88,7 +88,7 @@ fn within_rate<T: Tables>(packet: &Packet, settings: &Settings, tables: &T) -> b
 
 /// Copies the headers of `packet` into `answer`; tells the length of the TCP header.
 #[inline(always)]
-fn take<V: View>(view: &V, packet: &Packet, answer: &mut SynAck) -> Option<u32> {
+pub fn take<V: View>(view: &V, packet: &Packet, answer: &mut SynAck) -> Option<u32> {
     let (network, transport) = (packet.network_at(), packet.transport_at());
     match packet.family() {
         Family::V4 => answer.take(&view.load::<[u8; 20]>(network)?),

@@ -1,15 +1,18 @@
 //! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control
-//! messages, block, ranges, limit, cookie, sample. A stage in shadow mode never ends the judgement: later stages still
+//! messages, own source, block, ranges, signature, state, limit, cookie, sample. A stage in shadow mode never ends the judgement: later stages still
 //! enforce.
 
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict, cookie, hint,
+    Packet, Verdict, cookie, fragment, hint,
     layout::{Mode, Settings},
     limit::{self, Class},
+    own,
     parse::parse_into,
     ranges, rule, sample, sanity,
+    signature::{self, Found},
+    state,
     tables::Tables,
     verdict::Action,
     view::View,
@@ -69,13 +72,13 @@ pub fn decide<V: View, T: Tables>(view: &V, tables: &T) -> Judgement {
         };
     }
     let packet = view.forget(&mut packet);
-    let mut shadow = Shadow(None);
+    let mut shadow = Shadow::new(view);
     let outcome = stages(view, packet, settings, tables, &mut shadow);
     let verdict = match outcome {
         ControlFlow::Break(verdict) => view.opaque_verdict(verdict),
         ControlFlow::Continue(()) => Verdict::Pass,
     };
-    let judgement = match (verdict.action(), shadow.0) {
+    let judgement = match (verdict.action(), shadow.first()) {
         (Action::Pass, None) => return counted(verdict, false, frame_len, tables),
         (Action::Answer, _) => return counted(verdict, false, frame_len, tables),
         (Action::Pass, Some(first)) => counted(first, true, frame_len, tables),
@@ -85,46 +88,77 @@ pub fn decide<V: View, T: Tables>(view: &V, tables: &T) -> Judgement {
     judgement
 }
 
-/// The first verdict that a stage in shadow mode gave.
-struct Shadow(Option<Verdict>);
+/// The first verdict that a stage in shadow mode gave, as a number that hides from the kernel's verifier how it came about:
+/// it would follow each way through a stage by itself from there on.
+struct Shadow<'a, V> {
+    view: &'a V,
+    number: u32,
+}
 
-impl Shadow {
+impl<'a, V: View> Shadow<'a, V> {
+    /// No verdict has this number.
+    const NONE: u32 = Verdict::COUNT;
+
+    #[inline(always)]
+    fn new(view: &'a V) -> Self {
+        Self {
+            view,
+            number: view.opaque(Self::NONE),
+        }
+    }
+
+    #[inline(always)]
+    const fn first(&self) -> Option<Verdict> {
+        Verdict::from_number(self.number)
+    }
+
     /// Applies `mode` to the outcome of a stage.
     #[inline(always)]
     fn rule(&mut self, mode: Mode, outcome: ControlFlow<Verdict>) -> ControlFlow<Verdict> {
-        match (outcome, mode) {
-            (ControlFlow::Break(verdict), Mode::Shadow) => {
-                self.0 = self.0.or(Some(verdict));
-                ControlFlow::Continue(())
-            }
-            (outcome, _) => outcome,
+        let number = self.view.opaque(match outcome {
+            ControlFlow::Break(verdict) => verdict.number(),
+            ControlFlow::Continue(()) => Self::NONE,
+        });
+        let Some(verdict) = Verdict::from_number(number) else {
+            return ControlFlow::Continue(());
+        };
+        if !matches!(mode, Mode::Shadow) {
+            return ControlFlow::Break(verdict);
         }
+        if self.number == Self::NONE {
+            self.number = number;
+        }
+        self.number = self.view.opaque(self.number);
+        ControlFlow::Continue(())
     }
 }
 
 #[inline(always)]
 fn stages<V: View, T: Tables>(
     view: &V,
-    packet: &Packet,
+    packet: &mut Packet,
     settings: &Settings,
     tables: &T,
-    shadow: &mut Shadow,
+    shadow: &mut Shadow<'_, V>,
 ) -> ControlFlow<Verdict> {
     let sanity_mode = Mode::from_number(settings.sanity);
     if !matches!(sanity_mode, Mode::Off) {
         shadow.rule(sanity_mode, sanity::check(packet))?;
-        shadow.0 = shadow.0.map(|verdict| view.opaque_verdict(verdict));
+        shadow.rule(sanity_mode, fragment::check(packet, settings.seed, tables))?;
     }
+    let packet = view.forget(packet);
     let hints = hint::of(packet, settings.seed, tables);
     rule::allow(packet, hints, tables)?;
 
-    let class = Class::of(packet);
-    let limit_mode = Mode::from_number(settings.limit);
-    if matches!(class, Some(Class::Control)) {
+    if matches!(Class::of(packet), Some(Class::Control)) {
+        let limit_mode = Mode::from_number(settings.limit);
         if !matches!(limit_mode, Mode::Off) {
             shadow.rule(limit_mode, limit::check(Class::Control, packet, settings, tables))?;
         }
         return ControlFlow::Break(Verdict::PassControl);
+    }
+    if !matches!(sanity_mode, Mode::Off) {
+        shadow.rule(sanity_mode, own::check(packet, hints, tables))?;
     }
 
     let block_mode = Mode::from_number(settings.blocklist);
@@ -133,9 +167,29 @@ fn stages<V: View, T: Tables>(
     }
     if hints & hint::RANGE != 0 {
         let (first, outcome) = ranges::check(view, packet, tables);
-        shadow.0 = shadow.0.or(first);
-        outcome?;
+        if let Some(verdict) = first {
+            shadow.rule(Mode::Shadow, ControlFlow::Break(verdict))?;
+        }
+        shadow.rule(Mode::Enforce, outcome)?;
     }
+    // What was found out so far is forgotten, or the verifier would follow each way to here through all that is to come.
+    let packet = view.forget(packet);
+    if !matches!(Mode::from_number(settings.suspicion.signatures), Mode::Off) {
+        let found = signature::check(view, packet, tables);
+        let mode = Mode::from_number(view.opaque(settings.suspicion.signatures));
+        match found {
+            Found::Nothing => {}
+            Found::Shadow => shadow.rule(Mode::Shadow, ControlFlow::Break(Verdict::Signature))?,
+            Found::Enforce => shadow.rule(mode, ControlFlow::Break(Verdict::Signature))?,
+        }
+    }
+    let packet = view.forget(packet);
+    let state_mode = Mode::from_number(settings.suspicion.state);
+    if !matches!(state_mode, Mode::Off) {
+        shadow.rule(state_mode, state::check(packet, settings, tables))?;
+    }
+    let class = Class::of(packet);
+    let limit_mode = Mode::from_number(settings.limit);
     if let Some(class) = class
         && !matches!(limit_mode, Mode::Off)
     {

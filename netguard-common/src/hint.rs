@@ -24,6 +24,9 @@ pub const BLOCKED: u8 = 1 << 3;
 /// A feed, a country or an autonomous system of the configuration has addresses in the network.
 pub const RANGE: u8 = 1 << 4;
 
+/// The network has an address of this machine.
+pub const OWN: u8 = 1 << 5;
+
 /// Bytes in one entry of the map `HINTS`: a cache line.
 pub const LINE: u32 = 64;
 /// Bytes for IPv4.

@@ -6,6 +6,7 @@ use crate::{
     maps::MAPS,
     packet, ranges,
     shared::{FNV_START, Field, fnv1a},
+    signature, state,
     verdict::Verdict,
 };
 
@@ -35,6 +36,20 @@ crate::shared! {
         pub answers: Rate,
         /// Ports that are not answered for; 0 for none.
         pub cookies_except: [u16; 16],
+        pub suspicion: Suspicion,
+    }
+
+    /// What becomes of packets that are well formed and yet belong to nobody.
+    pub struct Suspicion {
+        /// Mode of the state stage: a [`Mode`] as number.
+        pub state: u32,
+        /// Where it may refuse: a [`crate::state::Reach`] as number.
+        pub reach: u32,
+        /// Segments without a connection, per second and CPU, that are left to the kernel.
+        pub strays: Rate,
+        /// Mode of the signature stage, above that of each signature: a [`Mode`] as number.
+        pub signatures: u32,
+        pub reserved: u32,
     }
 
     /// A rate with a burst in the form that GCRA needs.
@@ -212,6 +227,16 @@ pub const FINGERPRINT: u64 = {
     i = 0;
     while i < packet::STRUCTS.len() {
         hash = fnv1a(hash, &packet::STRUCTS[i].1.to_le_bytes());
+        i += 1;
+    }
+    i = 0;
+    while i < signature::STRUCTS.len() {
+        hash = fnv1a(hash, &signature::STRUCTS[i].1.to_le_bytes());
+        i += 1;
+    }
+    i = 0;
+    while i < state::STRUCTS.len() {
+        hash = fnv1a(hash, &state::STRUCTS[i].1.to_le_bytes());
         i += 1;
     }
     i = 0;

@@ -10,12 +10,14 @@ extern crate std;
 
 pub mod cookie;
 pub mod decide;
+pub mod fragment;
 pub mod hint;
 pub mod layout;
 pub mod limit;
 pub mod maps;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
+pub mod own;
 pub mod packet;
 pub mod parse;
 pub mod ranges;
@@ -23,6 +25,8 @@ pub mod rule;
 pub mod sample;
 pub mod sanity;
 pub mod shared;
+pub mod signature;
+pub mod state;
 pub mod syn_ack;
 pub mod tables;
 pub mod verdict;

@@ -157,7 +157,7 @@ pub const fn source_key(family: Family, source: Address) -> u64 {
 
 /// fe80::/10 (RFC 4291 section 2.5.6).
 #[inline(always)]
-const fn is_link_local(source: Address) -> bool {
+pub(crate) const fn is_link_local(source: Address) -> bool {
     const MASK: u64 = u64::from_ne_bytes([0xff, 0xc0, 0, 0, 0, 0, 0, 0]);
     const PREFIX: u64 = u64::from_ne_bytes([0xfe, 0x80, 0, 0, 0, 0, 0, 0]);
     source.high & MASK == PREFIX

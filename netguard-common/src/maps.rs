@@ -2,13 +2,15 @@
 //! kernel test holds the two against each other, and the layout fingerprint covers the list.
 
 use crate::{
-    Packet,
+    Packet, fragment,
     hint::{self, HintLine, LINES},
     layout::{CLASSES, Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
     limit::CELLS,
     packet::Address,
     ranges::POLICIES,
     shared::fnv1a,
+    signature::{Features, SIGNATURES, Signature},
+    state::Strays,
     syn_ack::SynAck,
     verdict::Verdict,
 };
@@ -57,6 +59,9 @@ pub const SAMPLES_BYTES: usize = 262_144;
 /// Two banks of counters: verdicts enforced, verdicts in shadow.
 pub const COUNTERS: usize = Verdict::ALL.len() * 2;
 pub const OWN: usize = 4_096;
+pub const FRAGMENT_CELLS: usize = fragment::CELLS as usize;
+/// Words of a bit for each port.
+pub const PORT_WORDS: usize = 65_536 / 64;
 /// Cells of all limit classes, and of services.
 pub const LIMIT_CELLS: usize = (CLASSES + 1) * CELLS as usize;
 
@@ -245,6 +250,42 @@ pub const MAPS: &[MapSpec] = &[
         MapKind::Hash,
         NOTES,
         "operators' words about their rules; never read by the datapath",
+    ),
+    spec::<u32, u64>(
+        "FRAGMENTS",
+        MapKind::Array,
+        FRAGMENT_CELLS,
+        "what was seen of fragmented packets, a stretch of one in each cell",
+    ),
+    spec::<u32, Strays>(
+        "STRAYS",
+        MapKind::PerCpuArray,
+        1,
+        "TCP segments without a connection: how many were looked for, and until when all are",
+    ),
+    spec::<u32, Signature>(
+        "SIGNATURES",
+        MapKind::Array,
+        SIGNATURES as usize,
+        "signatures of attacks: mask and value over a vector of header fields",
+    ),
+    spec::<u32, u64>(
+        "SIGNATURE_PORTS",
+        MapKind::Array,
+        PORT_WORDS,
+        "a bit for each port that there are signatures for",
+    ),
+    spec::<u32, Counter>(
+        "SIGNATURE_HITS",
+        MapKind::PerCpuArray,
+        SIGNATURES as usize,
+        "packets and bytes that each signature fits",
+    ),
+    spec::<u32, Features>(
+        "FEATURES",
+        MapKind::PerCpuArray,
+        1,
+        "the vector of the packet that a CPU is judging: of no meaning afterwards",
     ),
 ];
 

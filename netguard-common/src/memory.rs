@@ -15,10 +15,12 @@ use std::{
 use crate::{
     Packet, hint,
     layout::{Counter, Mode, Rate, Rule, Sample, Sampler, Settings},
-    maps::{COUNTERS, LIMIT_CELLS},
+    maps::{COUNTERS, FRAGMENT_CELLS, LIMIT_CELLS},
     packet::Address,
     ranges::POLICIES,
     shared::Field,
+    signature::{Features, SIGNATURES, Signature},
+    state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
     tables::{Generation, LimitCell, Tables},
 };
@@ -35,6 +37,13 @@ pub struct Memory {
     pub syn_ack: RefCell<SynAck>,
     /// What a socket answers that listens for everything; `None`: nothing listens.
     pub listener: Option<Option<Cookie>>,
+    pub strays: RefCell<Strays>,
+    /// What the table of sockets says about every segment.
+    pub standing: Standing,
+    /// Those with a mode are in force; all ports are flagged.
+    pub signatures: Vec<Signature>,
+    pub signature_hits: RefCell<Vec<Counter>>,
+    features: RefCell<Features>,
     /// Addresses of this machine, IPv4 as IPv4-mapped IPv6.
     pub own: HashSet<[u8; 16]>,
     pub allow_v4: Prefixes<4>,
@@ -52,6 +61,7 @@ pub struct Memory {
     /// Packets by policy of the lists.
     pub policy_counters: RefCell<Vec<u64>>,
     pub cells: Box<[AtomicU64]>,
+    pub fragments: Box<[AtomicU64]>,
     pub counters: RefCell<Vec<Counter>>,
     pub sampler: RefCell<Sampler>,
     pub samples: RefCell<Vec<Sample>>,
@@ -68,6 +78,11 @@ impl Memory {
             packet: RefCell::new(Packet::ZERO),
             syn_ack: RefCell::new(SynAck::ZERO),
             listener: None,
+            strays: RefCell::new(Strays::ZERO),
+            standing: Standing::Unknown,
+            signatures: std::vec![Signature::ZERO; SIGNATURES as usize],
+            signature_hits: RefCell::new(std::vec![Counter::ZERO; SIGNATURES as usize]),
+            features: RefCell::new(Features::ZERO),
             own: HashSet::new(),
             allow_v4: HashMap::new(),
             allow_v6: HashMap::new(),
@@ -81,6 +96,7 @@ impl Memory {
             policy_cells: (0..POLICIES).map(|_| AtomicU64::new(0)).collect(),
             policy_counters: RefCell::new(std::vec![0; POLICIES as usize]),
             cells: (0..LIMIT_CELLS).map(|_| AtomicU64::new(0)).collect(),
+            fragments: (0..FRAGMENT_CELLS).map(|_| AtomicU64::new(0)).collect(),
             counters: RefCell::new(std::vec![Counter::ZERO; COUNTERS]),
             sampler: RefCell::new(Sampler::ZERO),
             samples: RefCell::new(Vec::new()),
@@ -153,6 +169,9 @@ impl Tables for Memory {
     fn cell(&self, index: u32) -> Option<impl LimitCell> {
         self.cells.get(index as usize)
     }
+    fn fragment_cell(&self, index: u32) -> Option<impl LimitCell> {
+        self.fragments.get(index as usize)
+    }
     fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>> {
         Some(self.syn_ack.borrow_mut())
     }
@@ -161,6 +180,26 @@ impl Tables for Memory {
     }
     fn listener(&self, _: &Packet, _: &SynAck, _: u32) -> Option<Option<Cookie>> {
         self.listener
+    }
+    fn strays(&self) -> Option<impl DerefMut<Target = Strays>> {
+        Some(self.strays.borrow_mut())
+    }
+    fn standing(&self, _: &Packet) -> Standing {
+        self.standing
+    }
+    fn is_flagged(&self, _: u16) -> bool {
+        true
+    }
+    fn signature(&self, slot: u32) -> Option<&Signature> {
+        self.signatures.get(slot as usize)
+    }
+    fn features(&self) -> Option<impl DerefMut<Target = Features>> {
+        Some(self.features.borrow_mut())
+    }
+    fn count_signature(&self, slot: u32, bytes: u32) {
+        let counter = &mut self.signature_hits.borrow_mut()[slot as usize];
+        counter.packets += 1;
+        counter.bytes += u64::from(bytes);
     }
     fn count(&self, index: u32, bytes: u32) {
         let counter = &mut self.counters.borrow_mut()[index as usize];

@@ -10,6 +10,8 @@ use crate::{
     Packet,
     layout::{Rule, Sample, Sampler, Settings},
     packet::Address,
+    signature::{Features, Signature},
+    state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
 };
 
@@ -43,6 +45,9 @@ pub trait Tables {
     /// Cell `index` of the limiter; `None` beyond [`crate::maps::LIMIT_CELLS`].
     fn cell(&self, index: u32) -> Option<impl LimitCell>;
 
+    /// Cell `index` of the stretches of fragmented packets; `None` beyond [`crate::fragment::CELLS`].
+    fn fragment_cell(&self, index: u32) -> Option<impl LimitCell>;
+
     /// Memory of this CPU for an answer.
     fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>>;
     /// Whether `address` is one of this machine, so that connections to it end here.
@@ -50,6 +55,20 @@ pub trait Tables {
     /// The cookie of the socket that listens for `packet`, whose headers `answer` holds, a TCP header of `tcp_len` bytes
     /// among them; `None` when none does, and none inside when it wants to answer itself.
     fn listener(&self, packet: &Packet, answer: &SynAck, tcp_len: u32) -> Option<Option<Cookie>>;
+
+    /// What this CPU found of segments without a connection.
+    fn strays(&self) -> Option<impl DerefMut<Target = Strays>>;
+    /// What the table of sockets says about `packet`, which has a TCP header.
+    fn standing(&self, packet: &Packet) -> Standing;
+
+    /// Whether there are signatures for `port`; 0 where a packet has none.
+    fn is_flagged(&self, port: u16) -> bool;
+    /// Entry `slot` of the signatures; `None` beyond [`crate::signature::SIGNATURES`].
+    fn signature(&self, slot: u32) -> Option<&Signature>;
+    /// Memory of this CPU for the vector of the packet that is judged.
+    fn features(&self) -> Option<impl DerefMut<Target = Features>>;
+    /// Adds one packet of `bytes` to those that signature `slot` fits.
+    fn count_signature(&self, slot: u32, bytes: u32);
 
     /// Adds one packet of `bytes` to counter `index`, see [`crate::decide::Judgement::counter`].
     fn count(&self, index: u32, bytes: u32);
@@ -65,18 +84,18 @@ pub trait Generation {
     fn word(&self, index: u32) -> Option<u64>;
 }
 
-/// One cell of the limiter, shared by all CPUs. Loads and stores are single instructions without ordering.
+/// One word in an array of cells, shared by all CPUs. Loads and stores are single instructions without ordering.
 pub trait LimitCell {
-    /// Theoretical arrival time of the next packet, in ns.
+    /// Of the limiter: theoretical arrival time of the next packet, in ns.
     fn load(&self) -> u64;
-    fn store(&self, arrival_ns: u64);
+    fn store(&self, word: u64);
 }
 
 impl LimitCell for &AtomicU64 {
     fn load(&self) -> u64 {
         AtomicU64::load(self, Ordering::Relaxed)
     }
-    fn store(&self, arrival_ns: u64) {
-        AtomicU64::store(self, arrival_ns, Ordering::Relaxed);
+    fn store(&self, word: u64) {
+        AtomicU64::store(self, word, Ordering::Relaxed);
     }
 }

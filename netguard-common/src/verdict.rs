@@ -98,6 +98,10 @@ verdicts! {
     38 LimitCountry     Drop "limit-country"     "the source's country sends faster than its limit";
     39 BlockAsn         Drop "block-asn"         "the source lies in an autonomous system that the configuration blocks";
     40 LimitAsn         Drop "limit-asn"         "the source's autonomous system sends faster than its limit";
+    41 OwnSource        Drop "own-source"        "an address of this machine as source: it does not send to itself over a network";
+    42 FragmentOverlap  Drop "fragment-overlap"  "a fragment that reaches into another of its packet, to deceive whoever puts them together";
+    43 OutOfState       Drop "out-of-state"      "a TCP segment of no connection that this machine has, while such segments come in numbers";
+    44 Signature        Drop "signature"         "the packet looks like those of an attack that is going on";
 }
 
 impl Verdict {

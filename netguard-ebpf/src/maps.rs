@@ -14,11 +14,13 @@ use netguard_common::{
     hint::{HintLine, LINE, LINES},
     layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
     maps::{
-        ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, LIMIT_CELLS as CELLS,
-        NOTES as NOTES_LEN, OWN as OWN_LEN, SAMPLES_BYTES,
+        ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, FRAGMENT_CELLS,
+        LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS, SAMPLES_BYTES,
     },
     packet::Address,
     ranges::POLICIES,
+    signature::{Features, SIGNATURES as SIGNATURES_LEN, Signature},
+    state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
     tables::{Generation, LimitCell, Tables},
 };
@@ -78,6 +80,18 @@ static SAMPLER: PerCpuArray<Sampler, 1> = PerCpuArray::new();
 static SAMPLES: RingBuf<(), SAMPLES_BYTES> = RingBuf::new();
 #[btf_map]
 static NOTES: HashMap<NoteKey, Note, NOTES_LEN, GROWING> = HashMap::new();
+#[btf_map]
+static FRAGMENTS: Array<u64, FRAGMENT_CELLS> = Array::new();
+#[btf_map]
+static STRAYS: PerCpuArray<Strays, 1> = PerCpuArray::new();
+#[btf_map]
+static SIGNATURES: Array<Signature, { SIGNATURES_LEN as usize }> = Array::new();
+#[btf_map]
+static SIGNATURE_PORTS: Array<u64, PORT_WORDS> = Array::new();
+#[btf_map]
+static SIGNATURE_HITS: PerCpuArray<Counter, { SIGNATURES_LEN as usize }> = PerCpuArray::new();
+#[btf_map]
+static FEATURES: PerCpuArray<Features, 1> = PerCpuArray::new();
 
 /// The maps above, and the sockets that the packet of `ctx` can reach.
 pub(crate) struct KernelTables<'a> {
@@ -98,7 +112,7 @@ impl Tables for KernelTables<'_> {
 
     #[inline(always)]
     fn packet(&self) -> Option<impl DerefMut<Target = Packet>> {
-        // SAFETY: as for `count`.
+        // SAFETY: as for `add`.
         PACKET.get_ptr_mut(0).map(|packet| unsafe { &mut *packet })
     }
 
@@ -173,8 +187,13 @@ impl Tables for KernelTables<'_> {
     }
 
     #[inline(always)]
+    fn fragment_cell(&self, index: u32) -> Option<impl LimitCell> {
+        FRAGMENTS.get_ptr_mut(index).map(Cell)
+    }
+
+    #[inline(always)]
     fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>> {
-        // SAFETY: as for `count`.
+        // SAFETY: as for `add`.
         SYN_ACK.get_ptr_mut(0).map(|answer| unsafe { &mut *answer })
     }
 
@@ -189,18 +208,46 @@ impl Tables for KernelTables<'_> {
     }
 
     #[inline(always)]
+    fn strays(&self) -> Option<impl DerefMut<Target = Strays>> {
+        // SAFETY: as for `add`.
+        STRAYS.get_ptr_mut(0).map(|strays| unsafe { &mut *strays })
+    }
+
+    #[inline(always)]
+    fn standing(&self, packet: &Packet) -> Standing {
+        sockets::standing(self.ctx, packet)
+    }
+
+    #[inline(always)]
+    fn is_flagged(&self, port: u16) -> bool {
+        let word = SIGNATURE_PORTS.get(u32::from(port) / 64);
+        word.is_some_and(|word| word >> (port % 64) & 1 != 0)
+    }
+
+    #[inline(always)]
+    fn signature(&self, slot: u32) -> Option<&Signature> {
+        SIGNATURES.get(slot)
+    }
+
+    #[inline(always)]
+    fn features(&self) -> Option<impl DerefMut<Target = Features>> {
+        // SAFETY: as for `add`.
+        FEATURES.get_ptr_mut(0).map(|features| unsafe { &mut *features })
+    }
+
+    #[inline(always)]
+    fn count_signature(&self, slot: u32, bytes: u32) {
+        add(SIGNATURE_HITS.get_ptr_mut(slot), bytes);
+    }
+
+    #[inline(always)]
     fn count(&self, index: u32, bytes: u32) {
-        if let Some(counter) = COUNTERS.get_ptr_mut(index) {
-            // SAFETY: the slot belongs to this CPU, and XDP programs are not preempted by one another there.
-            let counter = unsafe { &mut *counter };
-            counter.packets += 1;
-            counter.bytes += u64::from(bytes);
-        }
+        add(COUNTERS.get_ptr_mut(index), bytes);
     }
 
     #[inline(always)]
     fn sampler(&self) -> Option<impl DerefMut<Target = Sampler>> {
-        // SAFETY: as for `count`.
+        // SAFETY: as for `add`.
         SAMPLER.get_ptr_mut(0).map(|sampler| unsafe { &mut *sampler })
     }
 
@@ -223,7 +270,18 @@ impl Generation for Compiled<'_> {
     }
 }
 
-/// An entry of `LIMIT_CELLS`. Volatile, because LLVM has no relaxed atomics for the BPF target's base CPU; an
+/// Adds one packet of `bytes` to `counter`.
+#[inline(always)]
+fn add(counter: Option<*mut Counter>, bytes: u32) {
+    if let Some(counter) = counter {
+        // SAFETY: the slot belongs to this CPU, and XDP programs are not preempted by one another there.
+        let counter = unsafe { &mut *counter };
+        counter.packets += 1;
+        counter.bytes += u64::from(bytes);
+    }
+}
+
+/// An entry of `LIMIT_CELLS` or `FRAGMENTS`. Volatile, because LLVM has no relaxed atomics for the BPF target's base CPU; an
 /// aligned 8-byte access is one instruction all the same.
 struct Cell(*mut u64);
 
@@ -235,8 +293,8 @@ impl LimitCell for Cell {
     }
 
     #[inline(always)]
-    fn store(&self, arrival_ns: u64) {
+    fn store(&self, word: u64) {
         // SAFETY: as for `load`.
-        unsafe { self.0.write_volatile(arrival_ns) }
+        unsafe { self.0.write_volatile(word) }
     }
 }

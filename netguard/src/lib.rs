@@ -11,3 +11,4 @@ pub mod host;
 pub mod lists;
 pub mod prefix;
 pub mod ranges;
+pub mod signature;

@@ -32,7 +32,7 @@ use std::{
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-pub use flood::{Attack, Flood, SOURCE_V4, SOURCE_V6, Sent, flood_frames};
+pub use flood::{Attack, Flood, SOURCE_V4, SOURCE_V6, Sent, flood_frames, spread_frames};
 pub use honest::{Felt, Honest, TIMEOUT};
 pub use inject::send_frames;
 pub use interrupt::{interrupted, stop_on_interrupt};

@@ -13,6 +13,7 @@ use netguard_common::{
     packet::Address,
     ranges::{Policy, Subject},
     rule::Origin,
+    signature::Signature,
     view::SliceView,
 };
 use std::{
@@ -44,6 +45,8 @@ pub struct World {
     /// Made of `listings` when they are needed.
     compiled: OnceLock<Arc<Compiled>>,
     cells: Vec<(u32, u64)>,
+    own: Vec<IpAddr>,
+    signatures: Vec<Signature>,
 }
 
 impl Default for World {
@@ -61,6 +64,8 @@ impl World {
             listings: Vec::new(),
             compiled: OnceLock::new(),
             cells: Vec::new(),
+            own: Vec::new(),
+            signatures: Vec::new(),
         }
     }
 
@@ -182,6 +187,26 @@ impl World {
         })
     }
 
+    /// Makes `address` one of this machine. Panics if it is none.
+    pub fn own(mut self, address: &str) -> Self {
+        self.own
+            .push(address.parse().unwrap_or_else(|error| panic!("{error}")));
+        self
+    }
+
+    /// Adds a signature, by its conditions. Panics if they are none.
+    pub fn signature(mut self, mode: Mode, expires_at: u32, conditions: &[&str]) -> Self {
+        let conditions: Vec<String> = conditions.iter().map(|&text| text.to_owned()).collect();
+        let parsed = netguard::signature::parse(&conditions, true).unwrap_or_else(|error| panic!("{error}"));
+        self.settings.suspicion.signatures = Mode::Enforce as u32;
+        self.signatures.push(Signature {
+            mode: mode as u32,
+            expires_at,
+            ..parsed
+        });
+        self
+    }
+
     /// Sets cell `index` of the limiter to the theoretical arrival time `arrival_ns`.
     pub fn cell(mut self, index: u32, arrival_ns: u64) -> Self {
         self.cells.push((index, arrival_ns));
@@ -236,6 +261,10 @@ impl World {
         if !self.listings.is_empty() {
             memory.generation = Some(self.compiled().words.clone());
         }
+        for address in &self.own {
+            memory.own.insert(Address::of(*address).1.octets());
+        }
+        memory.signatures[..self.signatures.len()].copy_from_slice(&self.signatures);
         for (index, arrival_ns) in &self.cells {
             memory.cells[*index as usize].store(*arrival_ns, Relaxed);
         }
@@ -274,6 +303,8 @@ impl World {
         if !self.listings.is_empty() {
             object.install(self.compiled())?;
         }
+        object.signatures(&self.signatures)?;
+        self.own.iter().try_for_each(|address| object.own(*address))?;
         self.cells
             .iter()
             .try_for_each(|(index, arrival_ns)| object.write_cell(*index, *arrival_ns))

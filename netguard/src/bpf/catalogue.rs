@@ -13,6 +13,8 @@ use netguard_common::{
     layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sampler, Settings},
     maps::{MAPS, MapKind, MapSpec},
     shared::Shared,
+    signature::{Features, Signature},
+    state::Strays,
     syn_ack::SynAck,
 };
 use serde::Serialize;
@@ -261,6 +263,9 @@ enum AnyArray {
     Samplers(PerCpuArray<MapData, Raw<Sampler>>),
     Packets(PerCpuArray<MapData, Raw<Packet>>),
     Answers(PerCpuArray<MapData, Raw<SynAck>>),
+    Strays(PerCpuArray<MapData, Raw<Strays>>),
+    Signatures(Array<MapData, Raw<Signature>>),
+    Features(PerCpuArray<MapData, Raw<Features>>),
 }
 
 impl AnyArray {
@@ -269,9 +274,12 @@ impl AnyArray {
         Ok(match spec.name {
             "SETTINGS" => Self::Settings(map.try_into().map_err(wrap)?),
             "POLICY_COUNTERS" => Self::NumbersPerCpu(map.try_into().map_err(wrap)?),
-            "COUNTERS" => Self::Counters(map.try_into().map_err(wrap)?),
+            "SIGNATURES" => Self::Signatures(map.try_into().map_err(wrap)?),
+            "FEATURES" => Self::Features(map.try_into().map_err(wrap)?),
+            "COUNTERS" | "SIGNATURE_HITS" => Self::Counters(map.try_into().map_err(wrap)?),
             "SAMPLER" => Self::Samplers(map.try_into().map_err(wrap)?),
             "SYN_ACK" => Self::Answers(map.try_into().map_err(wrap)?),
+            "STRAYS" => Self::Strays(map.try_into().map_err(wrap)?),
             "PACKET" => Self::Packets(map.try_into().map_err(wrap)?),
             "HINTS" => Self::Hints(map.try_into().map_err(wrap)?),
             _ => Self::Numbers(map.try_into().map_err(wrap)?),
@@ -293,6 +301,12 @@ impl AnyArray {
                 let zero = line.0.bytes.iter().all(|byte| *byte == 0);
                 shown(skip_zero, zero, || render(&line.0))
             }),
+            Self::Signatures(map) => map
+                .get(&index, 0)
+                .map(|value| shown(skip_zero, value.0.mode == 0, || render(&value.0))),
+            Self::Features(map) => map
+                .get(&index, 0)
+                .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
             Self::Settings(map) => map.get(&index, 0).map(|value| Some(render(&value.0))),
             Self::Counters(map) => map.get(&index, 0).map(|cpus| {
                 let zero = cpus.iter().all(|cpu| cpu.0.packets == 0);
@@ -304,6 +318,9 @@ impl AnyArray {
                 .get(&index, 0)
                 .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
             Self::Answers(map) => map
+                .get(&index, 0)
+                .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
+            Self::Strays(map) => map
                 .get(&index, 0)
                 .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
             Self::Packets(map) => map

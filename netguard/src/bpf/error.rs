@@ -38,6 +38,8 @@ pub enum BpfError {
     Full { map: &'static str, capacity: u32 },
     #[error("the words about {capacity} rules are kept, and no more: add the rule without --reason")]
     NotesFull { capacity: u32 },
+    #[error("there are {0} signatures, and there can be no more: `netguard signature del` one")]
+    SignaturesFull(u32),
     #[error("map {map}: {source}")]
     Map { map: &'static str, source: MapError },
     #[error("map {map} cannot be mapped into memory: {source}")]

@@ -12,6 +12,7 @@ mod map;
 mod output;
 mod rules;
 mod run;
+mod signature;
 mod stats;
 mod status;
 
@@ -64,6 +65,9 @@ enum Command {
     /// Published lists, countries and autonomous systems.
     #[command(subcommand)]
     Feed(feed::FeedCommand),
+    /// Signatures of attacks: packets that fit one are dropped.
+    #[command(subcommand)]
+    Signature(signature::SignatureCommand),
     /// Look into the kernel's maps; works with the daemon dead.
     #[command(subcommand)]
     Map(map::MapCommand),
@@ -158,6 +162,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Allow(command) => rules::run(&context, List::Allow, command).await,
         Command::Limit(command) => limit::run(&context, command).await,
         Command::Feed(command) => feed::run(&context, command).await,
+        Command::Signature(command) => signature::run(&context, command).await,
         Command::Map(command) => map::run(&context, &command),
         Command::Events(args) => events::run(&context, &args).await,
         Command::Explain(args) => explain::run(&context, &args).await,

@@ -4,6 +4,7 @@ mod lists;
 mod load;
 mod mistake;
 mod schema;
+mod state;
 mod text;
 mod values;
 mod warnings;
@@ -17,6 +18,7 @@ pub use lists::{Country, Feed, Feeds, Geo, GeoAction, GeoDefault, GeoPolicy};
 pub use load::ConfigError;
 pub use mistake::Mistake;
 pub use schema::schema_json;
+pub use state::{Reach, StatePolicy};
 pub use values::{
     Burst, InterfaceName, InterfaceNameError, Period, PeriodError, Ports, RatePerSecond, TableSize, Within,
 };
@@ -52,6 +54,10 @@ pub struct Config {
     pub feed: Feeds,
     /// What is done with sources because of where they are.
     pub geo: Geo,
+    /// TCP segments of connections that do not exist, when they come in numbers.
+    pub state: StatePolicy,
+    /// Packets that look like those of an attack, as `netguard signature` describes them.
+    pub signatures: Policy,
     /// When behaviour alone is reason enough to act.
     pub detect: Detectors,
     /// What automatic decisions may never touch.

@@ -14,7 +14,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{
     DaemonStatus, Failure, FailureKind, Import, LimitChange, RequestError, RuleAddition, RuleOutcome,
-    RuleRemoval, SourceReport, change_limit, remove_rule, server::Refusal,
+    RuleRemoval, SignatureAddition, SignatureOutcome, SourceReport, change_limit, remove_rule,
+    server::Refusal,
 };
 use crate::{
     bpf::{BpfError, List},
@@ -40,6 +41,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         answered_per_s: rates.answered_per_s,
         rules_refused: state.rules_refused.load(std::sync::atomic::Ordering::Relaxed),
         cookies: *state.cookies(),
+        state: state.reach().clone(),
         spared: state.spared().clone(),
     })
 }
@@ -178,6 +180,31 @@ pub(super) async fn limit(
         burst,
     });
     Ok(Json(change))
+}
+
+pub(super) async fn add_signature(
+    Shared(state): Shared<Arc<State>>,
+    Json(addition): Json<SignatureAddition>,
+) -> Result<Json<SignatureOutcome>, Refusal> {
+    let outcome = super::add_signature(&mut state.signatures(), &addition, monotonic_ns())?;
+    state.journal.record(EventKind::SignatureAdded {
+        id: outcome.id,
+        conditions: addition.conditions.join(" "),
+        for_s: addition.ttl_s,
+        shadow: addition.shadow,
+    });
+    Ok(Json(outcome))
+}
+
+pub(super) async fn remove_signature(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<u32>,
+) -> Result<Json<SignatureOutcome>, Refusal> {
+    let outcome = super::remove_signature(&mut state.signatures(), id)?;
+    if outcome.outcome == "removed" {
+        state.journal.record(EventKind::SignatureRemoved { id });
+    }
+    Ok(Json(outcome))
 }
 
 pub(super) async fn lists(Shared(state): Shared<Arc<State>>) -> Result<Json<Vec<ListReport>>, Refusal> {

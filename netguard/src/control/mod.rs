@@ -6,6 +6,7 @@ mod handlers;
 mod import;
 mod requests;
 mod server;
+mod signatures;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ pub use client::{Client, ClientError};
 pub use import::{FailedAt, Import};
 pub use requests::{RequestError, change_limit, essentials, remove_rule};
 pub use server::{listen, remove_socket, serve};
+pub use signatures::{SignatureAddition, SignatureOutcome, add_signature, remove_signature};
 
 /// The control socket of `instance`.
 pub fn socket_path(instance: &InstanceName) -> PathBuf {

@@ -31,6 +31,8 @@ pub enum RequestError {
     #[error("there is no limit {0:?}: the classes are syn, udp, icmp and control")]
     NoSuchClass(String),
     #[error(transparent)]
+    Signature(#[from] crate::signature::SignatureError),
+    #[error(transparent)]
     Bpf(#[from] BpfError),
 }
 

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use super::Spared;
+use super::{Spared, StateReach};
 
 /// Events remembered.
 const REMEMBERED: usize = 1_000;
@@ -94,6 +94,19 @@ pub enum EventKind {
     Sysctl { name: String, value: String },
     /// SYN cookies were switched off.
     CookiesOff { why: String },
+    /// Segments without a connection are judged that far from now on.
+    StateReach(StateReach),
+    /// An operator added a signature.
+    SignatureAdded {
+        id: u32,
+        conditions: String,
+        for_s: Option<u64>,
+        shadow: bool,
+    },
+    /// An operator removed a signature.
+    SignatureRemoved { id: u32 },
+    /// A signature reached its end.
+    SignatureExpired { id: u32 },
     /// A rule could not be placed.
     RuleFailed { prefix: String, why: String },
     /// The ring buffer was full: samples were lost (counters were not).

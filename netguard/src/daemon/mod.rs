@@ -6,6 +6,7 @@ mod cookies;
 mod journal;
 mod lists;
 mod lock;
+mod reach;
 mod settings;
 mod setup;
 mod state;
@@ -31,6 +32,7 @@ pub use cookies::restore_sysctls;
 pub use journal::{Event, EventKind, Journal};
 pub use lists::{ListMatch, ListReport, Lists};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
+pub use reach::StateReach;
 pub use settings::limit_rate;
 pub use state::{CookieState, Protected, State, Stop};
 

@@ -3,9 +3,10 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use netguard_common::{
-    layout::{Cookies, Mode, Rate, Settings},
+    layout::{Cookies, Mode, Rate, Settings, Suspicion},
     limit::Class,
     shared::Field as _,
+    state::Reach,
 };
 
 use crate::config::{Config, CookieMode, Limit, PolicyMode};
@@ -16,8 +17,8 @@ const SAMPLES: Rate = Rate::new(2_000, 400);
 /// Answers per second and CPU at the most, and at once: a flood in the name of others must not flood them.
 const ANSWERS: Rate = Rate::new(300_000, 30_000);
 
-/// The settings that `config` asks for. The seed of `before` is kept: limit cells were filled under it.
-pub(super) fn settings(config: &Config, before: &Settings) -> Settings {
+/// The settings that `config` asks for, where the table of sockets is believed as far as `reach`. The seed of `before` is kept: limit cells were filled under it.
+pub(super) fn settings(config: &Config, before: &Settings, reach: Reach) -> Settings {
     let mode = |policy: PolicyMode| match policy.under(config.mode) {
         PolicyMode::Off => Mode::Off as u32,
         PolicyMode::Shadow => Mode::Shadow as u32,
@@ -41,6 +42,13 @@ pub(super) fn settings(config: &Config, before: &Settings) -> Settings {
         ),
         answers: ANSWERS,
         cookies_except: config.syn_cookies.except_ports.padded(),
+        suspicion: Suspicion {
+            state: mode(config.state.mode),
+            reach: reach as u32,
+            strays: Rate::new(config.state.rate_per_s.value(), config.state.burst.value()),
+            signatures: mode(config.signatures.mode),
+            reserved: 0,
+        },
         ..Settings::ZERO
     };
     for class in Class::ALL {
@@ -72,15 +80,15 @@ mod tests {
     #[test]
     fn shadow_enforces_nothing_and_the_seed_stays() {
         let mut config = Config::default();
-        let first = settings(&config, &Settings::ZERO);
+        let first = settings(&config, &Settings::ZERO, Reach::All);
         assert_eq!(
-            [first.sanity, first.blocklist, first.limit],
-            [Mode::Enforce as u32; 3]
+            [first.sanity, first.blocklist, first.limit, first.suspicion.state],
+            [Mode::Enforce as u32; 4]
         );
         assert_ne!(first.seed, 0);
         config.mode = crate::config::Mode::Shadow;
         config.limit.mode = PolicyMode::Off;
-        let second = settings(&config, &first);
+        let second = settings(&config, &first, Reach::All);
         assert_eq!(
             [second.sanity, second.limit],
             [Mode::Shadow as u32, Mode::Off as u32]
@@ -90,7 +98,7 @@ mod tests {
 
     #[test]
     fn limits_stand_in_their_classes() {
-        let settings = settings(&Config::default(), &Settings::ZERO);
+        let settings = settings(&Config::default(), &Settings::ZERO, Reach::All);
         assert_eq!(settings.limits[Class::Syn as usize], Rate::new(200, 1000));
         assert_eq!(settings.limits[Class::Icmp as usize], Rate::new(20, 100));
     }

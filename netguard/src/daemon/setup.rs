@@ -7,10 +7,13 @@ use tracing::warn;
 
 use super::{
     CookieState, DaemonError, EventKind, Journal, Lists, Options, State, Stop, attachment::Attachment,
-    configured::Configured, cookies::CookieSwitch, settings::settings, state::Parts,
+    configured::Configured, cookies::CookieSwitch, reach, settings::settings, state::Parts,
 };
 use crate::{
-    bpf::{self, Counters, Entry, List, Loaded, OwnAddresses, Pins, Rules, Samples, SettingsMap, TableSizes},
+    bpf::{
+        self, Counters, Entry, List, Loaded, OwnAddresses, Pins, Rules, Samples, SettingsMap, Signatures,
+        TableSizes,
+    },
     clock::monotonic_ns,
     config::{Config, CookieMode, Mode, PolicyMode},
     control::essentials,
@@ -29,6 +32,7 @@ pub(super) struct Inputs {
     pub(super) own: OwnAddresses,
     pub(super) cookies: CookieSwitch,
     pub(super) attachment: Attachment,
+    pub(super) config: Config,
 }
 
 /// Protects the interfaces of `options`.
@@ -61,7 +65,8 @@ pub(super) async fn set_up(
     warn_of_leftovers(&loaded, config, pins)?;
     let mut attachment = Attachment::new(loaded, pins.clone(), config.attach);
     let mut configured = Configured::of(config);
-    let attached = prepare(config, &mut configured, pins, &facts)
+    let reach = reach::reach(config);
+    let attached = prepare(config, &mut configured, pins, &facts, reach)
         .and_then(|lists| Ok((lists, attachment.protect_all(&interfaces)?)));
     let (lists, protected) = match attached {
         Ok(attached) => attached,
@@ -88,6 +93,7 @@ pub(super) async fn set_up(
         rules,
         lists,
         settings: SettingsMap::open(pins)?,
+        signatures: Signatures::open(pins)?,
         guard,
         spared: configured.spared().cloned().collect(),
         cookies: match (config.mode, config.syn_cookies.mode) {
@@ -95,6 +101,7 @@ pub(super) async fn set_up(
             (_, CookieMode::Auto) => CookieState::Auto,
             (_, CookieMode::Always) => CookieState::Always,
         },
+        reach: reach::told(reach),
     };
     let state = State::new(parts, stop);
     state.journal.record(EventKind::Started {
@@ -124,6 +131,7 @@ pub(super) async fn set_up(
         own: OwnAddresses::open(pins)?,
         cookies,
         attachment,
+        config: config.clone(),
     };
     Ok((state, inputs))
 }
@@ -164,10 +172,11 @@ fn prepare(
     configured: &mut Configured,
     pins: &Pins,
     facts: &host::Facts,
+    reach: reach::Found,
 ) -> Result<Lists, DaemonError> {
     let mut map = SettingsMap::open(pins)?;
     let before = map.read()?;
-    map.write(&settings(config, &before))?;
+    map.write(&settings(config, &before, reach.0))?;
     OwnAddresses::open(pins)?.set(&facts.own)?;
     configured.establish(&mut Rules::open(pins)?, facts)?;
     let mut lists = Lists::of(config, pins)?;

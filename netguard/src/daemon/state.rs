@@ -8,9 +8,9 @@ use std::sync::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
-use super::{EventKind, Journal, Lists, Spared};
+use super::{EventKind, Journal, Lists, Spared, StateReach};
 use crate::{
-    bpf::{InstanceName, Rules, SettingsMap},
+    bpf::{InstanceName, Rules, SettingsMap, Signatures},
     engine::Guard,
 };
 
@@ -71,10 +71,12 @@ pub(super) struct Parts {
     pub(super) interfaces: Vec<Protected>,
     pub(super) rules: Rules,
     pub(super) settings: SettingsMap,
+    pub(super) signatures: Signatures,
     pub(super) guard: Guard,
     pub(super) spared: Vec<Spared>,
     pub(super) cookies: CookieState,
     pub(super) lists: Lists,
+    pub(super) reach: StateReach,
 }
 
 /// The daemon's state.
@@ -90,9 +92,11 @@ pub struct State {
     interfaces: Mutex<Vec<Protected>>,
     rules: Mutex<Rules>,
     settings: Mutex<SettingsMap>,
+    signatures: Mutex<Signatures>,
     guard: Mutex<Guard>,
     spared: Mutex<Vec<Spared>>,
     cookies: Mutex<CookieState>,
+    reach: Mutex<StateReach>,
     rates: Mutex<Rates>,
     writing: AsyncMutex<()>,
     lists: Mutex<Lists>,
@@ -110,10 +114,12 @@ impl State {
             interfaces: Mutex::new(parts.interfaces),
             rules: Mutex::new(parts.rules),
             settings: Mutex::new(parts.settings),
+            signatures: Mutex::new(parts.signatures),
             guard: Mutex::new(parts.guard),
             spared: Mutex::new(parts.spared),
             cookies: Mutex::new(parts.cookies),
             lists: Mutex::new(parts.lists),
+            reach: Mutex::new(parts.reach),
             rates: Mutex::default(),
             writing: AsyncMutex::default(),
             stop,
@@ -143,6 +149,10 @@ impl State {
         lock(&self.settings)
     }
 
+    pub fn signatures(&self) -> MutexGuard<'_, Signatures> {
+        lock(&self.signatures)
+    }
+
     pub fn guard(&self) -> MutexGuard<'_, Guard> {
         lock(&self.guard)
     }
@@ -168,6 +178,11 @@ impl State {
 
     pub fn cookies(&self) -> MutexGuard<'_, CookieState> {
         lock(&self.cookies)
+    }
+
+    /// How far segments without a connection are judged.
+    pub fn reach(&self) -> MutexGuard<'_, StateReach> {
+        lock(&self.reach)
     }
 
     pub fn rates(&self) -> MutexGuard<'_, Rates> {

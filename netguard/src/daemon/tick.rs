@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::{
     CookieState, EventKind, State, Stop,
     configured::Configured,
+    reach,
     setup::{Inputs, guard, spared_by_lists},
     state::Rates,
 };
@@ -295,6 +296,7 @@ impl RuleSink for KernelSink<'_> {
 
 /// Removes rules that ended (the kernel ignores them already), and looks what must not be blocked now.
 async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
+    reach::look(state, &inputs.config);
     for list in [List::Allow, List::Block] {
         let ended = state.rules().remove_expired(list, monotonic_ns());
         match ended {
@@ -308,6 +310,15 @@ async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
             }
             Err(error) => warn!("expired rules stay listed: {error}"),
         }
+    }
+    let ended = state.signatures().remove_ended(monotonic_ns());
+    match ended {
+        Ok(ended) => {
+            for id in ended {
+                state.journal.record(EventKind::SignatureExpired { id });
+            }
+        }
+        Err(error) => warn!("expired signatures stay: {error}"),
     }
     match host::facts().await {
         Ok(facts) => {

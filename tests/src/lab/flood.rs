@@ -37,6 +37,8 @@ pub enum Attack {
     Udp,
     /// Echo requests.
     Icmp,
+    /// Segments to the web server of connections that do not exist, with these flags.
+    Stray(&'static str),
 }
 
 /// A flood under way; ended on drop.
@@ -55,13 +57,14 @@ pub struct Sent {
 }
 
 impl Attack {
-    /// `"SYN"`, `"UDP"` or `"ICMP"`.
+    /// `"SYN"`, `"UDP"`, `"ICMP"` or `"stray TCP"`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Attack::Syn => "SYN",
             Attack::Udp => "UDP",
             Attack::Icmp => "ICMP",
+            Attack::Stray(_) => "stray TCP",
         }
     }
 }
@@ -78,14 +81,12 @@ impl<'lab> Flood<'lab> {
 
     /// Asks the web server for connections in the name of thousands of sources that nobody owns, each well below any limit.
     pub fn spread(lab: &'lab Lab, family: Family) -> Result<Self> {
-        let sources: Vec<String> = (0..4_000_u32)
-            .map(|host| match family {
-                Family::V4 => format!("198.18.{}.{}", host / 250, 1 + host % 250),
-                Family::V6 => format!("2001:db8:66:{host:x}::1"),
-            })
-            .collect();
-        let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
-        Self::by_trafgen(lab, &flood_frames_from(lab, Attack::Syn, &sources, 0..1))
+        Self::spread_as(lab, Attack::Syn, family)
+    }
+
+    /// Sends an attack in the name of thousands of sources that nobody owns.
+    pub fn spread_as(lab: &'lab Lab, attack: Attack, family: Family) -> Result<Self> {
+        Self::by_trafgen(lab, &spread_frames(lab, attack, family))
     }
 
     fn by_hping3(lab: &'lab Lab, attack: Attack) -> Result<Self> {
@@ -96,7 +97,11 @@ impl<'lab> Flood<'lab> {
             Attack::Syn => &["-S", "-p", "80"][..],
             Attack::Udp => &["--udp", "-p", "9999", "-d", "64"],
             Attack::Icmp => &["--icmp"],
+            Attack::Stray(_) => &["-p", "80"],
         });
+        if let Attack::Stray(flags) = attack {
+            command.args(flags.chars().map(|flag| format!("-{flag}")));
+        }
         command.arg(lab.victim.ip4);
         Self::run(lab, command)
     }
@@ -178,6 +183,19 @@ pub fn flood_frames(lab: &Lab, attack: Attack, sources: &[&str]) -> Vec<Vec<u8>>
     flood_frames_from(lab, attack, sources, 0..256)
 }
 
+/// One frame of an attack from each of thousands of sources that nobody owns.
+#[must_use]
+pub fn spread_frames(lab: &Lab, attack: Attack, family: Family) -> Vec<Vec<u8>> {
+    let sources: Vec<String> = (0..4_000_u32)
+        .map(|host| match family {
+            Family::V4 => format!("198.18.{}.{}", host / 250, 1 + host % 250),
+            Family::V6 => format!("2001:db8:66:{host:x}::1"),
+        })
+        .collect();
+    let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+    flood_frames_from(lab, attack, &sources, 0..1)
+}
+
 /// [`flood_frames`], with these ports or identifiers only.
 fn flood_frames_from(
     lab: &Lab,
@@ -207,6 +225,7 @@ fn content(start: Frame, attack: Attack, v6: bool, number: u16) -> Frame {
             .flags("S")
             .tcp_options(&[2, 4, 5, 160]),
         Attack::Udp => start.udp(20_000 + number, 9999).payload(64),
+        Attack::Stray(flags) => start.tcp(30_000 + number, 80).flags(flags).ack(0x1234_5678),
         Attack::Icmp if v6 => start.icmp6(128, 0).rest(number.into()).payload(56),
         Attack::Icmp => start.icmp(8, 0).rest(number.into()).payload(56),
     }

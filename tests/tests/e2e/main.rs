@@ -13,7 +13,10 @@ mod floods;
 mod guard;
 mod laboratory;
 mod lists;
+mod sanity;
 mod shadow;
+mod signatures;
+mod state;
 
 use anyhow::Result;
 use netguard_tests::lab::{Lab, Netguard, Nginx, binary};

@@ -3,7 +3,10 @@
 use std::env;
 
 use netguard_common::{decide, layout::Mode, view::SliceView};
-use netguard_tests::{generate::any_frame, world::World};
+use netguard_tests::{
+    generate::any_frame,
+    world::{DISTANT, EXPIRED, PERMANENT, World},
+};
 use proptest::{
     strategy::{Strategy as _, ValueTree as _},
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
@@ -40,6 +43,23 @@ fn limits_that_are_exhausted_and_limits_that_are_not() {
         world = world.cell(index, u64::MAX >> 1);
     }
     agree("limits", &world);
+}
+
+#[test]
+fn signatures_enforced_and_in_shadow() {
+    let world = World::populated()
+        .signature(Mode::Shadow, PERMANENT, &["ttl=128/0x80"])
+        .signature(Mode::Enforce, DISTANT, &["protocol=udp", "payload=000102"])
+        .signature(Mode::Enforce, EXPIRED, &["family=6"])
+        .signature(Mode::Enforce, PERMANENT, &["port=80", "flags=S", "window=64240"])
+        .signature(Mode::Enforce, PERMANENT, &["fragment=1", "length=0/1"])
+        .signature(Mode::Shadow, PERMANENT, &["payload-length=0", "source-port=443"])
+        .signature(
+            Mode::Enforce,
+            PERMANENT,
+            &["payload=1011121314151617", "family=4", "df=0", "id=1"],
+        );
+    agree("signatures", &world);
 }
 
 fn agree(name: &str, world: &World) {

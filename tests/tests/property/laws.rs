@@ -73,6 +73,7 @@ proptest! {
                 hop_limit: 64,
                 extensions,
             },
+            id: 1,
             transport,
             payload: 20,
             pad: 0,
@@ -195,6 +196,7 @@ proptest! {
         let later = |net: Net| Shape {
             tags: Vec::new(),
             net,
+            id: 1,
             transport: netguard_tests::generate::Transport::Other(protocol),
             payload: 8,
             pad: 0,

@@ -5,8 +5,9 @@
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict, cookie, hint,
+    Packet, Verdict, cookie, dns, hint,
     layout::{Mode, Settings},
+    level,
     limit::{self, Class},
     parse::parse_into,
     rule, sample, sanity,
@@ -134,7 +135,18 @@ fn stages<V: View, T: Tables>(
     if let Some(class) = class
         && !matches!(limit_mode, Mode::Off)
     {
-        shadow.rule(limit_mode, limit::check(class, packet, settings, tables))?;
+        let mut outcome = limit::check(class, packet, settings, tables);
+        if outcome.is_continue() {
+            outcome = level::check(view, class, packet, settings, tables);
+        }
+        // An answer is an act, which shadow is not.
+        if outcome.is_break()
+            && matches!((class, limit_mode), (Class::Udp, Mode::Enforce))
+            && dns::truncate(view, packet, settings, tables)
+        {
+            return ControlFlow::Break(Verdict::DnsTruncate);
+        }
+        shadow.rule(limit_mode, outcome)?;
     }
     match class {
         Some(Class::Syn) => cookie::check(view, packet, settings, tables),

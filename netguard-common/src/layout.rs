@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Number of limited traffic classes, see [`crate::limit::Class`].
-pub const CLASSES: usize = 4;
+pub const CLASSES: usize = 5;
 
 crate::shared! {
     /// What the daemon tells the datapath; one entry of the map `SETTINGS`.
@@ -28,13 +28,38 @@ crate::shared! {
         /// Samples per second and CPU, as the interval between two of them.
         pub sample: Rate,
         /// Limits by [`crate::limit::Class`].
-        pub limits: [Rate; 4],
+        pub limits: [Rate; 5],
         /// Connection attempts at one service, from which on it is answered for.
         pub service_syn: Rate,
         /// Answers per second and CPU.
         pub answers: Rate,
         /// Ports that are not answered for; 0 for none.
         pub cookies_except: [u16; 16],
+        /// Limits of many sources together.
+        pub levels: Levels,
+    }
+
+    /// Limits of many sources together, see [`crate::level`], and what becomes of DNS queries over a limit.
+    pub struct Levels {
+        /// Limits of a prefix by [`crate::limit::Class`]; control messages have none.
+        pub prefix: [Rate; 5],
+        /// Packets to one UDP port that has no entry in `SERVICES`.
+        pub service_udp: Rate,
+        /// UDP ports whose queries over a limit are answered, see [`crate::dns`]; 0 for none.
+        pub dns_ports: [u16; 4],
+    }
+
+    /// An entry of the map `SERVICES`: what holds for one service instead of the common settings. The first entry is
+    /// that of no service.
+    pub struct Service {
+        /// TCP: connection attempts from which on it is answered for. UDP: packets.
+        pub rate: Rate,
+        pub port: u16,
+        /// IP protocol number, 0 for an entry that is free.
+        pub protocol: u8,
+        /// When it is answered for, a [`Cookies`] as number; TCP only.
+        pub cookies: u8,
+        pub reserved: u32,
     }
 
     /// A rate with a burst in the form that GCRA needs.

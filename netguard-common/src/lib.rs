@@ -10,8 +10,11 @@ extern crate std;
 
 pub mod cookie;
 pub mod decide;
+pub mod dns;
 pub mod hint;
+pub mod known;
 pub mod layout;
+pub mod level;
 pub mod limit;
 pub mod maps;
 #[cfg(any(test, feature = "memory"))]
@@ -21,6 +24,7 @@ pub mod parse;
 pub mod rule;
 pub mod sample;
 pub mod sanity;
+pub mod service;
 pub mod shared;
 pub mod syn_ack;
 pub mod tables;

@@ -19,10 +19,7 @@ use crate::{
 /// Cells of one class; a power of two.
 pub const CELLS: u32 = 65_536;
 
-/// The first of the cells of services; there are as many as of a class.
-pub const SERVICES_AT: u32 = CLASSES as u32 * CELLS;
-
-/// What is limited. Other traffic (established TCP, other protocols) is not limited here.
+/// What is limited. TCP segments that open nothing are not limited here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Class {
@@ -34,10 +31,12 @@ pub enum Class {
     Icmp = 2,
     /// Neighbour discovery and path-MTU messages: needed for the network to work, so capped far higher.
     Control = 3,
+    /// Every other protocol (GRE, ESP, SCTP), and fragments of TCP segments, whose ports and flags nobody knows.
+    Other = 4,
 }
 
 impl Class {
-    pub const ALL: [Self; 4] = [Self::Syn, Self::Udp, Self::Icmp, Self::Control];
+    pub const ALL: [Self; CLASSES] = [Self::Syn, Self::Udp, Self::Icmp, Self::Control, Self::Other];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -45,6 +44,7 @@ impl Class {
             Self::Udp => "udp",
             Self::Icmp => "icmp",
             Self::Control => "control",
+            Self::Other => "other",
         }
     }
 
@@ -55,6 +55,7 @@ impl Class {
             Self::Udp => Verdict::LimitUdp,
             Self::Icmp => Verdict::LimitIcmp,
             Self::Control => Verdict::LimitControl,
+            Self::Other => Verdict::LimitOther,
         }
     }
 
@@ -73,7 +74,7 @@ impl Class {
             Transport::Other => match packet.protocol {
                 protocol::UDP => Some(Self::Udp),
                 protocol::ICMP | protocol::ICMPV6 => Some(Self::Icmp),
-                _ => None,
+                _ => Some(Self::Other),
             },
         }
     }
@@ -157,7 +158,7 @@ pub const fn source_key(family: Family, source: Address) -> u64 {
 
 /// fe80::/10 (RFC 4291 section 2.5.6).
 #[inline(always)]
-const fn is_link_local(source: Address) -> bool {
+pub(crate) const fn is_link_local(source: Address) -> bool {
     const MASK: u64 = u64::from_ne_bytes([0xff, 0xc0, 0, 0, 0, 0, 0, 0]);
     const PREFIX: u64 = u64::from_ne_bytes([0xfe, 0x80, 0, 0, 0, 0, 0, 0]);
     source.high & MASK == PREFIX

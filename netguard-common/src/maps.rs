@@ -4,9 +4,10 @@
 use crate::{
     Packet,
     hint::{self, HintLine, LINES},
-    layout::{CLASSES, Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
-    limit::CELLS,
+    known::{self, KnownLine},
+    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Service, Settings},
     packet::Address,
+    service::{self, ServiceLine},
     shared::fnv1a,
     syn_ack::SynAck,
     verdict::Verdict,
@@ -54,8 +55,10 @@ pub const SAMPLES_BYTES: usize = 262_144;
 /// Two banks of counters: verdicts enforced, verdicts in shadow.
 pub const COUNTERS: usize = Verdict::ALL.len() * 2;
 pub const OWN: usize = 4_096;
-/// Cells of all limit classes, and of services.
-pub const LIMIT_CELLS: usize = (CLASSES + 1) * CELLS as usize;
+/// Cells of sources by class, of prefixes, of services, and the one of newcomers.
+pub const LIMIT_CELLS: usize = known::NEWCOMERS_AT as usize + 1;
+/// Sources that have proven their address.
+pub const PROVEN: usize = 16_384;
 
 /// Rule tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,7 +200,7 @@ pub const MAPS: &[MapSpec] = &[
         "LIMIT_CELLS",
         MapKind::Array,
         LIMIT_CELLS,
-        "theoretical arrival times (ns) of the limiter, by class and hashed source, then by hashed service",
+        "theoretical arrival times (ns) of the limiter: by class and hashed source, by hashed prefix, by service",
     ),
     spec::<u32, Counter>(
         "COUNTERS",
@@ -224,6 +227,30 @@ pub const MAPS: &[MapSpec] = &[
         MapKind::Hash,
         NOTES,
         "operators' words about their rules; never read by the datapath",
+    ),
+    spec::<u32, KnownLine>(
+        "KNOWN",
+        MapKind::Array,
+        known::LINES as usize,
+        "sources that UDP services know: fingerprint, whether it came again, when it was last seen",
+    ),
+    spec::<u64, u64>(
+        "PROVEN",
+        MapKind::Hash,
+        PROVEN,
+        "sources with an established TCP connection, and until when (ns) that counts",
+    ),
+    spec::<u32, ServiceLine>(
+        "SERVICE_LINES",
+        MapKind::Array,
+        service::LINES as usize,
+        "a byte for each TCP and UDP port: the number of its entry in SERVICES, 0 for none",
+    ),
+    spec::<u32, Service>(
+        "SERVICES",
+        MapKind::Array,
+        service::SERVICES as usize,
+        "what holds for some services instead of the common limits",
     ),
 ];
 

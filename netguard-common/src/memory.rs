@@ -3,7 +3,7 @@
 use core::{
     cell::{Cell, RefCell},
     ops::DerefMut,
-    sync::atomic::AtomicU64,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 use std::{
     boxed::Box,
@@ -12,13 +12,13 @@ use std::{
 };
 
 use crate::{
-    Packet, hint,
-    layout::{Counter, Mode, Rate, Rule, Sample, Sampler, Settings},
+    Packet, hint, known,
+    layout::{Counter, Mode, Rate, Rule, Sample, Sampler, Service, Settings},
     maps::{COUNTERS, LIMIT_CELLS},
     packet::Address,
     shared::Field,
     syn_ack::{Cookie, SynAck},
-    tables::{LimitCell, Tables},
+    tables::{KnownSlots, LimitCell, Tables},
 };
 
 /// Prefixes of one family, by length and network; looked up from the longest.
@@ -45,6 +45,11 @@ pub struct Memory {
     pub block_wide_v4: Prefixes<4>,
     pub block_net_v6: Prefixes<16>,
     pub cells: Box<[AtomicU64]>,
+    pub known: Box<[[AtomicU32; 8]]>,
+    /// Until when, by source key.
+    pub proven: HashMap<u64, u64>,
+    /// By slot, see [`crate::service::slot`].
+    pub services: HashMap<u32, Service>,
     pub counters: RefCell<Vec<Counter>>,
     pub sampler: RefCell<Sampler>,
     pub samples: RefCell<Vec<Sample>>,
@@ -71,6 +76,9 @@ impl Memory {
             block_wide_v4: HashMap::new(),
             block_net_v6: HashMap::new(),
             cells: (0..LIMIT_CELLS).map(|_| AtomicU64::new(0)).collect(),
+            known: (0..known::LINES).map(|_| Default::default()).collect(),
+            proven: HashMap::new(),
+            services: HashMap::new(),
             counters: RefCell::new(std::vec![Counter::ZERO; COUNTERS]),
             sampler: RefCell::new(Sampler::ZERO),
             samples: RefCell::new(Vec::new()),
@@ -134,6 +142,15 @@ impl Tables for Memory {
     fn cell(&self, index: u32) -> Option<impl LimitCell> {
         self.cells.get(index as usize)
     }
+    fn known(&self, index: u32) -> Option<impl KnownSlots> {
+        self.known.get(index as usize)
+    }
+    fn proven(&self, key: u64) -> Option<u64> {
+        self.proven.get(&key).copied()
+    }
+    fn service(&self, slot: u32) -> Option<&Service> {
+        self.services.get(&slot)
+    }
     fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>> {
         Some(self.syn_ack.borrow_mut())
     }
@@ -158,6 +175,15 @@ impl Tables for Memory {
         }
         samples.push(*sample);
         true
+    }
+}
+
+impl KnownSlots for &[AtomicU32; 8] {
+    fn load(&self, index: u32) -> u32 {
+        self[index as usize % 8].load(Ordering::Relaxed)
+    }
+    fn store(&self, index: u32, slot: u32) {
+        self[index as usize % 8].store(slot, Ordering::Relaxed);
     }
 }
 

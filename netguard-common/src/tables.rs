@@ -8,7 +8,7 @@ use core::{
 
 use crate::{
     Packet,
-    layout::{Rule, Sample, Sampler, Settings},
+    layout::{Rule, Sample, Sampler, Service, Settings},
     packet::Address,
     syn_ack::{Cookie, SynAck},
 };
@@ -35,6 +35,12 @@ pub trait Tables {
 
     /// Cell `index` of the limiter; `None` beyond [`crate::maps::LIMIT_CELLS`].
     fn cell(&self, index: u32) -> Option<impl LimitCell>;
+    /// Line `index` of the known sources; `None` beyond [`crate::known::LINES`].
+    fn known(&self, index: u32) -> Option<impl KnownSlots>;
+    /// Until when (monotonic ns) the source with `key`, see [`crate::limit::source_key`], counts as proven.
+    fn proven(&self, key: u64) -> Option<u64>;
+    /// What holds for the service at `slot`, see [`crate::service::slot`], instead of the common settings.
+    fn service(&self, slot: u32) -> Option<&Service>;
 
     /// Memory of this CPU for an answer.
     fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>>;
@@ -57,6 +63,12 @@ pub trait LimitCell {
     /// Theoretical arrival time of the next packet, in ns.
     fn load(&self) -> u64;
     fn store(&self, arrival_ns: u64);
+}
+
+/// One line of the known sources, shared by all CPUs as [`LimitCell`] is. Indices count modulo [`crate::known::SLOTS`].
+pub trait KnownSlots {
+    fn load(&self, index: u32) -> u32;
+    fn store(&self, index: u32, slot: u32);
 }
 
 impl LimitCell for &AtomicU64 {

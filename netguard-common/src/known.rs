@@ -1,0 +1,131 @@
+//! Who is known to a service: sources that asked it before, at least twice with some seconds between, in times without a
+//! flood. Nothing is known about strangers, and nothing is forgotten because of them.
+//!
+//! A source and service have one line of eight slots in a fixed array, and in it at most one slot: a fingerprint, when it was
+//! last seen, and whether it came again. Who comes for the first time takes a slot that is free, or that of
+//! the oldest that has not come again; a source that is known gives way to nobody until it has stayed away for hours. New
+//! sources are taken up at a limited rate.
+//!
+//! None of this proves an address. Who forges the same addresses for a while before a flood, slower than the service's rate,
+//! can make them known; then they share what the known ones have. What needs a proof stands above ([`crate::level::Standing::Proven`]).
+
+use crate::{
+    hint::mix,
+    layout::Rate,
+    limit,
+    service,
+    tables::{KnownSlots, Tables},
+    view::View,
+};
+
+/// Entries of the map `KNOWN`; a power of two.
+pub const LINES: u32 = 65_536;
+/// Slots of a line.
+pub const SLOTS: u32 = 8;
+
+/// The cell of `LIMIT_CELLS` that counts newcomers of all services.
+pub const NEWCOMERS_AT: u32 = service::CELLS_END;
+/// Newcomers that are taken up, per second and at once.
+const NEWCOMERS: Rate = Rate::new(1_000, 1_000);
+
+/// Time in a slot counts units of 2^33 ns (8.6 s).
+const UNIT_SHIFT: u32 = 33;
+const TIME: u32 = 0x7fff;
+/// The bit of a source that came again.
+const AGAIN: u32 = 0x8000;
+const FINGERPRINT: u32 = 0xffff_0000;
+/// Units after which a source that stays away is forgotten: 9.8 hours.
+const LIFETIME: u32 = 4_096;
+
+crate::shared! {
+    /// One entry of the map `KNOWN`.
+    pub struct KnownLine {
+        pub slots: [u32; 8],
+    }
+}
+
+/// Where a source and service lie, and what its slot begins with; never 0, which is a free slot.
+#[inline(always)]
+fn place(key: u64, port: u16, seed: u64) -> (u32, u32) {
+    // Not a mere combination of both, or one source at one port could stand for another at another.
+    let hash = mix(key, seed.wrapping_add(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(port as u64 + 1)));
+    ((hash as u32) & (LINES - 1), ((hash >> 32) as u32 & FINGERPRINT) | 0x1_0000)
+}
+
+#[inline(always)]
+const fn unit(now_ns: u64) -> u32 {
+    (now_ns >> UNIT_SHIFT) as u32 & TIME
+}
+
+/// Units since the source of `slot` was seen.
+#[inline(always)]
+const fn age(slot: u32, now: u32) -> u32 {
+    now.wrapping_sub(slot) & TIME
+}
+
+/// Whether the source with `key` is known to the UDP service at `port`.
+#[inline(always)]
+pub fn knows<V: View, T: Tables>(view: &V, key: u64, port: u16, seed: u64, now_ns: u64, tables: &T) -> bool {
+    let (line, fingerprint) = place(key, port, seed);
+    let Some(line) = tables.known(line) else {
+        return false;
+    };
+    let found = find(view, &line, fingerprint, unit(now_ns));
+    found < SLOTS && line.load(found) & AGAIN != 0
+}
+
+/// Notes that the source with `key` asked the UDP service at `port`.
+#[inline(always)]
+pub fn sight<V: View, T: Tables>(view: &V, key: u64, port: u16, seed: u64, now_ns: u64, tables: &T) {
+    let (line, fingerprint) = place(key, port, seed);
+    let Some(line) = tables.known(line) else {
+        return;
+    };
+    let now = unit(now_ns);
+    let found = find(view, &line, fingerprint, now);
+    if found < SLOTS {
+        if age(line.load(found), now) > 0 {
+            line.store(found, fingerprint | AGAIN | now);
+        }
+        return;
+    }
+    let free = weakest(view, &line, now);
+    if free >= SLOTS {
+        return;
+    }
+    let Some(newcomers) = tables.cell(NEWCOMERS_AT) else {
+        return;
+    };
+    if limit::admit(&NEWCOMERS, &newcomers, &newcomers, now_ns) {
+        line.store(free, fingerprint | now);
+    }
+}
+
+/// The live slot with `fingerprint`; [`SLOTS`] if there is none.
+#[inline(always)]
+fn find<V: View, K: KnownSlots>(view: &V, line: &K, fingerprint: u32, now: u32) -> u32 {
+    let mut found = SLOTS;
+    for index in 0..SLOTS {
+        let slot = line.load(index);
+        if slot & FINGERPRINT == fingerprint && age(slot, now) <= LIFETIME {
+            found = index;
+        }
+    }
+    view.opaque(found)
+}
+
+/// The slot that a newcomer may take: one that is free or has ended, else the oldest of those that did not come again;
+/// [`SLOTS`] if there is none.
+#[inline(always)]
+fn weakest<V: View, K: KnownSlots>(view: &V, line: &K, now: u32) -> u32 {
+    // The age above the index, so that one comparison finds both.
+    let mut weakest = 0;
+    for index in 0..SLOTS {
+        let slot = line.load(index);
+        let age = if slot == 0 { TIME } else { age(slot, now) };
+        if slot & AGAIN == 0 || age > LIFETIME {
+            weakest = view.opaque(weakest.max((age + 1) << 3 | index));
+        }
+    }
+    if weakest == 0 { SLOTS } else { view.opaque(weakest & (SLOTS - 1)) }
+}

@@ -119,11 +119,11 @@ fn stages<V: View, T: Tables>(
     let hints = hint::of(packet, settings.seed, tables);
     rule::allow(packet, hints, tables)?;
 
-    let class = Class::of(packet);
+    let class = Class::hidden(view, packet);
     let limit_mode = Mode::from_number(settings.limit);
     if matches!(class, Some(Class::Control)) {
         if !matches!(limit_mode, Mode::Off) {
-            shadow.rule(limit_mode, limit::check(Class::Control, packet, settings, tables))?;
+            shadow.rule(limit_mode, limit::check(view, Class::Control, packet, settings, tables.now_ns(), tables))?;
         }
         return ControlFlow::Break(Verdict::PassControl);
     }
@@ -135,16 +135,20 @@ fn stages<V: View, T: Tables>(
     if let Some(class) = class
         && !matches!(limit_mode, Mode::Off)
     {
-        let mut outcome = limit::check(class, packet, settings, tables);
+        let now_ns = tables.now_ns();
+        let mut outcome = limit::check(view, class, packet, settings, now_ns, tables);
         if outcome.is_continue() {
-            outcome = level::check(view, class, packet, settings, tables);
+            outcome = level::check(view, class, packet, settings, now_ns, tables);
         }
-        // An answer is an act, which shadow is not.
-        if outcome.is_break()
-            && matches!((class, limit_mode), (Class::Udp, Mode::Enforce))
-            && dns::truncate(view, packet, settings, tables)
-        {
-            return ControlFlow::Break(Verdict::DnsTruncate);
+        if let ControlFlow::Break(verdict) = outcome {
+            let verdict = view.opaque_verdict(verdict);
+            // An answer is an act, which shadow is not.
+            if matches!((class, limit_mode), (Class::Udp, Mode::Enforce))
+                && dns::truncate(view, packet, settings, now_ns, tables)
+            {
+                return ControlFlow::Break(Verdict::DnsTruncate);
+            }
+            outcome = ControlFlow::Break(verdict);
         }
         shadow.rule(limit_mode, outcome)?;
     }

@@ -34,7 +34,13 @@ const REPEATED: u16 = 0x0110;
 
 /// Whether `packet`, which is over a limit, is a query that can be answered; then the answer lies in [`Tables::syn_ack`].
 #[inline(always)]
-pub fn truncate<V: View, T: Tables>(view: &V, packet: &Packet, settings: &Settings, tables: &T) -> bool {
+pub fn truncate<V: View, T: Tables>(
+    view: &V,
+    packet: &Packet,
+    settings: &Settings,
+    now_ns: u64,
+    tables: &T,
+) -> bool {
     if !is_dns(packet.destination_port, settings)
         || packet.source_port == 0
         || !packet.is_plain(protocol::UDP)
@@ -58,7 +64,7 @@ pub fn truncate<V: View, T: Tables>(view: &V, packet: &Packet, settings: &Settin
             .load::<[u8; 40]>(packet.network_at())
             .map(|header| answer.take(&header)),
     };
-    if taken.is_none() || !limit::grant(&settings.answers, &mut answer.due_ns, tables.now_ns()) {
+    if taken.is_none() || !limit::grant(&settings.answers, &mut answer.due_ns, now_ns) {
         return false;
     }
     turn(&mut answer, packet.family(), &headers);

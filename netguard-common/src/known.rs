@@ -63,41 +63,58 @@ const fn age(slot: u32, now: u32) -> u32 {
     now.wrapping_sub(slot) & TIME
 }
 
-/// Whether the source with `key` is known to the UDP service at `port`.
-#[inline(always)]
-pub fn knows<V: View, T: Tables>(view: &V, key: u64, port: u16, seed: u64, now_ns: u64, tables: &T) -> bool {
-    let (line, fingerprint) = place(key, port, seed);
-    let Some(line) = tables.known(line) else {
-        return false;
-    };
-    let found = find(view, &line, fingerprint, unit(now_ns));
-    found < SLOTS && line.load(found) & AGAIN != 0
+/// What a service remembers about a source.
+pub(crate) struct Seen<K> {
+    line: K,
+    fingerprint: u32,
+    /// [`SLOTS`] if it remembers nothing.
+    slot: u32,
 }
 
-/// Notes that the source with `key` asked the UDP service at `port`.
+/// Looks the source with `key` up among those that the UDP service at `port` remembers.
 #[inline(always)]
-pub fn sight<V: View, T: Tables>(view: &V, key: u64, port: u16, seed: u64, now_ns: u64, tables: &T) {
+pub(crate) fn look<V: View, T: Tables>(
+    view: &V,
+    key: u64,
+    port: u16,
+    seed: u64,
+    now_ns: u64,
+    tables: &T,
+) -> Option<Seen<impl KnownSlots>> {
     let (line, fingerprint) = place(key, port, seed);
-    let Some(line) = tables.known(line) else {
-        return;
-    };
-    let now = unit(now_ns);
-    let found = find(view, &line, fingerprint, now);
-    if found < SLOTS {
-        if age(line.load(found), now) > 0 {
-            line.store(found, fingerprint | AGAIN | now);
+    let line = tables.known(line)?;
+    let slot = find(view, &line, fingerprint, unit(now_ns));
+    Some(Seen {
+        line,
+        fingerprint,
+        slot,
+    })
+}
+
+impl<K: KnownSlots> Seen<K> {
+    /// Whether the source came at least twice.
+    #[inline(always)]
+    pub(crate) fn is_known(&self) -> bool {
+        self.slot < SLOTS && self.line.load(self.slot) & AGAIN != 0
+    }
+
+    /// Remembers the source.
+    #[inline(always)]
+    pub(crate) fn learn<V: View, T: Tables>(&self, view: &V, now_ns: u64, tables: &T) {
+        let now = unit(now_ns);
+        if self.slot < SLOTS {
+            if age(self.line.load(self.slot), now) > 0 {
+                self.line.store(self.slot, self.fingerprint | AGAIN | now);
+            }
+            return;
         }
-        return;
-    }
-    let free = weakest(view, &line, now);
-    if free >= SLOTS {
-        return;
-    }
-    let Some(newcomers) = tables.cell(NEWCOMERS_AT) else {
-        return;
-    };
-    if limit::admit(&NEWCOMERS, &newcomers, &newcomers, now_ns) {
-        line.store(free, fingerprint | now);
+        let free = weakest(view, &self.line, now);
+        let Some(newcomers) = tables.cell(NEWCOMERS_AT) else {
+            return;
+        };
+        if free < SLOTS && limit::admit(&NEWCOMERS, &newcomers, &newcomers, now_ns) {
+            self.line.store(free, self.fingerprint | now);
+        }
     }
 }
 
@@ -110,8 +127,9 @@ fn find<V: View, K: KnownSlots>(view: &V, line: &K, fingerprint: u32, now: u32) 
         if slot & FINGERPRINT == fingerprint && age(slot, now) <= LIFETIME {
             found = index;
         }
+        found = view.opaque(found);
     }
-    view.opaque(found)
+    found
 }
 
 /// The slot that a newcomer may take: one that is free or has ended, else the oldest of those that did not come again;
@@ -124,8 +142,9 @@ fn weakest<V: View, K: KnownSlots>(view: &V, line: &K, now: u32) -> u32 {
         let slot = line.load(index);
         let age = if slot == 0 { TIME } else { age(slot, now) };
         if slot & AGAIN == 0 || age > LIFETIME {
-            weakest = view.opaque(weakest.max((age + 1) << 3 | index));
+            weakest = weakest.max((age + 1) << 3 | index);
         }
+        weakest = view.opaque(weakest);
     }
-    if weakest == 0 { SLOTS } else { view.opaque(weakest & (SLOTS - 1)) }
+    if weakest == 0 { SLOTS } else { weakest & (SLOTS - 1) }
 }

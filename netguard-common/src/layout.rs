@@ -9,8 +9,9 @@ use crate::{
     verdict::Verdict,
 };
 
-/// Number of limited traffic classes, see [`crate::limit::Class`].
-pub const CLASSES: usize = 5;
+/// Room for limited traffic classes, see [`crate::limit::Class`]. A power of two: an index is masked, which LLVM and the
+/// kernel's verifier see alike, unlike a bounds check.
+pub const CLASSES: usize = 8;
 
 crate::shared! {
     /// What the daemon tells the datapath; one entry of the map `SETTINGS`.
@@ -28,7 +29,7 @@ crate::shared! {
         /// Samples per second and CPU, as the interval between two of them.
         pub sample: Rate,
         /// Limits by [`crate::limit::Class`].
-        pub limits: [Rate; 5],
+        pub limits: [Rate; 8],
         /// Connection attempts at one service, from which on it is answered for.
         pub service_syn: Rate,
         /// Answers per second and CPU.
@@ -42,7 +43,7 @@ crate::shared! {
     /// Limits of many sources together, see [`crate::level`], and what becomes of DNS queries over a limit.
     pub struct Levels {
         /// Limits of a prefix by [`crate::limit::Class`]; control messages have none.
-        pub prefix: [Rate; 5],
+        pub prefix: [Rate; 8],
         /// Packets to one UDP port that has no entry in `SERVICES`.
         pub service_udp: Rate,
         /// UDP ports whose queries over a limit are answered, see [`crate::dns`]; 0 for none.

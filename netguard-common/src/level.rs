@@ -12,7 +12,7 @@ use crate::{
     Packet, Verdict,
     hint::mix,
     known,
-    layout::{CLASSES, Rate, Settings},
+    layout::{Rate, Settings},
     limit::{self, CELLS, Class, is_link_local, source_key},
     packet::{Address, Family},
     service,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The first of the cells of prefixes; there are as many as of a class.
-pub const PREFIXES_AT: u32 = CLASSES as u32 * CELLS;
+pub const PREFIXES_AT: u32 = Class::ALL.len() as u32 * CELLS;
 
 /// What a source may fill a bucket to, in quarters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,25 +44,30 @@ pub fn check<V: View, T: Tables>(
     class: Class,
     packet: &Packet,
     settings: &Settings,
+    now_ns: u64,
     tables: &T,
 ) -> ControlFlow<Verdict> {
-    prefix(class, packet, settings, tables)?;
+    prefix(view, class, packet, settings, now_ns, tables)?;
     match class {
-        Class::Udp => udp_service(view, packet, settings, tables),
+        Class::Udp => udp_service(view, packet, settings, now_ns, tables),
         _ => ControlFlow::Continue(()),
     }
 }
 
 /// Neighbours on the link all have one prefix, so they have no limit together.
 #[inline(always)]
-fn prefix<T: Tables>(
+fn prefix<V: View, T: Tables>(
+    view: &V,
     class: Class,
     packet: &Packet,
     settings: &Settings,
+    now_ns: u64,
     tables: &T,
 ) -> ControlFlow<Verdict> {
-    let rate = settings.levels.prefix[class as usize];
-    if rate.interval_ns == 0 || matches!(packet.family(), Family::V6) && is_link_local(packet.source) {
+    let Some(rate) = class.rate(view, &settings.levels.prefix) else {
+        return ControlFlow::Continue(());
+    };
+    if matches!(packet.family(), Family::V6) && is_link_local(packet.source) {
         return ControlFlow::Continue(());
     }
     let [first, second] = prefix_cells(
@@ -73,7 +78,7 @@ fn prefix<T: Tables>(
     let (Some(first), Some(second)) = (tables.cell(first), tables.cell(second)) else {
         return ControlFlow::Continue(());
     };
-    if limit::admit(&rate, &first, &second, tables.now_ns()) || is_proven(packet, tables) {
+    if limit::admit(&rate, &first, &second, now_ns) || is_proven(packet, now_ns, tables) {
         ControlFlow::Continue(())
     } else {
         ControlFlow::Break(Verdict::LimitPrefix)
@@ -85,6 +90,7 @@ fn udp_service<V: View, T: Tables>(
     view: &V,
     packet: &Packet,
     settings: &Settings,
+    now_ns: u64,
     tables: &T,
 ) -> ControlFlow<Verdict> {
     let port = packet.destination_port;
@@ -96,20 +102,24 @@ fn udp_service<V: View, T: Tables>(
     let (Some(bucket), Some(unrest)) = (tables.cell(bucket), tables.cell(unrest)) else {
         return ControlFlow::Continue(());
     };
-    let now_ns = tables.now_ns();
+    let admitted = fill(&rate, &bucket, Standing::Stranger, now_ns);
+    let calm = unrest.load() <= now_ns;
+    if admitted && !calm {
+        return ControlFlow::Continue(());
+    }
     let key = source_key(packet.family(), packet.source);
-    if fill(&rate, &bucket, Standing::Stranger, now_ns) {
-        if unrest.load() <= now_ns {
-            known::sight(view, key, port, settings.seed, now_ns, tables);
-        }
+    let Some(seen) = known::look(view, key, port, settings.seed, now_ns, tables) else {
+        return ControlFlow::Continue(());
+    };
+    if admitted {
+        seen.learn(view, now_ns, tables);
         return ControlFlow::Continue(());
     }
     if unrest.load() < now_ns.saturating_add(UNREST_NS - UNREST_STEP_NS) {
         unrest.store(now_ns.saturating_add(UNREST_NS));
     }
-    let is_known = known::knows(view, key, port, settings.seed, now_ns, tables);
-    if is_known && fill(&rate, &bucket, Standing::Known, now_ns)
-        || is_proven(packet, tables) && fill(&rate, &bucket, Standing::Proven, now_ns)
+    if seen.is_known() && fill(&rate, &bucket, Standing::Known, now_ns)
+        || is_proven(packet, now_ns, tables) && fill(&rate, &bucket, Standing::Proven, now_ns)
     {
         return ControlFlow::Continue(());
     }
@@ -118,11 +128,9 @@ fn udp_service<V: View, T: Tables>(
 
 /// Whether the source of `packet` had an established TCP connection lately.
 #[inline(always)]
-fn is_proven<T: Tables>(packet: &Packet, tables: &T) -> bool {
+fn is_proven<T: Tables>(packet: &Packet, now_ns: u64, tables: &T) -> bool {
     let key = source_key(packet.family(), packet.source);
-    tables
-        .proven(key)
-        .is_some_and(|until_ns| tables.now_ns() < until_ns)
+    tables.proven(key).is_some_and(|until_ns| now_ns < until_ns)
 }
 
 /// GCRA with lines in the bucket: whether `standing` may put one packet in. The cell holds the theoretical arrival time of the

@@ -106,7 +106,7 @@ impl Shadow {
 #[inline(always)]
 fn stages<V: View, T: Tables>(
     view: &V,
-    packet: &Packet,
+    packet: &mut Packet,
     settings: &Settings,
     tables: &T,
     shadow: &mut Shadow,
@@ -114,11 +114,13 @@ fn stages<V: View, T: Tables>(
     let sanity_mode = Mode::from_number(settings.sanity);
     if !matches!(sanity_mode, Mode::Off) {
         shadow.rule(sanity_mode, sanity::check(packet))?;
-        shadow.0 = shadow.0.map(|verdict| view.opaque_verdict(verdict));
     }
     let hints = hint::of(packet, settings.seed, tables);
     rule::allow(packet, hints, tables)?;
 
+    // What the stages so far found out is of no matter to the limits, and must not multiply the paths through them.
+    shadow.0 = view.opaque_option(shadow.0);
+    let packet = &*view.forget(packet);
     let class = Class::hidden(view, packet);
     let limit_mode = Mode::from_number(settings.limit);
     if matches!(class, Some(Class::Control)) {
@@ -131,6 +133,7 @@ fn stages<V: View, T: Tables>(
     let block_mode = Mode::from_number(settings.blocklist);
     if !matches!(block_mode, Mode::Off) {
         shadow.rule(block_mode, rule::block(packet, hints, tables))?;
+        shadow.0 = view.opaque_option(shadow.0);
     }
     if let Some(class) = class
         && !matches!(limit_mode, Mode::Off)

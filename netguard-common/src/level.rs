@@ -115,8 +115,8 @@ fn udp_service<V: View, T: Tables>(
         seen.learn(view, now_ns, tables);
         return ControlFlow::Continue(());
     }
-    if unrest.load() < now_ns.saturating_add(UNREST_NS - UNREST_STEP_NS) {
-        unrest.store(now_ns.saturating_add(UNREST_NS));
+    if unrest.load() < now_ns.wrapping_add(UNREST_NS - UNREST_STEP_NS) {
+        unrest.store(now_ns.wrapping_add(UNREST_NS));
     }
     if seen.is_known() && fill(&rate, &bucket, Standing::Known, now_ns)
         || is_proven(packet, now_ns, tables) && fill(&rate, &bucket, Standing::Proven, now_ns)
@@ -137,13 +137,13 @@ fn is_proven<T: Tables>(packet: &Packet, now_ns: u64, tables: &T) -> bool {
 /// next packet, in ns.
 #[inline(always)]
 pub fn fill<C: LimitCell>(rate: &Rate, bucket: &C, standing: Standing, now_ns: u64) -> bool {
-    let brim = now_ns.saturating_add(rate.tolerance_ns);
+    let brim = now_ns.wrapping_add(rate.tolerance_ns);
     // Filled under a more generous limit: then it is full.
     let found = bucket.load();
-    let next = found.max(now_ns).min(brim).saturating_add(rate.interval_ns);
+    let next = found.max(now_ns).min(brim).wrapping_add(rate.interval_ns);
     // One packet always has room in an empty bucket.
-    let line = ((rate.tolerance_ns / 4).saturating_mul(standing as u64)).max(rate.interval_ns);
-    if next > now_ns.saturating_add(line) {
+    let line = (rate.tolerance_ns / 4 * standing as u64).max(rate.interval_ns);
+    if next > now_ns.wrapping_add(line) {
         if found > brim {
             bucket.store(brim);
         }

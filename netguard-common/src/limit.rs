@@ -133,10 +133,10 @@ pub fn check<V: View, T: Tables>(
 #[inline(always)]
 pub fn admit<C: LimitCell>(rate: &Rate, first: &C, second: &C, now_ns: u64) -> bool {
     let (a, b) = (first.load(), second.load());
-    let full = now_ns.saturating_add(rate.tolerance_ns);
+    let full = now_ns.wrapping_add(rate.tolerance_ns);
     // A cell further ahead than the tolerance was filled under a more generous limit: it counts as full.
     let level = a.min(b).max(now_ns).min(full);
-    let next = level.saturating_add(rate.interval_ns);
+    let next = level.wrapping_add(rate.interval_ns);
     if next > full {
         if a.min(b) > full {
             first.store(full);

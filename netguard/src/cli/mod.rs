@@ -11,6 +11,7 @@ mod map;
 mod output;
 mod rules;
 mod run;
+mod service;
 mod stats;
 mod status;
 
@@ -57,9 +58,12 @@ enum Command {
     /// The allowlist: prefixes that always pass, whatever else says.
     #[command(subcommand)]
     Allow(rules::RuleCommand<Prefix>),
-    /// Packet rates per source.
+    /// Packet rates of sources, prefixes and services.
     #[command(subcommand)]
     Limit(limit::LimitCommand),
+    /// Limits of single services, such as udp/53.
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
     /// Look into the kernel's maps; works with the daemon dead.
     #[command(subcommand)]
     Map(map::MapCommand),
@@ -153,6 +157,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Block(command) => rules::run(&context, List::Block, command).await,
         Command::Allow(command) => rules::run(&context, List::Allow, command).await,
         Command::Limit(command) => limit::run(&context, command).await,
+        Command::Service(command) => service::run(&context, command).await,
         Command::Map(command) => map::run(&context, &command),
         Command::Events(args) => events::run(&context, &args).await,
         Command::Explain(args) => explain::run(&context, &args).await,

@@ -4,8 +4,10 @@ mod api;
 mod client;
 mod handlers;
 mod import;
+mod limits;
 mod requests;
 mod server;
+mod services;
 
 use std::path::{Path, PathBuf};
 
@@ -16,8 +18,10 @@ pub use api::{
 };
 pub use client::{Client, ClientError};
 pub use import::{FailedAt, Import};
-pub use requests::{RequestError, change_limit, essentials, remove_rule};
+pub use limits::{Level, LimitName, change_limit};
+pub use requests::{RequestError, essentials, remove_rule};
 pub use server::{listen, remove_socket, serve};
+pub use services::{ServiceChange, change_service, reset_service};
 
 /// The control socket of `instance`.
 pub fn socket_path(instance: &InstanceName) -> PathBuf {

@@ -65,6 +65,10 @@ fn router(state: Arc<State>) -> Router {
         .route("/v1/events", get(handlers::events))
         .route("/v1/rules/{list}", post(handlers::add).delete(handlers::remove))
         .route("/v1/limits/{class}", put(handlers::limit))
+        .route(
+            "/v1/services/{protocol}/{port}",
+            put(handlers::service).delete(handlers::reset),
+        )
         .route("/v1/sources/{address}", get(handlers::source))
         .route("/v1/detach", post(handlers::detach))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -5,10 +5,11 @@ use tracing::warn;
 
 use super::{
     CookieState, DaemonError, EventKind, Options, State, Stop, attachment::Attachment,
-    configured::Configured, cookies::CookieSwitch, settings::settings, state::Parts,
+    configured::Configured, cookies::CookieSwitch, settings::{services, settings}, state::Parts,
 };
 use crate::{
-    bpf::{self, Counters, Entry, List, Loaded, OwnAddresses, Pins, Rules, Samples, SettingsMap, TableSizes},
+    bpf::{self, Counters, Entry, List, Loaded, OwnAddresses, Pins, Proven, Rules, Samples, Services, SettingsMap,
+        TableSizes},
     clock::monotonic_ns,
     config::{Config, CookieMode, Mode, PolicyMode},
     control::essentials,
@@ -24,6 +25,7 @@ pub(super) struct Inputs {
     pub(super) block_for_ns: u64,
     pub(super) configured: Configured,
     pub(super) own: OwnAddresses,
+    pub(super) proven: Proven,
     pub(super) cookies: CookieSwitch,
     pub(super) attachment: Attachment,
 }
@@ -84,6 +86,7 @@ pub(super) async fn set_up(
         interfaces: protected,
         rules,
         settings: SettingsMap::open(pins)?,
+        services: Services::open(pins)?,
         guard,
         spared: configured.spared().cloned().collect(),
         cookies: match (config.mode, config.syn_cookies.mode) {
@@ -118,6 +121,7 @@ pub(super) async fn set_up(
         block_for_ns: nanoseconds(flooder.block_for.duration()),
         configured,
         own: OwnAddresses::open(pins)?,
+        proven: Proven::open(pins)?,
         cookies,
         attachment,
     };
@@ -152,6 +156,7 @@ fn prepare(
     let mut map = SettingsMap::open(pins)?;
     let before = map.read()?;
     map.write(&settings(config, &before))?;
+    Services::open(pins)?.replace(&services(config))?;
     OwnAddresses::open(pins)?.set(&facts.own)?;
     configured.establish(&mut Rules::open(pins)?, facts)?;
     Ok(())

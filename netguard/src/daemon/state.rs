@@ -10,7 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
 use super::{EventKind, Journal, Spared};
 use crate::{
-    bpf::{InstanceName, Rules, SettingsMap},
+    bpf::{InstanceName, Rules, Services, SettingsMap},
     engine::Guard,
 };
 
@@ -71,6 +71,7 @@ pub(super) struct Parts {
     pub(super) interfaces: Vec<Protected>,
     pub(super) rules: Rules,
     pub(super) settings: SettingsMap,
+    pub(super) services: Services,
     pub(super) guard: Guard,
     pub(super) spared: Vec<Spared>,
     pub(super) cookies: CookieState,
@@ -89,6 +90,7 @@ pub struct State {
     interfaces: Mutex<Vec<Protected>>,
     rules: Mutex<Rules>,
     settings: Mutex<SettingsMap>,
+    services: Mutex<Services>,
     guard: Mutex<Guard>,
     spared: Mutex<Vec<Spared>>,
     cookies: Mutex<CookieState>,
@@ -108,6 +110,7 @@ impl State {
             interfaces: Mutex::new(parts.interfaces),
             rules: Mutex::new(parts.rules),
             settings: Mutex::new(parts.settings),
+            services: Mutex::new(parts.services),
             guard: Mutex::new(parts.guard),
             spared: Mutex::new(parts.spared),
             cookies: Mutex::new(parts.cookies),
@@ -138,6 +141,11 @@ impl State {
 
     pub fn settings(&self) -> MutexGuard<'_, SettingsMap> {
         lock(&self.settings)
+    }
+
+    /// What holds for single services.
+    pub fn services(&self) -> MutexGuard<'_, Services> {
+        lock(&self.services)
     }
 
     pub fn guard(&self) -> MutexGuard<'_, Guard> {

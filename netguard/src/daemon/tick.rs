@@ -10,7 +10,7 @@ use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     CookieState, EventKind, State, Stop,
@@ -37,6 +37,8 @@ const TOLD_PER_TICK: u64 = 16;
 /// Ticks between summaries and looks at the interfaces, and between sweeps of expired rules and refreshes of the guard list.
 const SUMMARY_TICKS: u64 = 10;
 const SWEEP_TICKS: u64 = 100;
+/// How long a source counts as proven after it was seen with an established connection.
+const PROVEN_FOR_NS: u64 = 600_000_000_000;
 
 const LOST: &str = "the interface loses the answers (a veth, unless its other end runs an XDP program, too)";
 
@@ -198,6 +200,7 @@ fn switch_off(state: &State) -> Result<(), BpfError> {
     let mut map = state.settings();
     let mut settings = map.read()?;
     settings.cookies = Cookies::Off as u32;
+    settings.levels.dns_ports = [0; 4];
     map.write(&settings)
 }
 
@@ -309,6 +312,7 @@ async fn sweep(state: &State, inputs: &mut Inputs) {
             Err(error) => warn!("expired rules stay listed: {error}"),
         }
     }
+    prove(inputs).await;
     match host::facts().await {
         Ok(facts) => {
             if let Err(error) = inputs.own.set(&facts.own) {
@@ -317,6 +321,21 @@ async fn sweep(state: &State, inputs: &mut Inputs) {
             review(state, facts, &mut inputs.configured);
         }
         Err(error) => warn!("the guard list is not refreshed: {error}"),
+    }
+}
+
+/// Who has an established connection has proven its address.
+async fn prove(inputs: &mut Inputs) {
+    let Ok(Ok(peers)) = tokio::task::spawn_blocking(host::established_peers).await else {
+        // `doctor` says what is missing.
+        return;
+    };
+    let now_ns = monotonic_ns();
+    let until_ns = now_ns.saturating_add(PROVEN_FOR_NS);
+    match inputs.proven.refresh(peers.into_keys(), now_ns, until_ns) {
+        Ok(0) => {}
+        Ok(without) => debug!("{without} connected sources found no room among the proven ones"),
+        Err(error) => warn!("connected sources are not all told from strangers: {error}"),
     }
 }
 

@@ -70,13 +70,25 @@ pub fn decide<V: View, T: Tables>(view: &V, tables: &T) -> Judgement {
         };
     }
     let packet = view.forget(&mut packet);
-    let mut shadow = Shadow(None);
+    let mut shadow = Shadow(Shadow::NOTHING);
     let outcome = stages(view, packet, settings, tables, &mut shadow);
     let verdict = match outcome {
-        ControlFlow::Break(verdict) => view.opaque_verdict(verdict),
+        ControlFlow::Break(verdict) => verdict,
         ControlFlow::Continue(()) => Verdict::Pass,
     };
-    let judgement = match (verdict.action(), shadow.0) {
+    let verdict = view.opaque_verdict(verdict);
+    let packet = &*view.forget(packet);
+    let limited = matches!(
+        verdict,
+        Verdict::LimitUdp | Verdict::LimitPrefix | Verdict::LimitService
+    );
+    let verdict = if limited && dns::truncate(view, packet, settings, tables) {
+        Verdict::DnsTruncate
+    } else {
+        verdict
+    };
+    let verdict = view.opaque_verdict(verdict);
+    let judgement = match (verdict.action(), Verdict::from_number(shadow.0)) {
         (Action::Pass, None) => return counted(verdict, false, frame_len, tables),
         (Action::Answer, _) => return counted(verdict, false, frame_len, tables),
         (Action::Pass, Some(first)) => counted(first, true, frame_len, tables),
@@ -86,16 +98,20 @@ pub fn decide<V: View, T: Tables>(view: &V, tables: &T) -> Judgement {
     judgement
 }
 
-/// The first verdict that a stage in shadow mode gave.
-struct Shadow(Option<Verdict>);
+/// The number of the first verdict that a stage in shadow mode gave.
+struct Shadow(u32);
 
 impl Shadow {
+    const NOTHING: u32 = Verdict::COUNT;
+
     /// Applies `mode` to the outcome of a stage.
     #[inline(always)]
     fn rule(&mut self, mode: Mode, outcome: ControlFlow<Verdict>) -> ControlFlow<Verdict> {
         match (outcome, mode) {
             (ControlFlow::Break(verdict), Mode::Shadow) => {
-                self.0 = self.0.or(Some(verdict));
+                if self.0 == Self::NOTHING {
+                    self.0 = verdict.number();
+                }
                 ControlFlow::Continue(())
             }
             (outcome, _) => outcome,
@@ -119,7 +135,7 @@ fn stages<V: View, T: Tables>(
     rule::allow(packet, hints, tables)?;
 
     // What the stages so far found out is of no matter to the limits, and must not multiply the paths through them.
-    shadow.0 = view.opaque_option(shadow.0);
+    shadow.0 = view.opaque(shadow.0);
     let packet = &*view.forget(packet);
     let class = Class::hidden(view, packet);
     let limit_mode = Mode::from_number(settings.limit);
@@ -133,7 +149,7 @@ fn stages<V: View, T: Tables>(
     let block_mode = Mode::from_number(settings.blocklist);
     if !matches!(block_mode, Mode::Off) {
         shadow.rule(block_mode, rule::block(packet, hints, tables))?;
-        shadow.0 = view.opaque_option(shadow.0);
+        shadow.0 = view.opaque(shadow.0);
     }
     if let Some(class) = class
         && !matches!(limit_mode, Mode::Off)
@@ -142,16 +158,6 @@ fn stages<V: View, T: Tables>(
         let mut outcome = limit::check(view, class, packet, settings, now_ns, tables);
         if outcome.is_continue() {
             outcome = level::check(view, class, packet, settings, now_ns, tables);
-        }
-        if let ControlFlow::Break(verdict) = outcome {
-            let verdict = view.opaque_verdict(verdict);
-            // An answer is an act, which shadow is not.
-            if matches!((class, limit_mode), (Class::Udp, Mode::Enforce))
-                && dns::truncate(view, packet, settings, now_ns, tables)
-            {
-                return ControlFlow::Break(Verdict::DnsTruncate);
-            }
-            outcome = ControlFlow::Break(verdict);
         }
         shadow.rule(limit_mode, outcome)?;
     }

@@ -38,7 +38,6 @@ pub fn truncate<V: View, T: Tables>(
     view: &V,
     packet: &Packet,
     settings: &Settings,
-    now_ns: u64,
     tables: &T,
 ) -> bool {
     if !is_dns(packet.destination_port, settings)
@@ -64,7 +63,7 @@ pub fn truncate<V: View, T: Tables>(
             .load::<[u8; 40]>(packet.network_at())
             .map(|header| answer.take(&header)),
     };
-    if taken.is_none() || !limit::grant(&settings.answers, &mut answer.due_ns, now_ns) {
+    if taken.is_none() || !limit::grant(&settings.answers, &mut answer.due_ns, tables.now_ns()) {
         return false;
     }
     turn(&mut answer, packet.family(), &headers);

@@ -28,12 +28,6 @@ pub trait View {
         Verdict::from_number(self.opaque(verdict.number())).unwrap_or(Verdict::Pass)
     }
 
-    /// [`View::opaque`] for a verdict that may be none.
-    #[inline(always)]
-    fn opaque_option(&self, verdict: Option<Verdict>) -> Option<Verdict> {
-        Verdict::from_number(self.opaque(verdict.map_or(Verdict::COUNT, Verdict::number)))
-    }
-
     /// `packet`, with all that is known about its fields forgotten, as [`View::opaque`] does for one value.
     fn forget<'a>(&self, packet: &'a mut Packet) -> &'a mut Packet {
         packet

@@ -13,6 +13,7 @@
 //! frames are as on a wire. Everything is removed when the [`Lab`] is dropped; what a killed test run left
 //! behind is removed by the next one.
 
+mod echo;
 mod flood;
 mod honest;
 mod inject;
@@ -32,6 +33,7 @@ use std::{
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+pub use echo::{ECHO_PORT, Echo, ask};
 pub use flood::{Attack, Flood, SOURCE_V4, SOURCE_V6, Sent, flood_frames};
 pub use honest::{Felt, Honest, TIMEOUT};
 pub use inject::send_frames;

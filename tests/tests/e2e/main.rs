@@ -12,6 +12,7 @@ mod detector;
 mod floods;
 mod guard;
 mod laboratory;
+mod services;
 mod shadow;
 
 use anyhow::Result;

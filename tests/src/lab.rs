@@ -23,6 +23,7 @@ mod netguard;
 mod nginx;
 mod process;
 mod remains;
+mod unbound;
 
 use std::{
     fs::File,
@@ -42,6 +43,7 @@ pub use namespace::{Counters, Namespace};
 pub use netguard::{Netguard, Verdicts, binary, growth};
 pub use nginx::{BIG_BYTES, Nginx, SMALL_BODY};
 pub use process::{Output, Running, output, wait_until};
+pub use unbound::{NAME, NAME_ADDRESS, Unbound, dig};
 
 /// The name of the one interface in the namespaces of attacker, client and victim.
 pub const IFACE: &str = "eth0";

@@ -150,3 +150,176 @@ const fn replaced(checksum: u16, old: u16, new: u16) -> u16 {
         checksum => checksum,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::{
+        Verdict, decide,
+        layout::Rate,
+        limit::Class,
+        memory::Memory,
+        packet::Address,
+        syn_ack::folded,
+        view::SliceView,
+    };
+
+    const NAME: &[u8] = b"\x03www\x07example\0";
+
+    /// A query for `name`, its DNS flags and counts as given.
+    fn query(flags: u16, counts: [u16; 4], name: &[u8]) -> Vec<u8> {
+        let mut message = [&[0x12, 0x34][..], &flags.to_be_bytes()].concat();
+        message.extend(counts.iter().flat_map(|count| count.to_be_bytes()));
+        message.extend(name);
+        message.extend([0, 1, 0, 1]);
+        message
+    }
+
+    /// The sum of `bytes` as 16-bit words.
+    fn sum(bytes: &[u8]) -> u32 {
+        let words = bytes
+            .chunks(2)
+            .map(|word| u32::from(u16::from_be_bytes([word[0], *word.get(1).unwrap_or(&0)])));
+        words.sum()
+    }
+
+    fn datagram(addresses: &[u8], message: &[u8]) -> Vec<u8> {
+        let len = 8 + message.len() as u16;
+        let mut datagram = [&[0xab, 0xcd, 0, 53][..], &len.to_be_bytes(), &[0, 0], message].concat();
+        let checksum = !folded(sum(addresses) + 17 + u32::from(len) + sum(&datagram));
+        datagram[6..8].copy_from_slice(&checksum.to_be_bytes());
+        datagram
+    }
+
+    fn ipv4(message: &[u8]) -> Vec<u8> {
+        let addresses = [192, 0, 2, 1, 198, 51, 100, 1];
+        let datagram = datagram(&addresses, message);
+        let total = 20 + datagram.len() as u16;
+        let mut frame = [&[2; 6][..], &[4; 6], &[8, 0, 0x45, 0], &total.to_be_bytes()].concat();
+        frame.extend([0, 9, 0, 0, 77, 17, 0, 0]);
+        frame.extend(addresses);
+        frame.extend(datagram);
+        frame
+    }
+
+    fn ipv6(message: &[u8]) -> Vec<u8> {
+        let addresses = [[0x20; 16], [0x26; 16]].concat();
+        let datagram = datagram(&addresses, message);
+        let len = datagram.len() as u16;
+        let mut frame = [&[2; 6][..], &[4; 6], &[0x86, 0xdd, 0x60, 0, 0, 0]].concat();
+        frame.extend(len.to_be_bytes());
+        frame.extend([17, 77]);
+        frame.extend(addresses);
+        frame.extend(datagram);
+        frame
+    }
+
+    /// Nobody may send anything, and queries are answered.
+    fn memory() -> Memory {
+        let mut memory = Memory::new(Memory::enforcing());
+        // Less than a packet at once.
+        memory.settings.limits[Class::Udp as usize] = Rate {
+            interval_ns: 2,
+            tolerance_ns: 1,
+        };
+        memory.settings.answers = Rate::new(1_000, 1_000);
+        memory.settings.levels.dns_ports = [5353, 53, 0, 0];
+        for own in ["198.51.100.1", "2626:2626:2626:2626:2626:2626:2626:2626"] {
+            memory
+                .own
+                .insert(Address::of(own.parse::<std::net::IpAddr>().unwrap()).1.octets());
+        }
+        memory
+    }
+
+    fn verdict(frame: &[u8]) -> Verdict {
+        decide(&SliceView(frame), &memory()).verdict
+    }
+
+    #[test]
+    fn the_answer_is_a_right_one() {
+        let message = query(0x0130, [1, 0, 0, 0], NAME);
+        for (frame, ip, ipv6) in [(ipv4(&message), 20, false), (ipv6(&message), 40, true)] {
+            let memory = memory();
+            assert_eq!(decide(&SliceView(&frame), &memory).verdict, Verdict::DnsTruncate);
+            let answer = memory.syn_ack.borrow();
+            let header = &answer.headers[TCP_AT - ip..TCP_AT];
+            let asked = &frame[14 + ip..];
+            assert_eq!(answer.transport_len, 20);
+            assert_eq!(answer.rest_len as usize, asked.len() - 20);
+            let datagram = [&answer.headers[TCP_AT..TCP_AT + 20], &asked[20..]].concat();
+            assert_eq!(datagram[..4], [0, 53, 0xab, 0xcd]);
+            assert_eq!(datagram[4..6], asked[4..6]);
+            assert_eq!(datagram[8..10], [0x12, 0x34]);
+            // Response, truncated, recursion desired, checking disabled.
+            assert_eq!(datagram[10..12], [0x83, 0x10]);
+            assert_eq!(datagram[12..20], [0, 1, 0, 0, 0, 0, 0, 0]);
+            let addresses = if ipv6 { &header[8..] } else { &header[12..] };
+            let (source, destination) = addresses.split_at(addresses.len() / 2);
+            let were = if ipv6 { &frame[22..54] } else { &frame[26..34] };
+            assert_eq!([destination, source].concat(), were);
+            if ipv6 {
+                let all = sum(addresses) + 17 + datagram.len() as u32 + sum(&datagram);
+                assert_eq!(folded(all), 0xffff);
+                assert_eq!(header[4..8], [0, datagram.len() as u8, 17, 64]);
+            } else {
+                assert_eq!(datagram[6..8], [0, 0]);
+                assert_eq!(folded(sum(header)), 0xffff);
+                assert_eq!(header[2..4], frame[16..18]);
+            }
+        }
+    }
+
+    #[test]
+    fn only_well_formed_queries_are_answered() {
+        let long: Vec<u8> = [&[63; 64][..]; 4].concat();
+        for (message, what) in [
+            (query(0x8100, [1, 0, 0, 0], NAME), "a response"),
+            (query(0x2900, [1, 0, 0, 0], NAME), "another operation"),
+            (query(0x0300, [1, 0, 0, 0], NAME), "truncated already"),
+            (query(0x0100, [0, 0, 0, 0], NAME), "no question"),
+            (query(0x0100, [2, 0, 0, 0], NAME), "two questions"),
+            (query(0x0100, [1, 1, 0, 0], NAME), "with an answer"),
+            (query(0x0100, [1, 0, 0, 2], NAME), "signed"),
+            (query(0x0100, [1, 0, 0, 0], b"\x03www\x07ex"), "a name that does not end"),
+            (query(0x0100, [1, 0, 0, 0], b"\xc0\x0c"), "compression"),
+            (query(0x0100, [1, 0, 0, 0], &[&long[..], &[0]].concat()), "a name too long"),
+            (query(0x0100, [1, 0, 0, 0], &[&[1; 2][..]; 41].concat()), "too many labels"),
+        ] {
+            assert_eq!(verdict(&ipv4(&message)), Verdict::LimitUdp, "{what}");
+            assert_eq!(verdict(&ipv6(&message)), Verdict::LimitUdp, "{what}");
+        }
+        let reverse = [&[&[1, b'0'][..]; 34].concat()[..], &[0]].concat();
+        let message = query(0x0100, [1, 0, 0, 1], &reverse);
+        assert_eq!(verdict(&ipv6(&message)), Verdict::DnsTruncate);
+    }
+
+    #[test]
+    fn nobody_else_is_answered_for() {
+        let message = query(0x0100, [1, 0, 0, 0], NAME);
+        let judged = |memory: &Memory, frame: &[u8]| decide(&SliceView(frame), memory);
+        let mut forwarded = memory();
+        forwarded.own.clear();
+        assert_eq!(judged(&forwarded, &ipv4(&message)).verdict, Verdict::LimitUdp);
+        let mut off = memory();
+        off.settings.levels.dns_ports = [5353, 0, 0, 0];
+        assert_eq!(judged(&off, &ipv4(&message)).verdict, Verdict::LimitUdp);
+        let mut spent = memory();
+        spent.settings.answers = Rate::new(1, 1);
+        let all = [judged(&spent, &ipv4(&message)), judged(&spent, &ipv4(&message))];
+        assert_eq!(all.map(|judgement| judgement.verdict), [
+            Verdict::DnsTruncate,
+            Verdict::LimitUdp
+        ]);
+        let mut shadow = memory();
+        shadow.settings.limit = crate::layout::Mode::Shadow as u32;
+        let judgement = judged(&shadow, &ipv4(&message));
+        assert_eq!((judgement.verdict, judgement.shadow), (Verdict::LimitUdp, true));
+        // Without a checksum, which IPv6 does not allow.
+        let mut bare = ipv6(&message);
+        bare[60..62].copy_from_slice(&[0, 0]);
+        assert_eq!(verdict(&bare), Verdict::LimitUdp);
+    }
+}

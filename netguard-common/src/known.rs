@@ -148,3 +148,91 @@ fn weakest<V: View, K: KnownSlots>(view: &V, line: &K, now: u32) -> u32 {
     }
     if weakest == 0 { SLOTS } else { weakest & (SLOTS - 1) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{memory::Memory, view::SliceView};
+
+    const SECOND: u64 = 1_000_000_000;
+    const HOUR: u64 = 3_600 * SECOND;
+    const VIEW: SliceView<'_> = SliceView(&[]);
+
+    fn sight(memory: &Memory, key: u64, port: u16, now_ns: u64) {
+        let seen = look(&VIEW, key, port, 7, now_ns, memory).expect("a line");
+        seen.learn(&VIEW, now_ns, memory);
+    }
+
+    fn knows(memory: &Memory, key: u64, port: u16, now_ns: u64) -> bool {
+        look(&VIEW, key, port, 7, now_ns, memory).is_some_and(|seen| seen.is_known())
+    }
+
+    fn memory() -> Memory {
+        Memory::new(Memory::enforcing())
+    }
+
+    #[test]
+    fn who_comes_again_is_known_for_hours_and_to_that_service_only() {
+        let memory = memory();
+        sight(&memory, 1, 53, HOUR);
+        sight(&memory, 1, 53, HOUR + SECOND / 1_000);
+        assert!(!knows(&memory, 1, 53, HOUR), "at once is not again");
+        sight(&memory, 1, 53, HOUR + 9 * SECOND);
+        assert!(knows(&memory, 1, 53, HOUR + 9 * SECOND));
+        assert!(knows(&memory, 1, 53, 10 * HOUR));
+        assert!(!knows(&memory, 1, 54, HOUR + 9 * SECOND));
+        assert!(!knows(&memory, 2, 53, HOUR + 9 * SECOND));
+        assert!(!knows(&memory, 1, 53, 11 * HOUR), "it stayed away too long");
+    }
+
+    /// The kernel rung does it with ten million.
+    #[test]
+    fn no_number_of_strangers_pushes_a_known_source_out() {
+        let memory = memory();
+        let good: std::vec::Vec<u64> = (0..1_000).collect();
+        let mut now_ns = HOUR;
+        for _ in 0..2 {
+            now_ns += 9 * SECOND;
+            good.iter().for_each(|key| sight(&memory, *key, 53, now_ns));
+        }
+        for stranger in 0..2_000_000 {
+            now_ns += SECOND / 10_000;
+            sight(&memory, 1_000_000 + stranger, 53, now_ns);
+        }
+        let kept = good.iter().filter(|key| knows(&memory, **key, 53, now_ns)).count();
+        assert_eq!(kept, good.len());
+    }
+
+    #[test]
+    fn newcomers_are_taken_up_at_a_limited_rate() {
+        let memory = memory();
+        for stranger in 0..100_000 {
+            sight(&memory, stranger, 53, HOUR);
+        }
+        let slots = memory.known.iter().flatten();
+        let taken = slots
+            .filter(|slot| slot.load(core::sync::atomic::Ordering::Relaxed) != 0)
+            .count();
+        assert_eq!(taken, 1_000);
+    }
+
+    /// A stranger is taken for somebody known by chance only.
+    #[test]
+    fn strangers_are_seldom_mistaken() {
+        let memory = memory();
+        let mut now_ns = HOUR;
+        for round in 0..2 {
+            for key in 0..200_000 {
+                // No faster than newcomers are taken up.
+                now_ns = HOUR + round * 300 * SECOND + key * SECOND / 1_000;
+                sight(&memory, key, 53, now_ns);
+            }
+        }
+        let mistaken = (1_000_000..2_000_000)
+            .filter(|key| knows(&memory, *key, 53, now_ns))
+            .count();
+        assert!(mistaken < 500, "{mistaken} of a million");
+        let known = (0..200_000).filter(|key| knows(&memory, *key, 53, now_ns)).count();
+        assert!(known > 195_000, "{known} of 200000");
+    }
+}

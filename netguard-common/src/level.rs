@@ -175,3 +175,185 @@ pub fn prefix_cells(class: Class, key: u64, seed: u64) -> [u32; 2] {
         PREFIXES_AT + ((hash >> 32) as u32 & mask),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::{
+        layout::Service,
+        limit::Class,
+        memory::Memory,
+        packet::{Transport, protocol, tests::packet},
+        service::slot,
+        view::SliceView,
+    };
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// A datagram to port 53 from the IPv4 address with this number.
+    fn datagram(source: u32) -> Packet {
+        let transport = Transport::Udp {
+            source_port: 1,
+            destination_port: 53,
+        };
+        packet(
+            Family::V4,
+            Address::v4(source.to_be_bytes()),
+            protocol::UDP,
+            transport,
+        )
+    }
+
+    fn passes(memory: &Memory, packet: &Packet) -> bool {
+        let now_ns = memory.now_ns.get();
+        check(
+            &SliceView(&[]),
+            Class::Udp,
+            packet,
+            &memory.settings,
+            now_ns,
+            memory,
+        )
+        .is_continue()
+    }
+
+    /// A service that gets 100 packets a second, and 100 at once.
+    fn service() -> Memory {
+        let mut memory = Memory::new(Memory::enforcing());
+        memory.settings.levels.service_udp = Rate::new(100, 100);
+        memory.now_ns.set(1_000 * SECOND);
+        memory
+    }
+
+    #[test]
+    fn each_standing_has_its_line_in_the_bucket() {
+        let rate = Rate::new(100, 100);
+        let bucket = AtomicU64::new(0);
+        let filled = |standing| {
+            (0..1_000)
+                .filter(|_| fill(&rate, &&bucket, standing, SECOND))
+                .count()
+        };
+        assert_eq!(filled(Standing::Stranger), 25);
+        assert_eq!(filled(Standing::Known), 50);
+        assert_eq!(filled(Standing::Proven), 25);
+        assert_eq!(filled(Standing::Stranger), 0);
+        // Filled under a far larger limit, it comes back.
+        bucket.store(u64::MAX, Ordering::Relaxed);
+        assert!(!fill(&rate, &&bucket, Standing::Proven, SECOND));
+        assert!(fill(&rate, &&bucket, Standing::Proven, SECOND + SECOND / 50));
+    }
+
+    #[test]
+    fn an_empty_bucket_has_room_for_one() {
+        let rate = Rate::new(1, 1);
+        assert!(fill(&rate, &&AtomicU64::new(0), Standing::Stranger, SECOND));
+    }
+
+    #[test]
+    fn a_client_of_before_the_flood_is_served_in_it() {
+        let memory = service();
+        let (regular, newcomer) = (datagram(0xc000_0201), datagram(0xc000_0202));
+        assert!(passes(&memory, &regular));
+        memory.now_ns.set(memory.now_ns.get() + 20 * SECOND);
+        assert!(passes(&memory, &regular));
+        let mut served = 0;
+        let mut let_in = 0;
+        for forged in 0..100_000_u32 {
+            // A millisecond between them, and every tenth second a question of the regular client.
+            memory.now_ns.set(memory.now_ns.get() + SECOND / 1_000);
+            let_in += u32::from(passes(&memory, &datagram(0x0a00_0000 + forged)));
+            if forged % 100 == 0 {
+                served += u32::from(passes(&memory, &regular));
+            }
+        }
+        assert_eq!(served, 1_000);
+        assert!((8_900..9_200).contains(&let_in), "{let_in} strangers got the rest");
+        assert!(!passes(&memory, &newcomer));
+    }
+
+    #[test]
+    fn a_flood_does_not_make_itself_known() {
+        let memory = service();
+        let bot = datagram(0xc000_0203);
+        // The flood has begun, then the bot comes again and again.
+        for forged in 0..1_000 {
+            passes(&memory, &datagram(forged));
+        }
+        for _ in 0..100 {
+            memory.now_ns.set(memory.now_ns.get() + SECOND);
+            for forged in 0..1_000 {
+                passes(&memory, &datagram(forged));
+            }
+            assert!(!passes(&memory, &bot));
+        }
+    }
+
+    #[test]
+    fn a_proven_source_has_the_last_word() {
+        let mut memory = service();
+        memory.settings.levels.prefix[Class::Udp as usize] = Rate::new(1, 1);
+        let proven = datagram(0xc000_0204);
+        let key = source_key(Family::V4, proven.source);
+        memory.proven.insert(key, 2_000 * SECOND);
+        let passed = (0..200).filter(|_| passes(&memory, &proven)).count();
+        assert_eq!(passed, 100);
+        memory.proven.insert(key, memory.now_ns.get());
+        memory.now_ns.set(memory.now_ns.get() + SECOND / 10);
+        assert!(!passes(&memory, &proven), "its time is over");
+    }
+
+    #[test]
+    fn a_service_with_an_entry_has_its_own_rate_and_no_other_cell() {
+        let mut memory = service();
+        let entry = Service {
+            rate: Rate::new(8, 8),
+            port: 53,
+            protocol: protocol::UDP,
+            cookies: 0,
+            reserved: 0,
+        };
+        memory
+            .services
+            .insert(slot(protocol::UDP, 53).expect("a port"), entry);
+        let mut other = datagram(7);
+        other.destination_port = 54;
+        let passed = |packet: &Packet| (0..200).filter(|_| passes(&memory, packet)).count();
+        assert_eq!([passed(&datagram(7)), passed(&other)], [2, 25]);
+    }
+
+    #[test]
+    fn a_prefix_is_limited_with_all_its_sources() {
+        let mut memory = Memory::new(Memory::enforcing());
+        memory.settings.levels.prefix[Class::Udp as usize] = Rate::new(1, 10);
+        let passed = |first: u32| {
+            (0..100)
+                .filter(|host| passes(&memory, &datagram(first + host)))
+                .count()
+        };
+        assert_eq!(passed(0xc000_0200), 10);
+        assert_eq!(passed(0xc000_0280), 0);
+        assert_eq!(passed(0xc000_0300), 10);
+    }
+
+    #[test]
+    fn a_48_is_a_prefix_and_the_link_is_none() {
+        let key = |text: &str| {
+            let source: std::net::Ipv6Addr = text.parse().expect("an address");
+            prefix_key(Family::V6, Address::v6(source.octets()))
+        };
+        assert_eq!(key("2001:db8:1:2::3"), key("2001:db8:1:ffff::"));
+        assert_ne!(key("2001:db8:1::"), key("2001:db8:2::"));
+        let mut memory = Memory::new(Memory::enforcing());
+        memory.settings.levels.prefix[Class::Udp as usize] = Rate::new(1, 1);
+        let neighbour = |host: u16| {
+            let mut neighbour = datagram(0);
+            let source = std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, host);
+            neighbour.begin(Family::V6, Address::v6(source.octets()), neighbour.destination);
+            neighbour
+        };
+        assert!((0..10).all(|host| passes(&memory, &neighbour(host))));
+    }
+}

@@ -131,15 +131,17 @@ fn stages<V: View, T: Tables>(
     if !matches!(sanity_mode, Mode::Off) {
         shadow.rule(sanity_mode, sanity::check(packet))?;
     }
+    // What a stage found out is of no matter to the next ones, and must not multiply the paths through them: here and below.
+    shadow.0 = view.opaque(shadow.0);
+    let packet = view.forget(packet);
     let hints = hint::of(packet, settings.seed, tables);
     rule::allow(packet, hints, tables)?;
 
-    // What the stages so far found out is of no matter to the limits, and must not multiply the paths through them.
-    shadow.0 = view.opaque(shadow.0);
     let packet = &*view.forget(packet);
-    let class = Class::hidden(view, packet);
+    let class = Class::of(packet).map_or(Class::NONE, |class| class as u32);
+    let class = view.opaque(class);
     let limit_mode = Mode::from_number(settings.limit);
-    if matches!(class, Some(Class::Control)) {
+    if class == Class::Control as u32 {
         if !matches!(limit_mode, Mode::Off) {
             shadow.rule(limit_mode, limit::check(view, Class::Control, packet, settings, tables.now_ns(), tables))?;
         }
@@ -151,6 +153,7 @@ fn stages<V: View, T: Tables>(
         shadow.rule(block_mode, rule::block(packet, hints, tables))?;
         shadow.0 = view.opaque(shadow.0);
     }
+    let class = Class::from_number(view.opaque(class));
     if let Some(class) = class
         && !matches!(limit_mode, Mode::Off)
     {

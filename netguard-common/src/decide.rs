@@ -143,7 +143,10 @@ fn stages<V: View, T: Tables>(
     let limit_mode = Mode::from_number(settings.limit);
     if class == Class::Control as u32 {
         if !matches!(limit_mode, Mode::Off) {
-            shadow.rule(limit_mode, limit::check(view, Class::Control, packet, settings, tables.now_ns(), tables))?;
+            shadow.rule(
+                limit_mode,
+                limit::check(view, Class::Control, packet, settings, tables.now_ns(), tables),
+            )?;
         }
         return ControlFlow::Break(Verdict::PassControl);
     }

@@ -34,12 +34,7 @@ const REPEATED: u16 = 0x0110;
 
 /// Whether `packet`, which is over a limit, is a query that can be answered; then the answer lies in [`Tables::syn_ack`].
 #[inline(always)]
-pub fn truncate<V: View, T: Tables>(
-    view: &V,
-    packet: &Packet,
-    settings: &Settings,
-    tables: &T,
-) -> bool {
+pub fn truncate<V: View, T: Tables>(view: &V, packet: &Packet, settings: &Settings, tables: &T) -> bool {
     if !is_dns(packet.destination_port, settings)
         || packet.source_port == 0
         || !packet.is_plain(protocol::UDP)
@@ -157,12 +152,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Verdict, decide,
-        layout::Rate,
-        limit::Class,
-        memory::Memory,
-        packet::Address,
-        syn_ack::folded,
+        Verdict, decide, layout::Rate, limit::Class, memory::Memory, packet::Address, syn_ack::folded,
         view::SliceView,
     };
 
@@ -283,10 +273,19 @@ mod tests {
             (query(0x0100, [2, 0, 0, 0], NAME), "two questions"),
             (query(0x0100, [1, 1, 0, 0], NAME), "with an answer"),
             (query(0x0100, [1, 0, 0, 2], NAME), "signed"),
-            (query(0x0100, [1, 0, 0, 0], b"\x03www\x07ex"), "a name that does not end"),
+            (
+                query(0x0100, [1, 0, 0, 0], b"\x03www\x07ex"),
+                "a name that does not end",
+            ),
             (query(0x0100, [1, 0, 0, 0], b"\xc0\x0c"), "compression"),
-            (query(0x0100, [1, 0, 0, 0], &[&long[..], &[0]].concat()), "a name too long"),
-            (query(0x0100, [1, 0, 0, 0], &[&[1; 2][..]; 41].concat()), "too many labels"),
+            (
+                query(0x0100, [1, 0, 0, 0], &[&long[..], &[0]].concat()),
+                "a name too long",
+            ),
+            (
+                query(0x0100, [1, 0, 0, 0], &[&[1; 2][..]; 41].concat()),
+                "too many labels",
+            ),
         ] {
             assert_eq!(verdict(&ipv4(&message)), Verdict::LimitUdp, "{what}");
             assert_eq!(verdict(&ipv6(&message)), Verdict::LimitUdp, "{what}");
@@ -309,10 +308,10 @@ mod tests {
         let mut spent = memory();
         spent.settings.answers = Rate::new(1, 1);
         let all = [judged(&spent, &ipv4(&message)), judged(&spent, &ipv4(&message))];
-        assert_eq!(all.map(|judgement| judgement.verdict), [
-            Verdict::DnsTruncate,
-            Verdict::LimitUdp
-        ]);
+        assert_eq!(
+            all.map(|judgement| judgement.verdict),
+            [Verdict::DnsTruncate, Verdict::LimitUdp]
+        );
         let mut shadow = memory();
         shadow.settings.limit = crate::layout::Mode::Shadow as u32;
         let judgement = judged(&shadow, &ipv4(&message));

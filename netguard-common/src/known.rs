@@ -12,8 +12,7 @@
 use crate::{
     hint::mix,
     layout::Rate,
-    limit,
-    service,
+    limit, service,
     tables::{KnownSlots, Tables},
     view::View,
 };
@@ -48,8 +47,14 @@ crate::shared! {
 #[inline(always)]
 fn place(key: u64, port: u16, seed: u64) -> (u32, u32) {
     // Not a mere combination of both, or one source at one port could stand for another at another.
-    let hash = mix(key, seed.wrapping_add(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(port as u64 + 1)));
-    ((hash as u32) & (LINES - 1), ((hash >> 32) as u32 & FINGERPRINT) | 0x1_0000)
+    let hash = mix(
+        key,
+        seed.wrapping_add(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(port as u64 + 1)),
+    );
+    (
+        (hash as u32) & (LINES - 1),
+        ((hash >> 32) as u32 & FINGERPRINT) | 0x1_0000,
+    )
 }
 
 #[inline(always)]
@@ -146,7 +151,11 @@ fn weakest<V: View, K: KnownSlots>(view: &V, line: &K, now: u32) -> u32 {
         }
         weakest = view.opaque(weakest);
     }
-    if weakest == 0 { SLOTS } else { weakest & (SLOTS - 1) }
+    if weakest == 0 {
+        SLOTS
+    } else {
+        weakest & (SLOTS - 1)
+    }
 }
 
 #[cfg(test)]
@@ -199,7 +208,10 @@ mod tests {
             now_ns += SECOND / 10_000;
             sight(&memory, 1_000_000 + stranger, 53, now_ns);
         }
-        let kept = good.iter().filter(|key| knows(&memory, **key, 53, now_ns)).count();
+        let kept = good
+            .iter()
+            .filter(|key| knows(&memory, **key, 53, now_ns))
+            .count();
         assert_eq!(kept, good.len());
     }
 
@@ -232,7 +244,9 @@ mod tests {
             .filter(|key| knows(&memory, *key, 53, now_ns))
             .count();
         assert!(mistaken < 500, "{mistaken} of a million");
-        let known = (0..200_000).filter(|key| knows(&memory, *key, 53, now_ns)).count();
+        let known = (0..200_000)
+            .filter(|key| knows(&memory, *key, 53, now_ns))
+            .count();
         assert!(known > 195_000, "{known} of 200000");
     }
 }

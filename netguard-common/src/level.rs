@@ -70,11 +70,7 @@ fn prefix<V: View, T: Tables>(
     if matches!(packet.family(), Family::V6) && is_link_local(packet.source) {
         return ControlFlow::Continue(());
     }
-    let [first, second] = prefix_cells(
-        class,
-        prefix_key(packet.family(), packet.source),
-        settings.seed,
-    );
+    let [first, second] = prefix_cells(class, prefix_key(packet.family(), packet.source), settings.seed);
     let (Some(first), Some(second)) = (tables.cell(first), tables.cell(second)) else {
         return ControlFlow::Continue(());
     };
@@ -270,7 +266,10 @@ mod tests {
             }
         }
         assert_eq!(served, 1_000);
-        assert!((8_900..9_200).contains(&let_in), "{let_in} strangers got the rest");
+        assert!(
+            (8_900..9_200).contains(&let_in),
+            "{let_in} strangers got the rest"
+        );
         assert!(!passes(&memory, &newcomer));
     }
 

@@ -331,7 +331,15 @@ mod tests {
                 Transport::Icmp6 { kind, code: 0 },
             );
             packet.hop_limit = 255;
-            check(&SliceView(&[]), Class::Control, &packet, &memory.settings, 0, &memory).is_continue()
+            check(
+                &SliceView(&[]),
+                Class::Control,
+                &packet,
+                &memory.settings,
+                0,
+                &memory,
+            )
+            .is_continue()
         };
         // Whichever source they are sent in the name of: 0x21 was the one that met the router's cells.
         let sent = [message(2, 0x20), message(2, 0x20), message(2, 0x21)];

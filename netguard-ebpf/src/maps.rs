@@ -19,9 +19,7 @@ use netguard_common::{
         NOTES as NOTES_LEN, OWN as OWN_LEN, PROVEN as PROVEN_LEN, SAMPLES_BYTES,
     },
     packet::Address,
-    service::{
-        LINE as SERVICE_LINE, LINES as SERVICE_LINES_LEN, SERVICES as SERVICES_LEN, ServiceLine,
-    },
+    service::{LINE as SERVICE_LINE, LINES as SERVICE_LINES_LEN, SERVICES as SERVICES_LEN, ServiceLine},
     syn_ack::{Cookie, SynAck},
     tables::{KnownSlots, LimitCell, Tables},
 };
@@ -186,7 +184,11 @@ impl Tables for KernelTables<'_> {
     fn service(&self, slot: u32) -> Option<&Service> {
         let line = SERVICE_LINES.get_ptr(slot / SERVICE_LINE)?;
         // SAFETY: as for `hint`.
-        let entry = unsafe { line.cast::<u8>().add((slot % SERVICE_LINE) as usize).read_volatile() };
+        let entry = unsafe {
+            line.cast::<u8>()
+                .add((slot % SERVICE_LINE) as usize)
+                .read_volatile()
+        };
         if entry == 0 {
             return None;
         }

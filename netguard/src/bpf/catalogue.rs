@@ -10,9 +10,11 @@ use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 use netguard_common::{
     Packet,
     hint::HintLine,
-    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sampler, Settings},
+    known::KnownLine,
+    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sampler, Service, Settings},
     maps::{MAPS, MapKind, MapSpec},
-    shared::Shared,
+    service::{FREE, ServiceLine},
+    shared::{Field as _, Shared},
     syn_ack::SynAck,
 };
 use serde::Serialize;
@@ -164,6 +166,17 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
             });
             entries.collect()
         }
+        "PROVEN" => {
+            let map: HashMap<_, u64, u64> = map.try_into().map_err(&wrap)?;
+            let entries = map.iter().map(|entry| {
+                let (key, until_ns) = entry?;
+                Ok(DumpedEntry {
+                    key: Value::String(render::source(key)),
+                    value: until_ns.into(),
+                })
+            });
+            entries.collect()
+        }
         "BLOCK_WIDE_V4" => {
             let map: HashMap<_, Raw<NetworkV4>, Raw<Rule>> = map.try_into().map_err(&wrap)?;
             pairs(map.iter(), |key| {
@@ -242,6 +255,9 @@ enum AnyArray {
     Samplers(PerCpuArray<MapData, Raw<Sampler>>),
     Packets(PerCpuArray<MapData, Raw<Packet>>),
     Answers(PerCpuArray<MapData, Raw<SynAck>>),
+    Known(Array<MapData, Raw<KnownLine>>),
+    ServiceLines(Array<MapData, Raw<ServiceLine>>),
+    Services(Array<MapData, Raw<Service>>),
 }
 
 impl AnyArray {
@@ -254,6 +270,9 @@ impl AnyArray {
             "SYN_ACK" => Self::Answers(map.try_into().map_err(wrap)?),
             "PACKET" => Self::Packets(map.try_into().map_err(wrap)?),
             "HINTS" => Self::Hints(map.try_into().map_err(wrap)?),
+            "KNOWN" => Self::Known(map.try_into().map_err(wrap)?),
+            "SERVICE_LINES" => Self::ServiceLines(map.try_into().map_err(wrap)?),
+            "SERVICES" => Self::Services(map.try_into().map_err(wrap)?),
             _ => Self::Numbers(map.try_into().map_err(wrap)?),
         })
     }
@@ -269,6 +288,15 @@ impl AnyArray {
                 let zero = line.0.bytes.iter().all(|byte| *byte == 0);
                 shown(skip_zero, zero, || render(&line.0))
             }),
+            Self::Known(map) => map
+                .get(&index, 0)
+                .map(|line| shown(skip_zero, line.0 == KnownLine::ZERO, || render(&line.0))),
+            Self::ServiceLines(map) => map
+                .get(&index, 0)
+                .map(|line| shown(skip_zero, line.0 == ServiceLine::ZERO, || render(&line.0))),
+            Self::Services(map) => map
+                .get(&index, 0)
+                .map(|service| shown(skip_zero, service.0 == FREE, || render(&service.0))),
             Self::Settings(map) => map.get(&index, 0).map(|value| Some(render(&value.0))),
             Self::Counters(map) => map.get(&index, 0).map(|cpus| {
                 let zero = cpus.iter().all(|cpu| cpu.0.packets == 0);

@@ -49,7 +49,10 @@ impl Services {
     pub fn set(&mut self, service: Service) -> Result<(), BpfError> {
         let used = self.used()?;
         let same = |entry: &Service| (entry.protocol, entry.port) == (service.protocol, service.port);
-        let standing = used.iter().find(|(_, entry)| same(entry)).map(|(index, _)| *index);
+        let standing = used
+            .iter()
+            .find(|(_, entry)| same(entry))
+            .map(|(index, _)| *index);
         let free = || (1..SERVICES).find(|index| used.iter().all(|(taken, _)| taken != index));
         let Some(index) = standing.or_else(free) else {
             return Err(BpfError::ServicesFull {

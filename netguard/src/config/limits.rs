@@ -46,7 +46,11 @@ pub struct Limit {
 
 /// Limits of an IPv4 /24 or IPv6 /48, by kind of packet; a missing one is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, expecting = "a table with one table per kind of packet")]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "a table with one table per kind of packet"
+)]
 pub struct PrefixLimits {
     /// TCP packets that ask for a new connection.
     pub syn: Option<Limit>,
@@ -142,7 +146,9 @@ impl FromStr for ServicePort {
         });
         service.ok_or_else(|| {
             let shown: String = text.chars().take(64).collect();
-            format!("{shown:?} is not a service: write a protocol and a port, such as \"tcp/443\" or \"udp/53\"")
+            format!(
+                "{shown:?} is not a service: write a protocol and a port, such as \"tcp/443\" or \"udp/53\""
+            )
         })
     }
 }
@@ -215,7 +221,17 @@ mod tests {
         for text in ["tcp/1", "udp/53", "tcp/65535"] {
             assert_eq!(text.parse::<ServicePort>().unwrap().to_string(), text);
         }
-        for text in ["", "53", "udp", "udp/", "udp/0", "udp/65536", "sctp/5", "UDP/53", "udp/53/1"] {
+        for text in [
+            "",
+            "53",
+            "udp",
+            "udp/",
+            "udp/0",
+            "udp/65536",
+            "sctp/5",
+            "UDP/53",
+            "udp/53/1",
+        ] {
             let error = text.parse::<ServicePort>().unwrap_err();
             assert!(error.contains("is not a service"), "{text}: {error}");
         }

@@ -22,7 +22,11 @@ pub struct ServiceChange {
 ///
 /// # Errors
 /// When there is no such service, a number is out of range, or there are too many services.
-pub fn change_service(services: &mut Services, name: &str, change: ServiceChange) -> Result<(), RequestError> {
+pub fn change_service(
+    services: &mut Services,
+    name: &str,
+    change: ServiceChange,
+) -> Result<(), RequestError> {
     let number = |number| RatePerSecond::new(number).ok_or(RequestError::OutOfRange(number));
     let service = Service {
         port: named(name)?,

@@ -4,12 +4,18 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
-    CookieState, DaemonError, EventKind, Options, State, Stop, attachment::Attachment,
-    configured::Configured, cookies::CookieSwitch, settings::{services, settings}, state::Parts,
+    CookieState, DaemonError, EventKind, Options, State, Stop,
+    attachment::Attachment,
+    configured::Configured,
+    cookies::CookieSwitch,
+    settings::{services, settings},
+    state::Parts,
 };
 use crate::{
-    bpf::{self, Counters, Entry, List, Loaded, OwnAddresses, Pins, Proven, Rules, Samples, Services, SettingsMap,
-        TableSizes},
+    bpf::{
+        self, Counters, Entry, List, Loaded, OwnAddresses, Pins, Proven, Rules, Samples, Services,
+        SettingsMap, TableSizes,
+    },
     clock::monotonic_ns,
     config::{Config, CookieMode, Mode, PolicyMode},
     control::essentials,

@@ -126,7 +126,7 @@ impl Chain {
         Ok(())
     }
 
-    /// SYN cookies sent since the maps were made.
+    /// Answers sent since the maps were made.
     fn answered(&self) -> u64 {
         let answers = self
             .counters
@@ -181,27 +181,32 @@ impl Chain {
 
 /// Better the server's own answers than none.
 fn stop_answering(state: &State, why: &str) {
-    let standing = *state.cookies();
-    if matches!(standing, CookieState::Off | CookieState::Undelivered) {
-        return;
-    }
-    if let Err(error) = switch_off(state) {
-        warn!("SYN cookies are still made, although {why}: {error}");
-        return;
+    match switch_off(state) {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(error) => {
+            warn!("packets are still answered, although {why}: {error}");
+            return;
+        }
     }
     *state.cookies() = CookieState::Undelivered;
-    warn!("SYN cookies are switched off until the next start: {why}");
+    warn!("SYN cookies and answers to DNS queries are switched off until the next start: {why}");
     state
         .journal
         .record(EventKind::CookiesOff { why: why.to_owned() });
 }
 
-fn switch_off(state: &State) -> Result<(), BpfError> {
+/// Tells whether anything was on.
+fn switch_off(state: &State) -> Result<bool, BpfError> {
     let mut map = state.settings();
     let mut settings = map.read()?;
+    if settings.cookies == Cookies::Off as u32 && settings.levels.dns_ports == [0; 4] {
+        return Ok(false);
+    }
     settings.cookies = Cookies::Off as u32;
     settings.levels.dns_ports = [0; 4];
-    map.write(&settings)
+    map.write(&settings)?;
+    Ok(true)
 }
 
 /// The account with most dropped packets among those last seen with this verdict.

@@ -34,10 +34,7 @@ impl Echo {
     pub fn start(lab: &Lab) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let socket = lab
-            .victim
-            .ns
-            .enter(|| UdpSocket::bind(("::", ECHO_PORT)))??;
+        let socket = lab.victim.ns.enter(|| UdpSocket::bind(("::", ECHO_PORT)))??;
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;
         let serve = move || -> Result<()> {
             let mut buffer = [0; 2048];

@@ -30,12 +30,19 @@ fn go_to_tcp(family: Family) -> Result<()> {
         let asked = dig(&lab, family, &["+tries=3", "+time=2"])?;
         assert_eq!(asked.stdout.lines().last(), Some(NAME_ADDRESS), "{asked:?}");
         // Asked as if there were no TCP, the client is told that the answer is cut short.
-        let told = dig(&lab, family, &["+ignore", "+noshort", "+comments", "+tries=3", "+time=2"])?;
+        let told = dig(
+            &lab,
+            family,
+            &["+ignore", "+noshort", "+comments", "+tries=3", "+time=2"],
+        )?;
         over_tcp += usize::from(told.stdout.contains("flags: qr tc"));
     }
     let sent = flood.stop()?.packets;
     let grown = growth(&before, &netguard.stats()?);
-    println!("{}: {over_tcp} of 20 over TCP, {sent} sent: {grown:?}", family.name());
+    println!(
+        "{}: {over_tcp} of 20 over TCP, {sent} sent: {grown:?}",
+        family.name()
+    );
     assert!(grown["dns-truncate"] > sent / 2, "{grown:?} of {sent}");
     assert!(over_tcp > 10, "{over_tcp} of 20 were sent to TCP: {grown:?}");
     Ok(())

@@ -5,6 +5,7 @@ mod budget;
 mod captures;
 mod differential;
 mod fixtures;
+mod levels;
 mod rules;
 mod samples;
 mod specification;

@@ -27,7 +27,12 @@ const TOOLS: [Tool; 16] = [
     ),
     tool("nginx", "nginx-light", Purpose::Run, "is the server under attack"),
     tool("curl", "curl", Purpose::Run, "is the honest client"),
-    tool("unbound", "unbound", Purpose::Run, "is the name server under attack"),
+    tool(
+        "unbound",
+        "unbound",
+        Purpose::Run,
+        "is the name server under attack",
+    ),
     tool("dig", "bind9-dnsutils", Purpose::Run, "asks the name server"),
     tool("ip", "iproute2", Purpose::Run, "makes namespaces and links"),
     tool(

@@ -54,7 +54,6 @@ pub fn check<V: View, T: Tables>(
     }
 }
 
-/// Neighbours on the link all have one prefix, so they have no limit together.
 #[inline(always)]
 fn prefix<V: View, T: Tables>(
     view: &V,
@@ -67,7 +66,7 @@ fn prefix<V: View, T: Tables>(
     let Some(rate) = class.rate(view, &settings.levels.prefix) else {
         return ControlFlow::Continue(());
     };
-    if matches!(packet.family(), Family::V6) && is_link_local(packet.source) {
+    if !has_prefix(packet.family(), packet.source) {
         return ControlFlow::Continue(());
     }
     let [first, second] = prefix_cells(class, prefix_key(packet.family(), packet.source), settings.seed);
@@ -147,6 +146,15 @@ pub fn fill<C: LimitCell>(rate: &Rate, bucket: &C, standing: Standing, now_ns: u
     }
     bucket.store(next);
     true
+}
+
+/// Whether `source` has a limit together with others: neighbours on the link, who all have one prefix, have none.
+#[inline(always)]
+pub const fn has_prefix(family: Family, source: Address) -> bool {
+    match family {
+        Family::V4 => true,
+        Family::V6 => !is_link_local(source),
+    }
 }
 
 /// What a prefix is accounted by: the first 24 bits of an IPv4 address, the first 48 of an IPv6 one.

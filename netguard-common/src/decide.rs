@@ -1,6 +1,6 @@
 //! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control
-//! messages, block, limit (of the source, then of its prefix and the service), cookie, DNS, sample. A stage in shadow mode never ends the judgement: later stages still
-//! enforce.
+//! messages, block, limit (of the source, then of its prefix and the service), cookie, DNS, sample. A stage in shadow mode
+//! never ends the judgement: later stages still enforce.
 
 use core::ops::ControlFlow;
 

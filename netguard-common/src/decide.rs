@@ -1,12 +1,13 @@
-//! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control
-//! messages, own source, block, ranges, signature, state, limit, cookie, sample. A stage in shadow mode never ends the judgement: later stages still
-//! enforce.
+//! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control messages, own
+//! source, block, ranges, signature, state, limit (of the source, then of its prefix and the service), cookie, DNS, sample. A
+//! stage in shadow mode never ends the judgement: later stages still enforce.
 
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict, cookie, fragment, hint,
+    Packet, Verdict, cookie, dns, fragment, hint,
     layout::{Mode, Settings},
+    level,
     limit::{self, Class},
     own,
     parse::parse_into,
@@ -75,9 +76,21 @@ pub fn decide<V: View, T: Tables>(view: &V, tables: &T) -> Judgement {
     let mut shadow = Shadow::new(view);
     let outcome = stages(view, packet, settings, tables, &mut shadow);
     let verdict = match outcome {
-        ControlFlow::Break(verdict) => view.opaque_verdict(verdict),
+        ControlFlow::Break(verdict) => verdict,
         ControlFlow::Continue(()) => Verdict::Pass,
     };
+    let verdict = view.opaque_verdict(verdict);
+    let packet = &*view.forget(packet);
+    let limited = matches!(
+        verdict,
+        Verdict::LimitUdp | Verdict::LimitPrefix | Verdict::LimitService
+    );
+    let verdict = if limited && dns::truncate(view, packet, settings, tables) {
+        Verdict::DnsTruncate
+    } else {
+        verdict
+    };
+    let verdict = view.opaque_verdict(verdict);
     let judgement = match (verdict.action(), shadow.first()) {
         (Action::Pass, None) => return counted(verdict, false, frame_len, tables),
         (Action::Answer, _) => return counted(verdict, false, frame_len, tables),
@@ -150,10 +163,17 @@ fn stages<V: View, T: Tables>(
     let hints = hint::of(packet, settings.seed, tables);
     rule::allow(packet, hints, tables)?;
 
-    if matches!(Class::of(packet), Some(Class::Control)) {
-        let limit_mode = Mode::from_number(settings.limit);
+    // What a stage found out is of no matter to the next ones, and must not multiply the paths through them: here and below.
+    let packet = view.forget(packet);
+    let class = Class::of(packet).map_or(Class::NONE, |class| class as u32);
+    let class = view.opaque(class);
+    let limit_mode = Mode::from_number(settings.limit);
+    if class == Class::Control as u32 {
         if !matches!(limit_mode, Mode::Off) {
-            shadow.rule(limit_mode, limit::check(Class::Control, packet, settings, tables))?;
+            shadow.rule(
+                limit_mode,
+                limit::check(view, Class::Control, packet, settings, tables.now_ns(), tables),
+            )?;
         }
         return ControlFlow::Break(Verdict::PassControl);
     }
@@ -172,7 +192,6 @@ fn stages<V: View, T: Tables>(
         }
         shadow.rule(Mode::Enforce, outcome)?;
     }
-    // What was found out so far is forgotten, or the verifier would follow each way to here through all that is to come.
     let packet = view.forget(packet);
     if !matches!(Mode::from_number(settings.suspicion.signatures), Mode::Off) {
         let found = signature::check(view, packet, tables);
@@ -188,12 +207,16 @@ fn stages<V: View, T: Tables>(
     if !matches!(state_mode, Mode::Off) {
         shadow.rule(state_mode, state::check(packet, settings, tables))?;
     }
-    let class = Class::of(packet);
-    let limit_mode = Mode::from_number(settings.limit);
+    let class = Class::from_number(view.opaque(class));
     if let Some(class) = class
         && !matches!(limit_mode, Mode::Off)
     {
-        shadow.rule(limit_mode, limit::check(class, packet, settings, tables))?;
+        let now_ns = tables.now_ns();
+        let mut outcome = limit::check(view, class, packet, settings, now_ns, tables);
+        if outcome.is_continue() {
+            outcome = level::check(view, class, packet, settings, now_ns, tables);
+        }
+        shadow.rule(limit_mode, outcome)?;
     }
     match class {
         Some(Class::Syn) => cookie::check(view, packet, settings, tables),

@@ -10,8 +10,9 @@ use crate::{
     verdict::Verdict,
 };
 
-/// Number of limited traffic classes, see [`crate::limit::Class`].
-pub const CLASSES: usize = 4;
+/// Room for limited traffic classes, see [`crate::limit::Class`]. A power of two: an index is masked, which LLVM and the
+/// kernel's verifier see alike, unlike a bounds check.
+pub const CLASSES: usize = 8;
 
 crate::shared! {
     /// What the daemon tells the datapath; one entry of the map `SETTINGS`.
@@ -29,7 +30,7 @@ crate::shared! {
         /// Samples per second and CPU, as the interval between two of them.
         pub sample: Rate,
         /// Limits by [`crate::limit::Class`].
-        pub limits: [Rate; 4],
+        pub limits: [Rate; 8],
         /// Connection attempts at one service, from which on it is answered for.
         pub service_syn: Rate,
         /// Answers per second and CPU.
@@ -37,6 +38,8 @@ crate::shared! {
         /// Ports that are not answered for; 0 for none.
         pub cookies_except: [u16; 16],
         pub suspicion: Suspicion,
+        /// Limits of many sources together.
+        pub levels: Levels,
     }
 
     /// What becomes of packets that are well formed and yet belong to nobody.
@@ -49,6 +52,29 @@ crate::shared! {
         pub strays: Rate,
         /// Mode of the signature stage, above that of each signature: a [`Mode`] as number.
         pub signatures: u32,
+        pub reserved: u32,
+    }
+
+    /// Limits of many sources together, see [`crate::level`], and what becomes of DNS queries over a limit.
+    pub struct Levels {
+        /// Limits of a prefix by [`crate::limit::Class`]; control messages have none.
+        pub prefix: [Rate; 8],
+        /// Packets to one UDP port that has no entry in `SERVICES`.
+        pub service_udp: Rate,
+        /// UDP ports whose queries over a limit are answered, see [`crate::dns`]; 0 for none.
+        pub dns_ports: [u16; 4],
+    }
+
+    /// An entry of the map `SERVICES`: what holds for one service instead of the common settings. The first entry is
+    /// that of no service.
+    pub struct Service {
+        /// TCP: connection attempts from which on it is answered for. UDP: packets.
+        pub rate: Rate,
+        pub port: u16,
+        /// IP protocol number, 0 for an entry that is free.
+        pub protocol: u8,
+        /// When it is answered for, a [`Cookies`] as number; TCP only.
+        pub cookies: u8,
         pub reserved: u32,
     }
 

@@ -10,9 +10,12 @@ extern crate std;
 
 pub mod cookie;
 pub mod decide;
+pub mod dns;
 pub mod fragment;
 pub mod hint;
+pub mod known;
 pub mod layout;
+pub mod level;
 pub mod limit;
 pub mod maps;
 #[cfg(any(test, feature = "memory"))]
@@ -24,6 +27,7 @@ pub mod ranges;
 pub mod rule;
 pub mod sample;
 pub mod sanity;
+pub mod service;
 pub mod shared;
 pub mod signature;
 pub mod state;

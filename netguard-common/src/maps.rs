@@ -4,10 +4,11 @@
 use crate::{
     Packet, fragment,
     hint::{self, HintLine, LINES},
-    layout::{CLASSES, Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
-    limit::CELLS,
+    known::{self, KnownLine},
+    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Service, Settings},
     packet::Address,
     ranges::POLICIES,
+    service::{self, ServiceLine},
     shared::fnv1a,
     signature::{Features, SIGNATURES, Signature},
     state::Strays,
@@ -62,8 +63,10 @@ pub const OWN: usize = 4_096;
 pub const FRAGMENT_CELLS: usize = fragment::CELLS as usize;
 /// Words of a bit for each port.
 pub const PORT_WORDS: usize = 65_536 / 64;
-/// Cells of all limit classes, and of services.
-pub const LIMIT_CELLS: usize = (CLASSES + 1) * CELLS as usize;
+/// Cells of sources by class, of prefixes, of services, and the one of newcomers.
+pub const LIMIT_CELLS: usize = known::NEWCOMERS_AT as usize + 1;
+/// Sources that have proven their address.
+pub const PROVEN: usize = 16_384;
 
 /// Rule tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,7 +226,7 @@ pub const MAPS: &[MapSpec] = &[
         "LIMIT_CELLS",
         MapKind::Array,
         LIMIT_CELLS,
-        "theoretical arrival times (ns) of the limiter, by class and hashed source, then by hashed service",
+        "theoretical arrival times (ns) of the limiter: by class and hashed source, by hashed prefix, by service",
     ),
     spec::<u32, Counter>(
         "COUNTERS",
@@ -286,6 +289,30 @@ pub const MAPS: &[MapSpec] = &[
         MapKind::PerCpuArray,
         1,
         "the vector of the packet that a CPU is judging: of no meaning afterwards",
+    ),
+    spec::<u32, KnownLine>(
+        "KNOWN",
+        MapKind::Array,
+        known::LINES as usize,
+        "sources that UDP services know: fingerprint, whether it came again, when it was last seen",
+    ),
+    spec::<u64, u64>(
+        "PROVEN",
+        MapKind::Hash,
+        PROVEN,
+        "sources with an established TCP connection, and until when (ns) that counts",
+    ),
+    spec::<u32, ServiceLine>(
+        "SERVICE_LINES",
+        MapKind::Array,
+        service::LINES as usize,
+        "a byte for each TCP and UDP port: the number of its entry in SERVICES, 0 for none",
+    ),
+    spec::<u32, Service>(
+        "SERVICES",
+        MapKind::Array,
+        service::SERVICES as usize,
+        "what holds for some services instead of the common limits",
     ),
 ];
 

@@ -3,7 +3,7 @@
 use core::{
     cell::{Cell, RefCell},
     ops::DerefMut,
-    sync::atomic::AtomicU64,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 use std::{
     boxed::Box,
@@ -13,8 +13,8 @@ use std::{
 };
 
 use crate::{
-    Packet, hint,
-    layout::{Counter, Mode, Rate, Rule, Sample, Sampler, Settings},
+    Packet, hint, known,
+    layout::{Counter, Mode, Rate, Rule, Sample, Sampler, Service, Settings},
     maps::{COUNTERS, FRAGMENT_CELLS, LIMIT_CELLS},
     packet::Address,
     ranges::POLICIES,
@@ -22,7 +22,7 @@ use crate::{
     signature::{Features, SIGNATURES, Signature},
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
-    tables::{Generation, LimitCell, Tables},
+    tables::{Generation, KnownSlots, LimitCell, Tables},
 };
 
 /// Prefixes of one family, by length and network; looked up from the longest.
@@ -62,6 +62,11 @@ pub struct Memory {
     pub policy_counters: RefCell<Vec<u64>>,
     pub cells: Box<[AtomicU64]>,
     pub fragments: Box<[AtomicU64]>,
+    pub known: Box<[[AtomicU32; 8]]>,
+    /// Until when, by source key.
+    pub proven: HashMap<u64, u64>,
+    /// By slot, see [`crate::service::slot`].
+    pub services: HashMap<u32, Service>,
     pub counters: RefCell<Vec<Counter>>,
     pub sampler: RefCell<Sampler>,
     pub samples: RefCell<Vec<Sample>>,
@@ -97,6 +102,9 @@ impl Memory {
             policy_counters: RefCell::new(std::vec![0; POLICIES as usize]),
             cells: (0..LIMIT_CELLS).map(|_| AtomicU64::new(0)).collect(),
             fragments: (0..FRAGMENT_CELLS).map(|_| AtomicU64::new(0)).collect(),
+            known: (0..known::LINES).map(|_| Default::default()).collect(),
+            proven: HashMap::new(),
+            services: HashMap::new(),
             counters: RefCell::new(std::vec![Counter::ZERO; COUNTERS]),
             sampler: RefCell::new(Sampler::ZERO),
             samples: RefCell::new(Vec::new()),
@@ -172,6 +180,15 @@ impl Tables for Memory {
     fn fragment_cell(&self, index: u32) -> Option<impl LimitCell> {
         self.fragments.get(index as usize)
     }
+    fn known(&self, index: u32) -> Option<impl KnownSlots> {
+        self.known.get(index as usize)
+    }
+    fn proven(&self, key: u64) -> Option<u64> {
+        self.proven.get(&key).copied()
+    }
+    fn service(&self, slot: u32) -> Option<&Service> {
+        self.services.get(&slot)
+    }
     fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>> {
         Some(self.syn_ack.borrow_mut())
     }
@@ -222,6 +239,15 @@ impl Tables for Memory {
 impl Generation for &[u64] {
     fn word(&self, index: u32) -> Option<u64> {
         self.get(index as usize).copied()
+    }
+}
+
+impl KnownSlots for &[AtomicU32; 8] {
+    fn load(&self, index: u32) -> u32 {
+        self[index as usize % 8].load(Ordering::Relaxed)
+    }
+    fn store(&self, index: u32, slot: u32) {
+        self[index as usize % 8].store(slot, Ordering::Relaxed);
     }
 }
 

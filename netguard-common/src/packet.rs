@@ -179,14 +179,14 @@ impl Packet {
         self.transport_at as u32
     }
 
-    /// Whether it is a whole TCP segment right behind an IP header without options or extensions.
+    /// Whether it is a whole segment of `protocol` right behind an IP header without options or extensions.
     #[inline(always)]
-    pub const fn is_plain_tcp(&self) -> bool {
+    pub const fn is_plain(&self, protocol: u8) -> bool {
         let header = match self.family() {
             Family::V4 => 20,
             Family::V6 => 40,
         };
-        self.header == protocol::TCP
+        self.header == protocol
             && self.fragment == Fragment::Whole as u8
             && self.transport_at() == self.network_at() + header
     }

@@ -8,7 +8,7 @@ use core::{
 
 use crate::{
     Packet,
-    layout::{Rule, Sample, Sampler, Settings},
+    layout::{Rule, Sample, Sampler, Service, Settings},
     packet::Address,
     signature::{Features, Signature},
     state::{Standing, Strays},
@@ -44,6 +44,12 @@ pub trait Tables {
 
     /// Cell `index` of the limiter; `None` beyond [`crate::maps::LIMIT_CELLS`].
     fn cell(&self, index: u32) -> Option<impl LimitCell>;
+    /// Line `index` of the known sources; `None` beyond [`crate::known::LINES`].
+    fn known(&self, index: u32) -> Option<impl KnownSlots>;
+    /// Until when (monotonic ns) the source with `key`, see [`crate::limit::source_key`], counts as proven.
+    fn proven(&self, key: u64) -> Option<u64>;
+    /// What holds for the service at `slot`, see [`crate::service::slot`], instead of the common settings.
+    fn service(&self, slot: u32) -> Option<&Service>;
 
     /// Cell `index` of the stretches of fragmented packets; `None` beyond [`crate::fragment::CELLS`].
     fn fragment_cell(&self, index: u32) -> Option<impl LimitCell>;
@@ -89,6 +95,12 @@ pub trait LimitCell {
     /// Of the limiter: theoretical arrival time of the next packet, in ns.
     fn load(&self) -> u64;
     fn store(&self, word: u64);
+}
+
+/// One line of the known sources, shared by all CPUs as [`LimitCell`] is. Indices count modulo [`crate::known::SLOTS`].
+pub trait KnownSlots {
+    fn load(&self, index: u32) -> u32;
+    fn store(&self, index: u32, slot: u32);
 }
 
 impl LimitCell for &AtomicU64 {

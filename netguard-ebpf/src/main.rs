@@ -45,7 +45,7 @@ pub fn netguard_judge(ctx: XdpContext) -> u32 {
 
 #[inline(always)]
 fn judge(ctx: &XdpContext) -> Judgement {
-    decide(&XdpView::new(ctx), &KernelTables { ctx })
+    decide(&XdpView::new(ctx), &KernelTables::new(ctx))
 }
 
 /// What the loader compares with its own fingerprint before it loads anything.

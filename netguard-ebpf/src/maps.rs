@@ -1,6 +1,6 @@
 //! The BPF maps, declared as `netguard_common::maps::MAPS` lists them, lent to the datapath as [`Tables`].
 
-use core::ops::DerefMut;
+use core::{cell::Cell, ops::DerefMut};
 
 use aya_ebpf::{
     bindings::{BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
@@ -12,17 +12,20 @@ use aya_ebpf::{
 use netguard_common::{
     Packet,
     hint::{HintLine, LINE, LINES},
-    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
+    known::{KnownLine, LINES as KNOWN_LINES, SLOTS},
+    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Service, Settings},
     maps::{
         ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, FRAGMENT_CELLS,
-        LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS, SAMPLES_BYTES,
+        LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS, PROVEN as PROVEN_LEN,
+        SAMPLES_BYTES,
     },
     packet::Address,
     ranges::POLICIES,
+    service::{LINE as SERVICE_LINE, LINES as SERVICE_LINES_LEN, SERVICES as SERVICES_LEN, ServiceLine},
     signature::{Features, SIGNATURES as SIGNATURES_LEN, Signature},
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
-    tables::{Generation, LimitCell, Tables},
+    tables::{Generation, KnownSlots, LimitCell, Tables},
 };
 
 use crate::sockets;
@@ -92,10 +95,30 @@ static SIGNATURE_PORTS: Array<u64, PORT_WORDS> = Array::new();
 static SIGNATURE_HITS: PerCpuArray<Counter, { SIGNATURES_LEN as usize }> = PerCpuArray::new();
 #[btf_map]
 static FEATURES: PerCpuArray<Features, 1> = PerCpuArray::new();
+#[btf_map]
+static KNOWN: Array<KnownLine, { KNOWN_LINES as usize }> = Array::new();
+#[btf_map]
+static PROVEN: HashMap<u64, u64, PROVEN_LEN, GROWING> = HashMap::new();
+#[btf_map]
+static SERVICE_LINES: Array<ServiceLine, { SERVICE_LINES_LEN as usize }> = Array::new();
+#[btf_map]
+static SERVICES: Array<Service, { SERVICES_LEN as usize }> = Array::new();
 
-/// The maps above, and the sockets that the packet of `ctx` can reach.
+/// The maps above, the sockets that the packet of `ctx` can reach, and the time at which it is judged.
 pub(crate) struct KernelTables<'a> {
-    pub(crate) ctx: &'a XdpContext,
+    ctx: &'a XdpContext,
+    /// 0 until a stage asks: the clock is read at most once for a packet.
+    now_ns: Cell<u64>,
+}
+
+impl<'a> KernelTables<'a> {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &'a XdpContext) -> Self {
+        Self {
+            ctx,
+            now_ns: Cell::new(0),
+        }
+    }
 }
 
 impl Tables for KernelTables<'_> {
@@ -106,8 +129,11 @@ impl Tables for KernelTables<'_> {
 
     #[inline(always)]
     fn now_ns(&self) -> u64 {
-        // SAFETY: the helper takes nothing and only reads a clock (CLOCK_MONOTONIC_COARSE, Linux 5.11).
-        unsafe { bpf_ktime_get_coarse_ns() }
+        if self.now_ns.get() == 0 {
+            // SAFETY: the helper takes nothing and only reads a clock (CLOCK_MONOTONIC_COARSE, Linux 5.11).
+            self.now_ns.set(unsafe { bpf_ktime_get_coarse_ns() });
+        }
+        self.now_ns.get()
     }
 
     #[inline(always)]
@@ -170,7 +196,7 @@ impl Tables for KernelTables<'_> {
 
     #[inline(always)]
     fn policy_cell(&self, policy: u32) -> Option<impl LimitCell> {
-        POLICY_CELLS.get_ptr_mut(policy).map(Cell)
+        POLICY_CELLS.get_ptr_mut(policy).map(TimeCell)
     }
 
     #[inline(always)]
@@ -183,12 +209,38 @@ impl Tables for KernelTables<'_> {
 
     #[inline(always)]
     fn cell(&self, index: u32) -> Option<impl LimitCell> {
-        LIMIT_CELLS.get_ptr_mut(index).map(Cell)
+        LIMIT_CELLS.get_ptr_mut(index).map(TimeCell)
+    }
+
+    #[inline(always)]
+    fn known(&self, index: u32) -> Option<impl KnownSlots> {
+        KNOWN.get_ptr_mut(index).map(|line| Slots(line.cast()))
+    }
+
+    #[inline(always)]
+    fn proven(&self, key: u64) -> Option<u64> {
+        // SAFETY: as for `block_v4`.
+        unsafe { PROVEN.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn service(&self, slot: u32) -> Option<&Service> {
+        let line = SERVICE_LINES.get_ptr(slot / SERVICE_LINE)?;
+        // SAFETY: as for `hint`.
+        let entry = unsafe {
+            line.cast::<u8>()
+                .add((slot % SERVICE_LINE) as usize)
+                .read_volatile()
+        };
+        if entry == 0 {
+            return None;
+        }
+        SERVICES.get(u32::from(entry))
     }
 
     #[inline(always)]
     fn fragment_cell(&self, index: u32) -> Option<impl LimitCell> {
-        FRAGMENTS.get_ptr_mut(index).map(Cell)
+        FRAGMENTS.get_ptr_mut(index).map(TimeCell)
     }
 
     #[inline(always)]
@@ -283,9 +335,9 @@ fn add(counter: Option<*mut Counter>, bytes: u32) {
 
 /// An entry of `LIMIT_CELLS` or `FRAGMENTS`. Volatile, because LLVM has no relaxed atomics for the BPF target's base CPU; an
 /// aligned 8-byte access is one instruction all the same.
-struct Cell(*mut u64);
+struct TimeCell(*mut u64);
 
-impl LimitCell for Cell {
+impl LimitCell for TimeCell {
     #[inline(always)]
     fn load(&self) -> u64 {
         // SAFETY: array entries live as long as the map and are 8-aligned.
@@ -296,5 +348,22 @@ impl LimitCell for Cell {
     fn store(&self, word: u64) {
         // SAFETY: as for `load`.
         unsafe { self.0.write_volatile(word) }
+    }
+}
+
+/// The slots of an entry of `KNOWN`, volatile as [`TimeCell`] is.
+struct Slots(*mut u32);
+
+impl KnownSlots for Slots {
+    #[inline(always)]
+    fn load(&self, index: u32) -> u32 {
+        // SAFETY: the slot lies in the line; array entries live as long as the map and are 8-aligned.
+        unsafe { self.0.add((index % SLOTS) as usize).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn store(&self, index: u32, slot: u32) {
+        // SAFETY: as for `load`.
+        unsafe { self.0.add((index % SLOTS) as usize).write_volatile(slot) }
     }
 }

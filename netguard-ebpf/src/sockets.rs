@@ -92,7 +92,7 @@ fn returns_cookie(ctx: &XdpContext, listener: *mut bpf_sock, packet: &Packet) ->
     if !flags.has(TcpFlags::ACK) || flags.0 & BESIDE != 0 {
         return false;
     }
-    let tables = KernelTables { ctx };
+    let tables = KernelTables::new(ctx);
     let Some(mut scratch) = tables.syn_ack() else {
         return false;
     };

@@ -130,12 +130,14 @@ impl World {
     /// Limits that no clock moves during a test: a full bucket stays full, an empty one takes a million packets.
     pub fn still_limits(self) -> Self {
         const HOUR_NS: u64 = 3_600_000_000_000;
-        self.limits(
-            [Rate {
-                interval_ns: HOUR_NS,
-                tolerance_ns: 1_000_000 * HOUR_NS,
-            }; CLASSES],
-        )
+        let still = Rate {
+            interval_ns: HOUR_NS,
+            tolerance_ns: 1_000_000 * HOUR_NS,
+        };
+        let mut world = self.limits([still; CLASSES]);
+        world.settings.levels.prefix = [still; CLASSES];
+        world.settings.levels.service_udp = still;
+        world
     }
 
     /// Adds a permanent allow rule. Panics if `prefix` is none.

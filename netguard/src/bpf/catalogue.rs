@@ -10,9 +10,11 @@ use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 use netguard_common::{
     Packet,
     hint::HintLine,
-    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sampler, Settings},
+    known::KnownLine,
+    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sampler, Service, Settings},
     maps::{MAPS, MapKind, MapSpec},
-    shared::Shared,
+    service::{FREE, ServiceLine},
+    shared::{Field as _, Shared},
     signature::{Features, Signature},
     state::Strays,
     syn_ack::SynAck,
@@ -174,6 +176,17 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
             });
             entries.collect()
         }
+        "PROVEN" => {
+            let map: HashMap<_, u64, u64> = map.try_into().map_err(&wrap)?;
+            let entries = map.iter().map(|entry| {
+                let (key, until_ns) = entry?;
+                Ok(DumpedEntry {
+                    key: Value::String(render::source(key)),
+                    value: until_ns.into(),
+                })
+            });
+            entries.collect()
+        }
         "BLOCK_WIDE_V4" => {
             let map: HashMap<_, Raw<NetworkV4>, Raw<Rule>> = map.try_into().map_err(&wrap)?;
             pairs(map.iter(), |key| {
@@ -266,6 +279,9 @@ enum AnyArray {
     Strays(PerCpuArray<MapData, Raw<Strays>>),
     Signatures(Array<MapData, Raw<Signature>>),
     Features(PerCpuArray<MapData, Raw<Features>>),
+    Known(Array<MapData, Raw<KnownLine>>),
+    ServiceLines(Array<MapData, Raw<ServiceLine>>),
+    Services(Array<MapData, Raw<Service>>),
 }
 
 impl AnyArray {
@@ -282,6 +298,9 @@ impl AnyArray {
             "STRAYS" => Self::Strays(map.try_into().map_err(wrap)?),
             "PACKET" => Self::Packets(map.try_into().map_err(wrap)?),
             "HINTS" => Self::Hints(map.try_into().map_err(wrap)?),
+            "KNOWN" => Self::Known(map.try_into().map_err(wrap)?),
+            "SERVICE_LINES" => Self::ServiceLines(map.try_into().map_err(wrap)?),
+            "SERVICES" => Self::Services(map.try_into().map_err(wrap)?),
             _ => Self::Numbers(map.try_into().map_err(wrap)?),
         })
     }
@@ -307,6 +326,15 @@ impl AnyArray {
             Self::Features(map) => map
                 .get(&index, 0)
                 .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
+            Self::Known(map) => map
+                .get(&index, 0)
+                .map(|line| shown(skip_zero, line.0 == KnownLine::ZERO, || render(&line.0))),
+            Self::ServiceLines(map) => map
+                .get(&index, 0)
+                .map(|line| shown(skip_zero, line.0 == ServiceLine::ZERO, || render(&line.0))),
+            Self::Services(map) => map
+                .get(&index, 0)
+                .map(|service| shown(skip_zero, service.0 == FREE, || render(&service.0))),
             Self::Settings(map) => map.get(&index, 0).map(|value| Some(render(&value.0))),
             Self::Counters(map) => map.get(&index, 0).map(|cpus| {
                 let zero = cpus.iter().all(|cpu| cpu.0.packets == 0);

@@ -36,6 +36,10 @@ pub enum BpfError {
         "map {map} is full: it holds {capacity} entries; remove some, or raise its size under [tables] in the configuration"
     )]
     Full { map: &'static str, capacity: u32 },
+    #[error(
+        "{capacity} services have limits of their own, and no more can: `netguard service reset` frees one"
+    )]
+    ServicesFull { capacity: u32 },
     #[error("the words about {capacity} rules are kept, and no more: add the rule without --reason")]
     NotesFull { capacity: u32 },
     #[error("there are {0} signatures, and there can be no more: `netguard signature del` one")]

@@ -17,7 +17,7 @@ use super::{
     rules::{Listed, listed},
 };
 use crate::{
-    bpf::{Entry, LimitLevel, List, Rules, SettingsMap, limit_levels},
+    bpf::{Entry, LimitLevel, List, Proven, Rules, SettingsMap, limit_levels},
     clock::monotonic_ns,
     control::{Client, ClientError, SourceReport},
     daemon::ListMatch,
@@ -56,6 +56,8 @@ struct RuleMatch {
 #[derive(Serialize)]
 struct LimitUse {
     class: &'static str,
+    /// Whose packets count together: of the `source`, or of its `prefix`.
+    level: &'static str,
     rate_per_s: u64,
     burst: u64,
     used: u64,
@@ -84,6 +86,12 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
         evidence.push(format!(
             "{connections} established TCP connections with this machine now"
         ));
+    }
+    if Proven::open(&context.pins)?
+        .until_ns(address)?
+        .is_some_and(|until_ns| until_ns > now_ns)
+    {
+        evidence.push("its address is proven: it is served first when a UDP service is flooded".to_owned());
     }
     evidence.extend(report.guarded);
     if matching
@@ -117,6 +125,7 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
             .iter()
             .map(|level| LimitUse {
                 class: level.class.name(),
+                level: if level.of_prefix { "prefix" } else { "source" },
                 rate_per_s: level.rate_per_s,
                 burst: level.burst,
                 used: level.used,
@@ -170,7 +179,7 @@ fn verdict(
     levels
         .iter()
         .filter(|level| level.used >= level.burst)
-        .find_map(|level| under(settings.limit, level.class.verdict()))
+        .find_map(|level| under(settings.limit, level.verdict()))
         .unwrap_or_else(|| Verdict::Pass.name().to_owned())
 }
 
@@ -209,8 +218,8 @@ fn text(explanation: &Explanation) -> String {
     }
     for limit in &explanation.limits {
         lines.push(format!(
-            "limit: {} {}/s, {} of a burst of {} used",
-            limit.class, limit.rate_per_s, limit.used, limit.burst
+            "limit: {} per {} {}/s, {} of a burst of {} used",
+            limit.class, limit.level, limit.rate_per_s, limit.used, limit.burst
         ));
     }
     lines.extend(
@@ -248,6 +257,7 @@ mod tests {
     fn level(used: u64) -> LimitLevel {
         LimitLevel {
             class: Class::Syn,
+            of_prefix: false,
             rate_per_s: 50,
             burst: 200,
             used,

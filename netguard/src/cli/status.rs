@@ -135,7 +135,7 @@ fn text(status: &Status) -> String {
                 });
             }
             lines.push(format!(
-                "last second: {} packets/s passed, {} packets/s dropped, {} packets/s answered with a cookie",
+                "last second: {} packets/s passed, {} packets/s dropped, {} packets/s answered (SYN cookies, DNS)",
                 daemon.passed_per_s, daemon.dropped_per_s, daemon.answered_per_s
             ));
             if daemon.cookies == CookieState::Undelivered {

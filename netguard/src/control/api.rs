@@ -19,7 +19,7 @@ pub struct DaemonStatus {
     /// Rates of the last second.
     pub passed_per_s: u64,
     pub dropped_per_s: u64,
-    /// Connection attempts answered with a SYN cookie.
+    /// Connection attempts answered with a SYN cookie, and DNS queries answered "ask over TCP".
     pub answered_per_s: u64,
     pub rules_refused: u64,
     pub cookies: CookieState,

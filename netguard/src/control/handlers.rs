@@ -14,8 +14,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{
     DaemonStatus, Failure, FailureKind, Import, LimitChange, RequestError, RuleAddition, RuleOutcome,
-    RuleRemoval, SignatureAddition, SignatureOutcome, SourceReport, change_limit, remove_rule,
-    server::Refusal,
+    RuleRemoval, ServiceChange, SignatureAddition, SignatureOutcome, SourceReport, change_limit,
+    change_service, remove_rule, reset_service, server::Refusal,
 };
 use crate::{
     bpf::{BpfError, List},
@@ -180,6 +180,34 @@ pub(super) async fn limit(
         burst,
     });
     Ok(Json(change))
+}
+
+pub(super) async fn service(
+    Shared(state): Shared<Arc<State>>,
+    Path((protocol, port)): Path<(String, String)>,
+    Json(change): Json<ServiceChange>,
+) -> Result<Json<ServiceChange>, Refusal> {
+    let service = format!("{protocol}/{port}");
+    change_service(&mut state.services(), &service, change)?;
+    state.journal.record(EventKind::ServiceChanged {
+        service,
+        rate_per_s: change.rate_per_s,
+        burst: change.burst,
+    });
+    Ok(Json(change))
+}
+
+/// Answers whether the service had limits of its own.
+pub(super) async fn reset(
+    Shared(state): Shared<Arc<State>>,
+    Path((protocol, port)): Path<(String, String)>,
+) -> Result<Json<bool>, Refusal> {
+    let service = format!("{protocol}/{port}");
+    let was_set = reset_service(&mut state.services(), &service)?;
+    if was_set {
+        state.journal.record(EventKind::ServiceReset { service });
+    }
+    Ok(Json(was_set))
 }
 
 pub(super) async fn add_signature(

@@ -68,6 +68,10 @@ fn router(state: Arc<State>) -> Router {
         .route("/v1/lists", get(handlers::lists).post(handlers::sync_lists))
         .route("/v1/signatures", post(handlers::add_signature))
         .route("/v1/signatures/{id}", delete(handlers::remove_signature))
+        .route(
+            "/v1/services/{protocol}/{port}",
+            put(handlers::service).delete(handlers::reset),
+        )
         .route("/v1/sources/{address}", get(handlers::source))
         .route("/v1/detach", post(handlers::detach))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -113,6 +113,14 @@ pub enum EventKind {
     SamplesLost { count: u64 },
     /// A reader of the stream was too slow and missed events.
     Missed { count: u64 },
+    /// An operator changed what holds for a service.
+    ServiceChanged {
+        service: String,
+        rate_per_s: u32,
+        burst: u32,
+    },
+    /// An operator let the common limits hold for a service again.
+    ServiceReset { service: String },
     /// The daemon ends.
     Stopped { detach: bool },
 }

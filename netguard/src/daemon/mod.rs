@@ -33,7 +33,7 @@ pub use journal::{Event, EventKind, Journal};
 pub use lists::{ListMatch, ListReport, Lists};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
 pub use reach::StateReach;
-pub use settings::limit_rate;
+pub use settings::{limit_rate, service_entry};
 pub use state::{CookieState, Protected, State, Stop};
 
 /// Runtime files: control sockets and locks.

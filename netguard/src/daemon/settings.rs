@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use netguard_common::{
-    layout::{Cookies, Mode, Rate, Settings, Suspicion},
+    layout::{Cookies, Levels, Mode, Rate, Service, Settings, Suspicion},
     limit::Class,
     shared::Field as _,
     state::Reach,
@@ -32,9 +32,8 @@ pub(super) fn settings(config: &Config, before: &Settings, reach: Reach) -> Sett
         sample: SAMPLES,
         cookies: match (config.mode, config.syn_cookies.mode) {
             // An answer is an act, which shadow is not.
-            (crate::config::Mode::Shadow, _) | (_, CookieMode::Off) => Cookies::Off as u32,
-            (_, CookieMode::Auto) => Cookies::Auto as u32,
-            (_, CookieMode::Always) => Cookies::Always as u32,
+            (crate::config::Mode::Shadow, _) => Cookies::Off as u32,
+            (_, mode) => cookies(mode) as u32,
         },
         service_syn: Rate::new(
             config.syn_cookies.rate_per_s.value(),
@@ -49,6 +48,11 @@ pub(super) fn settings(config: &Config, before: &Settings, reach: Reach) -> Sett
             signatures: mode(config.signatures.mode),
             reserved: 0,
         },
+        levels: Levels {
+            service_udp: limit_rate(config.limit.service.udp),
+            dns_ports: config.dns.truncate_ports.padded(),
+            ..Levels::ZERO
+        },
         ..Settings::ZERO
     };
     for class in Class::ALL {
@@ -57,10 +61,43 @@ pub(super) fn settings(config: &Config, before: &Settings, reach: Reach) -> Sett
             Class::Udp => config.limit.udp,
             Class::Icmp => config.limit.icmp,
             Class::Control => config.limit.control,
+            Class::Other => config.limit.other,
         };
         settings.limits[class as usize] = limit_rate(limit);
+        let prefix = match class {
+            Class::Syn => config.limit.prefix.syn,
+            Class::Udp => config.limit.prefix.udp,
+            Class::Icmp => config.limit.prefix.icmp,
+            Class::Control => None,
+            Class::Other => config.limit.prefix.other,
+        };
+        settings.levels.prefix[class as usize] = prefix.map_or(Rate::UNLIMITED, limit_rate);
     }
     settings
+}
+
+/// The entries that `config` asks for in the table of services.
+pub(super) fn services(config: &Config) -> Vec<Service> {
+    config.service.iter().map(service_entry).collect()
+}
+
+/// `service` as the datapath wants it.
+pub fn service_entry(service: &crate::config::Service) -> Service {
+    Service {
+        rate: Rate::new(service.rate_per_s.value(), service.burst.value()),
+        port: service.port.port(),
+        protocol: service.port.protocol(),
+        cookies: cookies(service.cookies) as u8,
+        reserved: 0,
+    }
+}
+
+fn cookies(mode: CookieMode) -> Cookies {
+    match mode {
+        CookieMode::Off => Cookies::Off,
+        CookieMode::Auto => Cookies::Auto,
+        CookieMode::Always => Cookies::Always,
+    }
 }
 
 /// The rate of `limit` as the datapath wants it.

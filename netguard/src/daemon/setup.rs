@@ -6,13 +6,18 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
-    CookieState, DaemonError, EventKind, Journal, Lists, Options, State, Stop, attachment::Attachment,
-    configured::Configured, cookies::CookieSwitch, reach, settings::settings, state::Parts,
+    CookieState, DaemonError, EventKind, Journal, Lists, Options, State, Stop,
+    attachment::Attachment,
+    configured::Configured,
+    cookies::CookieSwitch,
+    reach,
+    settings::{services, settings},
+    state::Parts,
 };
 use crate::{
     bpf::{
-        self, Counters, Entry, List, Loaded, OwnAddresses, Pins, Rules, Samples, SettingsMap, Signatures,
-        TableSizes,
+        self, Counters, Entry, List, Loaded, OwnAddresses, Pins, Proven, Rules, Samples, Services,
+        SettingsMap, Signatures, TableSizes,
     },
     clock::monotonic_ns,
     config::{Config, CookieMode, Mode, PolicyMode},
@@ -30,6 +35,7 @@ pub(super) struct Inputs {
     pub(super) block_for_ns: u64,
     pub(super) configured: Configured,
     pub(super) own: OwnAddresses,
+    pub(super) proven: Proven,
     pub(super) cookies: CookieSwitch,
     pub(super) attachment: Attachment,
     pub(super) config: Config,
@@ -94,6 +100,7 @@ pub(super) async fn set_up(
         lists,
         settings: SettingsMap::open(pins)?,
         signatures: Signatures::open(pins)?,
+        services: Services::open(pins)?,
         guard,
         spared: configured.spared().cloned().collect(),
         cookies: match (config.mode, config.syn_cookies.mode) {
@@ -129,6 +136,7 @@ pub(super) async fn set_up(
         block_for_ns: nanoseconds(flooder.block_for.duration()),
         configured,
         own: OwnAddresses::open(pins)?,
+        proven: Proven::open(pins)?,
         cookies,
         attachment,
         config: config.clone(),
@@ -177,6 +185,7 @@ fn prepare(
     let mut map = SettingsMap::open(pins)?;
     let before = map.read()?;
     map.write(&settings(config, &before, reach.0))?;
+    Services::open(pins)?.replace(&services(config))?;
     OwnAddresses::open(pins)?.set(&facts.own)?;
     configured.establish(&mut Rules::open(pins)?, facts)?;
     let mut lists = Lists::of(config, pins)?;

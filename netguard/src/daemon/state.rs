@@ -10,7 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
 use super::{EventKind, Journal, Lists, Spared, StateReach};
 use crate::{
-    bpf::{InstanceName, Rules, SettingsMap, Signatures},
+    bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
     engine::Guard,
 };
 
@@ -72,6 +72,7 @@ pub(super) struct Parts {
     pub(super) rules: Rules,
     pub(super) settings: SettingsMap,
     pub(super) signatures: Signatures,
+    pub(super) services: Services,
     pub(super) guard: Guard,
     pub(super) spared: Vec<Spared>,
     pub(super) cookies: CookieState,
@@ -93,6 +94,7 @@ pub struct State {
     rules: Mutex<Rules>,
     settings: Mutex<SettingsMap>,
     signatures: Mutex<Signatures>,
+    services: Mutex<Services>,
     guard: Mutex<Guard>,
     spared: Mutex<Vec<Spared>>,
     cookies: Mutex<CookieState>,
@@ -115,6 +117,7 @@ impl State {
             rules: Mutex::new(parts.rules),
             settings: Mutex::new(parts.settings),
             signatures: Mutex::new(parts.signatures),
+            services: Mutex::new(parts.services),
             guard: Mutex::new(parts.guard),
             spared: Mutex::new(parts.spared),
             cookies: Mutex::new(parts.cookies),
@@ -151,6 +154,11 @@ impl State {
 
     pub fn signatures(&self) -> MutexGuard<'_, Signatures> {
         lock(&self.signatures)
+    }
+
+    /// What holds for single services.
+    pub fn services(&self) -> MutexGuard<'_, Services> {
+        lock(&self.services)
     }
 
     pub fn guard(&self) -> MutexGuard<'_, Guard> {

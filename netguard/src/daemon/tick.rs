@@ -10,7 +10,7 @@ use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     CookieState, EventKind, State, Stop,
@@ -38,6 +38,8 @@ const TOLD_PER_TICK: u64 = 16;
 /// Ticks between summaries and looks at the interfaces, and between sweeps of expired rules and refreshes of the guard list.
 const SUMMARY_TICKS: u64 = 10;
 const SWEEP_TICKS: u64 = 100;
+/// How long a source counts as proven after it was seen with an established connection.
+const PROVEN_FOR_NS: u64 = 600_000_000_000;
 
 const LOST: &str = "the interface loses the answers (a veth, unless its other end runs an XDP program, too)";
 
@@ -125,7 +127,7 @@ impl Chain {
         Ok(())
     }
 
-    /// SYN cookies sent since the maps were made.
+    /// Answers sent since the maps were made.
     fn answered(&self) -> u64 {
         let answers = self
             .counters
@@ -180,26 +182,32 @@ impl Chain {
 
 /// Better the server's own answers than none.
 fn stop_answering(state: &State, why: &str) {
-    let standing = *state.cookies();
-    if matches!(standing, CookieState::Off | CookieState::Undelivered) {
-        return;
-    }
-    if let Err(error) = switch_off(state) {
-        warn!("SYN cookies are still made, although {why}: {error}");
-        return;
+    match switch_off(state) {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(error) => {
+            warn!("packets are still answered, although {why}: {error}");
+            return;
+        }
     }
     *state.cookies() = CookieState::Undelivered;
-    warn!("SYN cookies are switched off until the next start: {why}");
+    warn!("SYN cookies and answers to DNS queries are switched off until the next start: {why}");
     state
         .journal
         .record(EventKind::CookiesOff { why: why.to_owned() });
 }
 
-fn switch_off(state: &State) -> Result<(), BpfError> {
+/// Tells whether anything was on.
+fn switch_off(state: &State) -> Result<bool, BpfError> {
     let mut map = state.settings();
     let mut settings = map.read()?;
+    if settings.cookies == Cookies::Off as u32 && settings.levels.dns_ports == [0; 4] {
+        return Ok(false);
+    }
     settings.cookies = Cookies::Off as u32;
-    map.write(&settings)
+    settings.levels.dns_ports = [0; 4];
+    map.write(&settings)?;
+    Ok(true)
 }
 
 /// The account with most dropped packets among those last seen with this verdict.
@@ -320,6 +328,7 @@ async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
         }
         Err(error) => warn!("expired signatures stay: {error}"),
     }
+    prove(inputs).await;
     match host::facts().await {
         Ok(facts) => {
             if let Err(error) = inputs.own.set(&facts.own) {
@@ -341,6 +350,21 @@ fn follow_lists(state: &Arc<State>, spared: Vec<Prefix>) {
             lists.follow(spared, false, &state.journal);
         }
     });
+}
+
+/// Who has an established connection has proven its address.
+async fn prove(inputs: &mut Inputs) {
+    let Ok(Ok(peers)) = tokio::task::spawn_blocking(host::established_peers).await else {
+        // `doctor` says what is missing.
+        return;
+    };
+    let now_ns = monotonic_ns();
+    let until_ns = now_ns.saturating_add(PROVEN_FOR_NS);
+    match inputs.proven.refresh(peers.into_keys(), now_ns, until_ns) {
+        Ok(0) => {}
+        Ok(without) => debug!("{without} connected sources found no room among the proven ones"),
+        Err(error) => warn!("connected sources are not all told from strangers: {error}"),
+    }
 }
 
 /// The guard list first: it protects against new rules, whatever becomes of those that stand.

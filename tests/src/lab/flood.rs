@@ -89,6 +89,42 @@ impl<'lab> Flood<'lab> {
         Self::by_trafgen(lab, &spread_frames(lab, attack, family))
     }
 
+    /// Sends `payload` to the UDP service in the name of 65,536 sources that nobody owns, chosen at random for each packet.
+    pub fn scattered(lab: &'lab Lab, family: Family, payload: &[u8]) -> Result<Self> {
+        Self::scattered_to(lab, family, super::ECHO_PORT, payload)
+    }
+
+    /// [`Self::scattered`], to another port.
+    pub fn scattered_to(lab: &'lab Lab, family: Family, port: u16, payload: &[u8]) -> Result<Self> {
+        let start = frame().macs(lab.attacker.mac, ROUTER_MAC);
+        let start = match family {
+            Family::V4 => start.ipv4("198.18.0.0", lab.victim.ip4),
+            Family::V6 => start.ipv6("2001:db8:66::1", lab.victim.ip6),
+        };
+        let bytes = start.udp(20_000, port).data(payload).build();
+        // Two bytes each that the tool fills in: of the source, and the checksums.
+        let filled = match family {
+            Family::V4 => &[(24, "csumip(14, 33)"), (28, "drnd(2)"), (40, "csumudp(14, 34)")][..],
+            Family::V6 => &[(28, "drnd(2)"), (60, "csumudp6(14, 54)")],
+        };
+        let mut config = String::from("{");
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
+            match filled.iter().find(|(place, _)| *place == at) {
+                Some((_, function)) => {
+                    let _ = write!(config, " {function},");
+                    at += 2;
+                }
+                None => {
+                    let _ = write!(config, " 0x{byte:02x},");
+                    at += 1;
+                }
+            }
+        }
+        config.push_str(" }\n");
+        Self::by_trafgen_config(lab, &config)
+    }
+
     fn by_hping3(lab: &'lab Lab, attack: Attack) -> Result<Self> {
         let mut command = lab.attacker.ns.command("hping3")?;
         let count = MAX_PACKETS.to_string();
@@ -108,8 +144,12 @@ impl<'lab> Flood<'lab> {
 
     /// Sends these frames from the attacker over and over, in turn.
     pub fn by_trafgen(lab: &'lab Lab, frames: &[Vec<u8>]) -> Result<Self> {
+        Self::by_trafgen_config(lab, &trafgen_config(frames))
+    }
+
+    fn by_trafgen_config(lab: &'lab Lab, text: &str) -> Result<Self> {
         let config = lab.dir.path().join("trafgen.cfg");
-        fs::write(&config, trafgen_config(frames))?;
+        fs::write(&config, text)?;
         let mut command = lab.attacker.ns.command("trafgen")?;
         command.args([
             "--dev",

@@ -6,6 +6,7 @@ mod captures;
 mod differential;
 mod fixtures;
 mod fragments;
+mod levels;
 mod own;
 mod rules;
 mod samples;

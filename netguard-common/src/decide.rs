@@ -167,8 +167,8 @@ fn stages<V: View, T: Tables>(
     let packet = view.forget(packet);
     let class = Class::of(packet).map_or(Class::NONE, |class| class as u32);
     let class = view.opaque(class);
-    let limit_mode = Mode::from_number(settings.limit);
     if class == Class::Control as u32 {
+        let limit_mode = Mode::from_number(settings.limit);
         if !matches!(limit_mode, Mode::Off) {
             shadow.rule(
                 limit_mode,
@@ -208,6 +208,7 @@ fn stages<V: View, T: Tables>(
         shadow.rule(state_mode, state::check(packet, settings, tables))?;
     }
     let class = Class::from_number(view.opaque(class));
+    let limit_mode = Mode::from_number(view.opaque(settings.limit));
     if let Some(class) = class
         && !matches!(limit_mode, Mode::Off)
     {

@@ -29,7 +29,7 @@ pub(crate) fn send(ctx: &XdpContext) -> u32 {
 #[inline(always)]
 fn write(ctx: &XdpContext) -> Option<()> {
     let view = XdpView::new(ctx);
-    let tables = KernelTables::new(ctx);
+    let tables = KernelTables::new(ctx, &view);
     let (packet, answer) = (tables.packet()?, tables.syn_ack()?);
     let frame_len = view.len();
     let [a, b, c, d, e, f, g, h, i, j, k, l] = view.load::<[u8; 12]>(0)?;

@@ -45,7 +45,8 @@ pub fn netguard_judge(ctx: XdpContext) -> u32 {
 
 #[inline(always)]
 fn judge(ctx: &XdpContext) -> Judgement {
-    decide(&XdpView::new(ctx), &KernelTables::new(ctx))
+    let view = XdpView::new(ctx);
+    decide(&view, &KernelTables::new(ctx, &view))
 }
 
 /// What the loader compares with its own fingerprint before it loads anything.

@@ -26,9 +26,10 @@ use netguard_common::{
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
     tables::{Generation, KnownSlots, LimitCell, Tables},
+    view::View as _,
 };
 
-use crate::sockets;
+use crate::{sockets, view::XdpView};
 
 /// Rule tables grow with their entries: an empty one costs no memory.
 const GROWING: usize = BPF_F_NO_PREALLOC as usize;
@@ -113,10 +114,11 @@ pub(crate) struct KernelTables<'a> {
 
 impl<'a> KernelTables<'a> {
     #[inline(always)]
-    pub(crate) fn new(ctx: &'a XdpContext) -> Self {
+    pub(crate) fn new(ctx: &'a XdpContext, view: &XdpView<'_>) -> Self {
         Self {
             ctx,
-            now_ns: Cell::new(0),
+            // Opaque: to the verifier a clock that was read and one that was not are two ways through all stages.
+            now_ns: Cell::new(u64::from(view.opaque(0))),
         }
     }
 }

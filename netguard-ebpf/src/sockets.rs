@@ -92,11 +92,12 @@ fn returns_cookie(ctx: &XdpContext, listener: *mut bpf_sock, packet: &Packet) ->
     if !flags.has(TcpFlags::ACK) || flags.0 & BESIDE != 0 {
         return false;
     }
-    let tables = KernelTables::new(ctx);
+    let view = XdpView::new(ctx);
+    let tables = KernelTables::new(ctx, &view);
     let Some(mut scratch) = tables.syn_ack() else {
         return false;
     };
-    if cookie::take(&XdpView::new(ctx), packet, &mut scratch).is_none() {
+    if cookie::take(&view, packet, &mut scratch).is_none() {
         return false;
     }
     let headers = scratch.headers.as_ptr();

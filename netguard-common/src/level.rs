@@ -69,11 +69,8 @@ fn prefix<V: View, T: Tables>(
     if !has_prefix(packet.family(), packet.source) {
         return ControlFlow::Continue(());
     }
-    let [first, second] = prefix_cells(class, prefix_key(packet.family(), packet.source), settings.seed);
-    let (Some(first), Some(second)) = (tables.cell(first), tables.cell(second)) else {
-        return ControlFlow::Continue(());
-    };
-    if limit::admit(&rate, &first, &second, now_ns) || is_proven(packet, now_ns, tables) {
+    let cells = prefix_cells(class, prefix_key(packet.family(), packet.source), settings.seed);
+    if limit::charge(&rate, cells, now_ns, tables) || is_proven(packet, now_ns, tables) {
         ControlFlow::Continue(())
     } else {
         ControlFlow::Break(Verdict::LimitPrefix)

@@ -119,15 +119,21 @@ pub fn check<V: View, T: Tables>(
     };
     let key = source_key(packet.family(), packet.source);
     let path_mtu = u32::from(matches!(class, Class::Control) && is_path_mtu(packet));
-    let [first, second] = cells_of(class, key, settings.seed).map(|cell| cell | path_mtu);
-    let (Some(first), Some(second)) = (tables.cell(first), tables.cell(second)) else {
-        return ControlFlow::Continue(());
-    };
-    if admit(&rate, &first, &second, now_ns) {
+    let cells = cells_of(class, key, settings.seed).map(|cell| cell | path_mtu);
+    if charge(&rate, cells, now_ns, tables) {
         ControlFlow::Continue(())
     } else {
         ControlFlow::Break(class.verdict())
     }
+}
+
+/// [`admit`] for the cells with these indices; everything is admitted where there are none.
+#[inline(always)]
+pub(crate) fn charge<T: Tables>(rate: &Rate, [first, second]: [u32; 2], now_ns: u64, tables: &T) -> bool {
+    let (Some(first), Some(second)) = (tables.cell(first), tables.cell(second)) else {
+        return true;
+    };
+    admit(rate, &first, &second, now_ns)
 }
 
 /// GCRA over the emptier of two cells. A cell holds the theoretical arrival time of the next packet, in ns.

@@ -20,7 +20,7 @@ use crate::{
     layout::Rate,
     limit,
     packet::{Address, Family},
-    rule::EXPIRY_SHIFT,
+    rule::has_ended,
     tables::{Generation, Tables},
     view::View,
 };
@@ -170,7 +170,8 @@ fn against<G: Generation, T: Tables>(number: u32, generation: &G, tables: &T) ->
     let what = generation.word(at)?;
     let subject = Subject::from_number((what >> 32) as u8)?;
     let expires_at = what as u32;
-    if expires_at != 0 && u64::from(expires_at) <= tables.now_ns() >> EXPIRY_SHIFT {
+    // Reads the clock only for one that can end.
+    if expires_at != 0 && has_ended(expires_at, tables.now_ns()) {
         return None;
     }
     if subject.limits() {

@@ -150,7 +150,7 @@ impl Signature {
     /// Whether it has ended at `now_ns` of the monotonic clock.
     #[inline(always)]
     pub const fn ended(&self, now_ns: u64) -> bool {
-        self.expires_at != 0 && self.expires_at as u64 <= now_ns >> rule::EXPIRY_SHIFT
+        rule::has_ended(self.expires_at, now_ns)
     }
 
     /// The port that it is for; `None` for every one.

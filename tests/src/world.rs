@@ -41,7 +41,7 @@ pub struct World {
     /// Modes, limits, seed and sample budget.
     pub settings: Settings,
     rules: Vec<(List, Prefix, Rule)>,
-    listings: Vec<Listing>,
+    listings: Vec<Listing<'static>>,
     /// Made of `listings` when they are needed.
     compiled: OnceLock<Arc<Compiled>>,
     cells: Vec<(u32, u64)>,

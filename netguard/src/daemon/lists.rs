@@ -3,7 +3,7 @@
 
 mod sources;
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{borrow::Cow, net::IpAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -135,7 +135,7 @@ impl Lists {
         if !listings.is_empty() {
             listings.push(Listing {
                 effect: Effect::Spare,
-                prefixes: self.spared.clone(),
+                prefixes: Cow::Borrowed(&self.spared),
             });
         }
         let compiled = compile(&listings, self.table.seed())?;
@@ -145,13 +145,13 @@ impl Lists {
     }
 
     /// What to compile, in the order of `wanted`.
-    fn listings(&self) -> Vec<Listing> {
+    fn listings(&self) -> Vec<Listing<'_>> {
         let now_ns = monotonic_ns();
         self.wanted
             .iter()
             .map(|wanted| Listing {
                 effect: wanted.effect(&self.sources, now_ns),
-                prefixes: wanted.prefixes(&self.sources).to_vec(),
+                prefixes: Cow::Borrowed(wanted.prefixes(&self.sources)),
             })
             .collect()
     }

@@ -8,7 +8,7 @@ use super::{CompileError, Listing, Marks};
 pub(super) type Bound<A> = (A, u16);
 
 /// The bounds of all IPv4 addresses, sorted, no two neighbours alike.
-pub(super) fn v4(listings: &[Listing], marks: &mut Marks<'_>) -> Result<Vec<Bound<u32>>, CompileError> {
+pub(super) fn v4(listings: &[Listing<'_>], marks: &mut Marks<'_>) -> Result<Vec<Bound<u32>>, CompileError> {
     // One word for an event: a million prefixes are sorted in a tenth of a second.
     let word = |at: u64, index: u16, begins| at << 17 | u64::from(index) << 1 | u64::from(begins);
     let mut events = Vec::new();
@@ -33,7 +33,7 @@ pub(super) fn v4(listings: &[Listing], marks: &mut Marks<'_>) -> Result<Vec<Boun
 }
 
 /// The bounds of all IPv6 addresses, sorted, no two neighbours alike.
-pub(super) fn v6(listings: &[Listing], marks: &mut Marks<'_>) -> Result<Vec<Bound<u128>>, CompileError> {
+pub(super) fn v6(listings: &[Listing<'_>], marks: &mut Marks<'_>) -> Result<Vec<Bound<u128>>, CompileError> {
     let mut events = Vec::new();
     for (index, prefix) in all(listings) {
         if let IpAddr::V6(address) = prefix.address() {
@@ -63,7 +63,7 @@ pub(super) fn marked<A>(bounds: &[Bound<A>]) -> usize {
     bounds.iter().filter(|(_, mark)| *mark != 0).count()
 }
 
-fn all(listings: &[Listing]) -> impl Iterator<Item = (u16, crate::prefix::Prefix)> {
+fn all(listings: &[Listing<'_>]) -> impl Iterator<Item = (u16, crate::prefix::Prefix)> {
     (0..)
         .zip(listings)
         .flat_map(|(index, listing)| listing.prefixes.iter().map(move |prefix| (index, *prefix)))

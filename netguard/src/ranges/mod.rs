@@ -5,11 +5,11 @@ mod bounds;
 mod slots;
 mod words;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use netguard_common::{
     ranges::{MARKS, Mark, POLICIES, Policy, V6_BOUNDS},
-    rule::EXPIRY_SHIFT,
+    rule::has_ended,
 };
 
 use crate::prefix::Prefix;
@@ -18,9 +18,9 @@ pub use slots::Slots;
 
 /// Addresses, and what is done with them.
 #[derive(Clone, Debug)]
-pub struct Listing {
+pub struct Listing<'a> {
     pub effect: Effect,
-    pub prefixes: Vec<Prefix>,
+    pub prefixes: Cow<'a, [Prefix]>,
 }
 
 /// What a listing does with its addresses.
@@ -78,7 +78,7 @@ pub enum CompileError {
 ///
 /// # Errors
 /// When there is more than a generation can hold.
-pub fn compile(listings: &[Listing], seed: u64) -> Result<Compiled, CompileError> {
+pub fn compile(listings: &[Listing<'_>], seed: u64) -> Result<Compiled, CompileError> {
     if listings.len() > POLICIES as usize {
         return Err(CompileError::Policies(listings.len()));
     }
@@ -121,8 +121,7 @@ pub fn verdict_of(effects: &[Effect], now_ns: u64) -> Option<String> {
     let mark = Marks::new(effects).resolve(&active);
     let name = |number: u16| {
         let policy = effects.get(usize::from(number.checked_sub(1)?))?.policy()?;
-        let ended = policy.expires_at != 0 && u64::from(policy.expires_at) <= now_ns >> EXPIRY_SHIFT;
-        (!ended).then(|| policy.subject.verdict().name())
+        (!has_ended(policy.expires_at, now_ns)).then(|| policy.subject.verdict().name())
     };
     let shadow = || name(mark.shadow).map(|name| format!("shadow-{name}"));
     name(mark.enforced).map(str::to_owned).or_else(shadow)
@@ -228,10 +227,10 @@ mod tests {
         }
     }
 
-    fn listing(effect: Effect, texts: &[&str]) -> Listing {
+    fn listing(effect: Effect, texts: &[&str]) -> Listing<'static> {
         Listing {
             effect,
-            prefixes: prefixes(texts),
+            prefixes: prefixes(texts).into(),
         }
     }
 

@@ -5,30 +5,15 @@ use std::{fmt::Write as _, fs, path::Path, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use netguard_tests::{
     frames::frame,
-    lab::{Family, IFACE, Lab, Netguard, growth, send_frames, wait_until},
+    lab::{Family, IFACE, Netguard, growth, send_frames, wait_until},
 };
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{lab, protect};
-
-const COPIES: usize = 5;
-
-/// `source` sends to the victim: the verdict must be `expected`.
-fn judged(lab: &Lab, netguard: &Netguard<'_>, source: &str, expected: &str) -> Result<()> {
-    let frame = match source.contains(':') {
-        true => frame().ipv6(source, lab.victim.ip6),
-        false => frame().ipv4(source, lab.victim.ip4),
-    };
-    let before = netguard.stats()?;
-    let frames = vec![frame.udp(1234, 4321).payload(20).build(); COPIES];
-    send_frames(&lab.attacker.ns, IFACE, &frames)?;
-    wait_until("the verdict", Duration::from_secs(5), || {
-        let grown = growth(&before, &netguard.stats()?);
-        Ok((grown.get(expected).copied().unwrap_or(0) >= COPIES as u64).then_some(()))
-    })
-    .with_context(|| format!("{source}, expected {expected}"))
-}
+use crate::{
+    lab, protect,
+    verdicts::{COPIES, judged},
+};
 
 fn listed(netguard: &Netguard<'_>, name: &str) -> Result<Value> {
     let lists = netguard.json(&["feed", "list", "--json"])?;

@@ -19,6 +19,7 @@ mod services;
 mod shadow;
 mod signatures;
 mod state;
+mod verdicts;
 
 use anyhow::Result;
 use netguard_tests::lab::{Lab, Netguard, Nginx, binary};

@@ -1,5 +1,5 @@
 //! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control
-//! messages, block, limit, cookie, sample. A stage in shadow mode never ends the judgement: later stages still
+//! messages, block, reflection, limit, cookie, sample. A stage in shadow mode never ends the judgement: later stages still
 //! enforce.
 
 use core::ops::ControlFlow;
@@ -9,7 +9,7 @@ use crate::{
     layout::{Mode, Settings},
     limit::{self, Class},
     parse::parse_into,
-    rule, sample, sanity,
+    reflection, rule, sample, sanity,
     tables::Tables,
     verdict::Action,
     view::View,
@@ -130,6 +130,11 @@ fn stages<V: View, T: Tables>(
     let block_mode = Mode::from_number(settings.blocklist);
     if !matches!(block_mode, Mode::Off) {
         shadow.rule(block_mode, rule::block(packet, hints, tables))?;
+    }
+    let reflection_mode = Mode::from_number(settings.reflection.mode);
+    if matches!(class, Some(Class::Udp)) && !matches!(reflection_mode, Mode::Off) {
+        shadow.0 = shadow.0.map(|verdict| view.opaque_verdict(verdict));
+        shadow.rule(reflection_mode, reflection::check(view, packet, settings, tables))?;
     }
     if let Some(class) = class
         && !matches!(limit_mode, Mode::Off)

@@ -4,7 +4,7 @@
 
 use crate::{
     maps::MAPS,
-    packet,
+    packet::{self, Address},
     shared::{FNV_START, Field, fnv1a},
     verdict::Verdict,
 };
@@ -35,6 +35,28 @@ crate::shared! {
         pub answers: Rate,
         /// Ports that are not answered for; 0 for none.
         pub cookies_except: [u16; 16],
+        pub reflection: Reflection,
+    }
+
+    /// What the reflection stage goes by, see [`crate::reflection`].
+    pub struct Reflection {
+        /// Mode of the stage: a [`Mode`] as number.
+        pub mode: u32,
+        /// The first and the last port that the kernel chooses for who asks.
+        pub asking_first: u16,
+        pub asking_last: u16,
+        /// A bit for each of `ports` modulo 256: most ports are none of them, and one look says so.
+        pub hints: [u64; 4],
+        /// Ports that reflectors answer from; 0 for none.
+        pub ports: [u16; 32],
+        /// Own ports that may be spoken to from such ports by who was not asked; 0 for none.
+        pub services: [u16; 16],
+        /// How long a question is remembered.
+        pub remember_ns: u64,
+        /// Until then, answers may come to questions that were asked before anybody remembered them.
+        pub grace_until_ns: u64,
+        /// Later fragments from all addresses together that were not asked.
+        pub fragments: Rate,
     }
 
     /// A rate with a burst in the form that GCRA needs.
@@ -122,6 +144,17 @@ crate::shared! {
     /// Why an operator made a rule, in their words: UTF-8, zero-filled.
     pub struct Note {
         pub text: [u8; 64],
+    }
+
+    /// Key of the map `QUESTIONS`: whom this machine asked, and from where.
+    pub struct Question {
+        /// All zero: everybody on the link, by a multicast or broadcast.
+        pub peer: Address,
+        pub own: Address,
+        /// Both ports are 0 in the key by which later fragments of answers are known.
+        pub peer_port: u16,
+        pub own_port: u16,
+        pub reserved: u32,
     }
 }
 

@@ -18,6 +18,7 @@ pub mod maps;
 pub mod memory;
 pub mod packet;
 pub mod parse;
+pub mod reflection;
 pub mod rule;
 pub mod sample;
 pub mod sanity;

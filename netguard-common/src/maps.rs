@@ -4,7 +4,7 @@
 use crate::{
     Packet,
     hint::{self, HintLine, LINES},
-    layout::{CLASSES, Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
+    layout::{CLASSES, Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Settings},
     limit::CELLS,
     packet::Address,
     shared::fnv1a,
@@ -20,6 +20,7 @@ pub enum MapKind {
     Hash,
     LpmTrie,
     RingBuf,
+    LruHash,
 }
 
 /// One map of the catalogue. Sizes are in bytes.
@@ -54,6 +55,8 @@ pub const SAMPLES_BYTES: usize = 262_144;
 /// Two banks of counters: verdicts enforced, verdicts in shadow.
 pub const COUNTERS: usize = Verdict::ALL.len() * 2;
 pub const OWN: usize = 4_096;
+/// Each question to a new peer takes two.
+pub const QUESTIONS: usize = 16_384;
 /// Cells of all limit classes, and of services.
 pub const LIMIT_CELLS: usize = (CLASSES + 1) * CELLS as usize;
 
@@ -224,6 +227,12 @@ pub const MAPS: &[MapSpec] = &[
         MapKind::Hash,
         NOTES,
         "operators' words about their rules; never read by the datapath",
+    ),
+    spec::<Question, u64>(
+        "QUESTIONS",
+        MapKind::LruHash,
+        QUESTIONS,
+        "when this machine asked whom (ns), written by what leaves it only",
     ),
 ];
 

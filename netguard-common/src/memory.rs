@@ -13,10 +13,11 @@ use std::{
 
 use crate::{
     Packet, hint,
-    layout::{Counter, Mode, Rate, Rule, Sample, Sampler, Settings},
+    layout::{Counter, Mode, Question, Rate, Rule, Sample, Sampler, Settings},
     maps::{COUNTERS, LIMIT_CELLS},
     packet::Address,
-    shared::Field,
+    reflection::UdpSocket,
+    shared::{Field, Shared as _},
     syn_ack::{Cookie, SynAck},
     tables::{LimitCell, Tables},
 };
@@ -35,6 +36,10 @@ pub struct Memory {
     pub listener: Option<Option<Cookie>>,
     /// Addresses of this machine, IPv4 as IPv4-mapped IPv6.
     pub own: HashSet<[u8; 16]>,
+    /// When each question was asked, by its bytes.
+    pub questions: RefCell<HashMap<Vec<u8>, u64>>,
+    /// UDP sockets by their own port.
+    pub udp_sockets: HashMap<u16, UdpSocket>,
     pub allow_v4: Prefixes<4>,
     pub allow_v6: Prefixes<16>,
     pub block_v4: HashMap<[u8; 4], Rule>,
@@ -62,6 +67,8 @@ impl Memory {
             syn_ack: RefCell::new(SynAck::ZERO),
             listener: None,
             own: HashSet::new(),
+            questions: RefCell::new(HashMap::new()),
+            udp_sockets: HashMap::new(),
             allow_v4: HashMap::new(),
             allow_v6: HashMap::new(),
             block_v4: HashMap::new(),
@@ -142,6 +149,18 @@ impl Tables for Memory {
     }
     fn listener(&self, _: &Packet, _: &SynAck, _: u32) -> Option<Option<Cookie>> {
         self.listener
+    }
+    fn asked(&self, question: &Question) -> Option<u64> {
+        self.questions.borrow().get(question.as_bytes()).copied()
+    }
+    fn remember(&self, question: &Question, now_ns: u64) {
+        self.questions.borrow_mut().insert(question.as_bytes().to_vec(), now_ns);
+    }
+    fn udp_socket(&self, packet: &Packet) -> UdpSocket {
+        self.udp_sockets
+            .get(&packet.destination_port)
+            .copied()
+            .unwrap_or(UdpSocket::None)
     }
     fn count(&self, index: u32, bytes: u32) {
         let counter = &mut self.counters.borrow_mut()[index as usize];

@@ -8,8 +8,9 @@ use core::{
 
 use crate::{
     Packet,
-    layout::{Rule, Sample, Sampler, Settings},
+    layout::{Question, Rule, Sample, Sampler, Settings},
     packet::Address,
+    reflection::UdpSocket,
     syn_ack::{Cookie, SynAck},
 };
 
@@ -43,6 +44,13 @@ pub trait Tables {
     /// The cookie of the socket that listens for `packet`, whose headers `answer` holds, a TCP header of `tcp_len` bytes
     /// among them; `None` when none does, and none inside when it wants to answer itself.
     fn listener(&self, packet: &Packet, answer: &SynAck, tcp_len: u32) -> Option<Option<Cookie>>;
+
+    /// When `question` was asked, in ns; `None` when it was not, or is forgotten.
+    fn asked(&self, question: &Question) -> Option<u64>;
+    /// Remembers that `question` was asked at `now_ns`; the oldest ones make room.
+    fn remember(&self, question: &Question, now_ns: u64);
+    /// The socket that takes the datagram `packet`.
+    fn udp_socket(&self, packet: &Packet) -> UdpSocket;
 
     /// Adds one packet of `bytes` to counter `index`, see [`crate::decide::Judgement::counter`].
     fn count(&self, index: u32, bytes: u32);

@@ -93,6 +93,7 @@ verdicts! {
     33 PortZero         Drop "port-zero"         "to TCP or UDP port 0, or from TCP port 0: it is reserved";
     34 SynCookie        Answer "syn-cookie"      "the service is asked for connections too often: the source must prove its address first";
     35 LimitService     Drop "limit-service"     "the service is asked for connections faster than it can even be answered for";
+    36 Reflection       Drop "reflection"        "from a port that reflectors answer from, or a later piece of such an answer, and this host did not ask";
 }
 
 impl Verdict {

@@ -11,10 +11,17 @@ mod maps;
 mod sockets;
 mod view;
 
-use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
-use netguard_common::{Action, Judgement, decide, layout};
+use aya_ebpf::{
+    bindings::xdp_action,
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+use netguard_common::{Action, Judgement, decide, layout, reflection};
 
-use crate::{maps::KernelTables, view::XdpView};
+use crate::{
+    maps::KernelTables,
+    view::{SkbView, XdpView},
+};
 
 /// Filters a network interface. With `frags`, interfaces with jumbo frames can attach it too.
 #[xdp(frags)]
@@ -39,6 +46,16 @@ pub fn netguard_xdp(ctx: XdpContext) -> u32 {
 #[xdp(frags)]
 pub fn netguard_judge(ctx: XdpContext) -> u32 {
     judge(&ctx).counter()
+}
+
+/// `TCX_NEXT`: the next program has its say, if there is one.
+const NEXT: i32 = -1;
+
+/// Remembers what leaves through an interface and asks something; it changes and drops nothing.
+#[classifier]
+pub fn netguard_egress(ctx: TcContext) -> i32 {
+    reflection::remember(&SkbView::new(&ctx), &KernelTables { ctx: &ctx });
+    NEXT
 }
 
 #[inline(always)]

@@ -3,21 +3,22 @@
 use core::ops::DerefMut;
 
 use aya_ebpf::{
+    EbpfContext,
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie::Key},
     helpers::generated::bpf_ktime_get_coarse_ns,
     macros::btf_map,
-    programs::XdpContext,
 };
 use netguard_common::{
     Packet,
     hint::{HintLine, LINE, LINES},
-    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
+    layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Settings},
     maps::{
         ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, LIMIT_CELLS as CELLS,
-        NOTES as NOTES_LEN, OWN as OWN_LEN, SAMPLES_BYTES,
+        NOTES as NOTES_LEN, OWN as OWN_LEN, QUESTIONS as QUESTIONS_LEN, SAMPLES_BYTES,
     },
     packet::Address,
+    reflection::UdpSocket,
     syn_ack::{Cookie, SynAck},
     tables::{LimitCell, Tables},
 };
@@ -68,13 +69,15 @@ static SAMPLER: PerCpuArray<Sampler, 1> = PerCpuArray::new();
 static SAMPLES: RingBuf<(), SAMPLES_BYTES> = RingBuf::new();
 #[btf_map]
 static NOTES: HashMap<NoteKey, Note, NOTES_LEN, GROWING> = HashMap::new();
+#[btf_map]
+static QUESTIONS: LruHashMap<Question, u64, QUESTIONS_LEN> = LruHashMap::new();
 
 /// The maps above, and the sockets that the packet of `ctx` can reach.
-pub(crate) struct KernelTables<'a> {
-    pub(crate) ctx: &'a XdpContext,
+pub(crate) struct KernelTables<'a, C> {
+    pub(crate) ctx: &'a C,
 }
 
-impl Tables for KernelTables<'_> {
+impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     #[inline(always)]
     fn settings(&self) -> Option<&Settings> {
         SETTINGS.get(0)
@@ -158,6 +161,23 @@ impl Tables for KernelTables<'_> {
     #[inline(always)]
     fn listener(&self, packet: &Packet, answer: &SynAck, tcp_len: u32) -> Option<Option<Cookie>> {
         sockets::listener(self.ctx, packet, answer, tcp_len)
+    }
+
+    #[inline(always)]
+    fn asked(&self, question: &Question) -> Option<u64> {
+        // SAFETY: the time is copied at once; that of a question which took the place meanwhile is as good a time.
+        unsafe { QUESTIONS.get(question) }.copied()
+    }
+
+    #[inline(always)]
+    fn remember(&self, question: &Question, now_ns: u64) {
+        // Refused where another CPU changes the same bucket at this moment, or memory is short: then one answer is lost.
+        let _ = QUESTIONS.insert(question, now_ns, 0);
+    }
+
+    #[inline(always)]
+    fn udp_socket(&self, packet: &Packet) -> UdpSocket {
+        sockets::udp(self.ctx, packet)
     }
 
     #[inline(always)]

@@ -1,8 +1,8 @@
-//! The frame of an XDP program as a [`View`].
+//! Frames as [`View`]s: those that arrive at an XDP program, and those that leave past a classifier.
 
 use aya_ebpf::{
     helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
-    programs::XdpContext,
+    programs::{TcContext, XdpContext},
 };
 #[cfg(target_arch = "bpf")]
 use netguard_common::Packet;
@@ -47,28 +47,12 @@ impl View for XdpView<'_> {
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
     fn opaque(&self, value: u32) -> u32 {
-        let mut value = u64::from(value);
-        // SAFETY: two register operations that cancel out. The verifier knows nothing about the operand (it
-        // came from a helper), hence nothing about the result; the compiler does not look into either.
-        unsafe {
-            core::arch::asm!("{0} ^= {1}", inout(reg) value, in(reg) u64::from(self.len));
-            core::arch::asm!("{0} ^= {1}", inout(reg) value, in(reg) u64::from(self.len));
-        }
-        value as u32
+        opaque(value, self.len)
     }
 
     #[inline(always)]
     fn load<T: Header>(&self, at: u32) -> Option<T> {
-        let at = unproven(at);
-        if at > MAX_OFFSET {
-            return None;
-        }
-        let start = self.data + at;
-        if start + size_of::<T>() > self.data_end {
-            return None;
-        }
-        // SAFETY: the bounds were checked just now, and `Header` makes any bytes a valid `T`.
-        Some(unsafe { read(start) })
+        load(self.data, self.data_end, at)
     }
 
     #[inline(always)]
@@ -87,13 +71,96 @@ impl View for XdpView<'_> {
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
     fn forget<'p>(&self, packet: &'p mut Packet) -> &'p mut Packet {
-        let mut at = core::ptr::from_mut(packet);
-        // SAFETY: moves a register to itself; the compiler must assume that the memory behind it was written.
-        unsafe {
-            core::arch::asm!("{0} = {0}", inout(reg) at);
-            &mut *at
+        forget(packet)
+    }
+}
+
+/// A frame that leaves. The headers of what this machine sends lie in the linear part of its buffer.
+pub(crate) struct SkbView {
+    data: usize,
+    data_end: usize,
+    len: u32,
+}
+
+impl SkbView {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &TcContext) -> Self {
+        Self {
+            data: ctx.data(),
+            data_end: ctx.data_end(),
+            len: ctx.len(),
         }
     }
+}
+
+impl View for SkbView {
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        self.len
+    }
+
+    #[cfg(target_arch = "bpf")]
+    #[inline(always)]
+    fn opaque(&self, value: u32) -> u32 {
+        opaque(value, self.len)
+    }
+
+    #[inline(always)]
+    fn load<T: Header>(&self, at: u32) -> Option<T> {
+        load(self.data, self.data_end, at)
+    }
+
+    /// Nothing that leaves is answered.
+    #[inline(always)]
+    fn load_tcp(&self, _: u32, _: &mut [u8; 104]) -> Option<u32> {
+        None
+    }
+
+    #[cfg(target_arch = "bpf")]
+    #[inline(always)]
+    fn forget<'p>(&self, packet: &'p mut Packet) -> &'p mut Packet {
+        forget(packet)
+    }
+}
+
+/// `value`, about which the verifier knows no more than about `operand`: nothing.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+fn opaque(value: u32, operand: u32) -> u32 {
+    let mut value = u64::from(value);
+    // SAFETY: two register operations that cancel out. The verifier knows nothing about the operand (it came
+    // from a helper or the context), hence nothing about the result; the compiler does not look into either.
+    unsafe {
+        core::arch::asm!("{0} ^= {1}", inout(reg) value, in(reg) u64::from(operand));
+        core::arch::asm!("{0} ^= {1}", inout(reg) value, in(reg) u64::from(operand));
+    }
+    value as u32
+}
+
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+fn forget(packet: &mut Packet) -> &mut Packet {
+    let mut at = core::ptr::from_mut(packet);
+    // SAFETY: moves a register to itself; the compiler must assume that the memory behind it was written.
+    unsafe {
+        core::arch::asm!("{0} = {0}", inout(reg) at);
+        &mut *at
+    }
+}
+
+/// The `T` that starts `at` bytes behind `data`, unless it ends behind `data_end`.
+#[inline(always)]
+fn load<T: Header>(data: usize, data_end: usize, at: u32) -> Option<T> {
+    let at = unproven(at);
+    if at > MAX_OFFSET {
+        return None;
+    }
+    let start = data + at;
+    if start + size_of::<T>() > data_end {
+        return None;
+    }
+    // SAFETY: the bounds were checked just now, and `Header` makes any bytes a valid `T`.
+    Some(unsafe { read(start) })
 }
 
 /// The longest header that is read at once: that of IPv6.

@@ -10,7 +10,7 @@ use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 use netguard_common::{
     Packet,
     hint::HintLine,
-    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sampler, Settings},
+    layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sampler, Settings},
     maps::{MAPS, MapKind, MapSpec},
     shared::Shared,
     syn_ack::SynAck,
@@ -180,6 +180,17 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
             let map: HashMap<_, Raw<NoteKey>, Raw<Note>> = map.try_into().map_err(&wrap)?;
             pairs(map.iter(), |key| render::note_key(&key.0))
         }
+        "QUESTIONS" => {
+            let map: HashMap<_, Raw<Question>, u64> = map.try_into().map_err(&wrap)?;
+            let entries = map.iter().map(|entry| {
+                let (key, value) = entry?;
+                Ok(DumpedEntry {
+                    key: Value::String(render::question(&key.0)),
+                    value: value.into(),
+                })
+            });
+            entries.collect()
+        }
         _ if spec.kind == MapKind::RingBuf => {
             return Err(BpfError::BadKey {
                 map: spec.name,
@@ -301,12 +312,14 @@ const fn kind_name(kind: MapKind) -> &'static str {
         MapKind::Hash => "hash",
         MapKind::LpmTrie => "lpm trie",
         MapKind::RingBuf => "ring buffer",
+        MapKind::LruHash => "lru hash",
     }
 }
 
 pub(super) fn map_data(map: &Map) -> Option<&MapData> {
     match map {
         Map::Array(data)
+        | Map::LruHashMap(data)
         | Map::PerCpuArray(data)
         | Map::HashMap(data)
         | Map::LpmTrie(data)

@@ -8,7 +8,7 @@ use crate::{
     bpf::{BpfError, Link, List, Rules},
     clock::monotonic_ns,
     control::{Client, ClientError, DaemonStatus},
-    daemon::{CookieState, Spared, lock_holder},
+    daemon::{CookieState, ReflectionState, Spared, lock_holder},
     host,
 };
 
@@ -131,6 +131,11 @@ fn text(status: &Status) -> String {
             if daemon.cookies == CookieState::Undelivered {
                 lines.push(
                     "SYN cookies are OFF, their answers did not arrive: see `netguard events`".to_owned(),
+                );
+            }
+            if daemon.reflection == ReflectionState::Unavailable {
+                lines.push(
+                    "reflection is OFF, since questions cannot be remembered: see `netguard events`".to_owned(),
                 );
             }
             lines.extend(daemon.spared.iter().map(Spared::sentence));

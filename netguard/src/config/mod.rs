@@ -2,6 +2,7 @@
 
 mod load;
 mod mistake;
+mod reflection;
 mod schema;
 mod text;
 mod values;
@@ -14,6 +15,7 @@ use crate::prefix::{BlockPrefix, Prefix};
 
 pub use load::ConfigError;
 pub use mistake::Mistake;
+pub use reflection::Reflection;
 pub use schema::schema_json;
 pub use values::{
     Burst, InterfaceName, InterfaceNameError, Period, PeriodError, Ports, RatePerSecond, TableSize, Within,
@@ -46,6 +48,8 @@ pub struct Config {
     pub limit: Limits,
     /// When services are answered for.
     pub syn_cookies: SynCookies,
+    /// Answers that nobody asked for.
+    pub reflection: Reflection,
     /// When behaviour alone is reason enough to act.
     pub detect: Detectors,
     /// What automatic decisions may never touch.
@@ -153,7 +157,7 @@ pub struct SynCookies {
     /// That many may come at once.
     pub burst: Burst,
     /// Ports that are not answered for, at most 16: those that are passed on to containers or other machines.
-    pub except_ports: Ports,
+    pub except_ports: Ports<16>,
     /// Whether the daemon may change net.ipv4.tcp_syncookies as cookies need it; `netguard detach` restores it.
     pub manage_sysctls: bool,
 }

@@ -69,38 +69,53 @@ pub enum InterfaceNameError {
     Characters(String),
 }
 
-/// Up to 16 ports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Up to `N` ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Vec<u16>", into = "Vec<u16>")]
 #[schemars(with = "Vec<u16>")]
-pub struct Ports([u16; 16]);
+pub struct Ports<const N: usize>([u16; N]);
 
-impl Ports {
+impl<const N: usize> Ports<N> {
     /// The ports, then zeros.
     #[must_use]
-    pub fn padded(self) -> [u16; 16] {
+    pub fn padded(self) -> [u16; N] {
         self.0
+    }
+
+    /// These ports as a constant of this program: too many do not compile.
+    #[must_use]
+    pub const fn constant<const COUNT: usize>(ports: [u16; COUNT]) -> Self {
+        const { assert!(COUNT <= N) };
+        let mut padded = [0; N];
+        padded.split_at_mut(COUNT).0.copy_from_slice(&ports);
+        Self(padded)
     }
 }
 
-impl TryFrom<Vec<u16>> for Ports {
+impl<const N: usize> Default for Ports<N> {
+    fn default() -> Self {
+        Self([0; N])
+    }
+}
+
+impl<const N: usize> TryFrom<Vec<u16>> for Ports<N> {
     type Error = String;
 
     fn try_from(ports: Vec<u16>) -> Result<Self, Self::Error> {
-        let mut padded = [0; 16];
+        let mut padded = [0; N];
         if ports.contains(&0) {
             return Err("there is no port 0: write ports from 1 to 65535".to_owned());
         }
         let count = ports.len();
         let room = padded.get_mut(..count);
-        room.ok_or_else(|| format!("at most 16 ports, not {count}"))?
+        room.ok_or_else(|| format!("at most {N} ports, not {count}"))?
             .copy_from_slice(&ports);
         Ok(Self(padded))
     }
 }
 
-impl From<Ports> for Vec<u16> {
-    fn from(ports: Ports) -> Self {
+impl<const N: usize> From<Ports<N>> for Vec<u16> {
+    fn from(ports: Ports<N>) -> Self {
         ports.0.into_iter().filter(|port| *port != 0).collect()
     }
 }

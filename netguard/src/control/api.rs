@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    daemon::{CookieState, Protected, Spared},
+    daemon::{CookieState, Protected, ReflectionState, Spared},
     prefix::Prefix,
 };
 
@@ -25,6 +25,7 @@ pub struct DaemonStatus {
     pub cookies: CookieState,
     /// What the configured blocks leave out.
     pub spared: Vec<Spared>,
+    pub reflection: ReflectionState,
 }
 
 /// One element of the list that is the body of `POST /v1/rules/{allow|block}`.

@@ -41,6 +41,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         rules_refused: state.rules_refused.load(std::sync::atomic::Ordering::Relaxed),
         cookies: *state.cookies(),
         spared: state.spared().clone(),
+        reflection: *state.reflection(),
     })
 }
 

@@ -90,6 +90,8 @@ pub enum EventKind {
     Sysctl { name: String, value: String },
     /// SYN cookies were switched off.
     CookiesOff { why: String },
+    /// Questions cannot be remembered, so no answer is refused.
+    ReflectionOff { why: String },
     /// A rule could not be placed.
     RuleFailed { prefix: String, why: String },
     /// The ring buffer was full: samples were lost (counters were not).

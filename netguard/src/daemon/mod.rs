@@ -5,6 +5,7 @@ mod configured;
 mod cookies;
 mod journal;
 mod lock;
+mod reflection;
 mod settings;
 mod setup;
 mod state;
@@ -29,6 +30,7 @@ pub use configured::Spared;
 pub use cookies::restore_sysctls;
 pub use journal::{Event, EventKind, Journal};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
+pub use reflection::ReflectionState;
 pub use settings::limit_rate;
 pub use state::{CookieState, Protected, State, Stop};
 

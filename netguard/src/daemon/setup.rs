@@ -1,11 +1,17 @@
 //! Sets protection up: load or adopt, settings before attachment, rules of the configuration, guard list.
 
+use netguard_common::layout::Settings;
 use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
-    CookieState, DaemonError, EventKind, Options, State, Stop, attachment::Attachment,
-    configured::Configured, cookies::CookieSwitch, settings::settings, state::Parts,
+    CookieState, DaemonError, EventKind, Options, State, Stop,
+    attachment::{Attachment, filtered},
+    configured::Configured,
+    cookies::CookieSwitch,
+    reflection::Beginning,
+    settings::settings,
+    state::Parts,
 };
 use crate::{
     bpf::{self, Counters, Entry, List, Loaded, OwnAddresses, Pins, Rules, Samples, SettingsMap, TableSizes},
@@ -48,7 +54,8 @@ pub(super) async fn set_up(
         suitable(&interface)?;
         interfaces.push(interface);
     }
-    bpf::follow_names(pins, &host::interfaces().await?)?;
+    let standing = host::interfaces().await?;
+    bpf::follow_names(pins, &standing)?;
     let facts = host::facts().await?;
     let existed = pins.exist();
     let mut loaded = bpf::load(pins, sizes(config))?;
@@ -58,8 +65,17 @@ pub(super) async fn set_up(
     warn_of_leftovers(&loaded, config, pins)?;
     let mut attachment = Attachment::new(loaded, pins.clone(), config.attach);
     let mut configured = Configured::of(config);
-    let attached =
-        prepare(config, &mut configured, pins, &facts).and_then(|()| attachment.protect_all(&interfaces));
+    let names: Vec<&str> = config.interfaces.iter().map(|name| name.as_str()).collect();
+    // Where maps stood, the watch stays when this start fails: the settings that need it do, too.
+    let reflection = Beginning::new(config, &mut attachment, &filtered(pins, &names, &standing));
+    let attached = prepare(config, &reflection, &mut configured, pins, &facts)
+        .and_then(|()| {
+            if reflection.watches() {
+                return Ok(());
+            }
+            Ok(attachment.watch_nothing()?)
+        })
+        .and_then(|()| attachment.protect_all(&interfaces));
     let protected = match attached {
         Ok(protected) => protected,
         Err(error) => {
@@ -91,6 +107,7 @@ pub(super) async fn set_up(
             (_, CookieMode::Auto) => CookieState::Auto,
             (_, CookieMode::Always) => CookieState::Always,
         },
+        reflection: reflection.state,
     };
     let state = State::new(parts, stop);
     state.journal.record(EventKind::Started {
@@ -102,6 +119,9 @@ pub(super) async fn set_up(
         adopted: attachment.adopted(),
         mode: mode.to_owned(),
     });
+    if let Some(why) = reflection.why {
+        state.journal.record(EventKind::ReflectionOff { why });
+    }
     let used = *state.cookies() != CookieState::Off;
     let managed = config.syn_cookies.manage_sysctls;
     let cookies = CookieSwitch::new(&options.instance, used, managed, &state.journal);
@@ -145,13 +165,17 @@ pub(super) fn guard(facts: host::Facts, allowed: &[Entry], configured: &Configur
 /// Settings and rules are in force before the first packet is judged.
 fn prepare(
     config: &Config,
+    reflection: &Beginning,
     configured: &mut Configured,
     pins: &Pins,
     facts: &host::Facts,
 ) -> Result<(), DaemonError> {
     let mut map = SettingsMap::open(pins)?;
     let before = map.read()?;
-    map.write(&settings(config, &before))?;
+    map.write(&Settings {
+        reflection: reflection.settings(config, &before.reflection),
+        ..settings(config, &before)
+    })?;
     OwnAddresses::open(pins)?.set(&facts.own)?;
     configured.establish(&mut Rules::open(pins)?, facts)?;
     Ok(())

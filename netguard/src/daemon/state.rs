@@ -8,7 +8,7 @@ use std::sync::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
-use super::{EventKind, Journal, Spared};
+use super::{EventKind, Journal, ReflectionState, Spared};
 use crate::{
     bpf::{InstanceName, Rules, SettingsMap},
     engine::Guard,
@@ -74,6 +74,7 @@ pub(super) struct Parts {
     pub(super) guard: Guard,
     pub(super) spared: Vec<Spared>,
     pub(super) cookies: CookieState,
+    pub(super) reflection: ReflectionState,
 }
 
 /// The daemon's state.
@@ -92,6 +93,7 @@ pub struct State {
     guard: Mutex<Guard>,
     spared: Mutex<Vec<Spared>>,
     cookies: Mutex<CookieState>,
+    reflection: Mutex<ReflectionState>,
     rates: Mutex<Rates>,
     writing: AsyncMutex<()>,
     stop: watch::Sender<Option<Stop>>,
@@ -111,6 +113,7 @@ impl State {
             guard: Mutex::new(parts.guard),
             spared: Mutex::new(parts.spared),
             cookies: Mutex::new(parts.cookies),
+            reflection: Mutex::new(parts.reflection),
             rates: Mutex::default(),
             writing: AsyncMutex::default(),
             stop,
@@ -151,6 +154,10 @@ impl State {
 
     pub fn cookies(&self) -> MutexGuard<'_, CookieState> {
         lock(&self.cookies)
+    }
+
+    pub fn reflection(&self) -> MutexGuard<'_, ReflectionState> {
+        lock(&self.reflection)
     }
 
     pub fn rates(&self) -> MutexGuard<'_, Rates> {

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::{
     CookieState, EventKind, State, Stop,
     configured::Configured,
+    reflection,
     setup::{Inputs, guard},
     state::Rates,
 };
@@ -63,6 +64,11 @@ pub(super) async fn run(state: &State, mut inputs: Inputs, stopped: &mut watch::
                     let why =
                         format!("most cards take tags off, and answers without one would not reach {vlan}");
                     stop_answering(state, &why);
+                }
+                let refused = looked.watched.is_err();
+                reflection::follow(state, looked.watched);
+                if refused && let Err(error) = inputs.attachment.watch_nothing() {
+                    warn!("what leaves is still watched: {error}");
                 }
             }
         }

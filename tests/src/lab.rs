@@ -22,6 +22,8 @@ mod netguard;
 mod nginx;
 mod process;
 mod remains;
+mod tcx;
+mod unbound;
 
 use std::{
     fs::File,
@@ -40,6 +42,8 @@ pub use namespace::{Counters, Namespace};
 pub use netguard::{Netguard, Verdicts, binary, growth};
 pub use nginx::{BIG_BYTES, Nginx, SMALL_BODY};
 pub use process::{Output, Running, output, wait_until};
+pub use tcx::{EgressProgram, TCX_NEXT, TCX_PASS, egress_programs};
+pub use unbound::{BIG_NAME, Dig, SMALL_NAME, Unbound};
 
 /// The name of the one interface in the namespaces of attacker, client and victim.
 pub const IFACE: &str = "eth0";

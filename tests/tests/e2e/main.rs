@@ -12,6 +12,7 @@ mod detector;
 mod floods;
 mod guard;
 mod laboratory;
+mod reflection;
 mod shadow;
 
 use anyhow::Result;

@@ -16,7 +16,7 @@ struct Tool {
     why: &'static str,
 }
 
-const TOOLS: [Tool; 14] = [
+const TOOLS: [Tool; 16] = [
     tool("gcc", "gcc", Purpose::Build, "links host programs"),
     tool("hping3", "hping3", Purpose::Run, "sends SYN, UDP and ICMP floods"),
     tool(
@@ -49,6 +49,8 @@ const TOOLS: [Tool; 14] = [
         Purpose::Run,
         "attaches a foreign XDP program",
     ),
+    tool("unbound", "unbound", Purpose::Run, "is a name server"),
+    tool("dig", "bind9-dnsutils", Purpose::Run, "asks name servers"),
     tool("g++", "g++", Purpose::Fuzz, "compiles libFuzzer"),
     tool(
         "pkg-config",

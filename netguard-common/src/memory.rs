@@ -38,8 +38,8 @@ pub struct Memory {
     pub own: HashSet<[u8; 16]>,
     /// When each question was asked, by its bytes.
     pub questions: RefCell<HashMap<Vec<u8>, u64>>,
-    /// UDP sockets by their own port.
-    pub udp_sockets: HashMap<u16, UdpSocket>,
+    /// UDP sockets by their own port, with the address and port that they are connected to.
+    pub udp_sockets: HashMap<u16, Option<([u8; 16], u16)>>,
     pub allow_v4: Prefixes<4>,
     pub allow_v6: Prefixes<16>,
     pub block_v4: HashMap<[u8; 4], Rule>,
@@ -154,13 +154,17 @@ impl Tables for Memory {
         self.questions.borrow().get(question.as_bytes()).copied()
     }
     fn remember(&self, question: &Question, now_ns: u64) {
-        self.questions.borrow_mut().insert(question.as_bytes().to_vec(), now_ns);
+        self.questions
+            .borrow_mut()
+            .insert(question.as_bytes().to_vec(), now_ns);
     }
     fn udp_socket(&self, packet: &Packet) -> UdpSocket {
-        self.udp_sockets
-            .get(&packet.destination_port)
-            .copied()
-            .unwrap_or(UdpSocket::None)
+        match self.udp_sockets.get(&packet.destination_port) {
+            None => UdpSocket::None,
+            Some(None) => UdpSocket::Bound,
+            Some(Some(peer)) if *peer == (packet.source.octets(), packet.source_port) => UdpSocket::Connected,
+            Some(Some(_)) => UdpSocket::None,
+        }
     }
     fn count(&self, index: u32, bytes: u32) {
         let counter = &mut self.counters.borrow_mut()[index as usize];

@@ -6,11 +6,13 @@ use netguard::{
 };
 use netguard_common::{
     decide,
-    layout::{CLASSES, Mode, Rate, Rule, Settings},
+    layout::{CLASSES, Mode, Question, Rate, Rule, Settings},
     maps::{ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, Table},
     memory::Memory,
     packet::Address,
+    reflection::hints_of,
     rule::Origin,
+    tables::Tables as _,
     view::SliceView,
 };
 use std::{net::IpAddr, sync::atomic::Ordering::Relaxed};
@@ -21,6 +23,9 @@ pub const PERMANENT: u32 = 0;
 pub const EXPIRED: u32 = 1;
 /// An expiry that no test will see.
 pub const DISTANT: u32 = u32::MAX;
+
+/// How long a world remembers a question.
+pub const REMEMBERED_NS: u64 = 10_000_000_000;
 
 /// The default capacities of the rule tables.
 pub const DEFAULT_SIZES: TableSizes = TableSizes {
@@ -36,6 +41,8 @@ pub struct World {
     pub settings: Settings,
     rules: Vec<(List, Prefix, Rule)>,
     cells: Vec<(u32, u64)>,
+    own: Vec<IpAddr>,
+    questions: Vec<(Question, u64)>,
 }
 
 impl Default for World {
@@ -51,6 +58,8 @@ impl World {
             settings: Memory::enforcing(),
             rules: Vec::new(),
             cells: Vec::new(),
+            own: Vec::new(),
+            questions: Vec::new(),
         }
     }
 
@@ -136,6 +145,23 @@ impl World {
         world
     }
 
+    /// The world that minds answers from these ports to `own`, which nobody here asked for.
+    pub fn minding(mut self, mode: Mode, ports: &[u16], own: &[IpAddr]) -> Self {
+        let reflection = &mut self.settings.reflection;
+        reflection.mode = mode as u32;
+        reflection.hints = hints_of(ports);
+        reflection.ports[..ports.len()].copy_from_slice(ports);
+        reflection.remember_ns = REMEMBERED_NS;
+        self.own = own.to_vec();
+        self
+    }
+
+    /// Has `question` been asked at `asked_ns`.
+    pub fn asked(mut self, question: Question, asked_ns: u64) -> Self {
+        self.questions.push((question, asked_ns));
+        self
+    }
+
     /// Sets cell `index` of the limiter to the theoretical arrival time `arrival_ns`.
     pub fn cell(mut self, index: u32, arrival_ns: u64) -> Self {
         self.cells.push((index, arrival_ns));
@@ -187,6 +213,11 @@ impl World {
             };
             assert!(replaced.is_none(), "{prefix} stands twice in the world");
         }
+        let own = self.own.iter().map(|address| Address::of(*address).1.octets());
+        memory.own.extend(own);
+        for (question, asked_ns) in &self.questions {
+            memory.remember(question, *asked_ns);
+        }
         for (index, arrival_ns) in &self.cells {
             memory.cells[*index as usize].store(*arrival_ns, Relaxed);
         }
@@ -221,6 +252,12 @@ impl World {
                 }
                 (_, IpAddr::V6(ip)) => object.insert_prefix(table.map(), bits, ip.octets(), *rule)?,
             }
+        }
+        for address in &self.own {
+            object.own(*address)?;
+        }
+        for (question, asked_ns) in &self.questions {
+            object.ask(*question, *asked_ns)?;
         }
         self.cells
             .iter()

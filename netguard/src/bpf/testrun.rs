@@ -9,15 +9,16 @@ use aya::{
     programs::Xdp,
 };
 use netguard_common::{
-    layout::{Rule, Sample, Settings},
+    layout::{Question, Rule, Sample, Settings},
     maps::Table,
+    packet::Address,
     shared::Shared as _,
 };
 
 use super::{
     BpfError, Counters, TableSizes,
     hints::Hints,
-    load::{loader, refused_load, refused_program, xdp},
+    load::{EGRESS_PROGRAM, classifier, loader, refused_load, refused_program, xdp},
     raw::Raw,
 };
 use crate::prefix::Prefix;
@@ -53,6 +54,60 @@ impl TestObject {
             program.load().map_err(|error| refused_program(name, &error))?;
         }
         Ok(ProgramUnderTest { program })
+    }
+
+    /// Has `frame` leave past the program that remembers questions; tells the program's answer.
+    ///
+    /// # Errors
+    /// When the kernel refuses the program or the frame.
+    pub fn send(&mut self, frame: &[u8]) -> Result<u32, BpfError> {
+        let program = classifier(&mut self.ebpf)?;
+        if program.fd().is_err() {
+            program
+                .load()
+                .map_err(|error| refused_program(EGRESS_PROGRAM, &error))?;
+        }
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ..TestRunOptions::default()
+        };
+        match program.test_run(options) {
+            Ok(result) => Ok(result.return_value),
+            Err(error) => Err(BpfError::Load(format!("test run: {error}"))),
+        }
+    }
+
+    /// Makes `address` one of this machine.
+    ///
+    /// # Errors
+    /// When the kernel refuses the entry.
+    pub fn own(&mut self, address: IpAddr) -> Result<(), BpfError> {
+        let mut own: HashMap<&mut MapData, [u8; 16], u32> = self.map("OWN")?;
+        let (_, address) = Address::of(address);
+        own.insert(address.octets(), 1, 0)
+            .map_err(BpfError::map("OWN", 0))
+    }
+
+    /// Has `question` been asked at `asked_ns`.
+    ///
+    /// # Errors
+    /// When the kernel refuses the entry.
+    pub fn ask(&mut self, question: Question, asked_ns: u64) -> Result<(), BpfError> {
+        let mut questions: HashMap<&mut MapData, Raw<Question>, u64> = self.map("QUESTIONS")?;
+        questions
+            .insert(Raw(question), asked_ns, 0)
+            .map_err(BpfError::map("QUESTIONS", 0))
+    }
+
+    /// The questions that are remembered.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn questions(&mut self) -> Result<Vec<Question>, BpfError> {
+        let questions: HashMap<&mut MapData, Raw<Question>, u64> = self.map("QUESTIONS")?;
+        let keys = questions.keys().map(|key| key.map(|key| key.0));
+        keys.collect::<Result<_, _>>()
+            .map_err(BpfError::map("QUESTIONS", 0))
     }
 
     /// # Errors

@@ -135,7 +135,8 @@ fn text(status: &Status) -> String {
             }
             if daemon.reflection == ReflectionState::Unavailable {
                 lines.push(
-                    "reflection is OFF, since questions cannot be remembered: see `netguard events`".to_owned(),
+                    "reflection is OFF, since questions cannot be remembered: see `netguard events`"
+                        .to_owned(),
                 );
             }
             lines.extend(daemon.spared.iter().map(Spared::sentence));

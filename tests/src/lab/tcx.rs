@@ -40,7 +40,8 @@ impl Attributes {
 
     fn call(&mut self, command: libc::c_long) -> Result<i32> {
         // SAFETY: the attributes are as long as told, and what they point to outlives the call.
-        let done = unsafe { libc::syscall(libc::SYS_bpf, command, self.0.as_mut_ptr(), size_of_val(&self.0)) };
+        let done =
+            unsafe { libc::syscall(libc::SYS_bpf, command, self.0.as_mut_ptr(), size_of_val(&self.0)) };
         Ok(i32::try_from(Errno::result(done)?)?)
     }
 }

@@ -75,7 +75,9 @@ impl<'lab> Dig<'lab> {
         if !said.contains("status: NOERROR") || said.contains(" tc") {
             bail!("no whole answer: {said}");
         }
-        let len = said.lines().find_map(|line| line.strip_prefix(";; MSG SIZE  rcvd: "));
+        let len = said
+            .lines()
+            .find_map(|line| line.strip_prefix(";; MSG SIZE  rcvd: "));
         len.context("dig tells the length")?.parse().context("a length")
     }
 }

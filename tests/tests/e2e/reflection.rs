@@ -135,7 +135,10 @@ fn a_flood_of_later_fragments_is_cut_and_own_answers_are_put_together() -> Resul
         let netguard = protect(&lab, "reflection.fragments = { rate_per_s = 50, burst = 100 }")?;
         let frames: Vec<Vec<u8>> = (1..200)
             .map(|number| {
-                let source = family.of(format!("198.18.7.{number}"), format!("2001:db8:77:{number:x}::53"));
+                let source = family.of(
+                    format!("198.18.7.{number}"),
+                    format!("2001:db8:77:{number:x}::53"),
+                );
                 let begun = from_afar(&lab, &source).fragment(1480, number % 2 == 0);
                 begun.protocol(17).payload(800).build()
             })
@@ -235,9 +238,15 @@ fn answered(lab: &Lab, netguard: &Netguard) -> Result<()> {
 fn a_shadow_counts_and_off_does_not_watch() -> Result<()> {
     let lab = Lab::new()?;
     let mut netguard = protect(&lab, "reflection.mode = \"shadow\"")?;
-    let port = lab.victim.ns.enter(|| UdpSocket::bind((lab.victim.ip4, PORT)))??;
+    let port = lab
+        .victim
+        .ns
+        .enter(|| UdpSocket::bind((lab.victim.ip4, PORT)))??;
     port.set_read_timeout(Some(Duration::from_secs(2)))?;
-    let answer = from_afar(&lab, "198.18.7.9").udp(11_211, PORT).payload(20).build();
+    let answer = from_afar(&lab, "198.18.7.9")
+        .udp(11_211, PORT)
+        .payload(20)
+        .build();
     send_frames(&lab.attacker.ns, IFACE, std::slice::from_ref(&answer))?;
     port.recv_from(&mut [0; 64]).context("a shadow dropped it")?;
     let counted = wait_until("it to be counted", Duration::from_secs(5), || {
@@ -251,6 +260,12 @@ fn a_shadow_counts_and_off_does_not_watch() -> Result<()> {
     std::fs::write(&config, "reflection.mode = \"off\"\n")?;
     netguard.restart()?;
     ensure!(egress_programs(&lab.victim.ns, IFACE)?.is_empty());
-    ensure!(Path::new(&netguard.pins()).join("egress").read_dir()?.next().is_none());
+    ensure!(
+        Path::new(&netguard.pins())
+            .join("egress")
+            .read_dir()?
+            .next()
+            .is_none()
+    );
     Ok(())
 }

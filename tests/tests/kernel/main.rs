@@ -5,6 +5,7 @@ mod budget;
 mod captures;
 mod differential;
 mod fixtures;
+mod reflection;
 mod rules;
 mod samples;
 mod specification;

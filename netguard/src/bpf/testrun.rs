@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use aya::{
     Ebpf, TestRun as _, TestRunOptions,
     maps::{Array, HashMap, LpmTrie, Map, MapData, RingBuf, lpm_trie::Key},
-    programs::Xdp,
+    programs::{ProgramInfo, SchedClassifier, Xdp},
 };
 use netguard_common::{
     layout::{Question, Rule, Sample, Settings},
@@ -61,20 +61,32 @@ impl TestObject {
     /// # Errors
     /// When the kernel refuses the program or the frame.
     pub fn send(&mut self, frame: &[u8]) -> Result<u32, BpfError> {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ..TestRunOptions::default()
+        };
+        match self.egress()?.test_run(options) {
+            Ok(result) => Ok(result.return_value),
+            Err(error) => Err(BpfError::Load(format!("test run: {error}"))),
+        }
+    }
+
+    /// As [`ProgramUnderTest::verified_instructions`], of the program that remembers questions.
+    ///
+    /// # Errors
+    /// When the kernel refuses the program or does not say.
+    pub fn egress_verified_instructions(&mut self) -> Result<u32, BpfError> {
+        verified_instructions(self.egress()?.info().ok())
+    }
+
+    fn egress(&mut self) -> Result<&mut SchedClassifier, BpfError> {
         let program = classifier(&mut self.ebpf)?;
         if program.fd().is_err() {
             program
                 .load()
                 .map_err(|error| refused_program(EGRESS_PROGRAM, &error))?;
         }
-        let options = TestRunOptions {
-            data_in: Some(frame),
-            ..TestRunOptions::default()
-        };
-        match program.test_run(options) {
-            Ok(result) => Ok(result.return_value),
-            Err(error) => Err(BpfError::Load(format!("test run: {error}"))),
-        }
+        Ok(program)
     }
 
     /// Makes `address` one of this machine.
@@ -269,10 +281,11 @@ impl ProgramUnderTest<'_> {
     /// # Errors
     /// When the kernel does not say.
     pub fn verified_instructions(&self) -> Result<u32, BpfError> {
-        self.program
-            .info()
-            .ok()
-            .and_then(|info| info.verified_instruction_count())
-            .ok_or_else(|| BpfError::Load("the kernel does not count verified instructions".to_owned()))
+        verified_instructions(self.program.info().ok())
     }
+}
+
+fn verified_instructions(info: Option<ProgramInfo>) -> Result<u32, BpfError> {
+    info.and_then(|info| info.verified_instruction_count())
+        .ok_or_else(|| BpfError::Load("the kernel does not count verified instructions".to_owned()))
 }

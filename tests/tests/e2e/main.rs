@@ -9,6 +9,7 @@ mod cookies;
 mod crash;
 mod detach;
 mod detector;
+mod egress;
 mod floods;
 mod guard;
 mod laboratory;

@@ -68,7 +68,7 @@ fn own_questions_are_answered(family: Family) -> Result<()> {
 /// At least that part of what arrived was refused, in per cent. The switch may lose some of a flood before it arrives.
 fn mostly_refused(grown: &Verdicts, percent: u64) -> Result<()> {
     let (refused, arrived) = (grown["reflection"], grown.values().sum::<u64>());
-    ensure!(refused > 10_000, "no flood: {grown:?}");
+    ensure!(refused > 5_000, "no flood: {grown:?}");
     ensure!(refused * 100 >= arrived * percent, "{grown:?}");
     Ok(())
 }

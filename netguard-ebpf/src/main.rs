@@ -8,6 +8,7 @@
 
 mod answer;
 mod maps;
+mod skb;
 mod sockets;
 mod view;
 
@@ -18,10 +19,7 @@ use aya_ebpf::{
 };
 use netguard_common::{Action, Judgement, decide, layout, reflection};
 
-use crate::{
-    maps::KernelTables,
-    view::{SkbView, XdpView},
-};
+use crate::{maps::KernelTables, skb::SkbView, view::XdpView};
 
 /// Filters a network interface. With `frags`, interfaces with jumbo frames can attach it too.
 #[xdp(frags)]

@@ -1,8 +1,8 @@
-//! Frames as [`View`]s: those that arrive at an XDP program, and those that leave past a classifier.
+//! The frame of an XDP program as a [`View`], and how packet bytes are read.
 
 use aya_ebpf::{
     helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
-    programs::{TcContext, XdpContext},
+    programs::XdpContext,
 };
 #[cfg(target_arch = "bpf")]
 use netguard_common::Packet;
@@ -75,58 +75,10 @@ impl View for XdpView<'_> {
     }
 }
 
-/// A frame that leaves. The headers of what this machine sends lie in the linear part of its buffer.
-pub(crate) struct SkbView {
-    data: usize,
-    data_end: usize,
-    len: u32,
-}
-
-impl SkbView {
-    #[inline(always)]
-    pub(crate) fn new(ctx: &TcContext) -> Self {
-        Self {
-            data: ctx.data(),
-            data_end: ctx.data_end(),
-            len: ctx.len(),
-        }
-    }
-}
-
-impl View for SkbView {
-    #[inline(always)]
-    fn len(&self) -> u32 {
-        self.len
-    }
-
-    #[cfg(target_arch = "bpf")]
-    #[inline(always)]
-    fn opaque(&self, value: u32) -> u32 {
-        opaque(value, self.len)
-    }
-
-    #[inline(always)]
-    fn load<T: Header>(&self, at: u32) -> Option<T> {
-        load(self.data, self.data_end, at)
-    }
-
-    /// Nothing that leaves is answered.
-    #[inline(always)]
-    fn load_tcp(&self, _: u32, _: &mut [u8; 104]) -> Option<u32> {
-        None
-    }
-
-    #[cfg(target_arch = "bpf")]
-    #[inline(always)]
-    fn forget<'p>(&self, packet: &'p mut Packet) -> &'p mut Packet {
-        forget(packet)
-    }
-}
-
 /// `value`, about which the verifier knows no more than about `operand`: nothing.
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
-fn opaque(value: u32, operand: u32) -> u32 {
+pub(crate) fn opaque(value: u32, operand: u32) -> u32 {
     let mut value = u64::from(value);
     // SAFETY: two register operations that cancel out. The verifier knows nothing about the operand (it came
     // from a helper or the context), hence nothing about the result; the compiler does not look into either.
@@ -139,7 +91,7 @@ fn opaque(value: u32, operand: u32) -> u32 {
 
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
-fn forget(packet: &mut Packet) -> &mut Packet {
+pub(crate) fn forget(packet: &mut Packet) -> &mut Packet {
     let mut at = core::ptr::from_mut(packet);
     // SAFETY: moves a register to itself; the compiler must assume that the memory behind it was written.
     unsafe {
@@ -150,7 +102,7 @@ fn forget(packet: &mut Packet) -> &mut Packet {
 
 /// The `T` that starts `at` bytes behind `data`, unless it ends behind `data_end`.
 #[inline(always)]
-fn load<T: Header>(data: usize, data_end: usize, at: u32) -> Option<T> {
+pub(crate) fn load<T: Header>(data: usize, data_end: usize, at: u32) -> Option<T> {
     let at = unproven(at);
     if at > MAX_OFFSET {
         return None;

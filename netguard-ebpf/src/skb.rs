@@ -1,0 +1,58 @@
+//! The frame of a classifier, on its way out, as a [`View`].
+
+use aya_ebpf::programs::TcContext;
+#[cfg(target_arch = "bpf")]
+use netguard_common::Packet;
+use netguard_common::view::{Header, View};
+
+use crate::view::load;
+#[cfg(target_arch = "bpf")]
+use crate::view::{forget, opaque};
+
+/// A frame that leaves. The headers of what this machine sends lie in the linear part of its buffer.
+pub(crate) struct SkbView {
+    data: usize,
+    data_end: usize,
+    len: u32,
+}
+
+impl SkbView {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &TcContext) -> Self {
+        Self {
+            data: ctx.data(),
+            data_end: ctx.data_end(),
+            len: ctx.len(),
+        }
+    }
+}
+
+impl View for SkbView {
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        self.len
+    }
+
+    #[cfg(target_arch = "bpf")]
+    #[inline(always)]
+    fn opaque(&self, value: u32) -> u32 {
+        opaque(value, self.len)
+    }
+
+    #[inline(always)]
+    fn load<T: Header>(&self, at: u32) -> Option<T> {
+        load(self.data, self.data_end, at)
+    }
+
+    /// Nothing that leaves is answered.
+    #[inline(always)]
+    fn load_tcp(&self, _: u32, _: &mut [u8; 104]) -> Option<u32> {
+        None
+    }
+
+    #[cfg(target_arch = "bpf")]
+    #[inline(always)]
+    fn forget<'p>(&self, packet: &'p mut Packet) -> &'p mut Packet {
+        forget(packet)
+    }
+}

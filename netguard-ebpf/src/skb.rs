@@ -9,25 +9,27 @@ use crate::view::load;
 #[cfg(target_arch = "bpf")]
 use crate::view::{forget, opaque};
 
-/// A frame that leaves. The headers of what this machine sends lie in the linear part of its buffer.
-pub(crate) struct SkbView {
+/// A frame that leaves. Its headers lie in the linear part of its buffer; the payload of what is forwarded may not.
+pub(crate) struct SkbView<'a> {
     data: usize,
     data_end: usize,
     len: u32,
+    context: &'a TcContext,
 }
 
-impl SkbView {
+impl<'a> SkbView<'a> {
     #[inline(always)]
-    pub(crate) fn new(ctx: &TcContext) -> Self {
+    pub(crate) fn new(ctx: &'a TcContext) -> Self {
         Self {
             data: ctx.data(),
             data_end: ctx.data_end(),
             len: ctx.len(),
+            context: ctx,
         }
     }
 }
 
-impl View for SkbView {
+impl View for SkbView<'_> {
     #[inline(always)]
     fn len(&self) -> u32 {
         self.len
@@ -42,6 +44,11 @@ impl View for SkbView {
     #[inline(always)]
     fn load<T: Header>(&self, at: u32) -> Option<T> {
         load(self.data, self.data_end, at)
+    }
+
+    #[inline(always)]
+    fn load_payload<T: Header>(&self, at: u32) -> Option<T> {
+        self.context.load(at as usize).ok()
     }
 
     /// Nothing that leaves is answered.

@@ -79,7 +79,7 @@ fn is_question<V: View>(view: &V, packet: &Packet) -> bool {
     if speaks_dns(ports[0]) || speaks_dns(ports[1]) {
         // RFC 1035 section 4.1.1: the bit QR.
         return view
-            .load::<[u8; 4]>(at)
+            .load_payload::<[u8; 4]>(at)
             .is_some_and(|[_, _, flags, _]| flags < 0x80);
     }
     if ports[0] == NTP || ports[1] == NTP {
@@ -94,7 +94,7 @@ fn is_question<V: View>(view: &V, packet: &Packet) -> bool {
 pub(super) fn asks_a_service<V: View>(view: &V, packet: &Packet) -> bool {
     let at = packet.transport_at() + UDP_LEN;
     if speaks_dns(packet.destination_port) {
-        let Some([_, _, flags, _, count_high, count_low, ..]) = view.load::<[u8; 8]>(at) else {
+        let Some([_, _, flags, _, count_high, count_low, ..]) = view.load_payload::<[u8; 8]>(at) else {
             return false;
         };
         // One question, as everybody asks; the headers of other protocols rarely look so.
@@ -115,7 +115,7 @@ const fn speaks_dns(port: u16) -> bool {
 /// ntpd defines).
 #[inline(always)]
 fn is_ntp_question<V: View>(view: &V, at: u32) -> bool {
-    let Some([first, second]) = view.load::<[u8; 2]>(at) else {
+    let Some([first, second]) = view.load_payload::<[u8; 2]>(at) else {
         return false;
     };
     match first & 7 {

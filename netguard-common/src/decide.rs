@@ -1,6 +1,6 @@
 //! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control messages, own
-//! source, block, ranges, signature, state, limit (of the source, then of its prefix and the service), cookie, DNS, sample. A
-//! stage in shadow mode never ends the judgement: later stages still enforce.
+//! source, block, ranges, signature, state, reflection, limit (of the source, then of its prefix and the service), cookie,
+//! DNS, sample. A stage in shadow mode never ends the judgement: later stages still enforce.
 
 use core::ops::ControlFlow;
 
@@ -11,7 +11,7 @@ use crate::{
     limit::{self, Class},
     own,
     parse::parse_into,
-    ranges, rule, sample, sanity,
+    ranges, reflection, rule, sample, sanity,
     signature::{self, Found},
     state,
     tables::Tables,
@@ -207,6 +207,13 @@ fn stages<V: View, T: Tables>(
     if !matches!(state_mode, Mode::Off) {
         shadow.rule(state_mode, state::check(packet, settings, tables))?;
     }
+    let packet = view.forget(packet);
+    let class = view.opaque(class);
+    let reflection_mode = Mode::from_number(view.opaque(settings.reflection.mode));
+    if class == Class::Udp as u32 && !matches!(reflection_mode, Mode::Off) {
+        shadow.rule(reflection_mode, reflection::check(view, packet, settings, tables))?;
+    }
+    let packet = view.forget(packet);
     let class = Class::from_number(view.opaque(class));
     let limit_mode = Mode::from_number(view.opaque(settings.limit));
     if let Some(class) = class

@@ -24,6 +24,7 @@ pub mod own;
 pub mod packet;
 pub mod parse;
 pub mod ranges;
+pub mod reflection;
 pub mod rule;
 pub mod sample;
 pub mod sanity;

@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use aya::{
     Ebpf, TestRun as _, TestRunOptions,
     maps::{Array, HashMap, LpmTrie, Map, MapData, RingBuf, lpm_trie::Key},
-    programs::Xdp,
+    programs::{ProgramInfo, SchedClassifier, Xdp},
 };
 use netguard_common::{
     hint,
-    layout::{Rule, Sample, Settings},
+    layout::{Question, Rule, Sample, Settings},
     maps::Table,
     packet::Address,
     shared::Shared as _,
@@ -20,7 +20,7 @@ use netguard_common::{
 use super::{
     BpfError, Counters, TableSizes,
     hints::Hints,
-    load::{loader, refused_load, refused_program, xdp},
+    load::{EGRESS_PROGRAM, classifier, loader, refused_load, refused_program, xdp},
     ranges,
     raw::Raw,
     signatures::flags,
@@ -58,6 +58,61 @@ impl TestObject {
             program.load().map_err(|error| refused_program(name, &error))?;
         }
         Ok(ProgramUnderTest { program })
+    }
+
+    /// Has `frame` leave past the program that remembers questions; tells the program's answer.
+    ///
+    /// # Errors
+    /// When the kernel refuses the program or the frame.
+    pub fn send(&mut self, frame: &[u8]) -> Result<u32, BpfError> {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ..TestRunOptions::default()
+        };
+        match self.egress()?.test_run(options) {
+            Ok(result) => Ok(result.return_value),
+            Err(error) => Err(BpfError::Load(format!("test run: {error}"))),
+        }
+    }
+
+    /// As [`ProgramUnderTest::verified_instructions`], of the program that remembers questions.
+    ///
+    /// # Errors
+    /// When the kernel refuses the program or does not say.
+    pub fn egress_verified_instructions(&mut self) -> Result<u32, BpfError> {
+        verified_instructions(self.egress()?.info().ok())
+    }
+
+    fn egress(&mut self) -> Result<&mut SchedClassifier, BpfError> {
+        let program = classifier(&mut self.ebpf)?;
+        if program.fd().is_err() {
+            program
+                .load()
+                .map_err(|error| refused_program(EGRESS_PROGRAM, &error))?;
+        }
+        Ok(program)
+    }
+
+    /// Has `question` been asked at `asked_ns`.
+    ///
+    /// # Errors
+    /// When the kernel refuses the entry.
+    pub fn ask(&mut self, question: Question, asked_ns: u64) -> Result<(), BpfError> {
+        let mut questions: HashMap<&mut MapData, Raw<Question>, u64> = self.map("QUESTIONS")?;
+        questions
+            .insert(Raw(question), asked_ns, 0)
+            .map_err(BpfError::map("QUESTIONS", 0))
+    }
+
+    /// The questions that are remembered.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn questions(&mut self) -> Result<Vec<Question>, BpfError> {
+        let questions: HashMap<&mut MapData, Raw<Question>, u64> = self.map("QUESTIONS")?;
+        let keys = questions.keys().map(|key| key.map(|key| key.0));
+        keys.collect::<Result<_, _>>()
+            .map_err(BpfError::map("QUESTIONS", 0))
     }
 
     /// # Errors
@@ -266,10 +321,11 @@ impl ProgramUnderTest<'_> {
     /// # Errors
     /// When the kernel does not say.
     pub fn verified_instructions(&self) -> Result<u32, BpfError> {
-        self.program
-            .info()
-            .ok()
-            .and_then(|info| info.verified_instruction_count())
-            .ok_or_else(|| BpfError::Load("the kernel does not count verified instructions".to_owned()))
+        verified_instructions(self.program.info().ok())
     }
+}
+
+fn verified_instructions(info: Option<ProgramInfo>) -> Result<u32, BpfError> {
+    info.and_then(|info| info.verified_instruction_count())
+        .ok_or_else(|| BpfError::Load("the kernel does not count verified instructions".to_owned()))
 }

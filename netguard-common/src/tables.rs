@@ -8,16 +8,23 @@ use core::{
 
 use crate::{
     Packet,
+    apart::{self, Part},
     layout::{Question, Rule, Sample, Sampler, Service, Settings},
     packet::Address,
     reflection::UdpSocket,
     signature::{Features, Signature},
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
+    view::View,
 };
 
 /// State and clock of the datapath. Look-ups answer `None` for absent entries.
-pub trait Tables {
+pub trait Tables: Sized {
+    /// The outcome of `part` of a stage for `packet`, which lies in [`Tables::packet`]: that of [`apart::run`].
+    fn apart<V: View>(&self, part: Part, view: &V, packet: &Packet, settings: &Settings) -> u32 {
+        apart::run(part, view, packet, settings, self)
+    }
+
     fn settings(&self) -> Option<&Settings>;
     /// Memory of this CPU for the packet that is judged.
     fn packet(&self) -> Option<impl DerefMut<Target = Packet>>;

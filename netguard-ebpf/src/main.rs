@@ -7,6 +7,7 @@
 )]
 
 mod answer;
+mod apart;
 mod maps;
 mod skb;
 mod sockets;

@@ -11,6 +11,7 @@ use aya_ebpf::{
 };
 use netguard_common::{
     Packet,
+    apart::Part,
     hint::{HintLine, LINE, LINES},
     known::{KnownLine, LINES as KNOWN_LINES, SLOTS},
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Service, Settings},
@@ -30,7 +31,7 @@ use netguard_common::{
     view::View,
 };
 
-use crate::sockets;
+use crate::{apart, sockets};
 
 /// Rule tables grow with their entries: an empty one costs no memory.
 const GROWING: usize = BPF_F_NO_PREALLOC as usize;
@@ -128,6 +129,12 @@ impl<'a, C: EbpfContext> KernelTables<'a, C> {
 }
 
 impl<C: EbpfContext> Tables for KernelTables<'_, C> {
+    /// Only what arrives is judged: the context is that of an XDP program.
+    #[inline(always)]
+    fn apart<V: View>(&self, part: Part, _: &V, _: &Packet, _: &Settings) -> u32 {
+        apart::call(part, self.ctx.as_ptr().cast())
+    }
+
     #[inline(always)]
     fn settings(&self) -> Option<&Settings> {
         SETTINGS.get(0)

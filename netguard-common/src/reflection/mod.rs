@@ -9,7 +9,9 @@ mod question;
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict, known,
+    Packet, Verdict,
+    apart::Part,
+    known,
     layout::{Question, Reflection, Settings},
     limit,
     packet::{Address, Fragment, Transport},
@@ -42,21 +44,27 @@ pub fn check<V: View, T: Tables>(
     settings: &Settings,
     tables: &T,
 ) -> ControlFlow<Verdict> {
-    let unasked = is_unasked(view, packet, settings, tables);
-    if view.opaque(u32::from(unasked)) == 0 {
-        ControlFlow::Continue(())
-    } else {
-        ControlFlow::Break(Verdict::Reflection)
-    }
-}
-
-#[inline(always)]
-fn is_unasked<V: View, T: Tables>(view: &V, packet: &Packet, settings: &Settings, tables: &T) -> bool {
     let reflection = &settings.reflection;
     let later = matches!(packet.fragment(), Fragment::Later);
     let answers = later || (is_udp(packet) && is_reflector(packet.source_port, reflection));
+    if answers && tables.apart(Part::Reflection, view, packet, settings) != 0 {
+        ControlFlow::Break(Verdict::Reflection)
+    } else {
+        ControlFlow::Continue(())
+    }
+}
+
+/// Whether nobody asked for the answer `packet`.
+#[inline(always)]
+pub(crate) fn is_unasked<V: View, T: Tables>(
+    view: &V,
+    packet: &Packet,
+    settings: &Settings,
+    tables: &T,
+) -> bool {
+    let reflection = &settings.reflection;
     // What is forwarded is somebody else's; a broadcast or multicast comes from the link, reflectors are elsewhere.
-    if view.opaque(u32::from(answers)) == 0 || !tables.is_own(packet.destination) {
+    if !tables.is_own(packet.destination) {
         return false;
     }
     let mut question = Question {

@@ -177,7 +177,7 @@ fn stages<V: View, T: Tables>(
 
     let block_mode = Mode::from_number(settings.blocklist);
     if !matches!(block_mode, Mode::Off) {
-        shadow.rule(block_mode, rule::block(packet, hints, tables))?;
+        shadow.rule(block_mode, rule::block(packet, hints, settings.seed, tables))?;
     }
     if hints & hint::RANGE != 0 {
         let (first, outcome) = ranges::check(view, packet, tables);

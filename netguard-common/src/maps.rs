@@ -2,7 +2,9 @@
 //! kernel test holds the two against each other, and the layout fingerprint covers the list.
 
 use crate::{
-    Packet, fragment,
+    Packet,
+    exact::{self, ExactLine},
+    fragment,
     hint::{self, HintLine, LINES},
     known::{self, KnownLine},
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Service, Settings},
@@ -105,6 +107,11 @@ impl Table {
             Self::BlockNetV4 | Self::BlockNetV6 => hint::PREFIX,
             Self::BlockWideV4 => hint::BLOCKED,
         }
+    }
+
+    /// Whether its rules are for addresses or IPv6 /64s, which have lines, too: see [`crate::exact`].
+    pub const fn is_exact(self) -> bool {
+        self.hint() == hint::ADDRESS
     }
 
     /// Name of the map that holds the table.
@@ -317,6 +324,12 @@ pub const MAPS: &[MapSpec] = &[
         MapKind::Array,
         service::SERVICES as usize,
         "what holds for some services instead of the common limits",
+    ),
+    spec::<u32, ExactLine>(
+        "EXACT",
+        MapKind::Array,
+        exact::LINES as usize,
+        "blocked addresses again, in lines that are quickly looked at",
     ),
     spec::<Question, u64>(
         "QUESTIONS",

@@ -23,7 +23,7 @@ use crate::{
     signature::{Features, SIGNATURES, Signature},
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
-    tables::{Generation, KnownSlots, LimitCell, Tables},
+    tables::{ExactWords, Generation, KnownSlots, LimitCell, Tables},
 };
 
 /// Prefixes of one family, by length and network; looked up from the longest.
@@ -187,6 +187,10 @@ impl Tables for Memory {
     fn fragment_cell(&self, index: u32) -> Option<impl LimitCell> {
         self.fragments.get(index as usize)
     }
+    /// There are none here: what they say is what the hashes say.
+    fn exact(&self, _: u32) -> Option<impl ExactWords> {
+        None::<NoWords>
+    }
     fn known(&self, index: u32) -> Option<impl KnownSlots> {
         self.known.get(index as usize)
     }
@@ -262,6 +266,15 @@ impl Tables for Memory {
 impl Generation for &[u64] {
     fn word(&self, index: u32) -> Option<u64> {
         self.get(index as usize).copied()
+    }
+}
+
+/// Lines that are not there.
+enum NoWords {}
+
+impl ExactWords for NoWords {
+    fn word(&self, _: u32) -> u64 {
+        match *self {}
     }
 }
 

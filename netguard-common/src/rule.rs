@@ -3,7 +3,14 @@
 
 use core::ops::ControlFlow;
 
-use crate::{Packet, Verdict, hint, layout::Rule, packet::Family, tables::Tables};
+use crate::{
+    Packet, Verdict,
+    exact::{self, Listed},
+    hint,
+    layout::Rule,
+    packet::Family,
+    tables::Tables,
+};
 
 /// A rule's expiry counts units of 2^30 ns: a shift is cheaper in the kernel than a division.
 pub const EXPIRY_SHIFT: u32 = 30;
@@ -118,15 +125,13 @@ pub fn allow<T: Tables>(packet: &Packet, hints: u8, tables: &T) -> ControlFlow<V
 
 /// Whether `packet`'s source is blocked. `hints` are those of the source.
 #[inline(always)]
-pub fn block<T: Tables>(packet: &Packet, hints: u8, tables: &T) -> ControlFlow<Verdict> {
+pub fn block<T: Tables>(packet: &Packet, hints: u8, seed: u64, tables: &T) -> ControlFlow<Verdict> {
     let source = packet.source;
     if hints & hint::ADDRESS != 0 {
-        let blocked = match packet.family() {
-            Family::V4 => holds(tables.block_v4(source.word_v4()), packet, tables),
-            Family::V6 => {
-                holds(tables.block_v6(source), packet, tables)
-                    || holds(tables.block_v6_net64(source.high), packet, tables)
-            }
+        let blocked = match exact::look(packet, seed, tables) {
+            Listed::Yes => true,
+            Listed::No => false,
+            Listed::Perhaps => is_in_hash(packet, tables),
         };
         if blocked {
             return ControlFlow::Break(Verdict::BlockAddress);
@@ -147,10 +152,22 @@ pub fn block<T: Tables>(packet: &Packet, hints: u8, tables: &T) -> ControlFlow<V
     ControlFlow::Continue(())
 }
 
+#[inline(always)]
+fn is_in_hash<T: Tables>(packet: &Packet, tables: &T) -> bool {
+    let source = packet.source;
+    match packet.family() {
+        Family::V4 => holds(tables.block_v4(source.word_v4()), packet, tables),
+        Family::V6 => {
+            holds(tables.block_v6(source), packet, tables)
+                || holds(tables.block_v6_net64(source.high), packet, tables)
+        }
+    }
+}
+
 /// Whether `rule` blocks `packet`. A detector's rule spares TCP segments that open nothing: it rests on floods that
 /// somebody else may have sent in the source's name, and must not cut the connections that the source really has.
 #[inline(always)]
-fn holds<T: Tables>(rule: Option<Rule>, packet: &Packet, tables: &T) -> bool {
+pub(crate) fn holds<T: Tables>(rule: Option<Rule>, packet: &Packet, tables: &T) -> bool {
     let Some(found) = rule else {
         return false;
     };

@@ -43,6 +43,9 @@ pub trait Tables: Sized {
     fn block_v6_net64(&self, network: u64) -> Option<Rule>;
     fn block_net_v6(&self, source: Address) -> Option<Rule>;
 
+    /// Line `index` of blocked addresses; `None` where there are no lines.
+    fn exact(&self, index: u32) -> Option<impl ExactWords>;
+
     /// The compiled lists, see [`crate::ranges`]; `None` when there never were any.
     fn generation(&self) -> Option<impl Generation>;
     /// The cell of a policy of the lists; `None` beyond [`crate::ranges::POLICIES`].
@@ -102,6 +105,11 @@ pub trait Tables: Sized {
 pub trait Generation {
     /// Word `index`; `None` beyond the last.
     fn word(&self, index: u32) -> Option<u64>;
+}
+
+/// One line of blocked addresses, see [`crate::exact`]. Indices count modulo 8.
+pub trait ExactWords {
+    fn word(&self, index: u32) -> u64;
 }
 
 /// One word in an array of cells, shared by all CPUs. Loads and stores are single instructions without ordering.

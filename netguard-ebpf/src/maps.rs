@@ -12,6 +12,7 @@ use aya_ebpf::{
 use netguard_common::{
     Packet,
     apart::Part,
+    exact::{ExactLine, LINES as EXACT_LINES},
     hint::{HintLine, LINE, LINES},
     known::{KnownLine, LINES as KNOWN_LINES, SLOTS},
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Service, Settings},
@@ -27,7 +28,7 @@ use netguard_common::{
     signature::{Features, SIGNATURES as SIGNATURES_LEN, Signature},
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
-    tables::{Generation, KnownSlots, LimitCell, Tables},
+    tables::{ExactWords, Generation, KnownSlots, LimitCell, Tables},
     view::View,
 };
 
@@ -107,6 +108,8 @@ static SERVICE_LINES: Array<ServiceLine, { SERVICE_LINES_LEN as usize }> = Array
 #[btf_map]
 static SERVICES: Array<Service, { SERVICES_LEN as usize }> = Array::new();
 
+#[btf_map]
+static EXACT: Array<ExactLine, { EXACT_LINES as usize }, MAPPABLE> = Array::new();
 #[btf_map]
 static QUESTIONS: LruHashMap<Question, u64, QUESTIONS_LEN> = LruHashMap::new();
 
@@ -223,6 +226,11 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     #[inline(always)]
     fn cell(&self, index: u32) -> Option<impl LimitCell> {
         LIMIT_CELLS.get_ptr_mut(index).map(TimeCell)
+    }
+
+    #[inline(always)]
+    fn exact(&self, index: u32) -> Option<impl ExactWords> {
+        EXACT.get_ptr(index).map(|line| Line(line.cast()))
     }
 
     #[inline(always)]
@@ -383,6 +391,17 @@ impl LimitCell for TimeCell {
 
 /// The slots of an entry of `KNOWN`, volatile as [`TimeCell`] is.
 struct Slots(*mut u32);
+
+/// A line of the map `EXACT`, which user space writes.
+struct Line(*const u64);
+
+impl ExactWords for Line {
+    #[inline(always)]
+    fn word(&self, index: u32) -> u64 {
+        // SAFETY: the word lies in the line; array entries live as long as the map and are 8-aligned.
+        unsafe { self.0.add((index % 8) as usize).read_volatile() }
+    }
+}
 
 impl KnownSlots for Slots {
     #[inline(always)]

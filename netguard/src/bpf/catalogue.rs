@@ -9,6 +9,7 @@ use std::{
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 use netguard_common::{
     Packet,
+    exact::ExactLine,
     hint::HintLine,
     known::KnownLine,
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sampler, Service, Settings},
@@ -290,6 +291,7 @@ enum AnyArray {
     Strays(PerCpuArray<MapData, Raw<Strays>>),
     Signatures(Array<MapData, Raw<Signature>>),
     Features(PerCpuArray<MapData, Raw<Features>>),
+    Exact(Array<MapData, Raw<ExactLine>>),
     Known(Array<MapData, Raw<KnownLine>>),
     ServiceLines(Array<MapData, Raw<ServiceLine>>),
     Services(Array<MapData, Raw<Service>>),
@@ -309,6 +311,7 @@ impl AnyArray {
             "STRAYS" => Self::Strays(map.try_into().map_err(wrap)?),
             "PACKET" => Self::Packets(map.try_into().map_err(wrap)?),
             "HINTS" => Self::Hints(map.try_into().map_err(wrap)?),
+            "EXACT" => Self::Exact(map.try_into().map_err(wrap)?),
             "KNOWN" => Self::Known(map.try_into().map_err(wrap)?),
             "SERVICE_LINES" => Self::ServiceLines(map.try_into().map_err(wrap)?),
             "SERVICES" => Self::Services(map.try_into().map_err(wrap)?),
@@ -337,6 +340,9 @@ impl AnyArray {
             Self::Features(map) => map
                 .get(&index, 0)
                 .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
+            Self::Exact(map) => map
+                .get(&index, 0)
+                .map(|line| shown(skip_zero, line.0 == ExactLine::ZERO, || render(&line.0))),
             Self::Known(map) => map
                 .get(&index, 0)
                 .map(|line| shown(skip_zero, line.0 == KnownLine::ZERO, || render(&line.0))),

@@ -1,11 +1,13 @@
 //! Everything that talks to the kernel's BPF subsystem; the only place that knows the aya crate.
 
+mod announced;
 mod attach;
 mod batch;
 mod catalogue;
 mod counters;
 mod egress;
 mod error;
+mod exact;
 mod hiding;
 mod hints;
 mod links;

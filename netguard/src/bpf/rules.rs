@@ -10,8 +10,8 @@ use netguard_common::{hint, layout::Rule, maps::Table, rule::Origin};
 
 use super::{
     Batch, BpfError, Entry, InsertOutcome, List, Pins, SettingsMap,
+    announced::Announced,
     hiding::{covered_by, hidden, outlasts},
-    hints::Hints,
     notes::Notes,
     own::OwnAddresses,
     storage::{Storage, table_of, tables_of},
@@ -27,7 +27,7 @@ const FEW_NETWORKS: u8 = 12;
 /// The rule tables of an instance.
 pub struct Rules {
     tables: Vec<Storage>,
-    hints: Hints,
+    announced: Announced,
     notes: Notes,
     own: OwnAddresses,
 }
@@ -45,7 +45,7 @@ impl Rules {
         let seed = SettingsMap::open(pins)?.read()?.seed;
         Ok(Self {
             tables,
-            hints: Hints::open(pins, seed)?,
+            announced: Announced::open(pins, seed)?,
             notes: Notes::open(pins)?,
             own: OwnAddresses::open(pins)?,
         })
@@ -202,7 +202,7 @@ impl Rules {
     fn place(&mut self, list: List, prefix: Prefix, rule: Rule) -> Result<Option<Rule>, BpfError> {
         let table = table_of(list, prefix, &rule);
         let mut before = self.storage(table)?.insert(prefix, rule)?;
-        self.hints.set(prefix, table.hint());
+        self.announced.put(table, prefix, &rule);
         for other in tables_of(list, prefix)
             .into_iter()
             .filter(|other| *other != table)
@@ -218,12 +218,15 @@ impl Rules {
     /// Removes the rule for exactly `prefix` from `table`, and the hint if that is an answer; other hints may be left.
     fn take(&mut self, table: Table, prefix: Prefix) -> Result<bool, BpfError> {
         let removed = self.storage(table)?.remove(prefix)?;
+        if removed {
+            self.announced.remove(table, prefix);
+        }
         if removed && table == Table::BlockWideV4 {
             if self.blocked_around(prefix)?.is_some() {
                 return Ok(removed);
             }
             if prefix.bits() < FEW_NETWORKS {
-                self.rebuild_hints()?;
+                self.rebuild()?;
             } else {
                 self.unblock(prefix)?;
             }
@@ -231,20 +234,24 @@ impl Rules {
         Ok(removed)
     }
 
-    /// Makes the hints those of the rules and own addresses that stand: a writer may have died between the two.
+    /// Makes hints and lines those of the rules and own addresses that stand: a writer may have died between the two.
     ///
     /// # Errors
     /// When the kernel refuses a read.
-    pub fn rebuild_hints(&mut self) -> Result<(), BpfError> {
+    pub fn rebuild(&mut self) -> Result<(), BpfError> {
         let own = self.own.prefixes()?.into_iter();
-        let mut rules: Vec<_> = own.map(|prefix| (prefix, hint::OWN)).collect();
+        let mut hints: Vec<_> = own.map(|prefix| (prefix, hint::OWN)).collect();
+        let mut exact = Vec::new();
         for storage in &self.tables {
             let mut entries = Vec::new();
             storage.read(&mut entries)?;
             let hint = storage.table().hint();
-            rules.extend(entries.into_iter().map(|(prefix, _)| (prefix, hint)));
+            hints.extend(entries.iter().map(|(prefix, _)| (*prefix, hint)));
+            if storage.table().is_exact() {
+                exact.extend(entries);
+            }
         }
-        self.hints.rebuild(rules.into_iter());
+        self.announced.rebuild(hints.into_iter(), exact.into_iter());
         Ok(())
     }
 
@@ -264,7 +271,7 @@ impl Rules {
             return Ok(());
         }
         if prefix.bits() >= WIDE {
-            self.hints.clear(prefix, Table::BlockWideV4.hint());
+            self.announced.hints.clear(prefix, Table::BlockWideV4.hint());
             return Ok(());
         }
         for half in prefix.halves().into_iter().flatten() {

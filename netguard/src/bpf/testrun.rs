@@ -13,13 +13,13 @@ use netguard_common::{
     layout::{Question, Rule, Sample, Settings},
     maps::Table,
     packet::Address,
-    shared::Shared as _,
+    shared::{Field as _, Shared as _},
     signature::Signature,
 };
 
 use super::{
     BpfError, Counters, TableSizes,
-    hints::Hints,
+    announced::Announced,
     load::{EGRESS_PROGRAM, classifier, loader, refused_load, refused_program, xdp},
     ranges,
     raw::Raw,
@@ -135,7 +135,7 @@ impl TestObject {
     ) -> Result<(), BpfError> {
         let mut hash: HashMap<&mut MapData, [u8; N], Raw<Rule>> = self.map(map)?;
         hash.insert(key, Raw(rule), 0).map_err(BpfError::map(map, 0))?;
-        self.hint(map, &key, N as u8 * 8)
+        self.announce(map, &key, N as u8 * 8, &rule)
     }
 
     /// Puts a rule into a trie.
@@ -152,7 +152,7 @@ impl TestObject {
         let mut trie: LpmTrie<&mut MapData, [u8; N], Raw<Rule>> = self.map(map)?;
         trie.insert(&Key::new(bits, network), Raw(rule), 0)
             .map_err(BpfError::map(map, 0))?;
-        self.hint(map, &network, bits as u8)
+        self.announce(map, &network, bits as u8, &rule)
     }
 
     /// Puts compiled lists in force.
@@ -162,7 +162,7 @@ impl TestObject {
     pub fn install(&mut self, compiled: &Compiled) -> Result<(), BpfError> {
         let missing = || BpfError::NoSuchMap("RANGES".to_owned());
         ranges::install_in(self.ebpf.map_mut("RANGES").ok_or_else(missing)?, compiled)?;
-        self.hints()?.raise(hint::RANGE, compiled.slots.words());
+        self.announced()?.hints.raise(hint::RANGE, compiled.slots.words());
         Ok(())
     }
 
@@ -185,7 +185,7 @@ impl TestObject {
         let mut own: HashMap<&mut MapData, [u8; 16], u32> = self.map("OWN")?;
         own.insert(Address::of(address).1.octets(), 1, 0)
             .map_err(BpfError::map("OWN", 0))?;
-        self.hints()?.set(Prefix::from(address), hint::OWN);
+        self.announced()?.hints.set(Prefix::from(address), hint::OWN);
         Ok(())
     }
 
@@ -250,11 +250,11 @@ impl TestObject {
     /// # Errors
     /// When the hints cannot be written.
     pub fn block_wide(&mut self, bits: u8, network: [u8; 4]) -> Result<(), BpfError> {
-        self.hint("BLOCK_WIDE_V4", &network, bits)
+        self.announce("BLOCK_WIDE_V4", &network, bits, &Rule::ZERO)
     }
 
     /// Announces a rule for the first `bits` of `network` in table `map`.
-    fn hint(&mut self, map: &'static str, network: &[u8], bits: u8) -> Result<(), BpfError> {
+    fn announce(&mut self, map: &'static str, network: &[u8], bits: u8, rule: &Rule) -> Result<(), BpfError> {
         let Some(table) = Table::ALL.iter().find(|table| table.map() == map) else {
             return Ok(());
         };
@@ -265,19 +265,19 @@ impl TestObject {
             _ => IpAddr::from(octets),
         };
         if let Some(prefix) = Prefix::truncated(address, bits) {
-            self.hints()?.set(prefix, table.hint());
+            self.announced()?.put(*table, prefix, rule);
         }
         Ok(())
     }
 
-    fn hints(&mut self) -> Result<Hints, BpfError> {
+    fn announced(&mut self) -> Result<Announced, BpfError> {
         let settings: Array<&mut MapData, Raw<Settings>> = self.map("SETTINGS")?;
         let seed = settings.get(&0, 0).map_err(BpfError::map("SETTINGS", 1))?.0.seed;
-        let hints = self.ebpf.map("HINTS");
-        Hints::of(
-            hints.ok_or_else(|| BpfError::NoSuchMap("HINTS".to_owned()))?,
-            seed,
-        )
+        let map = |name: &str| {
+            let map = self.ebpf.map(name);
+            map.ok_or_else(|| BpfError::NoSuchMap(name.to_owned()))
+        };
+        Announced::of(map("HINTS")?, map("EXACT")?, seed)
     }
 
     fn map<'a, M>(&'a mut self, name: &'static str) -> Result<M, BpfError>

@@ -76,7 +76,7 @@ impl Configured {
 
     /// Makes the rules that come from a configuration those of this one. Rules of operators and detectors stay.
     pub(super) fn establish(&mut self, rules: &mut Rules, facts: &Facts) -> Result<(), BpfError> {
-        rules.rebuild_hints()?;
+        rules.rebuild()?;
         self.judged = self.judge(facts);
         self.facts = facts.clone();
         for (list, wanted) in [(List::Allow, &self.allow), (List::Block, &self.judged.pieces)] {

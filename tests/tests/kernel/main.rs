@@ -4,6 +4,7 @@
 mod budget;
 mod captures;
 mod differential;
+mod exact;
 mod fixtures;
 mod fragments;
 mod levels;

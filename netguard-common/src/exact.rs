@@ -1,0 +1,217 @@
+//! Exact addresses of the blocklist, again, in lines as long as those of a cache: a look into the hash that holds the rules misses
+//! the cache twice under a flood from many blocked sources, a look into a line once.
+//!
+//! A source has one line. The writer fills its slots in order, and what finds no slot is in the hash only. So a line
+//! whose last slot is free tells all, and after a look into one whose last slot is taken the hash has to be asked,
+//! too. The hash is the truth: each daemon makes the lines anew from it.
+
+use crate::{
+    Packet,
+    hint::mix,
+    layout::Rule,
+    packet::{Address, Family},
+    rule::{Origin, holds},
+    tables::{ExactWords, Tables},
+};
+
+/// Lines of IPv4 addresses; a power of two.
+pub const V4_LINES: u32 = 32_768;
+/// Lines of IPv6 addresses and /64s, which share one: behind those of IPv4; a power of two.
+pub const V6_LINES: u32 = 65_536;
+/// Entries of the map `EXACT`.
+pub const LINES: u32 = V4_LINES + V6_LINES;
+/// Slots of a line of IPv4: each a word, an address (network byte order) and above it its mark.
+pub const V4_SLOTS: u32 = 8;
+/// Slots of a line of IPv6: first the upper halves of addresses, then the lower ones, then marks of half a word.
+pub const V6_SLOTS: u32 = 3;
+
+crate::shared! {
+    /// One entry of the map `EXACT`.
+    pub struct ExactLine {
+        pub words: [u64; 8],
+    }
+}
+
+/// What a slot says about its address: a rule, as far as the datapath needs it. All zeros for a slot that is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(pub u32);
+
+impl Mark {
+    /// When the rule ends, as [`Rule::expires_at`]: at most 18 years after the machine's start.
+    const ENDS: u32 = NETWORK - 1;
+    const DETECTOR: u32 = 1 << 30;
+    const TAKEN: u32 = 1 << 31;
+
+    pub const FREE: Self = Self(0);
+    /// Of a last slot whose rule is gone: it ended in the first second. The line may still not tell all.
+    pub const GONE: Self = Self(Self::TAKEN | 1);
+
+    pub const fn of(rule: &Rule, is_network: bool) -> Self {
+        let ends = if rule.expires_at < Self::ENDS {
+            rule.expires_at
+        } else {
+            Self::ENDS
+        };
+        let detector = if rule.origin == Origin::Detector as u8 {
+            Self::DETECTOR
+        } else {
+            0
+        };
+        let network = if is_network { NETWORK } else { 0 };
+        Self(Self::TAKEN | detector | network | ends)
+    }
+
+    /// The rule, with the reason left out.
+    #[inline(always)]
+    const fn rule(self) -> Option<Rule> {
+        if self.0 == 0 {
+            return None;
+        }
+        let origin = if self.0 & Self::DETECTOR == 0 {
+            Origin::Operator
+        } else {
+            Origin::Detector
+        };
+        Some(Rule {
+            expires_at: self.0 & Self::ENDS,
+            reason: 0,
+            origin: origin as u8,
+            proof: 0,
+        })
+    }
+
+    /// Whether it stands for a /64.
+    pub const fn is_network(self) -> bool {
+        self.0 & NETWORK != 0
+    }
+}
+
+const NETWORK: u32 = 1 << 29;
+
+/// What the lines say about a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listed {
+    Yes,
+    No,
+    /// The hash may know more.
+    Perhaps,
+}
+
+/// The line of the IPv4 address `source`, in network byte order.
+#[inline(always)]
+pub const fn line_v4(source: u32, seed: u64) -> u32 {
+    mix(source as u64, seed) as u32 & (V4_LINES - 1)
+}
+
+/// The line of the IPv6 addresses whose upper half is `network`, in network byte order.
+#[inline(always)]
+pub const fn line_v6(network: u64, seed: u64) -> u32 {
+    V4_LINES + (mix(network, seed) as u32 & (V6_LINES - 1))
+}
+
+/// Whether the source of `packet` is blocked by itself or as one of its /64.
+#[inline(always)]
+pub(crate) fn look<T: Tables>(packet: &Packet, seed: u64, tables: &T) -> Listed {
+    match packet.family() {
+        Family::V4 => look_v4(packet, seed, tables),
+        Family::V6 => look_v6(packet, seed, tables),
+    }
+}
+
+#[inline(always)]
+fn look_v4<T: Tables>(packet: &Packet, seed: u64, tables: &T) -> Listed {
+    let source = packet.source.word_v4();
+    let Some(line) = tables.exact(line_v4(source, seed)) else {
+        return Listed::Perhaps;
+    };
+    let mut slot = 0;
+    while slot < V4_SLOTS {
+        let word = line.word(slot);
+        if word as u32 == source && word >> 32 != 0 {
+            return listed(holds(Mark((word >> 32) as u32).rule(), packet, tables), &line);
+        }
+        slot += 1;
+    }
+    listed(false, &line)
+}
+
+#[inline(always)]
+fn look_v6<T: Tables>(packet: &Packet, seed: u64, tables: &T) -> Listed {
+    let Address { high, low } = packet.source;
+    let Some(line) = tables.exact(line_v6(high, seed)) else {
+        return Listed::Perhaps;
+    };
+    let (mut address, mut network) = (Mark::FREE, Mark::FREE);
+    let mut slot = 0;
+    while slot < V6_SLOTS {
+        if line.word(slot) == high {
+            let mark = mark_v6(&line, slot);
+            if mark.is_network() {
+                network = mark;
+            } else if line.word(V6_SLOTS + slot) == low {
+                address = mark;
+            }
+        }
+        slot += 1;
+    }
+    let blocked = holds(address.rule(), packet, tables) || holds(network.rule(), packet, tables);
+    listed(blocked, &line)
+}
+
+/// The mark in `slot` of a line of IPv6.
+#[inline(always)]
+pub fn mark_v6(line: &impl ExactWords, slot: u32) -> Mark {
+    Mark((line.word(2 * V6_SLOTS + slot / 2) >> (slot % 2 * 32)) as u32)
+}
+
+/// The last word of either kind of line is that of its last slot.
+#[inline(always)]
+fn listed(blocked: bool, line: &impl ExactWords) -> Listed {
+    if blocked {
+        Listed::Yes
+    } else if line.word(7) == 0 {
+        Listed::No
+    } else {
+        Listed::Perhaps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_keeps_what_the_datapath_needs() {
+        for (expires_at, origin) in [(0, Origin::Operator), (77, Origin::Detector), (5, Origin::Config)] {
+            let rule = Rule {
+                expires_at,
+                reason: 1,
+                origin: origin as u8,
+                proof: 2,
+            };
+            let kept = Mark::of(&rule, true).rule().unwrap();
+            assert_eq!(kept.expires_at, expires_at);
+            assert_eq!(kept.origin == Origin::Detector as u8, origin == Origin::Detector);
+            assert!(Mark::of(&rule, true).is_network() && !Mark::of(&rule, false).is_network());
+        }
+        let distant = Rule {
+            expires_at: u32::MAX,
+            ..Mark::GONE.rule().unwrap()
+        };
+        assert_eq!(Mark::of(&distant, false).rule().unwrap().expires_at, Mark::ENDS);
+    }
+
+    #[test]
+    fn a_free_slot_and_one_whose_rule_is_gone_block_nobody() {
+        assert_eq!(Mark::FREE.rule(), None);
+        assert!(Mark::GONE.rule().unwrap().expired(2 << crate::rule::EXPIRY_SHIFT));
+    }
+
+    #[test]
+    fn lines_of_the_families_lie_apart() {
+        for key in 0..1000 {
+            assert!(line_v4(key, 7) < V4_LINES);
+            assert!((V4_LINES..LINES).contains(&line_v6(key.into(), 7)));
+        }
+    }
+}

@@ -4,10 +4,12 @@
 mod budget;
 mod captures;
 mod differential;
+mod encapsulation;
 mod fixtures;
 mod fragments;
 mod levels;
 mod own;
+mod peers;
 mod rules;
 mod samples;
 mod signatures;

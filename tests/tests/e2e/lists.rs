@@ -158,13 +158,18 @@ fn a_million_prefixes_are_exchanged_as_one() -> Result<()> {
         let address = std::net::Ipv4Addr::from(0x1000_0000 + number * 261);
         writeln!(text, "{address}")?;
     }
+    for number in 0..250_000_u32 {
+        writeln!(text, "2a00:{:x}:{:x}::/48", number >> 16, number & 0xffff)?;
+    }
     text.push_str("198.18.0.1\n");
     fs::write(directory.path().join("big"), &text)?;
     let netguard = protect(&lab, &feed(directory.path(), "big", "enforce"))?;
-    ensure!(listed(&netguard, "big")?["prefixes"] == 1_000_001);
+    ensure!(listed(&netguard, "big")?["prefixes"] == 1_250_001);
     judged(&lab, &netguard, "198.18.0.1", "block-feed")?;
     judged(&lab, &netguard, "16.0.0.0", "block-feed")?;
     judged(&lab, &netguard, "16.0.0.1", "pass")?;
+    judged(&lab, &netguard, "2a00:3:d08f:ffff::1", "block-feed")?;
+    judged(&lab, &netguard, "2a00:3:d090::1", "pass")?;
 
     let before = netguard.stats()?;
     let frames = vec![

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use netguard::clock::monotonic_ns;
 use netguard_common::{limit::source_key, packet::Address};
-use netguard_tests::lab::{Family, Lab, Netguard, output, wait_until};
+use netguard_tests::lab::{ECHO_PORT, Echo, Family, Flood, Lab, Netguard, ask, output, wait_until};
 
 use crate::{lab, protect};
 
@@ -21,7 +21,11 @@ const LOOK: Duration = Duration::from_secs(25);
 #[test]
 fn connected_sources_are_proven_until_their_time_is_over() -> Result<()> {
     let (lab, _server) = lab()?;
-    let netguard = protect(&lab, "")?;
+    let _echo = Echo::start(&lab)?;
+    let netguard = protect(
+        &lab,
+        &format!("[[service]]\nport = \"udp/{ECHO_PORT}\"\nrate_per_s = 2000\nburst = 2000\n"),
+    )?;
     let connect = |family| -> Result<TcpStream> {
         let server = SocketAddr::new(lab.victim.ip(family).parse()?, 80);
         Ok(lab.client.ns.enter(|| TcpStream::connect(server))??)
@@ -36,6 +40,18 @@ fn connected_sources_are_proven_until_their_time_is_over() -> Result<()> {
         ensure!((PROVEN_FOR_S - 60..=PROVEN_FOR_S).contains(&left_s), "{left_s} s");
     }
     ensure!(netguard.json(&["explain", lab.client.ip4, "--json"])?["proof"] == "handshake");
+
+    // A service that never heard of either serves the proven one while strangers flood it.
+    for family in [Family::V4, Family::V6] {
+        let flood = Flood::scattered(&lab, family, &[0; 64])?;
+        let proven = ask(&lab, &lab.client, family, 50, 50)?;
+        let stranger = ask(&lab, &lab.attacker, family, 2, 50)?;
+        flood.stop()?;
+        ensure!(
+            proven >= 49 && stranger < 2,
+            "{proven} of 50, and {stranger} of 2 of a stranger"
+        );
+    }
 
     // The connections end, and what is left ends ten minutes later: here another tool makes them short.
     drop(connections);

@@ -51,9 +51,9 @@ fn are_blocked_and_unblocked(family: Family) -> Result<()> {
     let (lab, _server) = lab()?;
     let netguard = protect(&lab, "")?;
     let sources = spread(family);
-    for source in &sources {
-        netguard.must(&["block", "add", source])?;
-    }
+    let file = lab.dir.path().join("list.txt");
+    fs::write(&file, sources.join("\n"))?;
+    netguard.must(&["block", "import", &file.display().to_string()])?;
     let listed = netguard.blocked()?;
     let bits = family.of(32, 128);
     for source in &sources {
@@ -193,14 +193,12 @@ fn duplicates_of_a_list_count_once() -> Result<()> {
         fs::write(&file, lines)?;
         let told = netguard.must(&["block", "import", &file.display().to_string(), "--ttl", "1h"])?;
         ensure!(told.contains("77 prefixes added"), "{told}");
-        ensure!(netguard.blocked()?.len() == 77);
+        let others = family.of(0, 76);
+        ensure!(netguard.blocked()?.len() == others + 77);
         netguard.must(&["block", "del", &distinct[7]])?;
-        ensure!(netguard.blocked()?.len() == 76);
+        ensure!(netguard.blocked()?.len() == others + 76);
         count(&lab, &netguard, &distinct[7..8], 0)?;
         count(&lab, &netguard, &distinct[8..], 69)?;
-        for source in distinct {
-            netguard.cli(&["block", "del", source])?;
-        }
     }
     Ok(())
 }
@@ -210,8 +208,8 @@ fn duplicates_of_a_list_count_once() -> Result<()> {
 fn two_hundred_bans_of_one_address_are_one() -> Result<()> {
     let (lab, _server) = lab()?;
     let netguard = protect(&lab, "")?;
-    for address in ["192.0.2.77", "2001:db8:77::1"] {
-        for hours in 1..=200 {
+    for (address, step) in [("192.0.2.77", 1), ("2001:db8:77::1", 20)] {
+        for hours in (step..=200).step_by(step) {
             let added = netguard.json(&["block", "add", address, "--ttl", &format!("{hours}h"), "--json"])?;
             ensure!(added["shortened"].is_null(), "{added}");
         }

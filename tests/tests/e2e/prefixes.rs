@@ -1,11 +1,11 @@
 //! Floods of a whole network, each source of it below its own limit: cut by the limit of the prefix, unnoticed next door.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use netguard_tests::{
     frames::frame,
-    lab::{ECHO_PORT, Echo, Family, Flood, ROUTER_MAC, ask, growth},
+    lab::{ECHO_PORT, Echo, Family, Flood, ROUTER_MAC, ask, growth, wait_until},
 };
 
 use crate::{lab, protect};
@@ -44,12 +44,24 @@ fn is_cut(family: Family) -> Result<()> {
     let begin = Instant::now();
     let flood = Flood::by_trafgen(&lab, &frames)?;
     let answered = ask(&lab, &lab.client, family, 60, 50)?;
-    let sent = flood.stop()?.packets;
+    let sent = flood.sent()?.packets;
     let seconds = begin.elapsed().as_secs_f64();
     let grown = growth(&before, &netguard.stats()?);
     ensure!(answered >= 59, "{answered} of 60: {grown:?}");
     ensure!(grown["limit-prefix"] > sent / 2, "{grown:?} of {sent}");
     let most = f64::from(RATE) * (seconds + 1.0) * 1.05 + 200.0;
     ensure!((grown["pass"] as f64) < most, "{grown:?} in {seconds:.1} s");
-    Ok(())
+
+    // The limit moves while the flood goes on, and comes back.
+    for (rate, verdict) in [("10000000", "pass"), ("500", "limit-prefix")] {
+        netguard.must(&["limit", "set", "udp.prefix", "--rate", rate, "--burst", rate])?;
+        let before = netguard.stats()?;
+        wait_until("the limit to move", Duration::from_secs(5), || {
+            let grown = growth(&before, &netguard.stats()?);
+            let of = |name: &str| grown.get(name).copied().unwrap_or(0);
+            let most = of("pass").max(of("limit-prefix"));
+            Ok((of(verdict) == most && most > 5_000).then_some(()))
+        })?;
+    }
+    flood.stop().map(drop)
 }

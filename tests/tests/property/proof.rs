@@ -19,7 +19,7 @@ use netguard_common::{
 };
 use netguard_tests::{
     frames::{Frame, frame},
-    generate::{Net, Shape, shape},
+    generate::any_frame,
     world::World,
 };
 use proptest::{collection::vec, prelude::*};
@@ -34,42 +34,83 @@ const SEGMENT: &str = "a segment";
 const QUERY: &str = "a query";
 const FRAGMENT: &str = "a fragment";
 
-/// A kind of frame, how often it comes, and the time before each.
+/// A frame, how often it comes, and the time before each.
 #[derive(Clone, Debug)]
 struct Volley {
-    shape: Shape,
+    frame: Vec<u8>,
     times: usize,
     gap_ns: u64,
     /// Whether it is sent in the name of the source that the law is about, where the law lets it.
     in_its_name: bool,
 }
 
-/// Floods of whatever can be sent, at most 300,000 packets a second, for less than a second.
+/// Floods of whatever can be sent, whole, damaged or noise, at most 300,000 packets a second, for less than a second.
 fn flood() -> impl Strategy<Value = Vec<Volley>> {
     let address = prop_oneof![any::<u32>(), (0_u32..256).prop_map(|host| 0xc612_0500 + host)];
     let source = (address, any::<u32>()).prop_map(|(v4, v6)| {
         let v6 = 0x2001_0db8_u128 << 96 | u128::from(v6) << 64;
-        (Ipv4Addr::from(v4), Ipv6Addr::from(v6))
+        [Ipv4Addr::from(v4).into(), Ipv6Addr::from(v6).into()]
     });
-    let volley = (shape(), source, 1_usize..200, 3_000_u64..30_000, any::<bool>());
-    let volley = volley.prop_map(|(mut shape, (v4, v6), times, gap_ns, in_its_name)| {
-        match &mut shape.net {
-            Net::V4 {
-                source, destination, ..
-            } => (*source, *destination) = (v4, parsed(OWN.0)),
-            Net::V6 {
-                source, destination, ..
-            } => (*source, *destination) = (v6, parsed(OWN.1)),
-            Net::Arp | Net::Other(_) => {}
+    let volley = (
+        any_frame(),
+        source,
+        1_usize..200,
+        3_000_u64..30_000,
+        any::<bool>(),
+    );
+    let volley = volley.prop_map(|(mut frame, sources, times, gap_ns, in_its_name)| {
+        for source in sources {
+            send_from(&mut frame, source);
         }
         Volley {
-            shape,
+            frame,
             times,
             gap_ns,
             in_its_name,
         }
     });
     vec(volley, 1..60)
+}
+
+/// Lets `frame` go from `source` to this machine, if it has room for addresses of that family; netguard looks at no checksum.
+fn send_from(frame: &mut [u8], source: IpAddr) {
+    let Some((at, ether_type)) = network(frame) else {
+        return;
+    };
+    let ip = &mut frame[at..];
+    match source {
+        IpAddr::V4(source) if ether_type == 0x0800 && ip.len() >= 20 => {
+            ip[12..16].copy_from_slice(&source.octets());
+            ip[16..20].copy_from_slice(&parsed::<Ipv4Addr>(OWN.0).octets());
+        }
+        IpAddr::V6(source) if ether_type == 0x86dd && ip.len() >= 40 => {
+            ip[8..24].copy_from_slice(&source.octets());
+            ip[24..40].copy_from_slice(&parsed::<Ipv6Addr>(OWN.1).octets());
+        }
+        _ => {}
+    }
+}
+
+fn source_of(frame: &[u8]) -> Option<IpAddr> {
+    let (at, ether_type) = network(frame)?;
+    let ip = &frame[at..];
+    match ether_type {
+        0x0800 => Some(<[u8; 4]>::try_from(ip.get(12..16)?).ok()?.into()),
+        0x86dd => Some(<[u8; 16]>::try_from(ip.get(8..24)?).ok()?.into()),
+        _ => None,
+    }
+}
+
+/// Where the network layer begins, and its Ethernet type.
+fn network(frame: &[u8]) -> Option<(usize, u16)> {
+    let mut at = 12;
+    loop {
+        let ether_type = u16::from_be_bytes([*frame.get(at)?, *frame.get(at + 1)?]);
+        match ether_type {
+            0x8100 | 0x88a8 | 0x9100 => at += 4,
+            _ => return Some((at + 2, ether_type)),
+        }
+    }
 }
 
 /// Somebody honest, outside of the networks that floods come from.
@@ -109,15 +150,12 @@ fn memory(world: &World) -> Memory {
 /// Sends the flood of everybody but `source`, in its name too if `forged`.
 fn send(memory: &Memory, flood: &[Volley], source: IpAddr, forged: bool) {
     for volley in flood {
-        let mut shape = volley.shape.clone();
-        match (&mut shape.net, source) {
-            (Net::V4 { source, .. }, IpAddr::V4(its)) if forged && volley.in_its_name => *source = its,
-            (Net::V6 { source, .. }, IpAddr::V6(its)) if forged && volley.in_its_name => *source = its,
-            (Net::V4 { source: other, .. }, _) if share_a_cell((*other).into(), source) => continue,
-            (Net::V6 { source: other, .. }, _) if share_a_cell((*other).into(), source) => continue,
-            _ => {}
+        let mut frame = volley.frame.clone();
+        if forged && volley.in_its_name {
+            send_from(&mut frame, source);
+        } else if source_of(&frame).is_some_and(|other| share_a_cell(other, source)) {
+            continue;
         }
-        let frame = shape.build();
         for _ in 0..volley.times {
             memory.now_ns.set(memory.now_ns.get() + volley.gap_ns);
             decide(&SliceView(&frame), memory);

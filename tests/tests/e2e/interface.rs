@@ -89,10 +89,15 @@ fn a_link_that_is_taken_off_is_made_anew() -> Result<()> {
     };
     take_off(&netguard)?;
     wait_until("the filter to be attached again", Duration::from_secs(5), || {
-        Ok(program(&lab)?)
+        program(&lab)
     })?;
     judged(&lab, &netguard, "192.0.2.77", "block-address")?;
-    ensure!(netguard.must(&["events"])?.contains("protected-again"));
+    wait_until("this to be told", Duration::from_secs(5), || {
+        Ok(netguard
+            .must(&["events"])?
+            .contains("protected-again")
+            .then_some(()))
+    })?;
 
     // Nobody is there to attach it again, and nobody says that all is well.
     netguard.kill9();

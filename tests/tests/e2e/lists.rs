@@ -96,6 +96,29 @@ fn a_feed_blocks_and_is_followed() -> Result<()> {
     judged(&lab, &netguard, "198.20.3.10", "block-feed")
 }
 
+/// Whoever writes the file may be late, or gone for a while.
+#[test]
+fn a_feed_without_its_file_is_told_and_keeps_what_was_read() -> Result<()> {
+    let (lab, server) = lab()?;
+    let directory = TempDir::new()?;
+    let netguard = protect(&lab, &feed(directory.path(), "late", "enforce"))?;
+    let fault = || -> Result<String> { Ok(listed(&netguard, "late")?["fault"].to_string()) };
+    ensure!(fault()?.contains("cannot be read"), "{}", fault()?);
+    ensure!(server.curl(&lab, Family::V4, "/")?.0 == 200);
+    fs::write(directory.path().join("late"), "198.18.0.1\n2001:db8:77::/48\n")?;
+    netguard.must(&["feed", "sync"])?;
+    ensure!(fault()? == "null", "{}", fault()?);
+    let stands = || -> Result<()> {
+        judged(&lab, &netguard, "198.18.0.1", "block-feed")?;
+        judged(&lab, &netguard, "2001:db8:77::1", "block-feed")
+    };
+    stands()?;
+    fs::remove_file(directory.path().join("late"))?;
+    ensure!(netguard.cli(&["feed", "sync"])?.status == 1);
+    ensure!(fault()?.contains("cannot be read"), "{}", fault()?);
+    stands()
+}
+
 #[test]
 fn places_follow_their_policies() -> Result<()> {
     let (lab, _server) = lab()?;

@@ -127,16 +127,15 @@ fn nothing_hides_a_source() {
 #[test]
 fn nothing_hides_a_port() {
     let first: Wrap = ("a first fragment", |frame| frame.fragment(0, true).fragment_id(9));
-    for (protocol, conditions) in [
-        ("tcp", ["protocol=tcp", "port=10000"]),
-        ("udp", ["protocol=udp", "port=10000"]),
-    ] {
-        let world = World::new().signature(Mode::Enforce, PERMANENT, &conditions);
-        let mut object = kernel(&world);
-        let program = object.program("netguard_judge").expect("it loads");
+    let cut = |world: World, protocol| world.signature(Mode::Enforce, PERMANENT, &[protocol, "port=10000"]);
+    let world = cut(cut(World::new(), "protocol=tcp"), "protocol=udp");
+    let mut object = kernel(&world);
+    let program = object.program("netguard_judge").expect("it loads");
+    for protocol in ["tcp", "udp"] {
         let to = |ip: Frame, port: u16| match protocol {
             "tcp" => ip.tcp(1, port).flags("PA").payload(60),
-            _ => ip.udp(1, port).payload(40),
+            // As long as the other: fragments with one number are of one packet.
+            _ => ip.udp(1, port).payload(72),
         };
         for (tagged, tag) in TAGS {
             let v4 = OPTIONS
@@ -176,11 +175,10 @@ fn nothing_hides_from_a_limit() {
         interval_ns: 3_600_000_000_000,
         tolerance_ns: 5 * 3_600_000_000_000,
     };
-    let world = World::new().limits([hourly; CLASSES]);
+    let mut object = kernel(&World::new().limits([hourly; CLASSES]));
+    let program = object.program("netguard_judge").expect("it loads");
     for (v6, wraps) in [(false, &OPTIONS[..]), (true, &EXTENSIONS)] {
         for (content, fill) in [CONTENTS[0], CONTENTS[2], CONTENTS[7]] {
-            let mut object = kernel(&world);
-            let program = object.program("netguard_judge").expect("it loads");
             let frames = TAGS.iter().flat_map(|(_, tag)| {
                 wraps.iter().map(move |(_, wrap)| match v6 {
                     true => fill(wrap(tag(frame()).ipv6("2001:db8::1", "2001:db8:1::1"))),

@@ -12,7 +12,7 @@ use netguard_tests::{
 
 use super::{action, judge, kernel};
 
-const CASES: &str = include_str!("../../PEERS.md");
+const CASES: &str = include_str!("../../DEMANDS.md");
 
 /// Packets that a load balancer gets, some with options or other packets inside: all pass but one kind.
 #[test]

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 /// An address prefix without host bits, such as `192.0.2.0/24`; a bare address means `/32` or `/128`.
 ///
-/// IPv4-mapped IPv6 addresses never appear: they name IPv4 traffic, which the datapath sees as IPv4.
+/// IPv4-mapped IPv6 addresses become the IPv4 ones that they carry: that is what the datapath sees of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prefix(IpNet);
 
@@ -46,14 +46,6 @@ pub enum PrefixError {
         /// The same prefix without those bits.
         meant: IpNet,
     },
-    /// An IPv4 prefix in IPv6 clothes.
-    #[error("{given} is an IPv4 prefix written as IPv6: did you mean {meant}?")]
-    Mapped {
-        /// What was written.
-        given: IpNet,
-        /// The IPv4 prefix it names.
-        meant: IpNet,
-    },
     /// Only from [`BlockPrefix`].
     #[error(
         "{0} is too wide to block, it would lock out everybody or nearly so: the widest is an IPv4 /8 or an IPv6 /16"
@@ -65,13 +57,11 @@ impl Prefix {
     /// The prefix of `len` bits that starts at `address`.
     ///
     /// # Errors
-    /// When `len` does not fit the family, host bits are set, or the address is IPv4-mapped.
+    /// When `len` does not fit the family, or host bits are set.
     pub fn new(address: IpAddr, len: u8) -> Result<Self, PrefixError> {
         let given =
             IpNet::new(address, len).map_err(|_| PrefixError::length(format!("{address}/{len}"), address))?;
-        if let Some(meant) = unmapped(&given) {
-            return Err(PrefixError::Mapped { given, meant });
-        }
+        let given = unmapped(&given).unwrap_or(given);
         let meant = given.trunc();
         if meant == given {
             Ok(Self(given))
@@ -244,7 +234,7 @@ fn unmapped(net: &IpNet) -> Option<IpNet> {
     let IpNet::V6(net) = net else { return None };
     let address = Ipv6Addr::to_ipv4_mapped(&net.addr())?;
     let bits = net.prefix_len().checked_sub(96)?;
-    IpNet::new(address.into(), bits).ok().map(|net| net.trunc())
+    IpNet::new(address.into(), bits).ok()
 }
 
 #[cfg(test)]
@@ -258,6 +248,9 @@ mod tests {
             ("192.0.2.1", "192.0.2.1/32"),
             ("0.0.0.0/0", "0.0.0.0/0"),
             ("2001:DB8:0::/48", "2001:db8::/48"),
+            ("::ffff:192.0.2.1", "192.0.2.1/32"),
+            ("::ffff:c000:201", "192.0.2.1/32"),
+            ("::FFFF:192.0.2.0/120", "192.0.2.0/24"),
             ("2001:db8::1", "2001:db8::1/128"),
             ("::/0", "::/0"),
         ] {
@@ -285,10 +278,6 @@ mod tests {
                 "10.0.0.1/8 has address bits set behind /8: did you mean 10.0.0.0/8?",
             ),
             ("2001:db8::1/32", "did you mean 2001:db8::/32?"),
-            (
-                "::ffff:192.0.2.1",
-                "is an IPv4 prefix written as IPv6: did you mean 192.0.2.1/32?",
-            ),
             ("::ffff:192.0.2.1/120", "did you mean 192.0.2.0/24?"),
         ] {
             let error = text.parse::<Prefix>().unwrap_err().to_string();
@@ -304,6 +293,7 @@ mod tests {
             "192.0.0.0/3",
             "10.0.0.0/7",
             "::/0",
+            "::ffff:0.0.0.0/96",
             "::/1",
             "2000::/3",
             "2a00::/15",

@@ -1,4 +1,5 @@
-//! Captures of real traffic, which lie beside the project and not in it: unpacked once per run, read frame by frame.
+//! What lies beside the project and not in it: captures of real traffic, unpacked once per run and read frame by frame, and
+//! what other projects test themselves with.
 
 use std::{
     fs::File,
@@ -12,8 +13,9 @@ use pcap_parser::{
 };
 use tempfile::TempDir;
 
-/// Where the archive lies, seen from the root of the repository.
-const ARCHIVE: &str = "../shared/data/pcaps-shared.tar.xz";
+/// Where all of it lies, seen from the root of the repository.
+const BESIDE: &str = "../shared";
+const ARCHIVE: &str = "data/pcaps-shared.tar.xz";
 /// Room for the longest block.
 const BUFFER: usize = 1 << 20;
 
@@ -38,10 +40,9 @@ impl Captures {
     /// # Errors
     /// When the archive or its list cannot be read.
     pub fn unpack() -> Result<Option<Self>> {
-        let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(ARCHIVE);
-        if !archive.exists() {
+        let Some(archive) = beside(ARCHIVE) else {
             return Ok(None);
-        }
+        };
         let directory = tempfile::tempdir()?;
         let tar = Command::new("tar")
             .arg("-xJf")
@@ -82,12 +83,22 @@ impl Captures {
     /// # Errors
     /// When the file is broken.
     pub fn frames(&self, capture: &Capture) -> Result<Vec<Vec<u8>>> {
-        let path: PathBuf = self.directory.path().join(&capture.name);
-        read(&path).with_context(|| capture.name.clone())
+        read(&self.directory.path().join(&capture.name)).with_context(|| capture.name.clone())
     }
 }
 
-fn read(path: &Path) -> Result<Vec<Vec<u8>>> {
+/// A file beside the project; `None` when it is not there.
+#[must_use]
+pub fn beside(name: &str) -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    Some(root.join(BESIDE).join(name)).filter(|path| path.exists())
+}
+
+/// The whole Ethernet frames of a file, in their order.
+///
+/// # Errors
+/// When the file is broken.
+pub fn read(path: &Path) -> Result<Vec<Vec<u8>>> {
     let mut reader =
         create_reader(BUFFER, File::open(path)?).map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let mut links = Vec::new();

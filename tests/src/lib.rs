@@ -9,6 +9,7 @@ pub mod demo;
 pub mod frames;
 pub mod generate;
 pub mod lab;
+pub mod mmdb;
 pub mod world;
 
 use anyhow::Context as _;

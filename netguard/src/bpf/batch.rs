@@ -10,7 +10,7 @@ use crate::prefix::Prefix;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InsertOutcome {
     /// The rule stands, in place of an older one for the same prefix if there was one.
-    Added,
+    Added { before: Option<Rule> },
     /// Nothing was changed: this wider rule says the same and lasts at least as long.
     CoveredBy(Prefix),
 }
@@ -57,8 +57,11 @@ impl Batch {
         Ok(match rules.put(self.list, prefix, rule, note)? {
             Put::CoveredBy(wider) => InsertOutcome::CoveredBy(wider),
             Put::Added { before } => {
+                let outcome = InsertOutcome::Added {
+                    before: before.as_ref().map(|(rule, _)| *rule),
+                };
                 self.done.push(Step { prefix, rule, before });
-                InsertOutcome::Added
+                outcome
             }
         })
     }

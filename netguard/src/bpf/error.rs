@@ -9,7 +9,10 @@ use super::object::ObjectError;
 /// A failed BPF operation.
 #[derive(Debug, thiserror::Error)]
 pub enum BpfError {
-    #[error("no BPF filesystem at /sys/fs/bpf: mount it with `mount -t bpf bpffs /sys/fs/bpf`")]
+    #[error(
+        "no BPF filesystem at /sys/fs/bpf: mount it with `mount -t bpf bpffs /sys/fs/bpf`; where `ip netns exec` hides it, \
+         use `nsenter --net=/run/netns/NAME` instead"
+    )]
     NoBpffs,
     #[error(
         "loading BPF programs needs root (CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON): run the command with sudo"

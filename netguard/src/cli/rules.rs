@@ -140,8 +140,16 @@ where
                     these.map(|outcome| outcome.prefix).collect::<BTreeSet<_>>().len()
                 };
                 let (added, covered) = (distinct(false), distinct(true));
+                let shortened = outcomes
+                    .iter()
+                    .filter(|outcome| outcome.shortened.is_some())
+                    .count();
+                let less = match shortened {
+                    0 => String::new(),
+                    count => format!("; {count} of them hold less long than before"),
+                };
                 format!(
-                    "{added} prefixes added to the {}list, {covered} covered already",
+                    "{added} prefixes added to the {}list, {covered} covered already{less}",
                     list.name()
                 )
             })
@@ -336,7 +344,16 @@ fn sentence(list: List, outcome: &RuleOutcome) -> String {
         }
         ("removed", _) => format!("{prefix} removed from the {list}list"),
         ("absent", _) => format!("{prefix} is not on the {list}list (`netguard {list} list` shows what is)"),
-        _ => format!("{prefix} added to the {list}list"),
+        _ => match outcome.shortened {
+            None => format!("{prefix} added to the {list}list"),
+            Some(before) => {
+                let left = before.expires_in_s.map_or_else(
+                    || "for good".to_owned(),
+                    |left_s| format!("for another {}", seconds(left_s)),
+                );
+                format!("{prefix} added to the {list}list, in place of a rule that would have held {left}")
+            }
+        },
     }
 }
 

@@ -196,8 +196,8 @@ mod tests {
             ("[[sanity]]", ":1:1: expected one table"),
             ("block = [\"::/0\"]", ":1:10: ::/0 is too wide to block"),
             (
-                "guard.never_block = [\"::ffff:10.0.0.0/104\"]",
-                ":1:22: ::ffff:10.0.0.0/104 is an IPv4 prefix",
+                "guard.never_block = [\"::ffff:10.0.0.1/104\"]",
+                ":1:22: 10.0.0.1/8 has address bits set",
             ),
             ("mode = \"enforce\"\nmode = \"shadow\"", ":2:1: duplicate key"),
             ("mode = enforce", ":1:8: "),

@@ -55,6 +55,16 @@ pub struct RuleOutcome {
     pub outcome: String,
     /// With `covered`: the wider rule that says the same already.
     pub covered_by: Option<Prefix>,
+    /// With `added`: the rule for the same prefix that gave way, if it would have held longer.
+    #[serde(default)]
+    pub shortened: Option<Shortened>,
+}
+
+/// A rule that would have held longer than the one in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortened {
+    /// How long from now; `None`: for good.
+    pub expires_in_s: Option<u64>,
 }
 
 /// Body of `PUT /v1/limits/{class}`.

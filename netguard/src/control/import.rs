@@ -5,7 +5,7 @@ use netguard_common::{
     rule::{Origin, Proof, Reason},
 };
 
-use super::{Failure, RequestError, RuleAddition, RuleOutcome, requests::outcome};
+use super::{Failure, RequestError, RuleAddition, RuleOutcome, Shortened, requests::outcome};
 use crate::{
     bpf::{Batch, BpfError, InsertOutcome, List, Rules},
     engine::{Guard, GuardKind},
@@ -111,8 +111,14 @@ impl Import {
                 .insert(rules, addition.prefix, rule, addition.note.as_deref())
                 .map_err(|error| FailedAt::addition(index)(error.into()))?;
             self.outcomes.push(match inserted {
-                InsertOutcome::Added => outcome(addition.prefix, "added", None),
-                InsertOutcome::CoveredBy(wider) => outcome(addition.prefix, "covered", Some(wider)),
+                InsertOutcome::Added { before } => RuleOutcome {
+                    shortened: before.and_then(|before| shortened(&before, &rule, self.now_ns)),
+                    ..outcome(addition.prefix, "added")
+                },
+                InsertOutcome::CoveredBy(wider) => RuleOutcome {
+                    covered_by: Some(wider),
+                    ..outcome(addition.prefix, "covered")
+                },
             });
         }
         Ok(())
@@ -146,6 +152,18 @@ const fn is_essential(kind: GuardKind) -> bool {
         kind,
         GuardKind::OwnAddress | GuardKind::Gateway | GuardKind::Resolver | GuardKind::Session
     )
+}
+
+/// What is told about `before`, which gave way to `rule`: nothing if it would not have held longer at `now_ns`.
+fn shortened(before: &Rule, rule: &Rule, now_ns: u64) -> Option<Shortened> {
+    let longer = match (before.remaining_ns(now_ns), rule.remaining_ns(now_ns)) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(before_ns), Some(ns)) => before_ns > ns,
+    };
+    longer.then(|| Shortened {
+        expires_in_s: before.remaining_ns(now_ns).map(|left_ns| left_ns / 1_000_000_000),
+    })
 }
 
 fn rule(addition: &RuleAddition, now_ns: u64) -> Rule {

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use crate::{bpf::InstanceName, daemon::RUNTIME_DIRECTORY};
 
 pub use api::{
-    DaemonStatus, Failure, FailureKind, LimitChange, RuleAddition, RuleOutcome, RuleRemoval, SourceReport,
+    DaemonStatus, Failure, FailureKind, LimitChange, RuleAddition, RuleOutcome, RuleRemoval, Shortened,
+    SourceReport,
 };
 pub use client::{Client, ClientError};
 pub use import::{FailedAt, Import};

@@ -79,14 +79,14 @@ pub fn remove_rule(
     Ok(outcome(
         removal.prefix,
         if removed { "removed" } else { "absent" },
-        None,
     ))
 }
 
-pub(super) fn outcome(prefix: Prefix, outcome: &str, covered_by: Option<Prefix>) -> RuleOutcome {
+pub(super) fn outcome(prefix: Prefix, outcome: &str) -> RuleOutcome {
     RuleOutcome {
         prefix,
         outcome: outcome.to_owned(),
-        covered_by,
+        covered_by: None,
+        shortened: None,
     }
 }

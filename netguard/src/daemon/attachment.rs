@@ -163,8 +163,8 @@ impl Attachment {
         let watched = self.watch_again(&filtered);
         let mut after = Vec::new();
         for protected in &before {
-            let looked = self.look(protected, &standing);
-            tell(state, protected, &looked);
+            let (looked, renewed) = self.look(protected, &standing);
+            tell(state, protected, &looked, renewed);
             after.push(looked);
         }
         let names: Vec<String> = after
@@ -201,8 +201,8 @@ impl Attachment {
         Ok(())
     }
 
-    /// `protected` as it is now, attached again if need be.
-    fn look(&mut self, protected: &Protected, standing: &[Interface]) -> Protected {
+    /// `protected` as it is now, attached again if need be, and whether that was needed.
+    fn look(&mut self, protected: &Protected, standing: &[Interface]) -> (Protected, bool) {
         let named = standing
             .iter()
             .find(|interface| interface.name == protected.interface);
@@ -210,17 +210,14 @@ impl Attachment {
         let filtered = link.and_then(|link| link.filtered(standing));
         match (named, filtered) {
             // Under another name, and nobody has taken the old one.
-            (None, Some(filtered)) => Protected {
-                renamed: Some(filtered.name.clone()),
-                fault: None,
-                ..protected.clone()
-            },
-            (Some(named), Some(filtered)) if named.index == filtered.index => Protected {
-                renamed: None,
-                fault: None,
-                ..protected.clone()
-            },
-            (named, _) => self.renew(protected, named),
+            (None, Some(filtered)) => {
+                let renamed = Some(filtered.name.clone());
+                (protected.standing(renamed), false)
+            }
+            (Some(named), Some(filtered)) if named.index == filtered.index => {
+                (protected.standing(None), false)
+            }
+            (named, _) => (self.renew(protected, named), true),
         }
     }
 
@@ -271,8 +268,19 @@ pub(super) fn filtered(pins: &Pins, names: &[&str], standing: &[Interface]) -> V
     standing.iter().filter(runs).cloned().collect()
 }
 
-/// What is told: a fault once, not each second, and its end.
-fn tell(state: &State, before: &Protected, after: &Protected) {
+impl Protected {
+    /// As it is while its filter stands.
+    fn standing(&self, renamed: Option<String>) -> Self {
+        Self {
+            renamed,
+            fault: None,
+            ..self.clone()
+        }
+    }
+}
+
+/// What is told: a fault once, not each second, and its end, also of one that came and went between two looks.
+fn tell(state: &State, before: &Protected, after: &Protected, renewed: bool) {
     let interface = after.interface.clone();
     match &after.fault {
         Some(why) if before.fault.as_ref() != Some(why) => {
@@ -282,7 +290,9 @@ fn tell(state: &State, before: &Protected, after: &Protected) {
                 why: why.clone(),
             });
         }
-        None if before.fault.is_some() => state.journal.record(EventKind::ProtectedAgain { interface }),
+        None if before.fault.is_some() || renewed => {
+            state.journal.record(EventKind::ProtectedAgain { interface });
+        }
         None if before.renamed != after.renamed => match &after.renamed {
             Some(name) => warn!(interface, "still protected, but called {name} now"),
             None => info!(interface, "called by its configured name again"),

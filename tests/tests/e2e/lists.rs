@@ -96,6 +96,29 @@ fn a_feed_blocks_and_is_followed() -> Result<()> {
     judged(&lab, &netguard, "198.20.3.10", "block-feed")
 }
 
+/// Whoever writes the file may be late, or gone for a while.
+#[test]
+fn a_feed_without_its_file_is_told_and_keeps_what_was_read() -> Result<()> {
+    let (lab, server) = lab()?;
+    let directory = TempDir::new()?;
+    let netguard = protect(&lab, &feed(directory.path(), "late", "enforce"))?;
+    let fault = || -> Result<String> { Ok(listed(&netguard, "late")?["fault"].to_string()) };
+    ensure!(fault()?.contains("cannot be read"), "{}", fault()?);
+    ensure!(server.curl(&lab, Family::V4, "/")?.0 == 200);
+    fs::write(directory.path().join("late"), "198.18.0.1\n2001:db8:77::/48\n")?;
+    netguard.must(&["feed", "sync"])?;
+    ensure!(fault()? == "null", "{}", fault()?);
+    let stands = || -> Result<()> {
+        judged(&lab, &netguard, "198.18.0.1", "block-feed")?;
+        judged(&lab, &netguard, "2001:db8:77::1", "block-feed")
+    };
+    stands()?;
+    fs::remove_file(directory.path().join("late"))?;
+    ensure!(netguard.cli(&["feed", "sync"])?.status == 1);
+    ensure!(fault()?.contains("cannot be read"), "{}", fault()?);
+    stands()
+}
+
 #[test]
 fn places_follow_their_policies() -> Result<()> {
     let (lab, _server) = lab()?;
@@ -158,13 +181,18 @@ fn a_million_prefixes_are_exchanged_as_one() -> Result<()> {
         let address = std::net::Ipv4Addr::from(0x1000_0000 + number * 261);
         writeln!(text, "{address}")?;
     }
+    for number in 0..250_000_u32 {
+        writeln!(text, "2a00:{:x}:{:x}::/48", number >> 16, number & 0xffff)?;
+    }
     text.push_str("198.18.0.1\n");
     fs::write(directory.path().join("big"), &text)?;
     let netguard = protect(&lab, &feed(directory.path(), "big", "enforce"))?;
-    ensure!(listed(&netguard, "big")?["prefixes"] == 1_000_001);
+    ensure!(listed(&netguard, "big")?["prefixes"] == 1_250_001);
     judged(&lab, &netguard, "198.18.0.1", "block-feed")?;
     judged(&lab, &netguard, "16.0.0.0", "block-feed")?;
     judged(&lab, &netguard, "16.0.0.1", "pass")?;
+    judged(&lab, &netguard, "2a00:3:d08f:ffff::1", "block-feed")?;
+    judged(&lab, &netguard, "2a00:3:d090::1", "pass")?;
 
     let before = netguard.stats()?;
     let frames = vec![

@@ -4,11 +4,13 @@
 mod budget;
 mod captures;
 mod differential;
+mod encapsulation;
 mod exact;
 mod fixtures;
 mod fragments;
 mod levels;
 mod own;
+mod peers;
 mod reflection;
 mod rules;
 mod samples;

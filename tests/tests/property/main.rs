@@ -3,5 +3,6 @@
 mod bucket;
 mod laws;
 mod parser;
+mod proof;
 mod reflection;
 mod text;

@@ -16,7 +16,7 @@ struct Tool {
     why: &'static str,
 }
 
-const TOOLS: [Tool; 16] = [
+const TOOLS: [Tool; 17] = [
     tool("gcc", "gcc", Purpose::Build, "links host programs"),
     tool("hping3", "hping3", Purpose::Run, "sends SYN, UDP and ICMP floods"),
     tool(
@@ -40,6 +40,12 @@ const TOOLS: [Tool; 16] = [
         "bpftool",
         Purpose::Run,
         "looks at programs and maps independently",
+    ),
+    tool(
+        "ping",
+        "iputils-ping",
+        Purpose::Run,
+        "asks whether a host is there",
     ),
     tool("tcpdump", "tcpdump", Purpose::Run, "shows what passes a link"),
     tool("ethtool", "ethtool", Purpose::Run, "sets a link's offloads"),

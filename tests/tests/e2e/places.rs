@@ -1,0 +1,73 @@
+//! Countries by a database in the format that those who publish them use, and their limits for both families.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Result, ensure};
+use netguard_tests::{
+    frames::frame,
+    lab::{Family, IFACE, growth, send_frames, wait_until},
+    mmdb,
+};
+
+use crate::{
+    lab, protect,
+    verdicts::{datagram, judged},
+};
+
+#[test]
+fn countries_of_an_mmdb_file_follow_their_policies() -> Result<()> {
+    let (lab, server) = lab()?;
+    let database = lab.dir.path().join("country.mmdb");
+    let countries = mmdb::countries(&[
+        ("198.18.0.0", 16, "AQ"),
+        ("198.20.4.0", 24, "BV"),
+        ("192.0.2.77", 32, "HM"),
+        ("198.51.100.0", 24, "AQ"),
+        ("2001:db8:77::", 48, "AQ"),
+        ("2001:db8:78::", 48, "BV"),
+        ("2001:db8:79::1", 128, "HM"),
+    ]);
+    fs::write(&database, countries)?;
+    let netguard = protect(
+        &lab,
+        &format!(
+            "allow = [\"198.51.100.0/24\"]\n[geo]\ncountry_database = \"{}\"\n\
+             [[geo.policy]]\ncountries = [\"AQ\"]\naction = \"block\"\n\
+             [[geo.policy]]\ncountries = [\"BV\"]\naction = \"limit\"\nlimit = {{ rate_per_s = 1, burst = 3 }}\n\
+             [[geo.policy]]\ncountries = [\"HM\"]\naction = \"block\"\nmode = \"shadow\"\n",
+            database.display()
+        ),
+    )?;
+    for (source, expected) in [
+        ("198.18.0.1", "block-country"),
+        ("198.18.255.255", "block-country"),
+        ("198.19.0.0", "pass"),
+        ("192.0.2.77", "shadow-block-country"),
+        ("192.0.2.78", "pass"),
+        ("198.51.100.9", "pass-allow"),
+        ("2001:db8:77:ffff::1", "block-country"),
+        ("2001:db8:76::1", "pass"),
+        ("2001:db8:79::1", "shadow-block-country"),
+        ("2001:db8:79::2", "pass"),
+    ] {
+        judged(&lab, &netguard, source, expected)?;
+    }
+    // A country has one limit, whatever the family: twenty of each at once.
+    let before = netguard.stats()?;
+    let frames: Vec<_> = (1..=20)
+        .flat_map(|host| [format!("198.20.4.{host}"), format!("2001:db8:78:{host:x}::1")])
+        .map(|source| datagram(frame(), &source, &lab))
+        .collect();
+    send_frames(&lab.attacker.ns, IFACE, &frames)?;
+    wait_until("the limit", Duration::from_secs(5), || {
+        let grown = growth(&before, &netguard.stats()?);
+        Ok((grown.get("limit-country").copied().unwrap_or(0) >= 35).then_some(()))
+    })?;
+    ensure!(server.curl(&lab, Family::V4, "/")?.0 == 200 && server.curl(&lab, Family::V6, "/")?.0 == 200);
+
+    // What is cut short is no database, and what was read before stays.
+    let whole = fs::read(&database)?;
+    fs::write(&database, &whole[..whole.len() / 2])?;
+    ensure!(netguard.cli(&["feed", "sync"])?.status == 1);
+    judged(&lab, &netguard, "198.18.0.1", "block-country")
+}

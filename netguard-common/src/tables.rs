@@ -13,6 +13,7 @@ use crate::{
     signature::{Features, Signature},
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
+    telemetry::{Sketch, Telemetry},
 };
 
 /// State and clock of the datapath. Look-ups answer `None` for absent entries.
@@ -75,6 +76,13 @@ pub trait Tables {
     fn features(&self) -> Option<impl DerefMut<Target = Features>>;
     /// Adds one packet of `bytes` to those that signature `slot` fits.
     fn count_signature(&self, slot: u32, bytes: u32);
+
+    /// What this CPU counted of the traffic.
+    fn telemetry(&self) -> Option<impl DerefMut<Target = Telemetry>>;
+    /// What this CPU saw of the sources of a generation; `None` beyond [`crate::telemetry::GENERATIONS`].
+    fn sketch(&self, generation: u32) -> Option<impl DerefMut<Target = Sketch>>;
+    /// The number under which the service at `slot`, see [`crate::service::slot`], is counted; 0 for all others.
+    fn watched(&self, slot: u32) -> u8;
 
     /// Adds one packet of `bytes` to counter `index`, see [`crate::decide::Judgement::counter`].
     fn count(&self, index: u32, bytes: u32);

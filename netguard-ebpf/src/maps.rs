@@ -26,6 +26,7 @@ use netguard_common::{
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
     tables::{Generation, KnownSlots, LimitCell, Tables},
+    telemetry::{GENERATIONS, Sketch, Telemetry},
     view::View as _,
 };
 
@@ -104,6 +105,12 @@ static PROVEN: HashMap<u64, u64, PROVEN_LEN, GROWING> = HashMap::new();
 static SERVICE_LINES: Array<ServiceLine, { SERVICE_LINES_LEN as usize }> = Array::new();
 #[btf_map]
 static SERVICES: Array<Service, { SERVICES_LEN as usize }> = Array::new();
+#[btf_map]
+static WATCHED: Array<ServiceLine, { SERVICE_LINES_LEN as usize }> = Array::new();
+#[btf_map]
+static TELEMETRY: PerCpuArray<Telemetry, 1> = PerCpuArray::new();
+#[btf_map]
+static SKETCHES: PerCpuArray<Sketch, GENERATIONS> = PerCpuArray::new();
 
 /// The maps above, the sockets that the packet of `ctx` can reach, and the time at which it is judged.
 pub(crate) struct KernelTables<'a> {
@@ -227,17 +234,10 @@ impl Tables for KernelTables<'_> {
 
     #[inline(always)]
     fn service(&self, slot: u32) -> Option<&Service> {
-        let line = SERVICE_LINES.get_ptr(slot / SERVICE_LINE)?;
-        // SAFETY: as for `hint`.
-        let entry = unsafe {
-            line.cast::<u8>()
-                .add((slot % SERVICE_LINE) as usize)
-                .read_volatile()
-        };
-        if entry == 0 {
-            return None;
+        match service_byte(SERVICE_LINES.get_ptr(slot / SERVICE_LINE)?, slot) {
+            0 => None,
+            entry => SERVICES.get(u32::from(entry)),
         }
-        SERVICES.get(u32::from(entry))
     }
 
     #[inline(always)]
@@ -295,6 +295,29 @@ impl Tables for KernelTables<'_> {
     }
 
     #[inline(always)]
+    fn telemetry(&self) -> Option<impl DerefMut<Target = Telemetry>> {
+        // SAFETY: as for `add`.
+        TELEMETRY
+            .get_ptr_mut(0)
+            .map(|telemetry| unsafe { &mut *telemetry })
+    }
+
+    #[inline(always)]
+    fn sketch(&self, generation: u32) -> Option<impl DerefMut<Target = Sketch>> {
+        // SAFETY: as for `add`.
+        SKETCHES
+            .get_ptr_mut(generation)
+            .map(|sketch| unsafe { &mut *sketch })
+    }
+
+    #[inline(always)]
+    fn watched(&self, slot: u32) -> u8 {
+        WATCHED
+            .get_ptr(slot / SERVICE_LINE)
+            .map_or(0, |line| service_byte(line, slot))
+    }
+
+    #[inline(always)]
     fn count(&self, index: u32, bytes: u32) {
         add(COUNTERS.get_ptr_mut(index), bytes);
     }
@@ -311,6 +334,17 @@ impl Tables for KernelTables<'_> {
         SAMPLES
             .output_untyped::<Sample>(*sample, u64::from(aya_ebpf::bindings::BPF_RB_NO_WAKEUP))
             .is_ok()
+    }
+}
+
+/// The byte of the service at `slot` in its line.
+#[inline(always)]
+fn service_byte(line: *const ServiceLine, slot: u32) -> u8 {
+    // SAFETY: as for `hint`.
+    unsafe {
+        line.cast::<u8>()
+            .add((slot % SERVICE_LINE) as usize)
+            .read_volatile()
     }
 }
 

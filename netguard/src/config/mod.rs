@@ -6,6 +6,7 @@ mod load;
 mod mistake;
 mod schema;
 mod state;
+mod telemetry;
 mod text;
 mod values;
 mod warnings;
@@ -21,6 +22,7 @@ pub use load::ConfigError;
 pub use mistake::Mistake;
 pub use schema::schema_json;
 pub use state::{Reach, StatePolicy};
+pub use telemetry::{Telemetry, TelemetryMode};
 pub use values::{
     Burst, InterfaceName, InterfaceNameError, Period, PeriodError, Ports, RatePerSecond, TableSize, Within,
 };
@@ -67,6 +69,8 @@ pub struct Config {
     pub service: Vec<Service>,
     /// When behaviour alone is reason enough to act.
     pub detect: Detectors,
+    /// What is counted of the traffic beside verdicts.
+    pub telemetry: Telemetry,
     /// What automatic decisions may never touch.
     pub guard: Guard,
     /// What the daemon writes to standard error.

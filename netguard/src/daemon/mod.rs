@@ -11,6 +11,7 @@ mod settings;
 mod setup;
 mod state;
 mod tick;
+mod traffic;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -35,6 +36,7 @@ pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
 pub use reach::StateReach;
 pub use settings::{limit_rate, service_entry};
 pub use state::{CookieState, Protected, State, Stop};
+pub use traffic::{Entropies, HeavyRate, KindRate, ServiceRate, Spread, TrafficReport};
 
 /// Runtime files: control sockets and locks.
 pub const RUNTIME_DIRECTORY: &str = "/run/netguard";

@@ -13,6 +13,7 @@ use super::{
     reach,
     settings::{services, settings},
     state::Parts,
+    traffic::TrafficWatch,
 };
 use crate::{
     bpf::{
@@ -38,6 +39,7 @@ pub(super) struct Inputs {
     pub(super) proven: Proven,
     pub(super) cookies: CookieSwitch,
     pub(super) attachment: Attachment,
+    pub(super) traffic: TrafficWatch,
     pub(super) config: Config,
 }
 
@@ -139,6 +141,7 @@ pub(super) async fn set_up(
         proven: Proven::open(pins)?,
         cookies,
         attachment,
+        traffic: TrafficWatch::begin(pins, config)?,
         config: config.clone(),
     };
     Ok((state, inputs))

@@ -58,6 +58,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
         }
         if tick.is_multiple_of(SUMMARY_TICKS) {
             chain.summarise(state);
+            inputs.traffic.look(state);
             if let Some(looked) = inputs.attachment.check(state).await {
                 if inputs.cookies.undelivered(chain.answered(), looked.tx_dropped) {
                     stop_answering(state, LOST);
@@ -79,6 +80,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
 struct Chain {
     counters: Vec<(Judgement, Counter)>,
     lost: u64,
+    sent: u64,
     cookies_wanted: u64,
     last_ns: u64,
     flooders: Flooders,
@@ -91,6 +93,7 @@ impl Chain {
         Self {
             counters: Vec::new(),
             lost: 0,
+            sent: 0,
             cookies_wanted: 0,
             last_ns: 0,
             flooders: Flooders::default(),
@@ -117,7 +120,7 @@ impl Chain {
         self.cookies_wanted = sampler.cookies_wanted;
         inputs.cookies.look(wanted, &state.journal);
         let window = observe(before, &counters, &samples, newly_lost, now_ns, length_ns);
-        (self.counters, self.lost, self.last_ns) = (counters, lost, now_ns);
+        (self.counters, self.lost, self.sent, self.last_ns) = (counters, lost, sampler.sent, now_ns);
 
         let findings = self.flooders.detect(&window, &inputs.flooder);
         self.second.push(window);
@@ -151,7 +154,11 @@ impl Chain {
                 None => sums.push((*judgement, counter.packets)),
             }
         }
-        let mut rates = Rates::default();
+        let mut rates = Rates {
+            samples_sent: self.sent,
+            samples_lost: self.lost,
+            ..Rates::default()
+        };
         for (judgement, packets) in sums {
             let packets_per_s = whole.per_second(packets);
             match judgement.action() {
@@ -329,6 +336,7 @@ async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
         Err(error) => warn!("expired signatures stay: {error}"),
     }
     prove(inputs).await;
+    inputs.traffic.follow().await;
     match host::facts().await {
         Ok(facts) => {
             if let Err(error) = inputs.own.set(&facts.own) {

@@ -21,7 +21,8 @@ use crate::{
 
 /// Services that have counters of their own; number 0 is all others together.
 pub const SERVICES: usize = 256;
-/// Buckets of source networks. Two networks share one with probability 2/1024 at the most, whoever chooses them.
+/// Buckets of source networks. Networks that share one cost entropy: about a bit for each 1024 of them, as long as there are
+/// fewer.
 pub const SOURCE_BUCKETS: usize = 1024;
 /// Buckets of ports.
 pub const PORT_BUCKETS: usize = 256;
@@ -290,20 +291,20 @@ pub const fn source_hash(key: u64, seed: u64) -> u64 {
     mix(key, seed)
 }
 
-/// Multiply-shift with a secret odd factor (Dietzfelbinger et al., 1997): two networks share a bucket with probability
-/// 2/[`SOURCE_BUCKETS`] at the most.
+/// A full mix, although it costs more than a multiplication: networks in use lie side by side, and one factor in a thousand
+/// would put many such into one bucket.
 #[inline(always)]
 fn source_bucket(packet: &Packet, seed: u64) -> usize {
     let network = match packet.family() {
         Family::V4 => u64::from(u32::from_be(packet.source.word_v4()) >> 8),
         Family::V6 => u64::from_be(packet.source.high) >> 16,
     };
-    (network.wrapping_mul(seed | 1) >> 54) as usize % SOURCE_BUCKETS
+    mix(network, seed) as usize % SOURCE_BUCKETS
 }
 
 #[inline(always)]
 const fn port_bucket(port: u16, seed: u64) -> usize {
-    ((port as u64).wrapping_mul(seed | 1) >> 56) as usize % PORT_BUCKETS
+    mix(port as u64, seed) as usize % PORT_BUCKETS
 }
 
 /// The next state of a linear congruential generator of full period (Knuth's factor); its upper bits are good.

@@ -28,9 +28,13 @@ fn a_flood_of_many_sources_is_seen_as_one() -> Result<()> {
             .map(|number| forged(&lab, family, number).udp(4444, 9999).payload(64).build())
             .collect();
         let flood = Flood::by_trafgen(&lab, &frames)?;
-        // A window that lies within the flood sees each source several times.
+        // A window that lies within this flood, and sees each source several times.
         let traffic = window(&netguard, |traffic| {
-            traffic["packets_per_s"].as_u64() > Some(20_000)
+            let all = traffic["packets_per_s"].as_u64().unwrap_or(0);
+            kind(traffic, family, "udp").is_ok_and(|udp| {
+                let own = udp["packets_per_s"].as_u64().unwrap_or(0);
+                own > 10_000 && own + 10 > all
+            })
         })?;
         flood.stop()?;
         let sources = number(&traffic["sources"])?;
@@ -49,8 +53,6 @@ fn a_flood_of_many_sources_is_seen_as_one() -> Result<()> {
             traffic["heavy_sources"] == Value::Array(Vec::new()),
             "{family:?}: {traffic}"
         );
-        let udp = kind(&traffic, family, "udp")?;
-        ensure!(udp["packets_per_s"].as_u64() > Some(20_000), "{traffic}");
     }
     let shown = netguard.must(&["top"])?;
     assert!(shown.contains("entropy in bits"), "{shown}");

@@ -7,17 +7,21 @@
 //!
 //! A blocked source is counted by its verdict only: who it is is known, and dropping it must stay cheap.
 
+mod kind;
+
 use crate::{
     Judgement, Packet, Verdict,
     hint::mix,
     layout::Settings,
-    limit::{Class, source_key},
-    packet::{Family, Fragment, TcpFlags, protocol},
+    limit::source_key,
+    packet::{Family, protocol},
     service,
     tables::Tables,
     verdict::Action,
     view::View,
 };
+
+pub use kind::Kind;
 
 /// Services that have counters of their own; number 0 is all others together.
 pub const SERVICES: usize = 256;
@@ -97,93 +101,6 @@ crate::shared! {
         pub leader: u64,
         pub total: u32,
         pub lead: u32,
-    }
-}
-
-/// What a packet is, as far as floods differ in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Kind {
-    /// Opens a TCP connection: a new flow.
-    Syn = 0,
-    SynAck = 1,
-    Ack = 2,
-    Fin = 3,
-    Rst = 4,
-    /// TCP segments with none of these flags.
-    TcpOther = 5,
-    Udp = 6,
-    Icmp = 7,
-    /// Neighbour discovery and path-MTU messages.
-    Control = 8,
-    /// Fragments but the first of each packet.
-    Fragment = 9,
-    /// Other protocols, and packets whose headers cannot be followed.
-    Other = 10,
-}
-
-impl Kind {
-    pub const ALL: [Self; 11] = [
-        Self::Syn,
-        Self::SynAck,
-        Self::Ack,
-        Self::Fin,
-        Self::Rst,
-        Self::TcpOther,
-        Self::Udp,
-        Self::Icmp,
-        Self::Control,
-        Self::Fragment,
-        Self::Other,
-    ];
-
-    /// The word that the command line and JSON use.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Syn => "syn",
-            Self::SynAck => "syn-ack",
-            Self::Ack => "ack",
-            Self::Fin => "fin",
-            Self::Rst => "rst",
-            Self::TcpOther => "tcp-other",
-            Self::Udp => "udp",
-            Self::Icmp => "icmp",
-            Self::Control => "control",
-            Self::Fragment => "fragment",
-            Self::Other => "other",
-        }
-    }
-
-    /// The kind of `packet`.
-    #[inline(always)]
-    pub fn of(packet: &Packet) -> Self {
-        match packet.header {
-            protocol::TCP => Self::of_tcp(packet.tcp_flags()),
-            protocol::UDP => Self::Udp,
-            protocol::ICMP | protocol::ICMPV6 => match Class::of(packet) {
-                Some(Class::Control) => Self::Control,
-                _ => Self::Icmp,
-            },
-            _ if matches!(packet.fragment(), Fragment::Later) => Self::Fragment,
-            _ => Self::Other,
-        }
-    }
-
-    #[inline(always)]
-    const fn of_tcp(flags: TcpFlags) -> Self {
-        if flags.has(TcpFlags::RST) {
-            Self::Rst
-        } else if flags.has(TcpFlags::SYN | TcpFlags::ACK) {
-            Self::SynAck
-        } else if flags.has(TcpFlags::SYN) {
-            Self::Syn
-        } else if flags.has(TcpFlags::FIN) {
-            Self::Fin
-        } else if flags.has(TcpFlags::ACK) {
-            Self::Ack
-        } else {
-            Self::TcpOther
-        }
     }
 }
 
@@ -325,4 +242,79 @@ const fn is_blocked(judgement: Judgement) -> bool {
                 | Verdict::BlockCountry
                 | Verdict::BlockAsn
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        memory::Memory,
+        packet::{Address, TcpFlags, Transport, tests::packet},
+        view::SliceView,
+    };
+
+    const PASSED: Judgement = judged(Verdict::Pass, false);
+
+    const fn judged(verdict: Verdict, shadow: bool) -> Judgement {
+        Judgement { verdict, shadow }
+    }
+
+    fn describing() -> Memory {
+        let mut settings = Memory::enforcing();
+        settings.telemetry.on = 1;
+        Memory::new(settings)
+    }
+
+    fn tell(memory: &Memory, packet: &Packet, judgement: Judgement) {
+        count(&SliceView(&[]), packet, 100, judgement, &memory.settings, memory);
+    }
+
+    fn tcp(flags: u8) -> Packet {
+        let transport = Transport::Tcp {
+            source_port: 1,
+            destination_port: 80,
+            flags: TcpFlags(flags),
+        };
+        packet(Family::V4, Address::v4([192, 0, 2, 1]), protocol::TCP, transport)
+    }
+
+    #[test]
+    fn services_and_drops_are_counted() {
+        let mut memory = describing();
+        memory.watched.insert(80, 7);
+        tell(&memory, &tcp(TcpFlags::SYN), PASSED);
+        tell(&memory, &tcp(TcpFlags::SYN), judged(Verdict::LimitSyn, false));
+        tell(&memory, &tcp(TcpFlags::ACK), judged(Verdict::OutOfState, true));
+        let counted = memory.telemetry.borrow();
+        let service = ServiceTraffic {
+            packets: 3,
+            bytes: 300,
+            opening: 2,
+            dropped: 1,
+        };
+        assert_eq!(counted.services[7], service);
+        assert_eq!(counted.traffic[0][Kind::Syn as usize].dropped, 1);
+        assert_eq!(counted.traffic[0][Kind::Ack as usize].packets, 1);
+        assert_eq!((counted.taken, counted.size[3], counted.ttl[64]), (3, 3, 3));
+    }
+
+    #[test]
+    fn a_blocked_source_is_not_described_unless_in_shadow() {
+        let memory = describing();
+        tell(&memory, &tcp(TcpFlags::SYN), judged(Verdict::BlockFeed, false));
+        assert_eq!(memory.telemetry.borrow().taken, 0);
+        tell(&memory, &tcp(TcpFlags::SYN), judged(Verdict::BlockFeed, true));
+        assert_eq!(memory.telemetry.borrow().taken, 1);
+    }
+
+    #[test]
+    fn who_has_more_than_half_leads() {
+        let mut bucket = <Heavy as crate::shared::Field>::ZERO;
+        for source in [1, 2, 1, 3, 1, 4, 1] {
+            back(&mut bucket, source, 8);
+        }
+        assert_eq!((bucket.leader, bucket.total, bucket.lead), (1, 56, 8));
+        back(&mut bucket, 2, 1);
+        assert_eq!((bucket.leader, bucket.total, bucket.lead), (1, 57, 7));
+    }
 }

@@ -7,6 +7,7 @@
 )]
 
 mod answer;
+mod cells;
 mod maps;
 mod sockets;
 mod view;

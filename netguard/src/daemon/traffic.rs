@@ -101,7 +101,7 @@ impl TrafficWatch {
             map.write(&settings)?;
             (ended, settings.seed)
         };
-        // A packet that was under way with the old generation is done before the kernel has copied the first counter.
+        // What is under way with the old generation is done long before the counters of all CPUs are copied; else it is lost.
         let (now, now_ns) = (self.maps.read()?, monotonic_ns());
         let sketches = self.maps.sketches(ended)?;
         self.maps.empty(ended)?;

@@ -138,3 +138,57 @@ fn tau(mut x: f64) -> f64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use netguard_common::shared::Field as _;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_no_source_and_no_end_is_no_panic() {
+        assert_eq!(distinct(&[]), 0.0);
+        assert_eq!(distinct(&[Sketch::ZERO]), 0.0);
+        let full = Sketch {
+            registers: [u16::MAX; REGISTERS],
+            ..Sketch::ZERO
+        };
+        assert!(distinct(&[full]) > 50e6, "{}", distinct(&[full]));
+    }
+
+    #[test]
+    fn cpus_that_saw_the_same_sources_do_not_add_up() {
+        let mut sketch = Sketch::ZERO;
+        for (index, register) in (0_u32..).zip(&mut sketch.registers) {
+            *register = 1 << (index.trailing_ones().min(15));
+        }
+        let one = distinct(&[sketch]);
+        assert!(one > 1000.0);
+        assert_eq!(distinct(&[sketch, sketch, Sketch::ZERO]), one);
+    }
+
+    #[test]
+    fn bounds_of_cpus_add_up() {
+        let key = 42;
+        let [first, second] = heavy_buckets(source_hash(key, 7));
+        let mut sketch = Sketch::ZERO;
+        sketch.seen = 30;
+        sketch.heavy[0][first] = Heavy {
+            leader: key,
+            total: 30,
+            lead: 10,
+        };
+        sketch.heavy[1][second] = Heavy {
+            leader: 43,
+            total: 100,
+            lead: 20,
+        };
+        let found = HeavySource {
+            key,
+            at_least: 20,
+            at_most: 40,
+        };
+        assert_eq!(estimate(&[sketch, sketch], key, 7), found);
+        assert!(heavy(&[sketch, sketch], 7).contains(&found));
+    }
+}

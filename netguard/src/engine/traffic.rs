@@ -109,3 +109,48 @@ pub fn per_second(count: u64, length_ns: u64) -> u64 {
     let rate = scaled.checked_div(u128::from(length_ns)).unwrap_or(0);
     u64::try_from(rate).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use netguard_common::shared::Field as _;
+
+    use super::*;
+
+    #[test]
+    fn the_same_has_no_entropy_and_all_different_has_the_most() {
+        assert_eq!(entropy(&[0, 900, 0, 0], 900).bits, 0.0);
+        let even = entropy(&[250; 4], 1000);
+        assert!((even.bits - 2.0).abs() < 0.01 && even.most == 2.0, "{even:?}");
+        assert!((even.evenness() - 1.0).abs() < 0.01);
+        assert_eq!(entropy(&[0; 4], 10), Entropy::default());
+        assert_eq!(entropy(&[1; 4], 0), Entropy::default());
+    }
+
+    /// Without the correction 1000 packets in 1024 even buckets would make about 9.3 bits.
+    #[test]
+    fn few_packets_do_not_look_alike() {
+        let mut buckets = [0; 1024];
+        let mut state = 1_u32;
+        for _ in 0..1000 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            buckets[(state >> 22) as usize] += 1;
+        }
+        let told = entropy(&buckets, 1000);
+        assert!(told.bits > 9.6 && told.bits <= told.most, "{told:?}");
+    }
+
+    #[test]
+    fn counters_that_wrapped_are_compared() {
+        let (mut before, mut after) = (Telemetry::ZERO, Telemetry::ZERO);
+        before.ttl[64] = u32::MAX;
+        (after.ttl[64], after.ttl[128]) = (99, 100);
+        after.taken = 200;
+        after.traffic[0][0].packets = 200;
+        after.services[3].packets = 20;
+        let window = compare(&before, &after, 500_000_000);
+        assert!((window.ttl.bits - 1.0).abs() < 0.01, "{:?}", window.ttl);
+        assert_eq!(window.services[3].packets, 20);
+        assert_eq!(per_second(20, 500_000_000), 40);
+        assert_eq!(per_second(20, 0), 0);
+    }
+}

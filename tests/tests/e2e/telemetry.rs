@@ -55,7 +55,11 @@ fn a_flood_of_many_sources_is_seen_as_one() -> Result<()> {
         );
     }
     let shown = netguard.must(&["top"])?;
-    assert!(shown.contains("entropy in bits"), "{shown}");
+    assert!(
+        shown.contains("entropy in bits") && shown.contains("udp"),
+        "{shown}"
+    );
+    assert_eq!(netguard.cli(&["top", "--all"])?.status, 2);
     Ok(())
 }
 

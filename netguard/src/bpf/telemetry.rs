@@ -15,6 +15,8 @@ pub struct Telemetry {
     counted: PerCpuArray<MapData, Raw<Counted>>,
     sketches: PerCpuArray<MapData, Raw<Sketch>>,
     watched: Array<MapData, Raw<ServiceLine>>,
+    /// What `watched` holds; empty as long as it was not read.
+    lines: Vec<ServiceLine>,
 }
 
 impl Telemetry {
@@ -37,6 +39,7 @@ impl Telemetry {
                 .try_into()
                 .map_err(BpfError::map("SKETCHES", GENERATIONS as u32))?,
             watched: watched.try_into().map_err(BpfError::map("WATCHED", LINES))?,
+            lines: Vec::new(),
         })
     }
 
@@ -81,15 +84,20 @@ impl Telemetry {
     /// When the kernel refuses a write.
     pub fn watch(&mut self, services: &[(u32, u8)]) -> Result<(), BpfError> {
         let failed = BpfError::map("WATCHED", LINES);
-        let mut lines = vec![ServiceLine::ZERO; LINES as usize];
+        if self.lines.is_empty() {
+            let lines = (0..LINES).map(|index| Ok(self.watched.get(&index, 0).map_err(&failed)?.0));
+            self.lines = lines.collect::<Result<_, BpfError>>()?;
+        }
+        let mut wanted = vec![ServiceLine::ZERO; LINES as usize];
         for (slot, number) in services {
-            if let Some(line) = lines.get_mut((slot / LINE) as usize) {
+            if let Some(line) = wanted.get_mut((slot / LINE) as usize) {
                 line.entries[(slot % LINE) as usize] = *number;
             }
         }
-        for (index, line) in (0..).zip(lines) {
-            if self.watched.get(&index, 0).map_err(&failed)?.0 != line {
+        for ((index, standing), line) in (0..).zip(&mut self.lines).zip(wanted) {
+            if *standing != line {
                 self.watched.set(index, Raw(line), 0).map_err(&failed)?;
+                *standing = line;
             }
         }
         Ok(())

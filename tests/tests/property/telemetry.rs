@@ -97,7 +97,7 @@ proptest! {
     fn sampling_keeps_counts_unbiased(seed in any::<u64>(), part in 2u32..12) {
         const PACKETS: u32 = 150_000;
         const HEAVY: u32 = 0x0a00_0001;
-        let own = |index: &u32| index % part == 0;
+        let own = |index: &u32| index.is_multiple_of(part);
         let memory = counted(seed, (0..PACKETS).map(|index| if own(&index) { HEAVY } else { index.wrapping_mul(0x9e37_79b9) }));
         let sent = f64::from((0..PACKETS).filter(own).count() as u32);
         let told = estimate(&sketch(&memory), key(HEAVY), seed);

@@ -1,6 +1,6 @@
 //! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control messages, own
 //! source, block, ranges, signature, state, reflection, limit (of the source, then of its prefix and the service), cookie,
-//! DNS, sample. A stage in shadow mode never ends the judgement: later stages still enforce.
+//! DNS, telemetry, sample. A stage in shadow mode never ends the judgement: later stages still enforce.
 
 use core::ops::ControlFlow;
 
@@ -15,6 +15,7 @@ use crate::{
     signature::{self, Found},
     state,
     tables::Tables,
+    telemetry,
     verdict::Action,
     view::View,
 };
@@ -91,13 +92,15 @@ pub fn decide<V: View, T: Tables>(view: &V, tables: &T) -> Judgement {
         verdict
     };
     let verdict = view.opaque_verdict(verdict);
-    let judgement = match (verdict.action(), shadow.first()) {
-        (Action::Pass, None) => return counted(verdict, false, frame_len, tables),
-        (Action::Answer, _) => return counted(verdict, false, frame_len, tables),
-        (Action::Pass, Some(first)) => counted(first, true, frame_len, tables),
-        (Action::Drop, _) => counted(verdict, false, frame_len, tables),
+    let (verdict, shadow) = match (verdict.action(), shadow.first()) {
+        (Action::Pass, Some(first)) => (first, true),
+        _ => (verdict, false),
     };
-    sample::report(packet, frame_len, judgement, settings, tables);
+    let judgement = counted(verdict, shadow, frame_len, tables);
+    telemetry::count(view, packet, frame_len, judgement, settings, tables);
+    if matches!(verdict.action(), Action::Drop) {
+        sample::report(packet, frame_len, judgement, settings, tables);
+    }
     judgement
 }
 

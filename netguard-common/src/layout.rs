@@ -7,7 +7,7 @@ use crate::{
     packet::{self, Address},
     ranges,
     shared::{FNV_START, Field, fnv1a},
-    signature, state,
+    signature, state, telemetry,
     verdict::Verdict,
 };
 
@@ -42,6 +42,7 @@ crate::shared! {
         /// Limits of many sources together.
         pub levels: Levels,
         pub reflection: Reflection,
+        pub telemetry: TelemetrySettings,
     }
 
     /// What becomes of packets that are well formed and yet belong to nobody.
@@ -65,6 +66,14 @@ crate::shared! {
         pub service_udp: Rate,
         /// UDP ports whose queries over a limit are answered, see [`crate::dns`]; 0 for none.
         pub dns_ports: [u16; 4],
+    }
+
+    /// Whether traffic is described, see [`crate::telemetry`].
+    pub struct TelemetrySettings {
+        /// 0: it is not.
+        pub on: u32,
+        /// The entry of `SKETCHES` that is written.
+        pub generation: u32,
     }
 
     /// An entry of the map `SERVICES`: what holds for one service instead of the common settings. The first entry is
@@ -297,6 +306,11 @@ pub const FINGERPRINT: u64 = {
     i = 0;
     while i < state::STRUCTS.len() {
         hash = fnv1a(hash, &state::STRUCTS[i].1.to_le_bytes());
+        i += 1;
+    }
+    i = 0;
+    while i < telemetry::STRUCTS.len() {
+        hash = fnv1a(hash, &telemetry::STRUCTS[i].1.to_le_bytes());
         i += 1;
     }
     i = 0;

@@ -36,6 +36,7 @@ pub mod signature;
 pub mod state;
 pub mod syn_ack;
 pub mod tables;
+pub mod telemetry;
 pub mod verdict;
 pub mod view;
 

@@ -16,6 +16,7 @@ use crate::{
     signature::{Features, SIGNATURES, Signature},
     state::Strays,
     syn_ack::SynAck,
+    telemetry::{GENERATIONS, Sketch, Telemetry},
     verdict::Verdict,
 };
 
@@ -336,6 +337,24 @@ pub const MAPS: &[MapSpec] = &[
         MapKind::LruHash,
         QUESTIONS,
         "when this machine asked whom (ns), written by what leaves it only",
+    ),
+    spec::<u32, ServiceLine>(
+        "WATCHED",
+        MapKind::Array,
+        service::LINES as usize,
+        "a byte for each TCP and UDP port: the number under which it is counted in TELEMETRY, 0 for others",
+    ),
+    spec::<u32, Telemetry>(
+        "TELEMETRY",
+        MapKind::PerCpuArray,
+        1,
+        "packets by kind and by service, and how sources, ports, sizes and TTLs are spread",
+    ),
+    spec::<u32, Sketch>(
+        "SKETCHES",
+        MapKind::PerCpuArray,
+        GENERATIONS,
+        "distinct sources and heavy ones, in two generations that are written in turn",
     ),
 ];
 

@@ -1,7 +1,7 @@
 //! [`Tables`] in ordinary memory: the datapath on the host, for tests, fuzzing and replay.
 
 use core::{
-    cell::{Cell, RefCell},
+    cell::{Cell, RefCell, RefMut},
     ops::DerefMut,
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
@@ -24,6 +24,7 @@ use crate::{
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
     tables::{ExactWords, Generation, KnownSlots, LimitCell, Tables},
+    telemetry::{GENERATIONS, Sketch, Telemetry},
 };
 
 /// Prefixes of one family, by length and network; looked up from the longest.
@@ -72,6 +73,10 @@ pub struct Memory {
     pub proven: HashMap<u64, u64>,
     /// By slot, see [`crate::service::slot`].
     pub services: HashMap<u32, Service>,
+    pub telemetry: RefCell<Box<Telemetry>>,
+    pub sketches: [RefCell<Box<Sketch>>; GENERATIONS],
+    /// Numbers of watched services, by slot.
+    pub watched: HashMap<u32, u8>,
     pub counters: RefCell<Vec<Counter>>,
     pub sampler: RefCell<Sampler>,
     pub samples: RefCell<Vec<Sample>>,
@@ -112,6 +117,9 @@ impl Memory {
             known: (0..known::LINES).map(|_| Default::default()).collect(),
             proven: HashMap::new(),
             services: HashMap::new(),
+            telemetry: RefCell::new(Box::new(Telemetry::ZERO)),
+            sketches: [(); GENERATIONS].map(|()| RefCell::new(Box::new(Sketch::ZERO))),
+            watched: HashMap::new(),
             counters: RefCell::new(std::vec![Counter::ZERO; COUNTERS]),
             sampler: RefCell::new(Sampler::ZERO),
             samples: RefCell::new(Vec::new()),
@@ -244,6 +252,16 @@ impl Tables for Memory {
             Some(Some(peer)) if *peer == (packet.source.octets(), packet.source_port) => UdpSocket::Connected,
             Some(Some(_)) => UdpSocket::None,
         }
+    }
+    fn telemetry(&self) -> Option<impl DerefMut<Target = Telemetry>> {
+        Some(RefMut::map(self.telemetry.borrow_mut(), Box::as_mut))
+    }
+    fn sketch(&self, generation: u32) -> Option<impl DerefMut<Target = Sketch>> {
+        let sketch = self.sketches.get(generation as usize)?;
+        Some(RefMut::map(sketch.borrow_mut(), Box::as_mut))
+    }
+    fn watched(&self, slot: u32) -> u8 {
+        self.watched.get(&slot).copied().unwrap_or(0)
     }
     fn count(&self, index: u32, bytes: u32) {
         let counter = &mut self.counters.borrow_mut()[index as usize];

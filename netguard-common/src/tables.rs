@@ -15,6 +15,7 @@ use crate::{
     signature::{Features, Signature},
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
+    telemetry::{Sketch, Telemetry},
     view::View,
 };
 
@@ -92,6 +93,13 @@ pub trait Tables: Sized {
     fn remember(&self, question: &Question, now_ns: u64);
     /// The socket that takes the datagram `packet`.
     fn udp_socket(&self, packet: &Packet) -> UdpSocket;
+
+    /// What this CPU counted of the traffic.
+    fn telemetry(&self) -> Option<impl DerefMut<Target = Telemetry>>;
+    /// What this CPU saw of the sources of a generation; `None` beyond [`crate::telemetry::GENERATIONS`].
+    fn sketch(&self, generation: u32) -> Option<impl DerefMut<Target = Sketch>>;
+    /// The number under which the service at `slot`, see [`crate::service::slot`], is counted; 0 for all others.
+    fn watched(&self, slot: u32) -> u8;
 
     /// Adds one packet of `bytes` to counter `index`, see [`crate::decide::Judgement::counter`].
     fn count(&self, index: u32, bytes: u32);

@@ -14,7 +14,7 @@ use netguard_common::{
     apart::Part,
     exact::{ExactLine, LINES as EXACT_LINES},
     hint::{HintLine, LINE, LINES},
-    known::{KnownLine, LINES as KNOWN_LINES, SLOTS},
+    known::{KnownLine, LINES as KNOWN_LINES},
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Service, Settings},
     maps::{
         ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, FRAGMENT_CELLS,
@@ -29,10 +29,15 @@ use netguard_common::{
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
     tables::{ExactWords, Generation, KnownSlots, LimitCell, Tables},
+    telemetry::{GENERATIONS, Sketch, Telemetry},
     view::View,
 };
 
-use crate::{apart, sockets};
+use crate::{
+    apart,
+    cells::{Line, Slots, TimeCell, service_byte},
+    sockets,
+};
 
 /// Rule tables grow with their entries: an empty one costs no memory.
 const GROWING: usize = BPF_F_NO_PREALLOC as usize;
@@ -107,6 +112,12 @@ static PROVEN: HashMap<u64, u64, PROVEN_LEN, GROWING> = HashMap::new();
 static SERVICE_LINES: Array<ServiceLine, { SERVICE_LINES_LEN as usize }> = Array::new();
 #[btf_map]
 static SERVICES: Array<Service, { SERVICES_LEN as usize }> = Array::new();
+#[btf_map]
+static WATCHED: Array<ServiceLine, { SERVICE_LINES_LEN as usize }> = Array::new();
+#[btf_map]
+static TELEMETRY: PerCpuArray<Telemetry, 1> = PerCpuArray::new();
+#[btf_map]
+static SKETCHES: PerCpuArray<Sketch, GENERATIONS> = PerCpuArray::new();
 
 #[btf_map]
 static EXACT: Array<ExactLine, { EXACT_LINES as usize }, MAPPABLE> = Array::new();
@@ -246,17 +257,10 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
 
     #[inline(always)]
     fn service(&self, slot: u32) -> Option<&Service> {
-        let line = SERVICE_LINES.get_ptr(slot / SERVICE_LINE)?;
-        // SAFETY: as for `hint`.
-        let entry = unsafe {
-            line.cast::<u8>()
-                .add((slot % SERVICE_LINE) as usize)
-                .read_volatile()
-        };
-        if entry == 0 {
-            return None;
+        match service_byte(SERVICE_LINES.get_ptr(slot / SERVICE_LINE)?, slot) {
+            0 => None,
+            entry => SERVICES.get(u32::from(entry)),
         }
-        SERVICES.get(u32::from(entry))
     }
 
     #[inline(always)]
@@ -331,6 +335,29 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     }
 
     #[inline(always)]
+    fn telemetry(&self) -> Option<impl DerefMut<Target = Telemetry>> {
+        // SAFETY: as for `add`.
+        TELEMETRY
+            .get_ptr_mut(0)
+            .map(|telemetry| unsafe { &mut *telemetry })
+    }
+
+    #[inline(always)]
+    fn sketch(&self, generation: u32) -> Option<impl DerefMut<Target = Sketch>> {
+        // SAFETY: as for `add`.
+        SKETCHES
+            .get_ptr_mut(generation)
+            .map(|sketch| unsafe { &mut *sketch })
+    }
+
+    #[inline(always)]
+    fn watched(&self, slot: u32) -> u8 {
+        WATCHED
+            .get_ptr(slot / SERVICE_LINE)
+            .map_or(0, |line| service_byte(line, slot))
+    }
+
+    #[inline(always)]
     fn count(&self, index: u32, bytes: u32) {
         add(COUNTERS.get_ptr_mut(index), bytes);
     }
@@ -368,51 +395,5 @@ fn add(counter: Option<*mut Counter>, bytes: u32) {
         let counter = unsafe { &mut *counter };
         counter.packets += 1;
         counter.bytes += u64::from(bytes);
-    }
-}
-
-/// An entry of `LIMIT_CELLS` or `FRAGMENTS`. Volatile, because LLVM has no relaxed atomics for the BPF target's base CPU; an
-/// aligned 8-byte access is one instruction all the same.
-struct TimeCell(*mut u64);
-
-impl LimitCell for TimeCell {
-    #[inline(always)]
-    fn load(&self) -> u64 {
-        // SAFETY: array entries live as long as the map and are 8-aligned.
-        unsafe { self.0.read_volatile() }
-    }
-
-    #[inline(always)]
-    fn store(&self, word: u64) {
-        // SAFETY: as for `load`.
-        unsafe { self.0.write_volatile(word) }
-    }
-}
-
-/// The slots of an entry of `KNOWN`, volatile as [`TimeCell`] is.
-struct Slots(*mut u32);
-
-/// A line of the map `EXACT`, which user space writes.
-struct Line(*const u64);
-
-impl ExactWords for Line {
-    #[inline(always)]
-    fn word(&self, index: u32) -> u64 {
-        // SAFETY: the word lies in the line; array entries live as long as the map and are 8-aligned.
-        unsafe { self.0.add((index % 8) as usize).read_volatile() }
-    }
-}
-
-impl KnownSlots for Slots {
-    #[inline(always)]
-    fn load(&self, index: u32) -> u32 {
-        // SAFETY: the slot lies in the line; array entries live as long as the map and are 8-aligned.
-        unsafe { self.0.add((index % SLOTS) as usize).read_volatile() }
-    }
-
-    #[inline(always)]
-    fn store(&self, index: u32, slot: u32) {
-        // SAFETY: as for `load`.
-        unsafe { self.0.add((index % SLOTS) as usize).write_volatile(slot) }
     }
 }

@@ -27,12 +27,13 @@ mod services;
 mod settings;
 mod signatures;
 mod storage;
+mod telemetry;
 mod testrun;
 mod trace;
 
 pub use attach::{AttachError, AttachMode, Attached, attach};
 pub use batch::{Batch, InsertOutcome};
-pub use catalogue::{DumpedEntry, MapInfo, dump_map, list_maps, lookup_in_map};
+pub use catalogue::{DumpedEntry, MapInfo, dump_map, list_maps, lookup_in_map, source_of_key};
 pub use counters::Counters;
 pub use egress::{EgressError, forget, is_watched, watch};
 pub use error::BpfError;
@@ -50,6 +51,7 @@ pub use services::Services;
 pub use settings::{LimitLevel, SettingsMap, limit_levels};
 pub use signatures::Signatures;
 pub use storage::table_of;
+pub use telemetry::Telemetry;
 pub use testrun::{ProgramUnderTest, TestObject};
 pub use trace::trace_log;
 

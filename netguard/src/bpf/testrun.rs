@@ -18,7 +18,7 @@ use netguard_common::{
 };
 
 use super::{
-    BpfError, Counters, TableSizes,
+    BpfError, Counters, TableSizes, Telemetry,
     announced::Announced,
     load::{EGRESS_PROGRAM, classifier, loader, refused_load, refused_program, xdp},
     ranges,
@@ -215,6 +215,18 @@ impl TestObject {
     /// When they were taken before.
     pub fn take_counters(&mut self) -> Result<Counters, BpfError> {
         Counters::new(self.take("COUNTERS")?, self.take("SAMPLER")?)
+    }
+
+    /// Takes the telemetry out of the object, to read it between runs.
+    ///
+    /// # Errors
+    /// When it was taken before.
+    pub fn take_telemetry(&mut self) -> Result<Telemetry, BpfError> {
+        Telemetry::new(
+            self.take("TELEMETRY")?,
+            self.take("SKETCHES")?,
+            self.take("WATCHED")?,
+        )
     }
 
     /// Takes every sample that waits in the ring buffer.

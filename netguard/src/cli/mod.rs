@@ -16,6 +16,7 @@ mod service;
 mod signature;
 mod stats;
 mod status;
+mod top;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -54,6 +55,8 @@ enum Command {
     Status,
     /// Show packets and bytes by verdict; works with the daemon dead.
     Stats(stats::StatsArgs),
+    /// Show what the traffic of the last second was like: kinds, sources, services.
+    Top,
     /// The blocklist: prefixes whose packets are dropped.
     #[command(subcommand)]
     Block(rules::RuleCommand<BlockPrefix>),
@@ -162,6 +165,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Run(args) => run::run(&context, args).await,
         Command::Status => status::run(&context).await,
         Command::Stats(args) => stats::run(&context, &args),
+        Command::Top => top::run(&context).await,
         Command::Block(command) => rules::run(&context, List::Block, command).await,
         Command::Allow(command) => rules::run(&context, List::Allow, command).await,
         Command::Limit(command) => limit::run(&context, command).await,

@@ -7,6 +7,7 @@ mod mistake;
 mod reflection;
 mod schema;
 mod state;
+mod telemetry;
 mod text;
 mod values;
 mod warnings;
@@ -23,6 +24,7 @@ pub use mistake::Mistake;
 pub use reflection::Reflection;
 pub use schema::schema_json;
 pub use state::{Reach, StatePolicy};
+pub use telemetry::{Telemetry, TelemetryMode};
 pub use values::{
     Burst, InterfaceName, InterfaceNameError, Period, PeriodError, Ports, RatePerSecond, TableSize, Within,
 };
@@ -71,6 +73,8 @@ pub struct Config {
     pub reflection: Reflection,
     /// When behaviour alone is reason enough to act.
     pub detect: Detectors,
+    /// What is counted of the traffic beside verdicts.
+    pub telemetry: Telemetry,
     /// What automatic decisions may never touch.
     pub guard: Guard,
     /// What the daemon writes to standard error.

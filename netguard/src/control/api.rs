@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    daemon::{CookieState, ListMatch, Protected, ReflectionState, Spared, StateReach},
+    daemon::{CookieState, ListMatch, Protected, ReflectionState, Spared, StateReach, TrafficReport},
     prefix::Prefix,
 };
 
@@ -28,6 +28,18 @@ pub struct DaemonStatus {
     /// What the configured blocks leave out.
     pub spared: Vec<Spared>,
     pub reflection: ReflectionState,
+}
+
+/// Answer of `GET /v1/stats`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Whether the traffic is described.
+    pub telemetry: bool,
+    /// That of the last second; `None` until one is over.
+    pub traffic: Option<TrafficReport>,
+    /// Samples of dropped packets since the maps were made: handed to the daemon, and lost because the ring buffer was full.
+    pub samples_sent: u64,
+    pub samples_lost: u64,
 }
 
 /// One element of the list that is the body of `POST /v1/rules/{allow|block}`.

@@ -14,7 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{
     DaemonStatus, Failure, FailureKind, Import, LimitChange, RequestError, RuleAddition, RuleOutcome,
-    RuleRemoval, ServiceChange, SignatureAddition, SignatureOutcome, SourceReport, change_limit,
+    RuleRemoval, ServiceChange, SignatureAddition, SignatureOutcome, SourceReport, Stats, change_limit,
     change_service, remove_rule, reset_service, server::Refusal,
 };
 use crate::{
@@ -45,6 +45,18 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         spared: state.spared().clone(),
         reflection: *state.reflection(),
     })
+}
+
+pub(super) async fn stats(Shared(state): Shared<Arc<State>>) -> Result<Json<Stats>, Refusal> {
+    let settings = state.settings().read();
+    let settings = settings.map_err(|error| Refusal::failed(error.to_string()))?;
+    let rates = *state.rates();
+    Ok(Json(Stats {
+        telemetry: settings.telemetry.on != 0,
+        traffic: state.traffic().clone(),
+        samples_sent: rates.samples_sent,
+        samples_lost: rates.samples_lost,
+    }))
 }
 
 #[derive(Deserialize)]

@@ -16,7 +16,7 @@ use crate::{bpf::InstanceName, daemon::RUNTIME_DIRECTORY};
 
 pub use api::{
     DaemonStatus, Failure, FailureKind, LimitChange, RuleAddition, RuleOutcome, RuleRemoval, Shortened,
-    SourceReport,
+    SourceReport, Stats,
 };
 pub use client::{Client, ClientError};
 pub use import::{FailedAt, Import};

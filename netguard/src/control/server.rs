@@ -62,6 +62,7 @@ pub fn remove_socket(instance: &InstanceName) {
 fn router(state: Arc<State>) -> Router {
     Router::new()
         .route("/v1/status", get(handlers::status))
+        .route("/v1/stats", get(handlers::stats))
         .route("/v1/events", get(handlers::events))
         .route("/v1/rules/{list}", post(handlers::add).delete(handlers::remove))
         .route("/v1/limits/{class}", put(handlers::limit))

@@ -12,6 +12,7 @@ mod settings;
 mod setup;
 mod state;
 mod tick;
+mod traffic;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -37,6 +38,7 @@ pub use reach::StateReach;
 pub use reflection::ReflectionState;
 pub use settings::{limit_rate, service_entry};
 pub use state::{CookieState, Protected, State, Stop};
+pub use traffic::{Entropies, HeavyRate, KindRate, ServiceRate, Spread, TrafficReport};
 
 /// Runtime files: control sockets and locks.
 pub const RUNTIME_DIRECTORY: &str = "/run/netguard";

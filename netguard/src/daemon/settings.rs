@@ -3,13 +3,13 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use netguard_common::{
-    layout::{Cookies, Levels, Mode, Rate, Service, Settings, Suspicion},
+    layout::{Cookies, Levels, Mode, Rate, Service, Settings, Suspicion, TelemetrySettings},
     limit::Class,
     shared::Field as _,
     state::Reach,
 };
 
-use crate::config::{Config, CookieMode, Limit, PolicyMode};
+use crate::config::{Config, CookieMode, Limit, PolicyMode, TelemetryMode};
 
 /// Samples per second and CPU that the kernel sends at the most, and at once.
 const SAMPLES: Rate = Rate::new(2_000, 400);
@@ -52,6 +52,10 @@ pub(super) fn settings(config: &Config, before: &Settings, reach: Reach) -> Sett
             service_udp: limit_rate(config.limit.service.udp),
             dns_ports: config.dns.truncate_ports.padded(),
             ..Levels::ZERO
+        },
+        telemetry: TelemetrySettings {
+            on: u32::from(config.telemetry.mode == TelemetryMode::On),
+            generation: 0,
         },
         ..Settings::ZERO
     };

@@ -15,6 +15,7 @@ use super::{
     reflection::Beginning,
     settings::{services, settings},
     state::Parts,
+    traffic::TrafficWatch,
 };
 use crate::{
     bpf::{
@@ -40,6 +41,7 @@ pub(super) struct Inputs {
     pub(super) proven: Proven,
     pub(super) cookies: CookieSwitch,
     pub(super) attachment: Attachment,
+    pub(super) traffic: TrafficWatch,
     pub(super) config: Config,
 }
 
@@ -153,6 +155,7 @@ pub(super) async fn set_up(
         proven: Proven::open(pins)?,
         cookies,
         attachment,
+        traffic: TrafficWatch::begin(pins, config)?,
         config: config.clone(),
     };
     Ok((state, inputs))

@@ -8,7 +8,7 @@ use std::sync::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
-use super::{EventKind, Journal, Lists, ReflectionState, Spared, StateReach};
+use super::{EventKind, Journal, Lists, ReflectionState, Spared, StateReach, TrafficReport};
 use crate::{
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
     engine::Guard,
@@ -61,6 +61,9 @@ pub struct Rates {
     pub passed_per_s: u64,
     pub dropped_per_s: u64,
     pub answered_per_s: u64,
+    /// Since the maps were made.
+    pub samples_sent: u64,
+    pub samples_lost: u64,
 }
 
 /// What setting up made.
@@ -102,6 +105,7 @@ pub struct State {
     reach: Mutex<StateReach>,
     reflection: Mutex<ReflectionState>,
     rates: Mutex<Rates>,
+    traffic: Mutex<Option<TrafficReport>>,
     writing: AsyncMutex<()>,
     lists: Mutex<Lists>,
     stop: watch::Sender<Option<Stop>>,
@@ -127,6 +131,7 @@ impl State {
             reach: Mutex::new(parts.reach),
             reflection: Mutex::new(parts.reflection),
             rates: Mutex::default(),
+            traffic: Mutex::default(),
             writing: AsyncMutex::default(),
             stop,
         }
@@ -202,6 +207,11 @@ impl State {
 
     pub fn rates(&self) -> MutexGuard<'_, Rates> {
         lock(&self.rates)
+    }
+
+    /// What the traffic of the last second was like; `None` when it is not described.
+    pub fn traffic(&self) -> MutexGuard<'_, Option<TrafficReport>> {
+        lock(&self.traffic)
     }
 
     /// Records that a rule for `prefix` could not be placed.

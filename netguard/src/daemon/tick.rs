@@ -4,7 +4,8 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use netguard_common::{
     Action as PacketAction, Judgement,
-    layout::{Cookies, Counter, Rule},
+    layout::{Cookies, Counter, Rule, Sampler},
+    shared::Field as _,
 };
 use tokio::{
     sync::watch,
@@ -58,6 +59,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
         }
         if tick.is_multiple_of(SUMMARY_TICKS) {
             chain.summarise(state);
+            inputs.traffic.look(state);
             if let Some(looked) = inputs.attachment.check(state).await {
                 if inputs.cookies.undelivered(chain.answered(), looked.tx_dropped) {
                     stop_answering(state, LOST);
@@ -83,8 +85,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
 /// What the chain carries from tick to tick.
 struct Chain {
     counters: Vec<(Judgement, Counter)>,
-    lost: u64,
-    cookies_wanted: u64,
+    sampler: Sampler,
     last_ns: u64,
     flooders: Flooders,
     /// The windows since the last summary.
@@ -95,8 +96,7 @@ impl Chain {
     fn new() -> Self {
         Self {
             counters: Vec::new(),
-            lost: 0,
-            cookies_wanted: 0,
+            sampler: Sampler::ZERO,
             last_ns: 0,
             flooders: Flooders::default(),
             second: Vec::new(),
@@ -107,7 +107,6 @@ impl Chain {
         let now_ns = monotonic_ns();
         let counters = inputs.counters.read()?;
         let sampler = inputs.counters.sampler()?;
-        let lost = sampler.lost;
         let samples = inputs.samples.drain(SAMPLES_PER_TICK);
         let first = self.last_ns == 0;
         // What was counted before this daemon started is not news.
@@ -117,12 +116,15 @@ impl Chain {
         } else {
             now_ns.saturating_sub(self.last_ns)
         };
-        let newly_lost = if first { 0 } else { lost.saturating_sub(self.lost) };
-        let wanted = !first && sampler.cookies_wanted != self.cookies_wanted;
-        self.cookies_wanted = sampler.cookies_wanted;
+        let newly_lost = if first {
+            0
+        } else {
+            sampler.lost.saturating_sub(self.sampler.lost)
+        };
+        let wanted = !first && sampler.cookies_wanted != self.sampler.cookies_wanted;
         inputs.cookies.look(wanted, &state.journal);
         let window = observe(before, &counters, &samples, newly_lost, now_ns, length_ns);
-        (self.counters, self.lost, self.last_ns) = (counters, lost, now_ns);
+        (self.counters, self.sampler, self.last_ns) = (counters, sampler, now_ns);
 
         let findings = self.flooders.detect(&window, &inputs.flooder);
         self.second.push(window);
@@ -156,7 +158,11 @@ impl Chain {
                 None => sums.push((*judgement, counter.packets)),
             }
         }
-        let mut rates = Rates::default();
+        let mut rates = Rates {
+            samples_sent: self.sampler.sent,
+            samples_lost: self.sampler.lost,
+            ..Rates::default()
+        };
         for (judgement, packets) in sums {
             let packets_per_s = whole.per_second(packets);
             match judgement.action() {
@@ -334,6 +340,7 @@ async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
         Err(error) => warn!("expired signatures stay: {error}"),
     }
     prove(inputs).await;
+    inputs.traffic.follow().await;
     match host::facts().await {
         Ok(facts) => {
             if let Err(error) = inputs.own.set(&facts.own) {

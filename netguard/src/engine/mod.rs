@@ -6,6 +6,8 @@ pub mod enforce;
 pub mod flooder;
 pub mod guard;
 pub mod policy;
+pub mod sketch;
+pub mod traffic;
 pub mod window;
 
 pub use account::Account;
@@ -13,4 +15,5 @@ pub use enforce::{Enforced, RuleSink, enforce};
 pub use flooder::{Finding, FlooderSettings, Flooders};
 pub use guard::{Carved, Guard, GuardKind};
 pub use policy::{Action, Decision, Withheld, decide};
+pub use traffic::{Entropy, TrafficWindow};
 pub use window::{Activity, Window, observe};

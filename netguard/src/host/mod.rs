@@ -22,7 +22,7 @@ pub use addresses::{gateways, own_addresses};
 pub use interfaces::{AttachedXdp, Interface, LinkLayer, MacAddress, XdpMode, interface, interfaces};
 pub use resolvers::resolvers;
 pub use session::{own_session_peers, ssh_peers};
-pub use sockets::established_peers;
+pub use sockets::{established_peers, served_ports};
 pub use sysctl::{set_sysctl, sysctl};
 pub use translation::{Translation, translation};
 

@@ -1,21 +1,22 @@
-//! Who has an open TCP connection with this machine, through sock_diag(7).
+//! Who has an open TCP connection with this machine, and what it serves, through sock_diag(7).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroI32;
+use std::ops::RangeInclusive;
 
 use netlink_packet_core::{
     DoneBuffer, ErrorBuffer, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
     NetlinkHeader, NetlinkMessage, Parseable,
 };
-use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP};
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags};
 use netlink_packet_sock_diag::{SOCK_DIAG_BY_FAMILY, SockDiagMessage};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr};
 
-use super::HostError;
+use super::{HostError, sysctl};
 
 /// The kernel fills at most 32 KiB per read of a dump (netlink_dump() in net/netlink/af_netlink.c).
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -28,40 +29,75 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// # Errors
 /// When the kernel does not answer.
 pub fn established_peers() -> Result<HashMap<IpAddr, u32>, HostError> {
+    let mut peers = HashMap::new();
+    each_socket("TCP connections", IPPROTO_TCP, StateFlags::ESTABLISHED, |id| {
+        let count = peers.entry(id.destination_address.to_canonical()).or_default();
+        *count = u32::saturating_add(*count, 1);
+    })?;
+    Ok(peers)
+}
+
+/// Ports at which TCP, and at which UDP, waits for anybody in this network namespace. Ports that the kernel gives to clients
+/// are left out for UDP: who asks there waits for one answer.
+///
+/// # Errors
+/// When the kernel does not answer.
+pub fn served_ports() -> Result<[BTreeSet<u16>; 2], HostError> {
+    let [mut tcp, mut udp] = [BTreeSet::new(), BTreeSet::new()];
+    each_socket("listening sockets", IPPROTO_TCP, StateFlags::LISTEN, |id| {
+        tcp.insert(id.source_port);
+    })?;
+    let clients = client_ports();
+    // A datagram socket without a peer counts as closed.
+    each_socket("UDP sockets", IPPROTO_UDP, StateFlags::CLOSE, |id| {
+        if !clients.contains(&id.source_port) {
+            udp.insert(id.source_port);
+        }
+    })?;
+    Ok([tcp, udp])
+}
+
+/// The ports that the kernel gives to sockets which ask for none; its defaults where it does not tell.
+fn client_ports() -> RangeInclusive<u16> {
+    let told = sysctl("net.ipv4.ip_local_port_range").unwrap_or_default();
+    let mut ends = told.split_ascii_whitespace().map(str::parse);
+    match (ends.next(), ends.next()) {
+        (Some(Ok(first)), Some(Ok(last))) => first..=last,
+        _ => 32_768..=60_999,
+    }
+}
+
+/// Shows every socket of `protocol` in one of `states` to `each`.
+fn each_socket(
+    what: &'static str,
+    protocol: u8,
+    states: StateFlags,
+    mut each: impl FnMut(&SocketId),
+) -> Result<(), HostError> {
     let mut socket = Socket::new(NETLINK_SOCK_DIAG).map_err(HostError::Netlink)?;
     socket
         .bind_auto()
         .and_then(|_| socket.connect(&SocketAddr::new(0, 0)))
         .map_err(HostError::Netlink)?;
-    let mut peers = HashMap::new();
-    for request in [
-        request(AF_INET, SocketId::new_v4()),
-        request(AF_INET6, SocketId::new_v6()),
-    ] {
-        dump(&socket, request, &mut peers).map_err(|source| match source.kind() {
-            // No module answers for TCP.
+    for (family, socket_id) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
+        let request = InetRequest {
+            family,
+            protocol,
+            extensions: ExtensionFlags::empty(),
+            states: StateFlags::from_bits_truncate(states.bits()),
+            socket_id,
+        };
+        dump(&socket, request, &mut each).map_err(|source| match source.kind() {
+            // No module answers for the protocol.
             io::ErrorKind::NotFound => HostError::NoSocketDiagnosis,
-            _ => HostError::Refused {
-                what: "TCP connections",
-                source,
-            },
+            _ => HostError::Refused { what, source },
         })?;
     }
-    Ok(peers)
+    Ok(())
 }
 
-fn request(family: u8, socket_id: SocketId) -> InetRequest {
-    InetRequest {
-        family,
-        protocol: IPPROTO_TCP,
-        extensions: ExtensionFlags::empty(),
-        states: StateFlags::ESTABLISHED,
-        socket_id,
-    }
-}
-
-/// Sends one request and counts the peers of all parts of the answer.
-fn dump(socket: &Socket, request: InetRequest, peers: &mut HashMap<IpAddr, u32>) -> io::Result<()> {
+/// Sends one request and shows the sockets of all parts of the answer to `each`.
+fn dump(socket: &Socket, request: InetRequest, each: &mut impl FnMut(&SocketId)) -> io::Result<()> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
     let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
@@ -86,9 +122,7 @@ fn dump(socket: &Socket, request: InetRequest, peers: &mut HashMap<IpAddr, u32>)
                 // Only the header: the attributes behind it are of no interest here, and unknown ones must not matter.
                 SOCK_DIAG_BY_FAMILY => {
                     let header = InetResponseHeader::parse(payload).map_err(broken)?;
-                    let peer = header.socket_id.destination_address.to_canonical();
-                    let count = peers.entry(peer).or_default();
-                    *count = count.saturating_add(1);
+                    each(&header.socket_id);
                 }
                 NLMSG_DONE => {
                     return outcome(DoneBuffer::new_checked(payload).map_err(broken)?.code());
@@ -121,7 +155,7 @@ fn broken(error: impl ToString) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, TcpStream};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
 
     use super::*;
 
@@ -166,6 +200,21 @@ mod tests {
         let peers = established_peers().unwrap();
         assert_eq!(peers.get(&address("127.77.2.1")), Some(&3));
         assert!(!peers.contains_key(&address("::ffff:127.77.2.1")));
+    }
+
+    #[test]
+    fn what_waits_for_anybody_is_served() {
+        let tcp = TcpListener::bind("[::1]:0").unwrap();
+        let client = TcpStream::connect(tcp.local_addr().unwrap()).unwrap();
+        let udp = (20_000..20_100)
+            .find_map(|port| UdpSocket::bind(("127.77.3.1", port)).ok())
+            .unwrap();
+        let asking = UdpSocket::bind("127.77.3.1:0").unwrap();
+        let [tcp_ports, udp_ports] = served_ports().unwrap();
+        assert!(tcp_ports.contains(&tcp.local_addr().unwrap().port()));
+        assert!(!tcp_ports.contains(&client.local_addr().unwrap().port()));
+        assert!(udp_ports.contains(&udp.local_addr().unwrap().port()));
+        assert!(!udp_ports.contains(&asking.local_addr().unwrap().port()));
     }
 
     #[test]

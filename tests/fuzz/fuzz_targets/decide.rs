@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use netguard_common::{
     Action, decide,
-    layout::{CLASSES, Rate, Rule, Settings},
+    layout::{CLASSES, Rate, Rule, Settings, TelemetrySettings},
     memory::{Memory, network},
     view::SliceView,
 };
@@ -18,6 +18,10 @@ fuzz_target!(|input: (&[u8], [u8; 8])| {
         limit: u32::from(modes >> 4 & 3),
         limits: [Rate::new(u32::from(rate), u32::from(burst)); CLASSES],
         sample: Rate::new(u32::from(burst), u32::from(rate)),
+        telemetry: TelemetrySettings {
+            on: 1,
+            generation: u32::from(hour),
+        },
         ..Memory::enforcing()
     };
     let enforcing = [settings.sanity, settings.blocklist, settings.limit].contains(&2);

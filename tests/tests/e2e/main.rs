@@ -29,6 +29,7 @@ mod services;
 mod shadow;
 mod signatures;
 mod state;
+mod telemetry;
 mod verdicts;
 
 use anyhow::Result;

@@ -16,6 +16,7 @@ mod rules;
 mod samples;
 mod signatures;
 mod specification;
+mod telemetry;
 
 use netguard::bpf::{ProgramUnderTest, TestObject};
 use netguard_common::{Action, Judgement};

@@ -5,4 +5,5 @@ mod laws;
 mod parser;
 mod proof;
 mod reflection;
+mod telemetry;
 mod text;

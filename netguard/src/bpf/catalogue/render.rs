@@ -36,7 +36,7 @@ pub(super) fn note_key(key: &NoteKey) -> String {
 
 /// The source that an account is about, see `netguard_common::limit::source_key`; a neighbour on the link is shown without what
 /// the account leaves out.
-pub(super) fn source(key: u64) -> String {
+pub fn source(key: u64) -> String {
     match key.to_ne_bytes() {
         [0xff, 0xff, 0, 0, a, b, c, d] => Ipv4Addr::from([a, b, c, d]).to_string(),
         [0xff, 0xfe, a, b, c, d, e, f] => {

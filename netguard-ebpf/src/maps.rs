@@ -29,7 +29,10 @@ use netguard_common::{
     view::View as _,
 };
 
-use crate::{sockets, view::XdpView};
+use crate::{
+    sockets,
+    view::{XdpView, opaque},
+};
 
 /// Rule tables grow with their entries: an empty one costs no memory.
 const GROWING: usize = BPF_F_NO_PREALLOC as usize;
@@ -108,6 +111,7 @@ static SERVICES: Array<Service, { SERVICES_LEN as usize }> = Array::new();
 /// The maps above, the sockets that the packet of `ctx` can reach, and the time at which it is judged.
 pub(crate) struct KernelTables<'a> {
     ctx: &'a XdpContext,
+    frame_len: u32,
     /// 0 until a stage asks: the clock is read at most once for a packet.
     now_ns: Cell<u64>,
 }
@@ -117,8 +121,9 @@ impl<'a> KernelTables<'a> {
     pub(crate) fn new(ctx: &'a XdpContext, view: &XdpView<'_>) -> Self {
         Self {
             ctx,
+            frame_len: view.len(),
             // Opaque: to the verifier a clock that was read and one that was not are two ways through all stages.
-            now_ns: Cell::new(u64::from(view.opaque(0))),
+            now_ns: Cell::new(opaque(0, view.len())),
         }
     }
 }
@@ -135,7 +140,9 @@ impl Tables for KernelTables<'_> {
             // SAFETY: the helper takes nothing and only reads a clock (CLOCK_MONOTONIC_COARSE, Linux 5.11).
             self.now_ns.set(unsafe { bpf_ktime_get_coarse_ns() });
         }
-        self.now_ns.get()
+        // Nor may it matter who read it, and what a stage found out about its copy.
+        self.now_ns.set(opaque(self.now_ns.get(), self.frame_len));
+        opaque(self.now_ns.get(), self.frame_len)
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 //! connection.
 
 use aya_ebpf::{
-    bindings::{bpf_sock, bpf_sock_tuple},
+    bindings::bpf_sock,
     helpers::generated::{
         bpf_sk_release, bpf_skc_lookup_tcp, bpf_tcp_check_syncookie, bpf_tcp_gen_syncookie,
     },
@@ -36,18 +36,15 @@ pub(crate) fn listener(
     if socket.is_null() {
         return None;
     }
-    let ip_len = match packet.family() {
-        Family::V4 => 20,
-        Family::V6 => 40,
-    };
+    let ip_words = ip_words(packet);
     let headers = answer.headers.as_ptr();
     // SAFETY: the socket is ours until it is released; both headers lie in the answer.
     let made = unsafe {
         let made = if (*socket).state == LISTEN {
             Some(bpf_tcp_gen_syncookie(
                 socket.cast(),
-                headers.add(TCP_AT - ip_len).cast_mut().cast(),
-                ip_len as u32,
+                headers.add(TCP_AT - ip_words).cast_mut().cast(),
+                4 * ip_words as u32,
                 headers.add(TCP_AT).cast_mut().cast(),
                 tcp_len,
             ))
@@ -101,16 +98,13 @@ fn returns_cookie(ctx: &XdpContext, listener: *mut bpf_sock, packet: &Packet) ->
         return false;
     }
     let headers = scratch.headers.as_ptr();
-    let ip_len = match packet.family() {
-        Family::V4 => 20,
-        Family::V6 => 40,
-    };
+    let ip_words = ip_words(packet);
     // SAFETY: the caller holds the socket; both headers lie in the scratch memory.
     let refused = unsafe {
         bpf_tcp_check_syncookie(
             listener.cast(),
-            headers.add(TCP_AT - ip_len).cast_mut().cast(),
-            ip_len as u32,
+            headers.add(TCP_AT - ip_words).cast_mut().cast(),
+            4 * ip_words as u32,
             headers.add(TCP_AT).cast_mut().cast(),
             TCP_MIN,
         )
@@ -118,30 +112,43 @@ fn returns_cookie(ctx: &XdpContext, listener: *mut bpf_sock, packet: &Packet) ->
     refused == 0
 }
 
+/// Words of the IP header.
+#[inline(always)]
+fn ip_words(packet: &Packet) -> usize {
+    match packet.family() {
+        Family::V4 => 5,
+        Family::V6 => 10,
+    }
+}
+
 /// The socket that `packet` reaches, which must be released; null when there is none.
 #[inline(always)]
 fn lookup(ctx: &XdpContext, packet: &Packet) -> *mut bpf_sock {
-    // SAFETY: integers only; zero is a valid one.
-    let mut tuple: bpf_sock_tuple = unsafe { core::mem::zeroed() };
-    let (source_port, destination_port) = (packet.source_port.to_be(), packet.destination_port.to_be());
-    let tuple_len = match packet.family() {
+    let ports = ports(packet);
+    // A `bpf_sock_tuple`, in words: zeroed as a whole it would be filled byte by byte, by a function of the compiler's.
+    match packet.family() {
         Family::V4 => {
-            // SAFETY: all of the union are integers.
-            let ipv4 = unsafe { &mut tuple.__bindgen_anon_1.ipv4 };
-            (ipv4.saddr, ipv4.daddr) = (packet.source.word_v4(), packet.destination.word_v4());
-            (ipv4.sport, ipv4.dport) = (source_port, destination_port);
-            12
+            let mut tuple = [packet.source.word_v4(), packet.destination.word_v4(), ports];
+            find(ctx, &mut tuple)
         }
         Family::V6 => {
-            // SAFETY: as above.
-            let ipv6 = unsafe { &mut tuple.__bindgen_anon_1.ipv6 };
-            (ipv6.saddr, ipv6.daddr) = (words(packet.source), words(packet.destination));
-            (ipv6.sport, ipv6.dport) = (source_port, destination_port);
-            36
+            let ([a, b, c, d], [e, f, g, h]) = (words(packet.source), words(packet.destination));
+            find(ctx, &mut [a, b, c, d, e, f, g, h, ports])
         }
-    };
+    }
+}
+
+#[inline(always)]
+fn find<const N: usize>(ctx: &XdpContext, tuple: &mut [u32; N]) -> *mut bpf_sock {
+    let len = size_of_val(tuple) as u32;
     // SAFETY: the tuple has the length that is told.
-    unsafe { bpf_skc_lookup_tcp(ctx.ctx.cast(), &raw mut tuple, tuple_len, THIS_NAMESPACE, 0) }.cast()
+    unsafe { bpf_skc_lookup_tcp(ctx.ctx.cast(), tuple.as_mut_ptr().cast(), len, THIS_NAMESPACE, 0) }.cast()
+}
+
+/// Both ports as they lie in a packet.
+#[inline(always)]
+fn ports(packet: &Packet) -> u32 {
+    (u32::from(packet.source_port) << 16 | u32::from(packet.destination_port)).to_be()
 }
 
 #[inline(always)]

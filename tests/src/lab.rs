@@ -13,6 +13,7 @@
 //! frames are as on a wire. Everything is removed when the [`Lab`] is dropped; what a killed test run left
 //! behind is removed by the next one.
 
+mod depot;
 mod echo;
 mod flood;
 mod honest;
@@ -23,6 +24,7 @@ mod netguard;
 mod nginx;
 mod process;
 mod remains;
+mod steady;
 mod unbound;
 
 use std::{
@@ -34,6 +36,7 @@ use std::{
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+pub use depot::{Depot, FILE_BYTES, Seen};
 pub use echo::{ECHO_PORT, Echo, ask};
 pub use flood::{Attack, Flood, SOURCE_V4, SOURCE_V6, Sent, flood_frames, spread_frames};
 pub use honest::{Felt, Honest, TIMEOUT};
@@ -43,6 +46,7 @@ pub use namespace::{Counters, Namespace};
 pub use netguard::{Netguard, Verdicts, binary, growth};
 pub use nginx::{BIG_BYTES, Nginx, SMALL_BODY};
 pub use process::{Output, Running, output, wait_until};
+pub use steady::Steady;
 pub use unbound::{NAME, NAME_ADDRESS, Unbound, dig};
 
 /// The name of the one interface in the namespaces of attacker, client and victim.

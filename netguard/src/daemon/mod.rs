@@ -6,10 +6,12 @@ mod cookies;
 mod journal;
 mod lists;
 mod lock;
+mod offer;
 mod reach;
 mod settings;
 mod setup;
 mod state;
+mod sysctls;
 mod tick;
 
 use std::{path::PathBuf, sync::Arc};
@@ -28,13 +30,14 @@ use crate::{
 };
 
 pub use configured::Spared;
-pub use cookies::restore_sysctls;
 pub use journal::{Event, EventKind, Journal};
 pub use lists::{ListMatch, ListReport, Lists};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
+pub use offer::CookieOptions;
 pub use reach::StateReach;
 pub use settings::{limit_rate, service_entry};
 pub use state::{CookieState, Protected, State, Stop};
+pub use sysctls::restore_sysctls;
 
 /// Runtime files: control sockets and locks.
 pub const RUNTIME_DIRECTORY: &str = "/run/netguard";
@@ -125,7 +128,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     };
     if detach {
         if let Err(error) = restore_sysctls(&options.instance) {
-            warn!("net.ipv4.tcp_syncookies is not restored: {error}");
+            warn!("after the detachment {error}");
         }
         let interfaces = pins.remove()?;
         info!(?interfaces, "protection removed");

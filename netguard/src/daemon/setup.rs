@@ -9,7 +9,7 @@ use super::{
     CookieState, DaemonError, EventKind, Journal, Lists, Options, State, Stop,
     attachment::Attachment,
     configured::Configured,
-    cookies::CookieSwitch,
+    cookies::{CookieSwitch, Wanted},
     reach,
     settings::{services, settings},
     state::Parts,
@@ -20,7 +20,7 @@ use crate::{
         SettingsMap, Signatures, TableSizes,
     },
     clock::monotonic_ns,
-    config::{Config, CookieMode, Mode, PolicyMode},
+    config::{Config, CookieMode, CookieTimestamps, Mode, PolicyMode},
     control::essentials,
     engine::{FlooderSettings, Guard, GuardKind},
     host::{self, Interface, LinkLayer},
@@ -120,9 +120,13 @@ pub(super) async fn set_up(
         adopted: attachment.adopted(),
         mode: mode.to_owned(),
     });
-    let used = *state.cookies() != CookieState::Off;
     let managed = config.syn_cookies.manage_sysctls;
-    let cookies = CookieSwitch::new(&options.instance, used, managed, &state.journal);
+    let wanted = Wanted {
+        used: *state.cookies() != CookieState::Off,
+        syncookies: managed,
+        timestamps: managed && config.syn_cookies.timestamps == CookieTimestamps::Manage,
+    };
+    let cookies = CookieSwitch::new(&options.instance, wanted, &state.journal);
     let flooder = &config.detect.flooder;
     let inputs = Inputs {
         counters: Counters::open(pins)?,

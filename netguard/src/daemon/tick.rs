@@ -115,7 +115,7 @@ impl Chain {
         let newly_lost = if first { 0 } else { lost.saturating_sub(self.lost) };
         let wanted = !first && sampler.cookies_wanted != self.cookies_wanted;
         self.cookies_wanted = sampler.cookies_wanted;
-        inputs.cookies.look(wanted, &state.journal);
+        inputs.cookies.look(wanted, state);
         let window = observe(before, &counters, &samples, newly_lost, now_ns, length_ns);
         (self.counters, self.lost, self.last_ns) = (counters, lost, now_ns);
 

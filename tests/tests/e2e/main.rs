@@ -5,6 +5,7 @@
 mod attach;
 mod blocklist;
 mod cli;
+mod cookie_options;
 mod cookies;
 mod crash;
 mod detach;
@@ -19,6 +20,7 @@ mod services;
 mod shadow;
 mod signatures;
 mod state;
+mod steady;
 mod verdicts;
 
 use anyhow::Result;

@@ -149,7 +149,7 @@ fn seen(lab: &Lab, family: Family) -> Result<Option<Seen>> {
     let client = family.of(lab.client.ip4.to_owned(), format!("[{}]", lab.client.ip6));
     let mapped = family.of(format!("[::ffff:{}]", lab.client.ip4), client);
     let mut command = lab.victim.ns.command("ss")?;
-    let text = process::run(command.args(["-tinOH", "state", "established", "dst", &mapped]))?;
+    let text = process::run(command.args(["-tinoOH", "state", "established", "dst", &mapped]))?;
     let Some(line) = text.lines().next() else {
         return Ok(None);
     };

@@ -124,10 +124,10 @@ mod tests {
     use crate::{
         decide,
         layout::Offer,
-        memory::Memory,
+        memory::{Memory, headers},
         offer::{ECN, SACK},
         packet::{Address, TcpFlags},
-        syn_ack::{Cookie, folded, tests::headers},
+        syn_ack::{Cookie, folded},
         view::SliceView,
     };
 

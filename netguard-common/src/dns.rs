@@ -161,9 +161,9 @@ mod tests {
         Verdict, decide,
         layout::Rate,
         limit::Class,
-        memory::Memory,
+        memory::{Memory, headers},
         packet::Address,
-        syn_ack::{folded, tests::headers},
+        syn_ack::folded,
         view::SliceView,
     };
 

@@ -78,7 +78,7 @@ impl SynAck {
         if let Some(made) = timestamps {
             len = WITH_TIMESTAMPS;
             // Two bytes of padding, or SACK.
-            options[1] = 0x0101_080a ^ (0x0101_080a ^ 0x0402_080a) * (made.options / SACK & 1);
+            options[1] = 0x0101_080a ^ ((0x0101_080a ^ 0x0402_080a) * ((made.options / SACK) & 1));
             options[2] = made.value;
             options[3] = u32::from_be(made.echo);
             if self.asked_len >= WITH_ALL {
@@ -88,14 +88,14 @@ impl SynAck {
                     _ => 0x0103_0300 | made.window_scale,
                 };
             }
-            flags |= TcpFlags::ECE * (made.options / ECN & 1) as u8;
+            flags |= TcpFlags::ECE * ((made.options / ECN) & 1) as u8;
         }
         let mut index = 0;
         while index < options.len() {
             self.put(TCP_AT + 5 + index, options[index]);
             index += 1;
         }
-        self.put(TCP_AT + 3, len / 4 << 28 | u32::from(flags) << 16 | WINDOW);
+        self.put(TCP_AT + 3, (len / 4) << 28 | u32::from(flags) << 16 | WINDOW);
         self.transport_len = len;
         self.rest_len = 0;
     }
@@ -126,7 +126,7 @@ impl SynAck {
     #[inline(always)]
     pub(crate) fn turn_v4(&mut self, payload_len: u32, protocol: u8) {
         const AT: usize = TCP_AT - V4_WORDS;
-        self.put(AT, 0x4500_0000 | payload_len + 20 & 0xffff);
+        self.put(AT, 0x4500_0000 | ((payload_len + 20) & 0xffff));
         // Unidentified, not to be fragmented.
         self.put(AT + 1, 0x4000);
         self.put(AT + 2, TTL << 24 | u32::from(protocol) << 16);
@@ -185,21 +185,4 @@ const fn checksum(sum: u64) -> u32 {
 pub(crate) const fn folded(sum: u32) -> u16 {
     let sum = (sum & 0xffff) + (sum >> 16);
     (sum + (sum >> 16)) as u16
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use std::vec::Vec;
-
-    use super::*;
-
-    /// The headers as bytes: that of IP, which has as many words, and of the transport.
-    pub(crate) fn headers(answer: &SynAck, ip_words: usize) -> (Vec<u8>, Vec<u8>) {
-        let bytes = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let end = TCP_AT + answer.transport_len as usize / 4;
-        (
-            bytes(&answer.headers[TCP_AT - ip_words..TCP_AT]),
-            bytes(&answer.headers[TCP_AT..end]),
-        )
-    }
 }

@@ -42,7 +42,6 @@ impl View for XdpView<'_> {
         self.len
     }
 
-    #[cfg(target_arch = "bpf")]
     #[inline(always)]
     fn opaque(&self, value: u32) -> u32 {
         opaque(u64::from(value), self.len) as u32

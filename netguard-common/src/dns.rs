@@ -156,7 +156,6 @@ const fn replaced(checksum: u16, old: u16, new: u16) -> u16 {
 mod tests {
     use std::vec::Vec;
 
-    use super::*;
     use crate::{
         Verdict, decide,
         layout::Rate,

@@ -337,6 +337,7 @@ mod tests {
             frame[flags_at] |= TcpFlags::ECE | TcpFlags::CWR;
             let mut memory = memory(Rate::new(1, 1), Some(COOKIE));
             memory.now_ns.set(0x1234_567f * 1_000_000);
+            memory.settings.answers = Rate::new(1_000, 100);
             memory.settings.offer = Offer {
                 timestamps: 1,
                 allowed: SACK | ECN,

@@ -16,7 +16,7 @@ pub enum Part {
     State,
     /// [`reflection::is_unasked`], for what can be an answer.
     Reflection,
-    /// [`cookie::answer`], for what asks a service too often.
+    /// [`cookie::ask`], for what asks a service too often.
     Cookie,
     /// [`dns::truncate`], for queries over a limit.
     Truncate,
@@ -45,7 +45,7 @@ pub fn run<V: View, T: Tables>(
         Part::Signature => signature::find(view, packet, tables) as u32,
         Part::State => u32::from(state::is_stray(packet, settings, tables)),
         Part::Reflection => u32::from(reflection::is_unasked(view, packet, settings, tables)),
-        Part::Cookie => number(cookie::answer(view, packet, settings, tables)),
+        Part::Cookie => number(cookie::ask(view, packet, settings, tables)),
         Part::Truncate => u32::from(dns::truncate(view, packet, settings, tables)),
     }
 }

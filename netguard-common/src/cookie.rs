@@ -11,6 +11,7 @@ use crate::{
     apart::{self, Part},
     layout::{Cookies, Rate, Settings},
     limit,
+    offer::{self, Timestamps},
     packet::{Family, protocol},
     service,
     syn_ack::SynAck,
@@ -39,9 +40,9 @@ pub fn check<V: View, T: Tables>(
     apart::outcome(tables.apart(Part::Cookie, view, packet, settings))
 }
 
-/// The outcome for `packet`, whose service is to be answered for.
+/// Asks the socket that listens for `packet` for a cookie: the outcome.
 #[inline(always)]
-pub(crate) fn answer<V: View, T: Tables>(
+pub(crate) fn ask<V: View, T: Tables>(
     view: &V,
     packet: &Packet,
     settings: &Settings,
@@ -69,11 +70,27 @@ pub(crate) fn answer<V: View, T: Tables>(
     let Some(cookie) = listener else {
         return ControlFlow::Continue(());
     };
-    if !limit::grant(&settings.answers, &mut answer.due_ns, tables.now_ns()) {
+    let now_ns = tables.now_ns();
+    if !limit::grant(&settings.answers, &mut answer.due_ns, now_ns) {
         return ControlFlow::Break(Verdict::LimitService);
     }
-    answer.turn(packet.family(), cookie, len);
+    answer.cookie = cookie.sequence;
+    answer.mss = u32::from(cookie.mss);
+    answer.asked_len = len;
+    answer.now_ms = offer::milliseconds(now_ns);
     ControlFlow::Break(Verdict::SynCookie)
+}
+
+/// Makes the answer to a packet with the verdict [`Verdict::SynCookie`], in [`Tables::syn_ack`]. Apart from the stages: the
+/// kernel's verifier would make one on every way through them.
+#[inline(always)]
+pub fn answer<V: View, T: Tables>(view: &V, tables: &T) -> Option<()> {
+    let (packet, settings, mut answer) = (tables.packet()?, tables.settings()?, tables.syn_ack()?);
+    let timestamps = Timestamps::of(view, &packet, &settings.offer, &answer);
+    answer.put_options(timestamps);
+    // To the verifier all options are the same from here on.
+    view.forget(&mut *answer).turn(packet.family());
+    Some(())
 }
 
 /// Whether the configuration says that connections to `port` end elsewhere.
@@ -106,8 +123,8 @@ fn within_rate<T: Tables>(rate: &Rate, packet: &Packet, tables: &T) -> bool {
 pub fn take<V: View>(view: &V, packet: &Packet, answer: &mut SynAck) -> Option<u32> {
     let (network, transport) = (packet.network_at(), packet.transport_at());
     match packet.family() {
-        Family::V4 => answer.take(&view.load::<[u8; 20]>(network)?),
-        Family::V6 => answer.take(&view.load::<[u8; 40]>(network)?),
+        Family::V4 => answer.take(&view.load::<[u32; 5]>(network)?),
+        Family::V6 => answer.take(&view.load::<[u32; 10]>(network)?),
     }
     view.load_tcp(transport, &mut answer.headers)
 }
@@ -119,9 +136,11 @@ mod tests {
     use super::*;
     use crate::{
         decide,
-        memory::Memory,
+        layout::Offer,
+        memory::{Memory, headers},
+        offer::{ECN, SACK},
         packet::{Address, TcpFlags},
-        syn_ack::{Cookie, TCP_AT, folded},
+        syn_ack::{Cookie, folded},
         view::SliceView,
     };
 
@@ -210,6 +229,13 @@ mod tests {
             .collect()
     }
 
+    /// The answer to the second of these frames.
+    fn answered(memory: &Memory, frame: &[u8]) -> SynAck {
+        assert_eq!(verdicts(memory, frame, 2)[1], Verdict::SynCookie);
+        answer(&SliceView(frame), memory).unwrap();
+        *memory.syn_ack.borrow()
+    }
+
     /// One's complement sum of 16-bit words, as the receiver computes it.
     fn sum(pieces: &[&[u8]]) -> u16 {
         let words = pieces.iter().flat_map(|piece| piece.chunks(2));
@@ -288,21 +314,17 @@ mod tests {
             (ipv6(&[2, 4, 5, 160]), 40, true),
         ] {
             let memory = memory(Rate::new(1, 1), Some(COOKIE));
-            assert_eq!(verdicts(&memory, &frame, 2)[1], Verdict::SynCookie);
-            let answer = memory.syn_ack.borrow();
-            let (header, segment) = (
-                &answer.headers[TCP_AT - ip..TCP_AT],
-                &answer.headers[TCP_AT..TCP_AT + 24],
-            );
+            let answer = answered(&memory, &frame);
+            let (header, segment) = headers(&answer, ip / 4);
             assert_eq!(answer.transport_len, 24);
             let addresses = if ipv6 { &header[8..] } else { &header[12..] };
             let (source, destination) = addresses.split_at(addresses.len() / 2);
             let asked = if ipv6 { &frame[22..54] } else { &frame[26..34] };
             assert_eq!([destination, source].concat(), asked);
             if !ipv6 {
-                assert_eq!(sum(&[header]), 0xffff);
+                assert_eq!(sum(&[&header]), 0xffff);
             }
-            assert_eq!(sum(&[addresses, &[0, 6, 0, 24], segment]), 0xffff);
+            assert_eq!(sum(&[addresses, &[0, 6, 0, 24], &segment]), 0xffff);
             assert_eq!(segment[..4], [0, 80, 0x12, 0x34]);
             assert_eq!(segment[4..8], COOKIE.sequence.to_be_bytes());
             assert_eq!(segment[8..12], [0, 0, 2, 0]);
@@ -314,13 +336,48 @@ mod tests {
     #[test]
     fn an_answer_is_no_longer_than_its_question() {
         let memory = memory(Rate::new(1, 1), Some(COOKIE));
-        assert_eq!(verdicts(&memory, &ipv4(&[]), 2)[1], Verdict::SynCookie);
-        let answer = memory.syn_ack.borrow();
+        let answer = answered(&memory, &ipv4(&[]));
         assert_eq!(answer.transport_len, 20);
-        let segment = &answer.headers[TCP_AT..TCP_AT + 20];
-        assert_eq!(
-            sum(&[&answer.headers[TCP_AT - 8..TCP_AT], &[0, 6, 0, 20], segment]),
-            0xffff
-        );
+        let (header, segment) = headers(&answer, 5);
+        assert_eq!(sum(&[&header[12..], &[0, 6, 0, 20], &segment]), 0xffff);
+    }
+
+    #[test]
+    fn options_are_offered_where_the_timestamp_can_carry_them() {
+        let options = [2, 4, 5, 180, 4, 2, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0, 1, 3, 3, 9];
+        for (mut frame, ip, ecn_at) in [(ipv4(&options), 5, 15), (ipv6(&options), 10, 15)] {
+            let flags_at = 14 + 4 * ip + 13;
+            frame[flags_at] |= TcpFlags::ECE | TcpFlags::CWR;
+            let mut memory = memory(Rate::new(1, 1), Some(COOKIE));
+            memory.now_ns.set(0x1234_567f * 1_000_000);
+            memory.settings.answers = Rate::new(1_000, 100);
+            memory.settings.offer = Offer {
+                timestamps: 1,
+                allowed: SACK | ECN,
+                window_scale: 7,
+                reserved: 0,
+            };
+            let answer = answered(&memory, &frame);
+            let (header, segment) = headers(&answer, ip);
+            let now = 0x1234_5640 | SACK | ECN | 9;
+            let [a, b, c, d] = now.to_be_bytes();
+            assert_eq!(
+                segment[20..],
+                [2, 4, 5, 160, 4, 2, 8, 10, a, b, c, d, 1, 2, 3, 4, 1, 3, 3, 7]
+            );
+            let flags = TcpFlags::SYN | TcpFlags::ACK | TcpFlags::ECE;
+            assert_eq!(segment[12..14], [10 << 4, flags]);
+            let addresses = if ip == 5 { &header[12..] } else { &header[8..] };
+            assert_eq!(sum(&[addresses, &[0, 6, 0, 40], &segment]), 0xffff);
+
+            // A header that says already what is being negotiated.
+            frame[ecn_at] |= if ip == 5 { 2 } else { 2 << 4 };
+            let (_, segment) = headers(&answered(&memory, &frame), ip);
+            assert_eq!(segment[13], TcpFlags::SYN | TcpFlags::ACK);
+
+            memory.settings.offer.timestamps = 0;
+            let (_, segment) = headers(&answered(&memory, &frame), ip);
+            assert_eq!(segment[20..], [2, 4, 5, 160]);
+        }
     }
 }

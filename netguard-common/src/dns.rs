@@ -49,7 +49,7 @@ pub(crate) fn truncate<V: View, T: Tables>(
     if packet.source_port == 0 || !packet.is_plain(protocol::UDP) {
         return false;
     }
-    let Some(headers) = view.load::<[u8; 20]>(packet.transport_at()) else {
+    let Some(headers) = view.load::<[u32; 5]>(packet.transport_at()) else {
         return false;
     };
     if !is_query(view, packet, &headers) || !tables.is_own(packet.destination) {
@@ -60,10 +60,10 @@ pub(crate) fn truncate<V: View, T: Tables>(
     };
     let taken = match packet.family() {
         Family::V4 => view
-            .load::<[u8; 20]>(packet.network_at())
+            .load::<[u32; 5]>(packet.network_at())
             .map(|header| answer.take(&header)),
         Family::V6 => view
-            .load::<[u8; 40]>(packet.network_at())
+            .load::<[u32; 10]>(packet.network_at())
             .map(|header| answer.take(&header)),
     };
     if taken.is_none() || !limit::grant(&settings.answers, &mut answer.due_ns, tables.now_ns()) {
@@ -82,10 +82,9 @@ fn is_dns(port: u16, settings: &Settings) -> bool {
 
 /// Whether a query with one well-formed question begins with `headers`.
 #[inline(always)]
-fn is_query<V: View>(view: &V, packet: &Packet, headers: &[u8; 20]) -> bool {
-    let word = |at: usize| u16::from_be_bytes([headers[at], headers[at + 1]]);
-    let (udp_len, checksum, flags) = (word(4), word(6), word(10));
-    let [questions, answers, authorities, others] = [word(12), word(14), word(16), word(18)];
+fn is_query<V: View>(view: &V, packet: &Packet, headers: &[u32; 5]) -> bool {
+    let [(udp_len, checksum), (_, flags)] = [halves(headers[1]), halves(headers[2])];
+    let [(questions, answers), (authorities, others)] = [halves(headers[3]), halves(headers[4])];
     if flags & NOT_OF_A_QUERY != 0 || questions != 1 || answers != 0 || authorities != 0 || others > 1 {
         return false;
     }
@@ -119,29 +118,36 @@ fn name_len<V: View>(view: &V, at: u32) -> Option<u32> {
 
 /// Turns the headers of a query into those of the answer; the IP header lies in `answer` already.
 #[inline(always)]
-fn turn(answer: &mut SynAck, family: Family, headers: &[u8; 20]) {
-    let word = |at: usize| u16::from_be_bytes([headers[at], headers[at + 1]]);
-    let (asked, len) = (word(10), word(4));
+fn turn(answer: &mut SynAck, family: Family, headers: &[u32; 5]) {
+    let ((len, checksum), (id, asked)) = (halves(headers[1]), halves(headers[2]));
     let flags = RESPONSE | TRUNCATED | asked & REPEATED;
     let mut index = 0;
     while index < headers.len() {
         answer.headers[TCP_AT + index] = headers[index];
         index += 1;
     }
-    answer.swap::<2>(TCP_AT, TCP_AT + 2);
-    answer.put(TCP_AT + 10, flags.to_be_bytes());
+    answer.turn_ports();
     let checksum = match family {
         // None (RFC 768): it cannot be wrong then, even where a virtual card delivered the query with half of one.
         Family::V4 => 0,
         // What else changed place changed no sum.
-        Family::V6 => replaced(word(6), asked, flags),
+        Family::V6 => replaced(checksum, asked, flags),
     };
-    answer.put(TCP_AT + 6, checksum.to_be_bytes());
+    let len = u32::from(len);
+    answer.put(TCP_AT + 1, len << 16 | u32::from(checksum));
+    answer.put(TCP_AT + 2, u32::from(id) << 16 | u32::from(flags));
     match family {
         Family::V4 => answer.turn_v4(len, protocol::UDP),
         Family::V6 => answer.turn_v6(len, protocol::UDP),
     }
     answer.transport_len = HEADERS;
+}
+
+/// Both halves of a word as it lies in memory.
+#[inline(always)]
+const fn halves(word: u32) -> (u16, u16) {
+    let word = u32::from_be(word);
+    ((word >> 16) as u16, word as u16)
 }
 
 /// `checksum` after the word `old` of its data became `new` (RFC 1624); never 0, which would mean none.
@@ -158,9 +164,13 @@ const fn replaced(checksum: u16, old: u16, new: u16) -> u16 {
 mod tests {
     use std::vec::Vec;
 
-    use super::*;
     use crate::{
-        Verdict, decide, layout::Rate, limit::Class, memory::Memory, packet::Address, syn_ack::folded,
+        Verdict, decide,
+        layout::Rate,
+        limit::Class,
+        memory::{Memory, headers},
+        packet::Address,
+        syn_ack::folded,
         view::SliceView,
     };
 
@@ -243,11 +253,11 @@ mod tests {
             let memory = memory();
             assert_eq!(decide(&SliceView(&frame), &memory).verdict, Verdict::DnsTruncate);
             let answer = memory.syn_ack.borrow();
-            let header = &answer.headers[TCP_AT - ip..TCP_AT];
+            let (header, answered) = headers(&answer, ip / 4);
             let asked = &frame[14 + ip..];
             assert_eq!(answer.transport_len, 20);
             assert_eq!(answer.rest_len as usize, asked.len() - 20);
-            let datagram = [&answer.headers[TCP_AT..TCP_AT + 20], &asked[20..]].concat();
+            let datagram = [&answered, &asked[20..]].concat();
             assert_eq!(datagram[..4], [0, 53, 0xab, 0xcd]);
             assert_eq!(datagram[4..6], asked[4..6]);
             assert_eq!(datagram[8..10], [0x12, 0x34]);
@@ -264,7 +274,7 @@ mod tests {
                 assert_eq!(header[4..8], [0, datagram.len() as u8, 17, 64]);
             } else {
                 assert_eq!(datagram[6..8], [0, 0]);
-                assert_eq!(folded(sum(header)), 0xffff);
+                assert_eq!(folded(sum(&header)), 0xffff);
                 assert_eq!(header[2..4], frame[16..18]);
             }
         }

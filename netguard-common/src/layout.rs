@@ -43,6 +43,7 @@ crate::shared! {
         pub levels: Levels,
         pub reflection: Reflection,
         pub telemetry: TelemetrySettings,
+        pub offer: Offer,
     }
 
     /// What becomes of packets that are well formed and yet belong to nobody.
@@ -74,6 +75,17 @@ crate::shared! {
         pub on: u32,
         /// The entry of `SKETCHES` that is written.
         pub generation: u32,
+    }
+
+    /// What answers in the name of services may offer, see [`crate::offer`]: what the kernel's own settings let it take.
+    pub struct Offer {
+        /// 1: timestamps that can carry options. 0: neither these nor options.
+        pub timestamps: u32,
+        /// [`crate::offer::SACK`] and [`crate::offer::ECN`].
+        pub allowed: u32,
+        /// The window scale that sockets have here, or [`crate::offer::UNSCALED`].
+        pub window_scale: u32,
+        pub reserved: u32,
     }
 
     /// An entry of the map `SERVICES`: what holds for one service instead of the common settings. The first entry is

@@ -22,6 +22,7 @@ pub mod limit;
 pub mod maps;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
+pub mod offer;
 pub mod own;
 pub mod packet;
 pub mod parse;

@@ -22,7 +22,7 @@ use crate::{
     shared::{Field, Shared as _},
     signature::{Features, SIGNATURES, Signature},
     state::{Standing, Strays},
-    syn_ack::{Cookie, SynAck},
+    syn_ack::{Cookie, SynAck, TCP_AT},
     tables::{ExactWords, Generation, KnownSlots, LimitCell, Tables},
     telemetry::{GENERATIONS, Sketch, Telemetry},
 };
@@ -313,6 +313,16 @@ pub fn network<const N: usize>(address: &[u8; N], len: u32) -> [u8; N] {
         *byte &= !(0xff_u32 >> kept) as u8;
     }
     network
+}
+
+/// The headers of `answer` as bytes: that of IP, which has `ip_words`, and that of the transport.
+pub fn headers(answer: &SynAck, ip_words: usize) -> (Vec<u8>, Vec<u8>) {
+    let bytes = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let end = TCP_AT + answer.transport_len as usize / 4;
+    (
+        bytes(&answer.headers[TCP_AT - ip_words..TCP_AT]),
+        bytes(&answer.headers[TCP_AT..end]),
+    )
 }
 
 fn longest<const N: usize>(prefixes: &Prefixes<N>, address: &[u8; N]) -> Option<Rule> {

@@ -323,6 +323,8 @@ impl TcpFlags {
     pub const PSH: u8 = 0x08;
     pub const ACK: u8 = 0x10;
     pub const URG: u8 = 0x20;
+    pub const ECE: u8 = 0x40;
+    pub const CWR: u8 = 0x80;
 
     /// Whether all bits of `mask` are set.
     pub const fn has(self, mask: u8) -> bool {

@@ -1,28 +1,47 @@
 //! An answer made from the headers of the packet that it answers: here a SYN-ACK, in [`crate::dns`] another.
 
-use crate::packet::{Family, TcpFlags, protocol};
+use crate::{
+    offer::{ECN, SACK, Timestamps, UNSCALED},
+    packet::{Family, TcpFlags, protocol},
+};
 
-/// Where the TCP header begins in [`SynAck::headers`]; the IP header ends there.
-pub const TCP_AT: usize = 40;
-/// Longest TCP header.
+/// Where the TCP header begins in [`SynAck::headers`], in words; the IP header ends there.
+pub const TCP_AT: usize = 10;
+/// Longest TCP header, in bytes.
 pub const TCP_LEN: usize = 60;
-const TCP_MIN: u32 = 20;
-const MSS_OPTION: u32 = 4;
+/// Words of an IP header.
+pub(crate) const V4_WORDS: usize = 5;
+pub(crate) const V6_WORDS: usize = 10;
+/// Length of an answer's TCP header without options, with a maximum segment size, with timestamps and SACK, and with a window
+/// scale, too.
+pub const WITHOUT_OPTIONS: u32 = 20;
+const WITH_MSS: u32 = 24;
+pub(crate) const WITH_TIMESTAMPS: u32 = 36;
+pub const WITH_ALL: u32 = 40;
 /// The window that we promise: no sender fills it before it hears from the real socket.
-const WINDOW: u16 = 32_768;
-const TTL: u8 = 64;
+const WINDOW: u32 = 32_768;
+const TTL: u32 = 64;
 
 crate::shared! {
     /// The answer that a CPU is making, in the map `SYN_ACK`.
     pub struct SynAck {
-        /// First the headers of the SYN, then of the answer: an IP header that ends at [`TCP_AT`], a TCP header from there.
-        pub headers: [u8; 104],
+        /// First the headers of the SYN, then of the answer: an IP header that ends at [`TCP_AT`], a TCP header from there. In
+        /// words whose bytes lie as in the packet: bytes would be read and written one by one.
+        pub headers: [u32; 26],
         /// GCRA's theoretical arrival time of the next answer.
         pub due_ns: u64,
         /// Bytes of the answer's headers from [`TCP_AT`] on.
         pub transport_len: u32,
         /// Bytes of the packet behind its headers that stay.
         pub rest_len: u32,
+        /// The cookie for a SYN: the sequence number of the answer.
+        pub cookie: u32,
+        /// The maximum segment size that it stands for.
+        pub mss: u32,
+        /// Bytes of the SYN's TCP header.
+        pub asked_len: u32,
+        /// When it came, see [`crate::offer::milliseconds`].
+        pub now_ms: u32,
     }
 }
 
@@ -36,9 +55,9 @@ pub struct Cookie {
 }
 
 impl SynAck {
-    /// Takes the IP header of the SYN.
+    /// Takes the IP header of the packet.
     #[inline(always)]
-    pub(crate) fn take<const N: usize>(&mut self, header: &[u8; N]) {
+    pub(crate) fn take<const N: usize>(&mut self, header: &[u32; N]) {
         let mut index = 0;
         while index < N {
             self.headers[TCP_AT - N + index] = header[index];
@@ -46,109 +65,120 @@ impl SynAck {
         }
     }
 
-    /// Turns the headers of a SYN, whose TCP header has `tcp_len` bytes, into those of the answer: never more bytes than
-    /// arrived.
+    /// Puts the options of the answer, and its flags, in the place of those of the SYN: never more bytes. They always lie where Linux has them in a SYN; those that the answer is too short for are zero.
     #[inline(always)]
-    pub(crate) fn turn(&mut self, family: Family, cookie: Cookie, tcp_len: u32) {
-        self.transport_len = if tcp_len >= TCP_MIN + MSS_OPTION {
-            TCP_MIN + MSS_OPTION
-        } else {
-            TCP_MIN
-        };
-        self.rest_len = 0;
-        let payload_len = self.transport_len as u16;
-        match family {
-            Family::V4 => self.turn_v4(payload_len, protocol::TCP),
-            Family::V6 => self.turn_v6(payload_len, protocol::TCP),
+    pub(crate) fn put_options(&mut self, timestamps: Option<Timestamps>) {
+        let mut flags = TcpFlags::SYN | TcpFlags::ACK;
+        let mut options = [0; 5];
+        let mut len = WITHOUT_OPTIONS;
+        if self.asked_len >= WITH_MSS {
+            len = WITH_MSS;
+            options[0] = 0x0204_0000 | self.mss;
         }
-        self.turn_tcp(family, cookie);
-    }
-
-    #[inline(always)]
-    pub(crate) fn turn_v4(&mut self, payload_len: u16, protocol: u8) {
-        const AT: usize = TCP_AT - 20;
-        self.put(AT, [0x45, 0]);
-        self.put(AT + 2, payload_len.wrapping_add(20).to_be_bytes());
-        // Unidentified, not to be fragmented.
-        self.put(AT + 4, [0, 0]);
-        self.put(AT + 6, [0x40, 0]);
-        self.put(AT + 8, [TTL, protocol]);
-        self.put(AT + 10, [0, 0]);
-        self.swap::<4>(AT + 12, AT + 16);
-        let sum = self.sum::<20>(AT);
-        self.put(AT + 10, (!folded(sum)).to_be_bytes());
-    }
-
-    #[inline(always)]
-    pub(crate) fn turn_v6(&mut self, payload_len: u16, protocol: u8) {
-        self.put(0, [0x60, 0]);
-        self.put(2, [0, 0]);
-        self.put(4, payload_len.to_be_bytes());
-        self.put(6, [protocol, TTL]);
-        self.swap::<16>(8, 24);
-    }
-
-    #[inline(always)]
-    fn turn_tcp(&mut self, family: Family, cookie: Cookie) {
-        self.swap::<2>(TCP_AT, TCP_AT + 2);
-        let asked = u32::from_be_bytes([
-            self.headers[TCP_AT + 4],
-            self.headers[TCP_AT + 5],
-            self.headers[TCP_AT + 6],
-            self.headers[TCP_AT + 7],
-        ]);
-        let [a, b, c, d] = cookie.sequence.to_be_bytes();
-        self.put(TCP_AT + 4, [a, b]);
-        self.put(TCP_AT + 6, [c, d]);
-        let [a, b, c, d] = asked.wrapping_add(1).to_be_bytes();
-        self.put(TCP_AT + 8, [a, b]);
-        self.put(TCP_AT + 10, [c, d]);
-        let words = (self.transport_len / 4) as u8;
-        self.put(TCP_AT + 12, [words << 4, TcpFlags::SYN | TcpFlags::ACK]);
-        self.put(TCP_AT + 14, WINDOW.to_be_bytes());
-        self.put(TCP_AT + 16, [0, 0]);
-        self.put(TCP_AT + 18, [0, 0]);
-        let mut sum = self.sum::<20>(TCP_AT) + self.transport_len + 6;
-        if self.transport_len > TCP_MIN {
-            self.put(TCP_AT + 20, [2, MSS_OPTION as u8]);
-            self.put(TCP_AT + 22, cookie.mss.to_be_bytes());
-            sum += self.sum::<4>(TCP_AT + 20);
+        if let Some(made) = timestamps {
+            len = WITH_TIMESTAMPS;
+            // Two bytes of padding, or SACK.
+            options[1] = 0x0101_080a ^ ((0x0101_080a ^ 0x0402_080a) * ((made.options / SACK) & 1));
+            options[2] = made.value;
+            options[3] = u32::from_be(made.echo);
+            if self.asked_len >= WITH_ALL {
+                len = WITH_ALL;
+                options[4] = match made.options & UNSCALED {
+                    UNSCALED => 0x0101_0101,
+                    _ => 0x0103_0300 | made.window_scale,
+                };
+            }
+            flags |= TcpFlags::ECE * ((made.options / ECN) & 1) as u8;
         }
-        // The pseudo header begins with both addresses, in either order.
-        sum += match family {
-            Family::V4 => self.sum::<8>(TCP_AT - 8),
-            Family::V6 => self.sum::<32>(8),
-        };
-        self.put(TCP_AT + 16, (!folded(sum)).to_be_bytes());
-    }
-
-    #[inline(always)]
-    pub(crate) fn put(&mut self, at: usize, [first, second]: [u8; 2]) {
-        self.headers[at] = first;
-        self.headers[at + 1] = second;
-    }
-
-    #[inline(always)]
-    pub(crate) fn swap<const N: usize>(&mut self, first: usize, second: usize) {
         let mut index = 0;
-        while index < N {
-            self.headers.swap(first + index, second + index);
+        while index < options.len() {
+            self.put(TCP_AT + 5 + index, options[index]);
+            index += 1;
+        }
+        self.put(TCP_AT + 3, (len / 4) << 28 | u32::from(flags) << 16 | WINDOW);
+        self.transport_len = len;
+        self.rest_len = 0;
+    }
+
+    /// Turns the headers of a SYN into those of the answer, after [`SynAck::put_options`].
+    #[inline(always)]
+    pub(crate) fn turn(&mut self, family: Family) {
+        let len = self.transport_len;
+        match family {
+            Family::V4 => self.turn_v4(len, protocol::TCP),
+            Family::V6 => self.turn_v6(len, protocol::TCP),
+        }
+        self.turn_ports();
+        let asked = u32::from_be(self.headers[TCP_AT + 1]);
+        self.put(TCP_AT + 1, self.cookie);
+        self.put(TCP_AT + 2, asked.wrapping_add(1));
+        self.put(TCP_AT + 4, 0);
+        // The pseudo header begins with both addresses, in either order, and ends with protocol and length.
+        let mut sum = u64::from((len + u32::from(protocol::TCP)).to_be());
+        sum += self.sum::<{ WITH_ALL as usize / 4 }>(TCP_AT);
+        sum += match family {
+            Family::V4 => self.sum::<2>(TCP_AT - 2),
+            Family::V6 => self.sum::<8>(TCP_AT - 8),
+        };
+        self.headers[TCP_AT + 4] = checksum(sum);
+    }
+
+    #[inline(always)]
+    pub(crate) fn turn_v4(&mut self, payload_len: u32, protocol: u8) {
+        const AT: usize = TCP_AT - V4_WORDS;
+        self.put(AT, 0x4500_0000 | ((payload_len + 20) & 0xffff));
+        // Unidentified, not to be fragmented.
+        self.put(AT + 1, 0x4000);
+        self.put(AT + 2, TTL << 24 | u32::from(protocol) << 16);
+        self.headers.swap(AT + 3, AT + 4);
+        // The checksum lies in the second half of its word.
+        let sum = self.sum::<V4_WORDS>(AT);
+        self.headers[AT + 2] |= (checksum(sum).to_be() >> 16).to_be();
+    }
+
+    #[inline(always)]
+    pub(crate) fn turn_v6(&mut self, payload_len: u32, protocol: u8) {
+        self.put(0, 0x6000_0000);
+        self.put(1, payload_len << 16 | u32::from(protocol) << 8 | TTL);
+        let mut index = 2;
+        while index < 6 {
+            self.headers.swap(index, index + 4);
             index += 1;
         }
     }
 
-    /// The sum of the 16-bit words of `N` bytes (RFC 1071).
     #[inline(always)]
-    fn sum<const N: usize>(&self, at: usize) -> u32 {
+    pub(crate) const fn turn_ports(&mut self) {
+        self.headers[TCP_AT] = self.headers[TCP_AT].rotate_left(16);
+    }
+
+    /// Puts a word in the byte order of the network.
+    #[inline(always)]
+    pub(crate) const fn put(&mut self, at: usize, word: u32) {
+        self.headers[at] = word.to_be();
+    }
+
+    /// The sum of `N` words, which [`checksum`] ends: as they lie in memory, since the order of bytes does not matter before
+    /// the end (RFC 1071 section 2).
+    #[inline(always)]
+    fn sum<const N: usize>(&self, at: usize) -> u64 {
         let mut sum = 0;
         let mut index = 0;
         while index < N {
-            let word = [self.headers[at + index], self.headers[at + index + 1]];
-            sum += u32::from(u16::from_be_bytes(word));
-            index += 2;
+            sum += u64::from(self.headers[at + index]);
+            index += 1;
         }
         sum
     }
+}
+
+/// The checksum of data with this `sum` of words, in the first bytes of a word.
+#[inline(always)]
+const fn checksum(sum: u64) -> u32 {
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+    let [first, second] = (!folded(sum as u32)).to_ne_bytes();
+    u32::from_ne_bytes([first, second, 0, 0])
 }
 
 #[inline(always)]

@@ -41,7 +41,7 @@ pub trait View {
 
     /// Copies the TCP header that starts `at` bytes into the frame, with its options, to [`TCP_AT`] in `headers`; tells its
     /// length, 20 to 60 bytes. `None` unless all of it lies inside.
-    fn load_tcp(&self, at: u32, headers: &mut [u8; 104]) -> Option<u32>;
+    fn load_tcp(&self, at: u32, headers: &mut [u32; 26]) -> Option<u32>;
 
     /// Copies the first of `len` bytes that start `at` bytes into the frame, as many as `to` has room for; nothing unless they
     /// lie inside.
@@ -60,6 +60,10 @@ pub unsafe trait Header: Copy {}
 
 // SAFETY: byte arrays have no padding and no invalid values.
 unsafe impl<const N: usize> Header for [u8; N] {}
+// SAFETY: as above.
+unsafe impl<const N: usize> Header for [u16; N] {}
+// SAFETY: as above.
+unsafe impl<const N: usize> Header for [u32; N] {}
 // SAFETY: `repr(C)` of 14 bytes without padding, integers only.
 unsafe impl Header for EthHdr {}
 // SAFETY: `repr(C, packed)`, integers and byte arrays only.
@@ -85,11 +89,13 @@ impl View for SliceView<'_> {
         Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
     }
 
-    fn load_tcp(&self, at: u32, headers: &mut [u8; 104]) -> Option<u32> {
+    fn load_tcp(&self, at: u32, headers: &mut [u32; 26]) -> Option<u32> {
         let start = self.0.get(at as usize..)?;
         let len = usize::from(start.get(12)? >> 4) * 4;
         let header = start.get(..len).filter(|_| (20..=60).contains(&len))?;
-        headers[TCP_AT..TCP_AT + len].copy_from_slice(header);
+        for (word, bytes) in headers[TCP_AT..].iter_mut().zip(header.as_chunks().0) {
+            *word = u32::from_ne_bytes(*bytes);
+        }
         u32::try_from(len).ok()
     }
 

@@ -6,60 +6,69 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use netguard_common::{
+    Verdict, cookie,
     packet::Family,
-    syn_ack::{SynAck, TCP_AT},
+    syn_ack::{SynAck, TCP_AT, WITH_ALL, WITHOUT_OPTIONS},
     tables::Tables,
     view::View as _,
 };
 
-use crate::{maps::KernelTables, view::XdpView};
+use crate::{
+    maps::KernelTables,
+    view::{XdpView, unproven},
+};
 
-const TCP_MIN: u32 = 20;
-const TCP_WITH_MSS: u32 = 24;
+const SHORTEST: usize = WITHOUT_OPTIONS as usize;
+const LONGEST: usize = WITH_ALL as usize;
 
-/// Sends the answer that was made for the packet of `ctx` where the packet came from. What cannot be written is dropped.
+/// Sends the answer to the packet of `ctx`, which has this `verdict`, where the packet came from. What cannot be written is
+/// dropped.
 #[inline(always)]
-pub(crate) fn send(ctx: &XdpContext) -> u32 {
-    match write(ctx) {
+pub(crate) fn send(ctx: &XdpContext, verdict: Verdict) -> u32 {
+    match write(ctx, verdict) {
         Some(()) => xdp_action::XDP_TX,
         None => xdp_action::XDP_DROP,
     }
 }
 
 #[inline(always)]
-fn write(ctx: &XdpContext) -> Option<()> {
+fn write(ctx: &XdpContext, verdict: Verdict) -> Option<()> {
     let view = XdpView::new(ctx);
     let tables = KernelTables::new(ctx, &view);
+    if matches!(verdict, Verdict::SynCookie) {
+        cookie::answer(&view, &tables)?;
+    }
     let (packet, answer) = (tables.packet()?, tables.syn_ack()?);
     let frame_len = view.len();
-    let [a, b, c, d, e, f, g, h, i, j, k, l] = view.load::<[u8; 12]>(0)?;
-    store(ctx, 0, &[g, h, i, j, k, l, a, b, c, d, e, f])?;
+    let [a, b, c, d, e, f] = view.load::<[u16; 6]>(0)?;
+    store(ctx, 0, &[d, e, f, a, b, c], 12)?;
     let answer: &SynAck = &answer;
     match packet.family() {
-        Family::V4 => store(ctx, packet.network_at(), piece::<20>(answer, TCP_AT - 20))?,
-        Family::V6 => store(ctx, packet.network_at(), piece::<40>(answer, 0))?,
+        Family::V4 => store(ctx, packet.network_at(), &answer.headers[TCP_AT - 5..], 20)?,
+        Family::V6 => store(ctx, packet.network_at(), &answer.headers, 40)?,
     }
-    if answer.transport_len == TCP_WITH_MSS {
-        store(ctx, packet.transport_at(), piece::<24>(answer, TCP_AT))?;
-    } else {
-        store(ctx, packet.transport_at(), piece::<20>(answer, TCP_AT))?;
+    // Unproven: the compiler knows too well which lengths there are.
+    let transport_len = unproven(answer.transport_len);
+    if !(SHORTEST..=LONGEST).contains(&transport_len) {
+        return None;
     }
-    let len = packet.transport_at() + answer.transport_len.clamp(TCP_MIN, TCP_WITH_MSS) + answer.rest_len;
+    store(
+        ctx,
+        packet.transport_at(),
+        &answer.headers[TCP_AT..],
+        transport_len as u32,
+    )?;
+    let len = packet.transport_at() + transport_len as u32 + answer.rest_len;
     let surplus = len as i32 - frame_len as i32;
     // SAFETY: the context is that of this program.
     let refused = unsafe { bpf_xdp_adjust_tail(ctx.ctx, surplus) };
     (refused == 0).then_some(())
 }
 
+/// Writes the first `len` bytes of `words`, which must have as many.
 #[inline(always)]
-fn piece<const N: usize>(answer: &SynAck, at: usize) -> &[u8; N] {
-    // SAFETY: callers name pieces inside the 104 bytes.
-    unsafe { &*answer.headers.as_ptr().add(at).cast() }
-}
-
-#[inline(always)]
-fn store<const N: usize>(ctx: &XdpContext, at: u32, bytes: &[u8; N]) -> Option<()> {
-    // SAFETY: the helper checks the range in the frame, and reads `N` bytes that are there.
-    let refused = unsafe { bpf_xdp_store_bytes(ctx.ctx, at, bytes.as_ptr().cast_mut().cast(), N as u32) };
+fn store<T>(ctx: &XdpContext, at: u32, words: &[T], len: u32) -> Option<()> {
+    // SAFETY: the helper checks the range in the frame; callers have `len` bytes, which the verifier checks.
+    let refused = unsafe { bpf_xdp_store_bytes(ctx.ctx, at, words.as_ptr().cast_mut().cast(), len) };
     (refused == 0).then_some(())
 }

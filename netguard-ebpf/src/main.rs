@@ -38,7 +38,7 @@ pub fn netguard_xdp(ctx: XdpContext) -> u32 {
     match judgement.action() {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,
-        Action::Answer => answer::send(&ctx),
+        Action::Answer => answer::send(&ctx, judgement.verdict),
     }
 }
 

@@ -37,6 +37,7 @@ use crate::{
     apart,
     cells::{Line, Slots, TimeCell, service_byte},
     sockets,
+    view::opaque,
 };
 
 /// Rule tables grow with their entries: an empty one costs no memory.
@@ -127,6 +128,7 @@ static QUESTIONS: LruHashMap<Question, u64, QUESTIONS_LEN> = LruHashMap::new();
 /// The maps above, the sockets that the packet of `ctx` can reach, and the time at which it is judged.
 pub(crate) struct KernelTables<'a, C> {
     ctx: &'a C,
+    frame_len: u32,
     /// 0 until a stage asks: the clock is read at most once for a packet.
     now_ns: Cell<u64>,
 }
@@ -136,8 +138,9 @@ impl<'a, C: EbpfContext> KernelTables<'a, C> {
     pub(crate) fn new(ctx: &'a C, view: &impl View) -> Self {
         Self {
             ctx,
+            frame_len: view.len(),
             // Opaque: to the verifier a clock that was read and one that was not are two ways through all stages.
-            now_ns: Cell::new(u64::from(view.opaque(0))),
+            now_ns: Cell::new(opaque(0, view.len())),
         }
     }
 }
@@ -160,7 +163,9 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
             // SAFETY: the helper takes nothing and only reads a clock (CLOCK_MONOTONIC_COARSE, Linux 5.11).
             self.now_ns.set(unsafe { bpf_ktime_get_coarse_ns() });
         }
-        self.now_ns.get()
+        // Nor may it matter who read it, and what a stage found out about its copy.
+        self.now_ns.set(opaque(self.now_ns.get(), self.frame_len));
+        opaque(self.now_ns.get(), self.frame_len)
     }
 
     #[inline(always)]

@@ -36,7 +36,7 @@ impl View for SkbView<'_> {
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
     fn opaque(&self, value: u32) -> u32 {
-        opaque(value, self.len)
+        opaque(u64::from(value), self.len) as u32
     }
 
     #[inline(always)]
@@ -51,7 +51,7 @@ impl View for SkbView<'_> {
 
     /// Nothing that leaves is answered.
     #[inline(always)]
-    fn load_tcp(&self, _: u32, _: &mut [u8; 104]) -> Option<u32> {
+    fn load_tcp(&self, _: u32, _: &mut [u32; 26]) -> Option<u32> {
         None
     }
 

@@ -40,18 +40,15 @@ pub(crate) fn listener(
     if socket.is_null() {
         return None;
     }
-    let ip_len = match packet.family() {
-        Family::V4 => 20,
-        Family::V6 => 40,
-    };
+    let ip_words = ip_words(packet);
     let headers = answer.headers.as_ptr();
     // SAFETY: the socket is ours until it is released; both headers lie in the answer.
     let made = unsafe {
         let made = if (*socket).state == LISTEN {
             Some(bpf_tcp_gen_syncookie(
                 socket.cast(),
-                headers.add(TCP_AT - ip_len).cast_mut().cast(),
-                ip_len as u32,
+                headers.add(TCP_AT - ip_words).cast_mut().cast(),
+                4 * ip_words as u32,
                 headers.add(TCP_AT).cast_mut().cast(),
                 tcp_len,
             ))
@@ -107,16 +104,13 @@ fn returns_cookie(ctx: &impl EbpfContext, listener: *mut bpf_sock, packet: &Pack
         return false;
     }
     let headers = scratch.headers.as_ptr();
-    let ip_len = match packet.family() {
-        Family::V4 => 20,
-        Family::V6 => 40,
-    };
+    let ip_words = ip_words(packet);
     // SAFETY: the caller holds the socket; both headers lie in the scratch memory.
     let refused = unsafe {
         bpf_tcp_check_syncookie(
             listener.cast(),
-            headers.add(TCP_AT - ip_len).cast_mut().cast(),
-            ip_len as u32,
+            headers.add(TCP_AT - ip_words).cast_mut().cast(),
+            4 * ip_words as u32,
             headers.add(TCP_AT).cast_mut().cast(),
             TCP_MIN,
         )
@@ -124,20 +118,31 @@ fn returns_cookie(ctx: &impl EbpfContext, listener: *mut bpf_sock, packet: &Pack
     refused == 0
 }
 
-/// The socket that `packet` reaches, which must be released; null when there is none.
+/// Words of the IP header.
+#[inline(always)]
+fn ip_words(packet: &Packet) -> usize {
+    match packet.family() {
+        Family::V4 => 5,
+        Family::V6 => 10,
+    }
+}
+
+/// The TCP socket that `packet` reaches, which must be released; null when there is none.
 #[inline(always)]
 fn lookup(ctx: &impl EbpfContext, packet: &Packet) -> *mut bpf_sock {
-    let (mut tuple, tuple_len) = tuple(packet);
-    // SAFETY: the tuple has the length that is told.
-    unsafe { bpf_skc_lookup_tcp(ctx.as_ptr(), &raw mut tuple, tuple_len, THIS_NAMESPACE, 0) }.cast()
+    reached(packet, |tuple, len| {
+        // SAFETY: the tuple has the length that is told.
+        unsafe { bpf_skc_lookup_tcp(ctx.as_ptr(), tuple, len, THIS_NAMESPACE, 0) }.cast()
+    })
 }
 
 /// See [`netguard_common::tables::Tables::udp_socket`].
 #[inline(always)]
 pub(crate) fn udp(ctx: &impl EbpfContext, packet: &Packet) -> UdpSocket {
-    let (mut tuple, tuple_len) = tuple(packet);
-    // SAFETY: the tuple has the length that is told; what is found is released below.
-    let socket = unsafe { bpf_sk_lookup_udp(ctx.as_ptr(), &raw mut tuple, tuple_len, THIS_NAMESPACE, 0) };
+    let socket = reached(packet, |tuple, len| {
+        // SAFETY: as for `lookup`.
+        unsafe { bpf_sk_lookup_udp(ctx.as_ptr(), tuple, len, THIS_NAMESPACE, 0) }
+    });
     if socket.is_null() {
         return UdpSocket::None;
     }
@@ -154,28 +159,28 @@ pub(crate) fn udp(ctx: &impl EbpfContext, packet: &Packet) -> UdpSocket {
     }
 }
 
-/// How the kernel is asked for the socket of `packet`, and the length of that.
+/// What `find` answers to the addresses and ports of `packet`, and the length of these.
 #[inline(always)]
-fn tuple(packet: &Packet) -> (bpf_sock_tuple, u32) {
-    // SAFETY: integers only; zero is a valid one.
-    let mut tuple: bpf_sock_tuple = unsafe { core::mem::zeroed() };
-    let (source_port, destination_port) = (packet.source_port.to_be(), packet.destination_port.to_be());
+fn reached(packet: &Packet, find: impl Fn(*mut bpf_sock_tuple, u32) -> *mut bpf_sock) -> *mut bpf_sock {
+    let ports = ports(packet);
+    // A `bpf_sock_tuple`, in words: zeroed as a whole it would be filled byte by byte, by a function of the compiler's.
     match packet.family() {
         Family::V4 => {
-            // SAFETY: all of the union are integers.
-            let ipv4 = unsafe { &mut tuple.__bindgen_anon_1.ipv4 };
-            (ipv4.saddr, ipv4.daddr) = (packet.source.word_v4(), packet.destination.word_v4());
-            (ipv4.sport, ipv4.dport) = (source_port, destination_port);
-            (tuple, 12)
+            let mut tuple = [packet.source.word_v4(), packet.destination.word_v4(), ports];
+            find(tuple.as_mut_ptr().cast(), size_of_val(&tuple) as u32)
         }
         Family::V6 => {
-            // SAFETY: as above.
-            let ipv6 = unsafe { &mut tuple.__bindgen_anon_1.ipv6 };
-            (ipv6.saddr, ipv6.daddr) = (words(packet.source), words(packet.destination));
-            (ipv6.sport, ipv6.dport) = (source_port, destination_port);
-            (tuple, 36)
+            let ([a, b, c, d], [e, f, g, h]) = (words(packet.source), words(packet.destination));
+            let mut tuple = [a, b, c, d, e, f, g, h, ports];
+            find(tuple.as_mut_ptr().cast(), size_of_val(&tuple) as u32)
         }
     }
+}
+
+/// Both ports as they lie in a packet.
+#[inline(always)]
+fn ports(packet: &Packet) -> u32 {
+    (u32::from(packet.source_port) << 16 | u32::from(packet.destination_port)).to_be()
 }
 
 #[inline(always)]

@@ -42,10 +42,9 @@ impl View for XdpView<'_> {
         self.len
     }
 
-    #[cfg(target_arch = "bpf")]
     #[inline(always)]
     fn opaque(&self, value: u32) -> u32 {
-        opaque(value, self.len)
+        opaque(u64::from(value), self.len) as u32
     }
 
     #[inline(always)]
@@ -54,7 +53,7 @@ impl View for XdpView<'_> {
     }
 
     #[inline(always)]
-    fn load_tcp(&self, at: u32, headers: &mut [u8; 104]) -> Option<u32> {
+    fn load_tcp(&self, at: u32, headers: &mut [u32; 26]) -> Option<u32> {
         let [.., offset, _] = self.load::<[u8; 14]>(at)?;
         let len = unproven(u32::from(offset >> 4) * 4);
         if !(TCP_MIN..=TCP_LEN).contains(&len) {
@@ -84,18 +83,22 @@ impl View for XdpView<'_> {
     }
 }
 
-/// `value`, about which the verifier knows no more than about `operand`: nothing.
+/// `value`, with its history hidden from the verifier: two operations cancel out whose operand is `unknown` to it (it came from
+/// a helper), hence the result is, too; the compiler does not look into either.
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
-pub(crate) fn opaque(value: u32, operand: u32) -> u32 {
-    let mut value = u64::from(value);
-    // SAFETY: two register operations that cancel out. The verifier knows nothing about the operand (it came
-    // from a helper or the context), hence nothing about the result; the compiler does not look into either.
+pub(crate) fn opaque(mut value: u64, unknown: u32) -> u64 {
+    // SAFETY: register operations only.
     unsafe {
-        core::arch::asm!("{0} ^= {1}", inout(reg) value, in(reg) u64::from(operand));
-        core::arch::asm!("{0} ^= {1}", inout(reg) value, in(reg) u64::from(operand));
+        core::arch::asm!("{0} ^= {1}", inout(reg) value, in(reg) u64::from(unknown));
+        core::arch::asm!("{0} ^= {1}", inout(reg) value, in(reg) u64::from(unknown));
     }
-    value as u32
+    value
+}
+
+#[cfg(not(target_arch = "bpf"))]
+pub(crate) fn opaque(value: u64, _: u32) -> u64 {
+    value
 }
 
 #[cfg(target_arch = "bpf")]
@@ -202,7 +205,7 @@ unsafe fn read<T: Header>(from: usize) -> T {
 /// `at`, about which the compiler knows nothing: it would otherwise drop a bounds check that it can prove but
 /// the verifier cannot.
 #[inline(always)]
-fn unproven(at: u32) -> usize {
+pub(crate) fn unproven(at: u32) -> usize {
     #[cfg_attr(
         not(target_arch = "bpf"),
         expect(unused_mut, reason = "only the BPF target has the barrier")

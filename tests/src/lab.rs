@@ -13,6 +13,7 @@
 //! frames are as on a wire. Everything is removed when the [`Lab`] is dropped; what a killed test run left
 //! behind is removed by the next one.
 
+mod depot;
 mod echo;
 mod flood;
 mod honest;
@@ -23,6 +24,7 @@ mod netguard;
 mod nginx;
 mod process;
 mod remains;
+mod steady;
 mod tcx;
 mod unbound;
 
@@ -35,6 +37,7 @@ use std::{
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+pub use depot::{Depot, FILE_BYTES, Seen};
 pub use echo::{ECHO_PORT, Echo, ask};
 pub use flood::{Attack, Flood, SOURCE_V4, SOURCE_V6, Sent, flood_frames, spread_frames};
 pub use honest::{Felt, Honest, TIMEOUT};
@@ -44,6 +47,7 @@ pub use namespace::{Counters, Namespace};
 pub use netguard::{Netguard, Verdicts, binary, growth};
 pub use nginx::{BIG_BYTES, Nginx, SMALL_BODY};
 pub use process::{Output, Running, output, wait_until};
+pub use steady::Steady;
 pub use tcx::{EgressProgram, TCX_NEXT, TCX_PASS, egress_programs};
 pub use unbound::{BIG_NAME, Dig, NAME, NAME_ADDRESS, SMALL_NAME, Unbound, dig};
 

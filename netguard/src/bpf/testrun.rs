@@ -328,6 +328,23 @@ impl ProgramUnderTest<'_> {
         }
     }
 
+    /// Runs the program once on `frame`; its return value, and what it made of the frame.
+    ///
+    /// # Errors
+    /// When the kernel refuses the frame.
+    pub fn rewrite(&self, frame: &[u8]) -> Result<(u32, Vec<u8>), BpfError> {
+        let mut made = vec![0; frame.len()];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut made),
+            ..TestRunOptions::default()
+        };
+        let done = self.program.test_run(options);
+        let done = done.map_err(|error| BpfError::Load(format!("test run: {error}")))?;
+        made.truncate(done.data_size_out as usize);
+        Ok((done.return_value, made))
+    }
+
     /// Instructions that the verifier walked to prove the program safe (the kernel allows a million).
     ///
     /// # Errors

@@ -36,11 +36,8 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
         remove_socket(&context.instance);
     }
     // Also where an earlier attempt could not, or somebody removed the pins by hand.
-    restore_sysctls(&context.instance).map_err(|error| {
-        CliError::Failed(format!(
-            "nothing is filtered any more, but net.ipv4.tcp_syncookies is not restored: {error}"
-        ))
-    })?;
+    restore_sysctls(&context.instance)
+        .map_err(|error| CliError::Failed(format!("nothing is filtered any more, but {error}")))?;
     interfaces.sort();
     interfaces.dedup();
     context.output.print(

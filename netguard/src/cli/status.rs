@@ -8,7 +8,7 @@ use crate::{
     bpf::{BpfError, Link, List, Rules},
     clock::monotonic_ns,
     control::{Client, ClientError, DaemonStatus},
-    daemon::{CookieState, ReflectionState, Spared, lock_holder},
+    daemon::{CookieOptions, CookieState, ReflectionState, Spared, lock_holder},
     host,
 };
 
@@ -94,6 +94,18 @@ fn count_rules(context: &Context) -> Result<RuleCounts, BpfError> {
     })
 }
 
+/// What SYN cookies carry, if anything.
+fn carried(options: &CookieOptions) -> Option<String> {
+    let scale = options.window_scale.map(|scale| format!("window scale {scale}"));
+    let words = [
+        scale,
+        options.sack.then(|| "SACK".to_owned()),
+        options.ecn.then(|| "ECN".to_owned()),
+    ];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    (!words.is_empty()).then(|| format!("SYN cookies carry {}", words.join(", ")))
+}
+
 /// Which segments without a connection are left to the kernel.
 fn unjudged(daemon: &DaemonStatus) -> Option<String> {
     let why = daemon.state.why.as_ref()?;
@@ -143,6 +155,7 @@ fn text(status: &Status) -> String {
                     "SYN cookies are OFF, their answers did not arrive: see `netguard events`".to_owned(),
                 );
             }
+            lines.extend(daemon.cookie_options.as_ref().and_then(carried));
             lines.extend(unjudged(daemon));
             if daemon.reflection == ReflectionState::Unavailable {
                 lines.push(

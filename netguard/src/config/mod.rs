@@ -153,6 +153,19 @@ pub struct SynCookies {
     pub except_ports: Ports<16>,
     /// Whether the daemon may change net.ipv4.tcp_syncookies as cookies need it; `netguard detach` restores it.
     pub manage_sysctls: bool,
+    /// What it does with net.ipv4.tcp_timestamps.
+    pub timestamps: CookieTimestamps,
+}
+
+/// What becomes of net.ipv4.tcp_timestamps, which has to be 2 for cookies to carry window scale, SACK and ECN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CookieTimestamps {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is 2 while services are answered for: timestamps tell how long the machine runs then.
+    Manage,
 }
 
 /// When netguard answers in the name of a service.
@@ -164,7 +177,7 @@ pub enum CookieMode {
     /// When a service is asked faster than `rate_per_s`.
     #[default]
     Auto,
-    /// For every connection: each is set up a little less well (no window scaling).
+    /// For every connection: each is set up a little less well (no window scaling, unless `timestamps` provides for it).
     Always,
 }
 
@@ -283,6 +296,7 @@ impl Default for SynCookies {
             burst: Within::constant::<2000>(),
             except_ports: Ports::default(),
             manage_sysctls: true,
+            timestamps: CookieTimestamps::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Config, CookieMode};
+use super::{Config, CookieMode, CookieTimestamps};
 
 impl Config {
     /// What is accepted but probably not meant, one sentence each.
@@ -31,6 +31,13 @@ impl Config {
                 ));
             }
         }
+        let cookies = &self.syn_cookies;
+        if cookies.timestamps == CookieTimestamps::Manage && !cookies.manage_sysctls {
+            warnings.push(
+                "`syn_cookies.timestamps` is not managed while `syn_cookies.manage_sysctls` is off"
+                    .to_owned(),
+            );
+        }
         for block in &self.block {
             let block = block.prefix();
             for allow in &self.allow {
@@ -58,6 +65,7 @@ mod tests {
         let text = r#"
             interfaces = ["eth0", "eth0"]
             allow = ["10.0.0.0/8", "2001:db8::/32"]
+            syn_cookies = { timestamps = "manage", manage_sysctls = false }
             block = ["10.0.0.0/8", "10.1.0.0/16", "192.0.2.1"]
             service = [
                 { port = "udp/53", rate_per_s = 1, burst = 1 },
@@ -65,10 +73,11 @@ mod tests {
             ]
         "#;
         let warnings = Config::parse("test.toml", text).unwrap().warnings();
-        assert_eq!(warnings.len(), 5, "{warnings:#?}");
+        assert_eq!(warnings.len(), 6, "{warnings:#?}");
         assert!(warnings[1].contains("udp/53 is more than once"));
         assert!(warnings[2].contains("takes no connections"));
-        assert!(warnings[3].contains("10.0.0.0/8 is both in `allow` and in `block`: it passes"));
+        assert!(warnings[3].contains("`syn_cookies.timestamps` is not managed"));
+        assert!(warnings[4].contains("10.0.0.0/8 is both in `allow` and in `block`: it passes"));
         assert_eq!(Config::default().warnings(), Vec::<String>::new());
     }
 }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    daemon::{CookieState, ListMatch, Protected, ReflectionState, Spared, StateReach, TrafficReport},
+    daemon::{
+        CookieOptions, CookieState, ListMatch, Protected, ReflectionState, Spared, StateReach, TrafficReport,
+    },
     prefix::Prefix,
 };
 
@@ -23,6 +25,8 @@ pub struct DaemonStatus {
     pub answered_per_s: u64,
     pub rules_refused: u64,
     pub cookies: CookieState,
+    /// What connections that are made through a cookie can use now; absent where the settings cannot be read.
+    pub cookie_options: Option<CookieOptions>,
     /// How far segments without a connection are judged.
     pub state: StateReach,
     /// What the configured blocks leave out.

@@ -30,6 +30,7 @@ const TOLD_ONE_BY_ONE: usize = 16;
 
 pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStatus> {
     let rates = *state.rates();
+    let settings = state.settings().read().ok();
     Json(DaemonStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
@@ -41,6 +42,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         answered_per_s: rates.answered_per_s,
         rules_refused: state.rules_refused.load(std::sync::atomic::Ordering::Relaxed),
         cookies: *state.cookies(),
+        cookie_options: settings.map(|settings| (&settings.offer).into()),
         state: state.reach().clone(),
         spared: state.spared().clone(),
         reflection: *state.reflection(),

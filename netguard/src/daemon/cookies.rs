@@ -1,36 +1,54 @@
-//! `net.ipv4.tcp_syncookies` as SYN cookies need it. With 0 no socket takes a cookie; with 1 the kernel makes them only when a
-//! queue is full; with 2 always, which sets every connection up a little less well: so 2 only while services are answered for.
+//! The settings of the kernel as SYN cookies need them. With `net.ipv4.tcp_syncookies` 0 no socket takes a cookie; with 1 the
+//! kernel makes them only when a queue is full; with 2 always, which sets every connection up a little less well: so 2 only
+//! while services are answered for. `net.ipv4.tcp_timestamps` decides what cookies can offer, see [`offer`].
 //!
-//! What it was lies in a file, so that whoever detaches restores it, whether or not this daemon still lives.
+//! A connection keeps the offset of its timestamps, whatever becomes of the setting. Only a cookie that is under way meanwhile is
+//! misread: so timestamps change before cookies are made and a while after the last, and few are left that the kernel made
+//! for itself.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    time::Duration,
+use std::time::Duration;
+
+use netguard_common::layout::Offer;
+use tracing::warn;
+
+use super::{
+    Journal, State,
+    offer::{NOTHING, offer},
+    sysctls::{Borrowed, SYNCOOKIES, TIMESTAMPS, restore},
 };
-
-use tracing::{info, warn};
-
-use super::{EventKind, Journal, RUNTIME_DIRECTORY};
 use crate::{bpf::InstanceName, clock::monotonic_ns, host};
 
-const NAME: &str = "net.ipv4.tcp_syncookies";
 /// How long a service must not have been asked too often before the kernel answers again.
 const CALM: Duration = Duration::from_secs(10);
+/// And how long then a cookie may be under way.
+const UNDER_WAY: Duration = Duration::from_secs(5);
 
 /// Answers in a second from which on it is asked whether they were sent.
 const TELLING: u64 = 100;
 /// Seconds in a row at which nearly all answers must be lost.
 const PATIENCE: u32 = 3;
 
+/// What the configuration says about them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wanted {
+    /// Whether services are answered for at all.
+    pub(super) used: bool,
+    /// Whether `net.ipv4.tcp_syncookies` is ours to change.
+    pub(super) syncookies: bool,
+    /// Whether `net.ipv4.tcp_timestamps` is.
+    pub(super) timestamps: bool,
+}
+
 /// The switch of one instance.
+#[derive(Default)]
 pub(super) struct CookieSwitch {
-    /// Whether the setting is ours to change.
-    managed: bool,
-    /// The value in times of peace.
-    peace: String,
+    used: bool,
+    syncookies: Option<Borrowed>,
+    timestamps: Option<Borrowed>,
     /// When a cookie was wanted last, monotonic ns; `None` in times of peace.
     wanted_ns: Option<u64>,
+    /// What the datapath was told to offer last.
+    told: Option<Offer>,
     /// Answers made and packets not sent, at the last look.
     sent: Option<(u64, u64)>,
     /// Looks in a row at which nearly all answers were lost.
@@ -38,68 +56,94 @@ pub(super) struct CookieSwitch {
 }
 
 impl CookieSwitch {
-    /// Makes sure that sockets take cookies, if they are to be `used` and the setting may be `managed`.
-    pub(super) fn new(instance: &InstanceName, used: bool, managed: bool, journal: &Journal) -> Self {
-        let mut switch = Self {
-            managed: used && managed,
-            peace: "1".to_owned(),
-            wanted_ns: None,
-            sent: None,
-            lost: 0,
-        };
-        if !switch.managed
-            && let Err(error) = restore_sysctls(instance)
-        {
-            warn!("{NAME} is not what it was before an earlier daemon: {error}");
-        }
-        if !used {
-            return switch;
-        }
-        let found = match host::sysctl(NAME) {
-            Ok(found) => found,
-            Err(error) => {
-                warn!("{NAME} cannot be read, SYN cookies may not work: {error}");
-                switch.managed = false;
-                return switch;
+    /// Makes sure that sockets take cookies, if the setting may be changed.
+    pub(super) fn new(instance: &InstanceName, wanted: Wanted, journal: &Journal) -> Self {
+        let borrow = |name, managed| {
+            if managed {
+                return Borrowed::new(instance, name);
             }
-        };
-        if !managed {
-            if found == "0" {
-                warn!("{NAME} is 0 and `syn_cookies.manage_sysctls` is off: SYN cookies do not work");
+            if let Err(error) = restore(instance, name) {
+                warn!("since an earlier daemon {error}");
             }
-            return switch;
+            None
+        };
+        let switch = Self {
+            used: wanted.used,
+            syncookies: borrow(SYNCOOKIES, wanted.used && wanted.syncookies),
+            timestamps: borrow(TIMESTAMPS, wanted.used && wanted.timestamps),
+            ..Self::default()
+        };
+        if wanted.used && !wanted.syncookies && host::sysctl(SYNCOOKIES).is_ok_and(|value| value == "0") {
+            warn!("{SYNCOOKIES} is 0 and `syn_cookies.manage_sysctls` is off: SYN cookies do not work");
         }
-        // An earlier daemon may have left its own value behind.
-        let original = original(instance).unwrap_or(found);
-        if let Err(error) = fs::write(file(instance), format!("{original} {}\n", namespace())) {
-            warn!("{NAME} stays as it is, what it was cannot be kept: {error}");
-            switch.managed = false;
-            return switch;
-        }
-        if original != "0" {
-            switch.peace = original;
-        }
-        switch.set(&switch.peace.clone(), journal);
+        switch.make_peace(journal);
+        switch.restore_timestamps(journal);
         switch
     }
 
-    /// Looks whether services are asked too often; `wanted`: since the last look.
-    pub(super) fn look(&mut self, wanted: bool, journal: &Journal) {
-        if !self.managed {
+    /// Looks whether services are asked too often; `wanted`: since the last look. Tells the datapath what it may offer.
+    pub(super) fn look(&mut self, wanted: bool, state: &State) {
+        if !self.used {
             return;
         }
         let now_ns = monotonic_ns();
-        match (wanted, self.wanted_ns) {
-            (true, _) => {
-                self.wanted_ns = Some(now_ns);
-                // Each time: somebody else may have set it back.
-                self.set("2", journal);
+        if wanted {
+            self.wanted_ns = Some(now_ns);
+        }
+        let calm = self
+            .wanted_ns
+            .map(|last_ns| Duration::from_nanos(now_ns.saturating_sub(last_ns)));
+        match calm {
+            // Each time: somebody else may have set them back.
+            Some(_) if wanted => {
+                if let Some(timestamps) = &self.timestamps {
+                    timestamps.set("2", &state.journal);
+                }
+                if let Some(syncookies) = &self.syncookies {
+                    syncookies.set("2", &state.journal);
+                }
             }
-            (false, Some(last_ns)) if u128::from(now_ns - last_ns) > CALM.as_nanos() => {
+            Some(calm) if calm > CALM + UNDER_WAY => {
+                self.restore_timestamps(&state.journal);
                 self.wanted_ns = None;
-                self.set(&self.peace.clone(), journal);
             }
+            Some(calm) if calm > CALM => self.make_peace(&state.journal),
             _ => {}
+        }
+        let ends = self.timestamps.as_ref().is_some_and(|it| it.original != "2");
+        let ended = ends && calm.is_none_or(|calm| calm > CALM);
+        self.tell(if ended { NOTHING } else { offer() }, state);
+    }
+
+    /// Sockets take cookies, and the kernel makes them when it needs to.
+    fn make_peace(&self, journal: &Journal) {
+        if let Some(syncookies) = &self.syncookies {
+            let peace = match syncookies.original.as_str() {
+                "0" => "1",
+                original => original,
+            };
+            syncookies.set(peace, journal);
+        }
+    }
+
+    fn restore_timestamps(&self, journal: &Journal) {
+        if let Some(timestamps) = &self.timestamps {
+            timestamps.set(&timestamps.original, journal);
+        }
+    }
+
+    fn tell(&mut self, offer: Offer, state: &State) {
+        if self.told == Some(offer) {
+            return;
+        }
+        let mut map = state.settings();
+        let written = map.read().and_then(|mut settings| {
+            settings.offer = offer;
+            map.write(&settings)
+        });
+        match written {
+            Ok(()) => self.told = Some(offer),
+            Err(error) => warn!("SYN cookies may offer what the kernel does not take: {error}"),
         }
     }
 
@@ -114,58 +158,6 @@ impl CookieSwitch {
         self.lost = if all_lost { self.lost + 1 } else { 0 };
         self.lost >= PATIENCE
     }
-
-    fn set(&self, value: &str, journal: &Journal) {
-        if host::sysctl(NAME).is_ok_and(|found| found == value) {
-            return;
-        }
-        match host::set_sysctl(NAME, value) {
-            Ok(()) => {
-                info!("{NAME} = {value}");
-                journal.record(EventKind::Sysctl {
-                    name: NAME.to_owned(),
-                    value: value.to_owned(),
-                });
-            }
-            Err(error) => warn!("{NAME} cannot be set to {value}, SYN cookies may not work: {error}"),
-        }
-    }
-}
-
-/// Makes the setting what it was before `instance` changed it.
-///
-/// # Errors
-/// When it may not be set, or was changed in another network namespace.
-pub fn restore_sysctls(instance: &InstanceName) -> io::Result<()> {
-    let Ok(text) = fs::read_to_string(file(instance)) else {
-        return Ok(());
-    };
-    if !text.ends_with(&format!(" {}\n", namespace())) {
-        return Err(io::Error::other(format!(
-            "it was changed in another network namespace: run the command there, or remove {}",
-            file(instance).display()
-        )));
-    }
-    if let Some(original) = original(instance) {
-        host::set_sysctl(NAME, &original)?;
-    }
-    fs::remove_file(file(instance))
-}
-
-fn original(instance: &InstanceName) -> Option<String> {
-    let text = fs::read_to_string(file(instance)).ok()?;
-    let (value, namespace_then) = text.trim().split_once(' ')?;
-    (namespace_then == namespace() && matches!(value, "0" | "1" | "2")).then(|| value.to_owned())
-}
-
-/// The network namespace of this process, as a word.
-fn namespace() -> String {
-    let link = fs::read_link("/proc/thread-self/ns/net").unwrap_or_default();
-    link.display().to_string()
-}
-
-fn file(instance: &InstanceName) -> PathBuf {
-    Path::new(RUNTIME_DIRECTORY).join(format!("{instance}.tcp_syncookies"))
 }
 
 #[cfg(test)]
@@ -174,13 +166,7 @@ mod tests {
 
     #[test]
     fn lost_answers_are_noticed() {
-        let mut switch = CookieSwitch {
-            managed: false,
-            peace: "1".to_owned(),
-            wanted_ns: None,
-            sent: None,
-            lost: 0,
-        };
+        let mut switch = CookieSwitch::default();
         assert!(
             !switch.undelivered(5_000, 5_000),
             "nothing is known about the past"

@@ -6,11 +6,13 @@ mod cookies;
 mod journal;
 mod lists;
 mod lock;
+mod offer;
 mod reach;
 mod reflection;
 mod settings;
 mod setup;
 mod state;
+mod sysctls;
 mod tick;
 mod traffic;
 
@@ -30,14 +32,15 @@ use crate::{
 };
 
 pub use configured::Spared;
-pub use cookies::restore_sysctls;
 pub use journal::{Event, EventKind, Journal};
 pub use lists::{ListMatch, ListReport, Lists};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
+pub use offer::CookieOptions;
 pub use reach::StateReach;
 pub use reflection::ReflectionState;
 pub use settings::{limit_rate, service_entry};
 pub use state::{CookieState, Protected, State, Stop};
+pub use sysctls::restore_sysctls;
 pub use traffic::{Entropies, HeavyRate, KindRate, ServiceRate, Spread, TrafficReport};
 
 /// Runtime files: control sockets and locks.
@@ -129,7 +132,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     };
     if detach {
         if let Err(error) = restore_sysctls(&options.instance) {
-            warn!("net.ipv4.tcp_syncookies is not restored: {error}");
+            warn!("after the detachment {error}");
         }
         let interfaces = pins.remove()?;
         info!(?interfaces, "protection removed");

@@ -10,7 +10,7 @@ use super::{
     CookieState, DaemonError, EventKind, Journal, Lists, Options, State, Stop,
     attachment::{Attachment, filtered},
     configured::Configured,
-    cookies::CookieSwitch,
+    cookies::{CookieSwitch, Wanted},
     reach,
     reflection::Beginning,
     settings::{services, settings},
@@ -23,7 +23,7 @@ use crate::{
         SettingsMap, Signatures, TableSizes,
     },
     clock::monotonic_ns,
-    config::{Config, CookieMode, Mode, PolicyMode},
+    config::{Config, CookieMode, CookieTimestamps, Mode, PolicyMode},
     control::essentials,
     engine::{FlooderSettings, Guard, GuardKind},
     host::{self, Interface, LinkLayer},
@@ -136,9 +136,13 @@ pub(super) async fn set_up(
     if let Some(why) = reflection.why {
         state.journal.record(EventKind::ReflectionOff { why });
     }
-    let used = *state.cookies() != CookieState::Off;
     let managed = config.syn_cookies.manage_sysctls;
-    let cookies = CookieSwitch::new(&options.instance, used, managed, &state.journal);
+    let wanted = Wanted {
+        used: *state.cookies() != CookieState::Off,
+        syncookies: managed,
+        timestamps: managed && config.syn_cookies.timestamps == CookieTimestamps::Manage,
+    };
+    let cookies = CookieSwitch::new(&options.instance, wanted, &state.journal);
     let flooder = &config.detect.flooder;
     let inputs = Inputs {
         counters: Counters::open(pins)?,

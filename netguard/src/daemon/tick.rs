@@ -122,7 +122,7 @@ impl Chain {
             sampler.lost.saturating_sub(self.sampler.lost)
         };
         let wanted = !first && sampler.cookies_wanted != self.sampler.cookies_wanted;
-        inputs.cookies.look(wanted, &state.journal);
+        inputs.cookies.look(wanted, state);
         let window = observe(before, &counters, &samples, newly_lost, now_ns, length_ns);
         (self.counters, self.sampler, self.last_ns) = (counters, sampler, now_ns);
 

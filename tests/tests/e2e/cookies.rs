@@ -36,7 +36,7 @@ fn is_answered(family: Family) -> Result<()> {
     assert_eq!(felt.succeeded, felt.requests, "{felt:?} {grown:?}");
     assert_eq!(status, 200, "{} bytes", body.len());
     assert!(grown["syn-cookie"] > sent / 2, "{grown:?} of {sent}");
-    assert!(received(&lab)? > 50, "no cookie came back");
+    assert!(counted(&lab, "SyncookiesRecv")? > 50, "no cookie came back");
     let events = netguard.must(&["events"])?;
     assert!(events.contains("tcp_syncookies"), "{events}");
 
@@ -91,25 +91,28 @@ fn a_shadow_answers_nobody() -> Result<()> {
 }
 
 fn syncookies(lab: &Lab) -> Result<String> {
-    let value = lab
-        .victim
-        .ns
-        .enter(|| std::fs::read_to_string("/proc/sys/net/ipv4/tcp_syncookies"))??;
+    sysctl(lab, "tcp_syncookies")
+}
+
+/// A setting of the victim's TCP.
+pub(crate) fn sysctl(lab: &Lab, name: &str) -> Result<String> {
+    let path = format!("/proc/sys/net/ipv4/{name}");
+    let value = lab.victim.ns.enter(|| std::fs::read_to_string(&path))??;
     Ok(value.trim().to_owned())
 }
 
-/// Cookies that the victim's kernel has taken up.
-fn received(lab: &Lab) -> Result<u64> {
+/// A count that the victim's TCP keeps, such as `SyncookiesRecv`: cookies that it has taken up.
+pub(crate) fn counted(lab: &Lab, name: &str) -> Result<u64> {
     let table = lab
         .victim
         .ns
         .enter(|| std::fs::read_to_string("/proc/thread-self/net/netstat"))??;
     let mut lines = table.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
     let (names, values) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
-    let column = names.split(' ').position(|name| name == "SyncookiesRecv");
+    let column = names.split(' ').position(|column| column == name);
     let value = column.and_then(|column| values.split(' ').nth(column));
     value
-        .context("the kernel counts cookies")?
+        .with_context(|| format!("the kernel counts {name}"))?
         .parse()
         .context("a count")
 }

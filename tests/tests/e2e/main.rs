@@ -6,6 +6,7 @@ mod attach;
 mod blocklist;
 mod cli;
 mod control;
+mod cookie_options;
 mod cookies;
 mod crash;
 mod detach;
@@ -29,6 +30,7 @@ mod services;
 mod shadow;
 mod signatures;
 mod state;
+mod steady;
 mod telemetry;
 mod verdicts;
 

@@ -3,6 +3,7 @@
 
 mod budget;
 mod captures;
+mod cookies;
 mod differential;
 mod encapsulation;
 mod exact;

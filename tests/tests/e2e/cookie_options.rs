@@ -1,0 +1,107 @@
+//! Connections that are made through a cookie of netguard's carry what the kernel's settings let them: whole files go both ways,
+//! through windows as large as both ends can have.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use netguard_tests::lab::{Depot, Family, Flood, Lab, Netguard, Seen, wait_until};
+use serde_json::{Value, json};
+
+use crate::{cookies::counted, protect};
+
+/// The largest window without scaling.
+const UNSCALED: usize = 65_535;
+
+#[test]
+fn options_are_those_that_the_kernel_takes_ipv4() -> Result<()> {
+    follow_the_kernel(Family::V4)
+}
+
+#[test]
+fn options_are_those_that_the_kernel_takes_ipv6() -> Result<()> {
+    follow_the_kernel(Family::V6)
+}
+
+fn follow_the_kernel(family: Family) -> Result<()> {
+    let lab = Lab::new()?;
+    let depot = Depot::start(&lab)?;
+    lab.take_answers()?;
+    lab.victim.ns.sysctl("net.ipv4.tcp_syncookies", "2")?;
+    let netguard = protect(
+        &lab,
+        "syn_cookies = { mode = \"always\", manage_sysctls = false }",
+    )?;
+    let _flood = Flood::spread(&lab, family)?;
+    for syncookies in ["2", "1"] {
+        lab.victim.ns.sysctl("net.ipv4.tcp_syncookies", syncookies)?;
+        for timestamps in ["2", "1", "0"] {
+            let what = format!("tcp_syncookies {syncookies}, tcp_timestamps {timestamps}");
+            lab.victim.ns.sysctl("net.ipv4.tcp_timestamps", timestamps)?;
+            let full = timestamps == "2";
+            carries(&netguard, if full { Some(true) } else { None })?;
+            through_a_cookie(&lab, &netguard, &depot, family, |seen| {
+                // A window that can be scaled is filled beyond what one without can hold.
+                let enough = seen.unread > if full { UNSCALED } else { UNSCALED / 2 };
+                (enough && seen.timestamps == full && seen.sack == full && seen.scales.is_some() == full)
+                    .then_some(())
+            })
+            .context(what)?;
+        }
+    }
+    lab.victim.ns.sysctl("net.ipv4.tcp_timestamps", "2")?;
+    lab.victim.ns.sysctl("net.ipv4.tcp_sack", "0")?;
+    carries(&netguard, Some(false))?;
+    through_a_cookie(&lab, &netguard, &depot, family, |seen| {
+        (seen.scales.is_some() && !seen.sack).then_some(())
+    })?;
+    lab.victim.ns.sysctl("net.ipv4.tcp_sack", "1")?;
+    lab.victim.ns.sysctl("net.ipv4.tcp_window_scaling", "0")?;
+    wait_until("no window scale", Duration::from_secs(5), || {
+        Ok(options(&netguard)?["window_scale"].is_null().then_some(()))
+    })?;
+    through_a_cookie(&lab, &netguard, &depot, family, |seen| {
+        (seen.unread > UNSCALED / 2 && seen.scales.is_none() && seen.sack).then_some(())
+    })
+}
+
+/// Moves files over a connection that the victim's kernel made from a cookie, and not from one of its own.
+fn through_a_cookie(
+    lab: &Lab,
+    netguard: &Netguard<'_>,
+    depot: &Depot,
+    family: Family,
+    meanwhile: impl FnMut(&Seen) -> Option<()>,
+) -> Result<()> {
+    let before = netguard.stats()?.get("syn-cookie").copied();
+    wait_until("cookies to be made", Duration::from_secs(20), || {
+        Ok((netguard.stats()?.get("syn-cookie").copied() > before).then_some(()))
+    })?;
+    let (received, sent) = (counted(lab, "SyncookiesRecv")?, counted(lab, "SyncookiesSent")?);
+    depot.transfer(lab, family, meanwhile)?;
+    ensure!(
+        counted(lab, "SyncookiesRecv")? == received + 1,
+        "the connection came through no cookie"
+    );
+    ensure!(
+        counted(lab, "SyncookiesSent")? == sent,
+        "the kernel answered itself"
+    );
+    Ok(())
+}
+
+/// Waits until cookies carry a window scale with SACK or without, or nothing.
+fn carries(netguard: &Netguard<'_>, sack: Option<bool>) -> Result<()> {
+    wait_until("netguard to follow", Duration::from_secs(5), || {
+        let options = options(netguard)?;
+        Ok(match sack {
+            None => options == json!({"window_scale": null, "sack": false, "ecn": false}),
+            Some(sack) => options["window_scale"].is_u64() && options["sack"] == sack,
+        }
+        .then_some(()))
+    })
+}
+
+fn options(netguard: &Netguard<'_>) -> Result<Value> {
+    let status = netguard.json(&["status", "--json"])?;
+    Ok(status["daemon"]["cookie_options"].clone())
+}

@@ -28,14 +28,8 @@ fn a_flood_of_many_sources_is_seen_as_one() -> Result<()> {
             .map(|number| forged(&lab, family, number).udp(4444, 9999).payload(64).build())
             .collect();
         let flood = Flood::by_trafgen(&lab, &frames)?;
-        // A window that lies within this flood, and sees each source several times.
-        let traffic = window(&netguard, |traffic| {
-            let all = traffic["packets_per_s"].as_u64().unwrap_or(0);
-            kind(traffic, family, "udp").is_ok_and(|udp| {
-                let own = udp["packets_per_s"].as_u64().unwrap_or(0);
-                own > 10_000 && own + 10 > all
-            })
-        })?;
+        // It sees each source several times.
+        let traffic = window(&netguard, |traffic| is_all(traffic, family, "udp", 10_000))?;
         flood.stop()?;
         let sources = number(&traffic["sources"])?;
         let sent = f64::from(NETWORKS * HOSTS);
@@ -69,9 +63,7 @@ fn a_flood_of_one_source_is_seen_as_one() -> Result<()> {
     let netguard = protect(&lab, "")?;
     for (family, source) in [(Family::V4, SOURCE_V4), (Family::V6, SOURCE_V6)] {
         let flood = Flood::start(&lab, Attack::Syn, family)?;
-        let traffic = window(&netguard, |traffic| {
-            traffic["packets_per_s"].as_u64() > Some(5_000)
-        })?;
+        let traffic = window(&netguard, |traffic| is_all(traffic, family, "syn", 3_000))?;
         flood.stop()?;
         ensure!(number(&traffic["sources"])? < 10.0, "{family:?}: {traffic}");
         ensure!(bits(&traffic, "source")? < 0.3, "{family:?}: {traffic}");
@@ -178,6 +170,15 @@ fn window(netguard: &Netguard<'_>, wanted: impl Fn(&Value) -> bool) -> Result<Va
         }
         let first = met.get_or_insert_with(|| traffic.clone());
         Ok((*first != traffic).then_some(traffic))
+    })
+}
+
+/// Whether nearly all packets were of this kind, and at least so many a second: none are left of a flood before.
+fn is_all(traffic: &Value, family: Family, name: &str, least: u64) -> bool {
+    let all = traffic["packets_per_s"].as_u64().unwrap_or(0);
+    kind(traffic, family, name).is_ok_and(|row| {
+        let own = row["packets_per_s"].as_u64().unwrap_or(0);
+        own >= least && own + 10 > all
     })
 }
 

@@ -2,7 +2,6 @@
 
 use netguard_common::{
     known::SLOTS,
-    service::{LINE, ServiceLine},
     tables::{ExactWords, KnownSlots, LimitCell},
 };
 
@@ -52,9 +51,9 @@ impl KnownSlots for Slots {
     }
 }
 
-/// The byte of the service at `slot` in its line.
+/// Byte `index` of `line`, of which `index` is less than the length.
 #[inline(always)]
-pub(crate) fn service_byte(line: *const ServiceLine, slot: u32) -> u8 {
+pub(crate) fn byte<T>(line: *const T, index: u32) -> u8 {
     // SAFETY: the byte lies in the line; a write of another meanwhile is no matter.
-    unsafe { line.cast::<u8>().add((slot % LINE) as usize).read_volatile() }
+    unsafe { line.cast::<u8>().add(index as usize).read_volatile() }
 }

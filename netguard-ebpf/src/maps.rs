@@ -35,7 +35,7 @@ use netguard_common::{
 
 use crate::{
     apart,
-    cells::{Line, Slots, TimeCell, service_byte},
+    cells::{Line, Slots, TimeCell, byte},
     sockets,
     view::opaque,
 };
@@ -119,7 +119,6 @@ static WATCHED: Array<ServiceLine, { SERVICE_LINES_LEN as usize }> = Array::new(
 static TELEMETRY: PerCpuArray<Telemetry, 1> = PerCpuArray::new();
 #[btf_map]
 static SKETCHES: PerCpuArray<Sketch, GENERATIONS> = PerCpuArray::new();
-
 #[btf_map]
 static EXACT: Array<ExactLine, { EXACT_LINES as usize }, MAPPABLE> = Array::new();
 #[btf_map]
@@ -176,11 +175,9 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
 
     #[inline(always)]
     fn hint(&self, slot: u32) -> u8 {
-        let Some(line) = HINTS.get_ptr(slot / LINE) else {
-            return 0;
-        };
-        // SAFETY: the byte lies in the line; a write of another meanwhile is no matter.
-        unsafe { line.cast::<u8>().add((slot % LINE) as usize).read_volatile() }
+        HINTS
+            .get_ptr(slot / LINE)
+            .map_or(0, |line| byte(line, slot % LINE))
     }
 
     #[inline(always)]
@@ -359,7 +356,7 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     fn watched(&self, slot: u32) -> u8 {
         WATCHED
             .get_ptr(slot / SERVICE_LINE)
-            .map_or(0, |line| service_byte(line, slot))
+            .map_or(0, |line| byte(line, slot % SERVICE_LINE))
     }
 
     #[inline(always)]

@@ -10,6 +10,7 @@ extern crate std;
 
 pub mod cookie;
 pub mod decide;
+pub mod drive;
 pub mod hint;
 pub mod layout;
 pub mod limit;

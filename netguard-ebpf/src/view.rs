@@ -174,7 +174,7 @@ unsafe fn read<T: Header>(from: usize) -> T {
 /// `at`, about which the compiler knows nothing: it would otherwise drop a bounds check that it can prove but
 /// the verifier cannot.
 #[inline(always)]
-fn unproven(at: u32) -> usize {
+pub(crate) fn unproven(at: u32) -> usize {
     #[cfg_attr(
         not(target_arch = "bpf"),
         expect(unused_mut, reason = "only the BPF target has the barrier")

@@ -16,9 +16,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use netguard_common::{
-    drive::{
-        self, Drive, FRAME_LEN, IDENTIFICATION_AT, SOURCE_V4_AT, SOURCE_V6_AT,
-    },
+    drive::{self, Drive, FRAME_LEN, IDENTIFICATION_AT, SOURCE_V4_AT, SOURCE_V6_AT},
     packet::{Address, Family},
     parse::ETHERNET_LEN,
     view::View as _,
@@ -155,7 +153,8 @@ fn put_back(ctx: &XdpContext, drive: &Drive) -> Option<()> {
         return None;
     }
     // SAFETY: the helper checks the range in the packet; the frame is at least as long as `len`.
-    let refused = unsafe { bpf_xdp_store_bytes(ctx.ctx, 0, drive.frame.as_ptr().cast_mut().cast(), len as u32) };
+    let refused =
+        unsafe { bpf_xdp_store_bytes(ctx.ctx, 0, drive.frame.as_ptr().cast_mut().cast(), len as u32) };
     (refused == 0).then_some(())
 }
 

@@ -156,6 +156,17 @@ impl Lab {
         Ok(lab)
     }
 
+    /// A network namespace without any network, and the right to be alone on this machine, which lasts as long as the file is
+    /// open.
+    pub fn bare() -> Result<(Namespace, File)> {
+        let alone = remains::wait_for_others()?;
+        remains::remove_of_dead()?;
+        Ok((
+            Namespace::create(&format!("{}-bare", remains::next_name()))?,
+            alone,
+        ))
+    }
+
     fn build(&self) -> Result<()> {
         for (key, value) in [
             ("net.ipv4.ip_forward", "1"),

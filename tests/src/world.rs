@@ -36,6 +36,7 @@ pub struct World {
     pub settings: Settings,
     rules: Vec<(List, Prefix, Rule)>,
     cells: Vec<(u32, u64)>,
+    own: Vec<IpAddr>,
 }
 
 impl Default for World {
@@ -51,6 +52,7 @@ impl World {
             settings: Memory::enforcing(),
             rules: Vec::new(),
             cells: Vec::new(),
+            own: Vec::new(),
         }
     }
 
@@ -127,6 +129,16 @@ impl World {
         self.rule(List::Block, prefix, expires_at)
     }
 
+    /// Adds permanent block rules for all of `prefixes`.
+    pub fn block_all(mut self, prefixes: impl IntoIterator<Item = Prefix>) -> Self {
+        self.rules.extend(
+            prefixes
+                .into_iter()
+                .map(|prefix| (List::Block, prefix, rule(PERMANENT))),
+        );
+        self
+    }
+
     /// Adds a block rule as the daemon makes it for a source that floods.
     pub fn block_flooder(self, prefix: &str) -> Self {
         let mut world = self.block_until(prefix, DISTANT);
@@ -134,6 +146,16 @@ impl World {
             rule.origin = Origin::Detector as u8;
         }
         world
+    }
+
+    /// Makes `address` one of this machine's. Panics if it is none.
+    pub fn own(mut self, address: &str) -> Self {
+        self.own.push(
+            address
+                .parse()
+                .unwrap_or_else(|error| panic!("{address}: {error}")),
+        );
+        self
     }
 
     /// Sets cell `index` of the limiter to the theoretical arrival time `arrival_ns`.
@@ -187,6 +209,9 @@ impl World {
             };
             assert!(replaced.is_none(), "{prefix} stands twice in the world");
         }
+        for address in &self.own {
+            memory.own.insert(Address::of(*address).1.octets());
+        }
         for (index, arrival_ns) in &self.cells {
             memory.cells[*index as usize].store(*arrival_ns, Relaxed);
         }
@@ -222,6 +247,9 @@ impl World {
                 (_, IpAddr::V6(ip)) => object.insert_prefix(table.map(), bits, ip.octets(), *rule)?,
             }
         }
+        self.own
+            .iter()
+            .try_for_each(|address| object.insert_own(*address))?;
         self.cells
             .iter()
             .try_for_each(|(index, arrival_ns)| object.write_cell(*index, *arrival_ns))
@@ -229,16 +257,17 @@ impl World {
 
     fn rule(mut self, list: List, prefix: &str, expires_at: u32) -> Self {
         let prefix = prefix.parse().unwrap_or_else(|error| panic!("{error}"));
-        self.rules.push((
-            list,
-            prefix,
-            Rule {
-                expires_at,
-                reason: 0,
-                origin: 0,
-                proof: 2,
-            },
-        ));
+        self.rules.push((list, prefix, rule(expires_at)));
         self
+    }
+}
+
+/// A rule as an operator makes it.
+pub const fn rule(expires_at: u32) -> Rule {
+    Rule {
+        expires_at,
+        reason: 0,
+        origin: 0,
+        proof: 2,
     }
 }

@@ -1,21 +1,22 @@
 //! Runs the kernel's programs on frames without an interface (`BPF_PROG_TEST_RUN`): for tests, benchmarks and
 //! replay. Nothing is pinned or attached.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, path::Path};
 
 use aya::{
-    Ebpf, TestRun as _, TestRunOptions,
+    Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
     maps::{Array, HashMap, LpmTrie, Map, MapData, RingBuf, lpm_trie::Key},
-    programs::Xdp,
+    programs::{ProgramError, TestRunAttrs, Xdp, XdpMode},
 };
 use netguard_common::{
     layout::{Rule, Sample, Settings},
     maps::Table,
+    packet::Address,
     shared::Shared as _,
 };
 
 use super::{
-    BpfError, Counters, TableSizes,
+    AttachMode, BpfError, Counters, TableSizes,
     hints::Hints,
     load::{loader, refused_load, refused_program, xdp},
     raw::Raw,
@@ -25,6 +26,8 @@ use crate::prefix::Prefix;
 /// An object loaded for test runs, with maps of its own.
 pub struct TestObject {
     ebpf: Ebpf,
+    /// Mapped once: each mapping touches all of it.
+    hints: Option<Hints>,
 }
 
 /// A loaded program and what the verifier said about it.
@@ -40,6 +43,29 @@ impl TestObject {
     pub fn load(object: &[u8], sizes: TableSizes) -> Result<Self, BpfError> {
         Ok(Self {
             ebpf: loader(sizes, None).load(object).map_err(refused_load)?,
+            hints: None,
+        })
+    }
+
+    /// Loads an object of others, with these sizes for its maps; those that it wants pinned are pinned in `pins`.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn foreign(
+        object: &[u8],
+        sizes: &[(&'static str, u32)],
+        pins: Option<&Path>,
+    ) -> Result<Self, BpfError> {
+        let mut loader = EbpfLoader::new();
+        for &(map, entries) in sizes {
+            loader.map_max_entries(map, entries);
+        }
+        if let Some(pins) = pins {
+            loader.default_map_pin_directory(pins);
+        }
+        Ok(Self {
+            ebpf: loader.load(object).map_err(refused_load)?,
+            hints: None,
         })
     }
 
@@ -58,6 +84,8 @@ impl TestObject {
     /// # Errors
     /// When the kernel refuses the write.
     pub fn write_settings(&mut self, settings: &Settings) -> Result<(), BpfError> {
+        // Their seed is that of the settings.
+        self.hints = None;
         let mut map: Array<&mut MapData, Raw<Settings>> = self.map("SETTINGS")?;
         map.set(0, Raw(*settings), 0)
             .map_err(BpfError::map("SETTINGS", 1))
@@ -93,6 +121,16 @@ impl TestObject {
         trie.insert(&Key::new(bits, network), Raw(rule), 0)
             .map_err(BpfError::map(map, 0))?;
         self.hint(map, &network, bits as u8)
+    }
+
+    /// Makes `address` one of this machine's.
+    ///
+    /// # Errors
+    /// When the table is full.
+    pub fn insert_own(&mut self, address: IpAddr) -> Result<(), BpfError> {
+        let mut own: HashMap<&mut MapData, [u8; 16], u32> = self.map("OWN")?;
+        own.insert(Address::of(address).1.octets(), 1, 0)
+            .map_err(BpfError::map("OWN", 0))
     }
 
     /// Sets one cell of the limiter.
@@ -161,19 +199,26 @@ impl TestObject {
             4 => IpAddr::from([octets[0], octets[1], octets[2], octets[3]]),
             _ => IpAddr::from(octets),
         };
-        let settings: Array<&mut MapData, Raw<Settings>> = self.map("SETTINGS")?;
-        let seed = settings.get(&0, 0).map_err(BpfError::map("SETTINGS", 1))?.0.seed;
-        let hints = self
-            .ebpf
-            .map("HINTS")
-            .ok_or_else(|| BpfError::NoSuchMap("HINTS".to_owned()))?;
         if let Some(prefix) = Prefix::truncated(address, bits) {
-            Hints::of(hints, seed)?.set(prefix, table.hint());
+            self.hints()?.set(prefix, table.hint());
         }
         Ok(())
     }
 
-    fn map<'a, M>(&'a mut self, name: &'static str) -> Result<M, BpfError>
+    fn hints(&mut self) -> Result<&Hints, BpfError> {
+        let hints = match self.hints.take() {
+            Some(hints) => hints,
+            None => {
+                let settings: Array<&mut MapData, Raw<Settings>> = self.map("SETTINGS")?;
+                let seed = settings.get(&0, 0).map_err(BpfError::map("SETTINGS", 1))?.0.seed;
+                let map = self.ebpf.map("HINTS");
+                Hints::of(map.ok_or_else(|| BpfError::NoSuchMap("HINTS".to_owned()))?, seed)?
+            }
+        };
+        Ok(self.hints.insert(hints))
+    }
+
+    pub(super) fn map<'a, M>(&'a mut self, name: &'static str) -> Result<M, BpfError>
     where
         M: TryFrom<&'a mut Map, Error = aya::maps::MapError>,
     {
@@ -192,6 +237,25 @@ impl TestObject {
 }
 
 impl ProgramUnderTest<'_> {
+    pub(super) fn xdp(&self) -> &Xdp {
+        self.program
+    }
+
+    /// Attaches the program to an interface of the calling thread's network namespace, until its object is dropped.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn attach(&mut self, interface: u32, mode: AttachMode) -> Result<(), BpfError> {
+        let mode = match mode {
+            AttachMode::Native => XdpMode::Driver,
+            AttachMode::Generic => XdpMode::Skb,
+        };
+        self.program
+            .attach_to_if_index(interface, mode)
+            .map(|_| ())
+            .map_err(refused_run)
+    }
+
     /// Runs the program `repeat` times on `frame` (14 bytes to a page; the kernel refuses others) and answers
     /// its return value.
     ///
@@ -205,8 +269,22 @@ impl ProgramUnderTest<'_> {
         };
         match self.program.test_run(options) {
             Ok(result) => Ok(result.return_value),
-            Err(error) => Err(BpfError::Load(format!("test run: {error}"))),
+            Err(error) => Err(refused_run(error)),
         }
+    }
+
+    /// Runs the program on `repeat` frames that go where it sends them, `batch` at once.
+    ///
+    /// # Errors
+    /// When the kernel refuses the frame.
+    pub(super) fn run_live(&self, frame: &[u8], repeat: u32, batch: u32) -> Result<(), BpfError> {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat,
+            attrs: TestRunAttrs::new().xdp_live_frames(batch),
+            ..TestRunOptions::default()
+        };
+        self.program.test_run(options).map(|_| ()).map_err(refused_run)
     }
 
     /// Instructions that the verifier walked to prove the program safe (the kernel allows a million).
@@ -220,4 +298,11 @@ impl ProgramUnderTest<'_> {
             .and_then(|info| info.verified_instruction_count())
             .ok_or_else(|| BpfError::Load("the kernel does not count verified instructions".to_owned()))
     }
+}
+
+pub(super) fn refused_run(error: ProgramError) -> BpfError {
+    BpfError::Run(match error {
+        ProgramError::SyscallError(error) => format!("{}: {}", error.call, error.io_error),
+        other => other.to_string(),
+    })
 }

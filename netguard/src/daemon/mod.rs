@@ -29,7 +29,7 @@ pub use configured::Spared;
 pub use cookies::restore_sysctls;
 pub use journal::{Event, EventKind, Journal};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
-pub use settings::limit_rate;
+pub use settings::{limit_rate, settings};
 pub use state::{CookieState, Protected, State, Stop};
 
 /// Runtime files: control sockets and locks.

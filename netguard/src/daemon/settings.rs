@@ -17,7 +17,7 @@ const SAMPLES: Rate = Rate::new(2_000, 400);
 const ANSWERS: Rate = Rate::new(300_000, 30_000);
 
 /// The settings that `config` asks for. The seed of `before` is kept: limit cells were filled under it.
-pub(super) fn settings(config: &Config, before: &Settings) -> Settings {
+pub fn settings(config: &Config, before: &Settings) -> Settings {
     let mode = |policy: PolicyMode| match policy.under(config.mode) {
         PolicyMode::Off => Mode::Off as u32,
         PolicyMode::Shadow => Mode::Shadow as u32,

@@ -6,6 +6,7 @@ mod filters;
 mod memory;
 mod million;
 mod report;
+mod scaling;
 mod timing;
 
 use anyhow::Result;
@@ -47,7 +48,10 @@ pub fn measure(sections: &[Section], objects: &Objects, rounds: u32) -> Result<R
         }
         if sections.contains(&Section::Datapath) {
             eprintln!("bench: measuring the datapath, {rounds} rounds");
-            report.rows = datapath::measure(&ns, &objects.driver, &objects.reference, &million, rounds)?;
+            datapath::become_a_server(&ns)?;
+            report.rows = datapath::measure(&ns, objects, &million, rounds)?;
+            let scaling = scaling::measure(&ns, objects, &million, rounds.min(5))?;
+            report.figures.extend(scaling);
         }
     }
     Ok(report)

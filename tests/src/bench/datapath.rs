@@ -9,6 +9,7 @@ use netguard_common::{drive::Drive, packet::Family};
 use nix::net::if_::if_nametoindex;
 
 use super::{
+    Objects,
     cases::{CASES, Case, Goal, MANY, ONE, OWN_V4, OWN_V6, SERVICE},
     filters::{Filters, Loaded},
     million::Million,
@@ -23,14 +24,7 @@ const PACKETS: u32 = 200_000;
 const NEARLY_ALL: f64 = 0.95;
 
 /// Measures every case in `rounds` rounds.
-pub(super) fn measure(
-    ns: &Namespace,
-    driver: &[u8],
-    reference: &[u8],
-    million: &Million,
-    rounds: u32,
-) -> Result<Vec<Row>> {
-    become_a_server(ns)?;
+pub(super) fn measure(ns: &Namespace, objects: &Objects, million: &Million, rounds: u32) -> Result<Vec<Row>> {
     ns.enter(|| -> Result<Vec<Row>> {
         pin_to_cpu(0)?;
         // Somebody must listen, or nobody is answered for.
@@ -38,9 +32,9 @@ pub(super) fn measure(
             .map(|own| TcpListener::bind((own, SERVICE)).with_context(|| format!("listening on {own}")))
             .into_iter()
             .collect::<Result<Vec<_>>>()?;
-        let mut driver = Driver::load(driver)?;
+        let mut driver = Driver::load(&objects.driver)?;
         driver.park("scatter", if_nametoindex("park0")?)?;
-        let filters = Filters::load(reference, million, &mut driver)?;
+        let filters = Filters::load(&objects.reference, million, &mut driver)?;
         for case in CASES {
             check(case, filters.loaded(case.filter)?, &mut driver)?;
         }
@@ -61,7 +55,7 @@ pub(super) fn measure(
 }
 
 /// A namespace in which this machine's addresses and its service can be.
-fn become_a_server(ns: &Namespace) -> Result<()> {
+pub(super) fn become_a_server(ns: &Namespace) -> Result<()> {
     ns.ip(&format!(
         "link add park0 type veth peer name park1\nlink set lo up\naddr add {OWN_V4}/32 dev lo\n\
          addr add {OWN_V6}/128 dev lo nodad"
@@ -144,7 +138,7 @@ fn check(case: &Case, loaded: &Loaded, driver: &mut Driver) -> Result<()> {
 }
 
 /// CPU time for each packet of a case, the driver's included.
-pub(super) fn per_packet(case: &Case, program: Enlisted, driver: &mut Driver) -> Result<f64> {
+fn per_packet(case: &Case, program: Enlisted, driver: &mut Driver) -> Result<f64> {
     let frame = case.frame();
     driver.set(&drive_of(case, &frame))?;
     driver.run(program, &frame, warm_up(case))?;
@@ -161,7 +155,7 @@ fn warm_up(case: &Case) -> u32 {
     }
 }
 
-fn drive_of(case: &Case, frame: &[u8]) -> Drive {
+pub(super) fn drive_of(case: &Case, frame: &[u8]) -> Drive {
     Drive {
         restore: u32::from(case.is_changed()),
         state: fastrand::u32(..),

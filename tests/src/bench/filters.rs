@@ -37,7 +37,6 @@ impl Filter {
 /// A loaded filter.
 pub(super) struct Loaded {
     pub(super) program: Enlisted,
-    pub(super) target: Target,
     counters: Counters,
 }
 
@@ -48,7 +47,6 @@ impl Loaded {
         Ok(Self {
             program: driver.enlist(&target)?,
             counters: object.take_counters()?,
-            target,
         })
     }
 
@@ -85,7 +83,6 @@ impl Filters {
                     Ok(Loaded {
                         program: driver.enlist(&target)?,
                         counters: million.counters()?,
-                        target,
                     })
                 }),
             };

@@ -45,17 +45,18 @@ pub struct Figure {
     pub value: f64,
     /// Its unit.
     pub unit: &'static str,
-    /// Highest value that is good enough.
-    pub goal: f64,
-    /// Whether it is that.
-    pub met: bool,
+    /// Highest value that is good enough; `null` where none is set.
+    pub goal: Option<f64>,
+    /// Whether the goal is met.
+    pub met: Option<bool>,
 }
 
 impl Report {
     /// Whether no goal was missed.
     #[must_use]
     pub fn all_met(&self) -> bool {
-        self.rows.iter().all(|row| row.met != Some(false)) && self.figures.iter().all(|figure| figure.met)
+        self.rows.iter().all(|row| row.met != Some(false))
+            && self.figures.iter().all(|figure| figure.met != Some(false))
     }
 }
 
@@ -65,8 +66,18 @@ impl Figure {
             name: name.to_owned(),
             value,
             unit,
-            goal,
-            met: value <= goal,
+            goal: Some(goal),
+            met: Some(value <= goal),
+        }
+    }
+
+    pub(super) fn plain(name: &str, value: f64, unit: &'static str) -> Self {
+        Self {
+            name: name.to_owned(),
+            value,
+            unit,
+            goal: None,
+            met: None,
         }
     }
 }
@@ -104,8 +115,8 @@ impl fmt::Display for Report {
                 figure.name,
                 figure.value,
                 figure.unit,
-                figure.goal,
-                verdict(Some(figure.met))
+                figure.goal.map(|goal| goal.to_string()).unwrap_or_default(),
+                verdict(figure.met)
             )?;
         }
         Ok(())

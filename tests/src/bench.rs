@@ -2,6 +2,7 @@
 
 mod cases;
 mod datapath;
+mod end_to_end;
 mod filters;
 mod memory;
 mod million;
@@ -11,9 +12,12 @@ mod timing;
 
 use anyhow::Result;
 use million::Million;
-pub use report::{Figure, Report, Row};
+pub use report::{EndToEnd, Figure, Report, Row};
 
 use crate::lab::Lab;
+
+/// Rounds of what takes seconds each.
+const MOST_ROUNDS: u32 = 5;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -22,6 +26,8 @@ pub enum Section {
     Datapath,
     /// Kernel memory and load time.
     Memory,
+    /// CPU time for each packet that a virtual network card receives.
+    E2e,
 }
 
 /// What the benchmark loads besides netguard.
@@ -53,6 +59,9 @@ pub fn measure(sections: &[Section], objects: &Objects, rounds: u32) -> Result<R
             let scaling = scaling::measure(&ns, objects, &million, rounds.min(5))?;
             report.figures.extend(scaling);
         }
+    }
+    if sections.contains(&Section::E2e) {
+        report.end_to_end = end_to_end::measure(objects, rounds.min(MOST_ROUNDS))?;
     }
     Ok(report)
 }

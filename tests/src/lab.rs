@@ -14,10 +14,12 @@
 //! behind is removed by the next one.
 
 mod flood;
+mod forged;
 mod honest;
 mod inject;
 mod interrupt;
 mod namespace;
+mod napi;
 mod netguard;
 mod nginx;
 mod process;
@@ -33,10 +35,12 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 pub use flood::{Attack, Flood, SOURCE_V4, SOURCE_V6, Sent, flood_frames};
+pub use forged::{Forged, Forgery, SENDERS_CPU};
 pub use honest::{Felt, Honest, TIMEOUT};
 pub use inject::send_frames;
 pub use interrupt::{interrupted, stop_on_interrupt};
 pub use namespace::{Counters, Namespace};
+pub use napi::{Received, Receiver};
 pub use netguard::{Netguard, Verdicts, binary, growth};
 pub use nginx::{BIG_BYTES, Nginx, SMALL_BODY};
 pub use process::{Output, Running, output, wait_until};

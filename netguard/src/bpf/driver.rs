@@ -8,7 +8,7 @@ use aya::{
 use netguard_common::{drive::Drive, shared::Field as _};
 
 use super::{
-    AttachMode, BpfError, Pins, ProgramUnderTest, TestObject, load::XDP_PROGRAM, raw::Raw,
+    AttachMode, Attachment, BpfError, Pins, ProgramUnderTest, TestObject, load::XDP_PROGRAM, raw::Raw,
     testrun::refused_run,
 };
 
@@ -32,6 +32,7 @@ pub struct Enlisted {
 pub struct Driver {
     object: TestObject,
     next: u32,
+    parked: Option<Attachment>,
 }
 
 impl Target {
@@ -73,6 +74,7 @@ impl Driver {
         Ok(Self {
             object: TestObject::foreign(object, &[], None)?,
             next: 0,
+            parked: None,
         })
     }
 
@@ -131,7 +133,7 @@ impl Driver {
         self.program(program.linear)?.run(frame, packets)
     }
 
-    /// Attaches one of the driver's own programs; needed are to be in the interface's network namespace.
+    /// Attaches one of the driver's own programs to an interface of the calling thread's network namespace.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -140,7 +142,7 @@ impl Driver {
         program: &'static str,
         interface: u32,
         mode: AttachMode,
-    ) -> Result<(), BpfError> {
+    ) -> Result<Attachment, BpfError> {
         self.object.program(program)?.attach(interface, mode)
     }
 
@@ -163,7 +165,8 @@ impl Driver {
     /// # Errors
     /// When the kernel refuses.
     pub fn park(&mut self, program: &'static str, interface: u32) -> Result<(), BpfError> {
-        self.attach(program, interface, AttachMode::Generic)
+        self.parked = Some(self.attach(program, interface, AttachMode::Generic)?);
+        Ok(())
     }
 
     fn program(&mut self, linear: bool) -> Result<ProgramUnderTest<'_>, BpfError> {

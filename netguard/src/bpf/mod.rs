@@ -40,7 +40,7 @@ pub use rules::Rules;
 pub use samples::Samples;
 pub use settings::{LimitLevel, SettingsMap, limit_levels};
 pub use storage::table_of;
-pub use testrun::{ProgramUnderTest, TestObject};
+pub use testrun::{Attachment, ProgramUnderTest, TestObject};
 pub use trace::trace_log;
 
 /// Name of the XDP program with `id`; `None` when there is no such program (any more).

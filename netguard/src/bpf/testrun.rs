@@ -6,7 +6,7 @@ use std::{net::IpAddr, path::Path};
 use aya::{
     Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
     maps::{Array, HashMap, LpmTrie, Map, MapData, RingBuf, lpm_trie::Key},
-    programs::{ProgramError, TestRunAttrs, Xdp, XdpMode},
+    programs::{ProgramError, TestRunAttrs, Xdp, XdpMode, xdp::XdpLink},
 };
 use netguard_common::{
     layout::{Rule, Sample, Settings},
@@ -33,6 +33,11 @@ pub struct TestObject {
 /// A loaded program and what the verifier said about it.
 pub struct ProgramUnderTest<'a> {
     program: &'a mut Xdp,
+}
+
+/// A program that is attached to an interface, until this is dropped.
+pub struct Attachment {
+    _link: XdpLink,
 }
 
 impl TestObject {
@@ -241,18 +246,19 @@ impl ProgramUnderTest<'_> {
         self.program
     }
 
-    /// Attaches the program to an interface of the calling thread's network namespace, until its object is dropped.
+    /// Attaches the program to an interface of the calling thread's network namespace.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn attach(&mut self, interface: u32, mode: AttachMode) -> Result<(), BpfError> {
+    pub fn attach(&mut self, interface: u32, mode: AttachMode) -> Result<Attachment, BpfError> {
         let mode = match mode {
             AttachMode::Native => XdpMode::Driver,
             AttachMode::Generic => XdpMode::Skb,
         };
         self.program
             .attach_to_if_index(interface, mode)
-            .map(|_| ())
+            .and_then(|link| self.program.take_link(link))
+            .map(|link| Attachment { _link: link })
             .map_err(refused_run)
     }
 

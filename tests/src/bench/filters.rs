@@ -78,7 +78,7 @@ impl Filters {
             let ready = match filter {
                 Filter::Strict => Loaded::of(&strict(), driver),
                 Filter::Generous => Loaded::of(&generous(), driver),
-                Filter::Answering => Loaded::of(&answering(), driver),
+                Filter::Answering => Loaded::of(&answering([OWN_V4, OWN_V6]), driver),
                 Filter::Full => million.target().and_then(|target| {
                     Ok(Loaded {
                         program: driver.enlist(&target)?,
@@ -120,7 +120,8 @@ pub(super) fn list_sources(reference: &mut TestObject) -> Result<()> {
     Ok(())
 }
 
-fn strict() -> World {
+/// 64k sources of each family are listed, and every other exceeds its limits.
+pub(super) fn strict() -> World {
     const A_MINUTE: Rate = Rate {
         interval_ns: 60_000_000_000,
         tolerance_ns: 60_000_000_000,
@@ -132,8 +133,9 @@ fn generous() -> World {
     rules().limits([Rate::new(10_000_000, 10_000_000); CLASSES])
 }
 
-fn answering() -> World {
-    let mut world = World::new().own(OWN_V4).own(OWN_V6);
+/// Every connection attempt at one of `own` is answered for.
+pub(super) fn answering(own: [&str; 2]) -> World {
+    let mut world = own.into_iter().fold(World::new(), World::own);
     world.settings.cookies = Cookies::Always as u32;
     world
 }

@@ -1,6 +1,6 @@
 //! The benchmark's tables, for people and as JSON.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
@@ -11,6 +11,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What else is measured against a goal: memory, load time, scaling.
     pub figures: Vec<Figure>,
+    /// Packets that a virtual network card receives.
+    pub end_to_end: Vec<EndToEnd>,
 }
 
 /// One kind of packet.
@@ -36,6 +38,31 @@ pub struct Row {
     pub met: Option<bool>,
 }
 
+/// One kind of flood on a virtual network card. All figures are medians of nanoseconds of the receiving CPU for each packet.
+#[derive(Debug, Serialize)]
+pub struct EndToEnd {
+    /// What flood meets which policy.
+    pub name: String,
+    /// With netguard.
+    pub netguard_ns: f64,
+    /// With a program that drops everything.
+    pub empty_ns: f64,
+    /// With the program that parses and looks the source up in one hash.
+    pub parse_hash_ns: f64,
+    /// `netguard_ns` by `empty_ns`.
+    pub by_empty: f64,
+    /// `netguard_ns` by `parse_hash_ns`.
+    pub by_parse_hash: f64,
+    /// Highest `by_empty` that is good enough; `null` where none is set.
+    pub goal_by_empty: Option<f64>,
+    /// Highest `by_parse_hash` that is good enough; `null` where none is set.
+    pub goal_by_parse_hash: Option<f64>,
+    /// Whether the goal is met.
+    pub met: Option<bool>,
+    /// Other filters under the same flood; `null` for those that are not installed.
+    pub peers: BTreeMap<String, Option<f64>>,
+}
+
 /// One figure with its goal.
 #[derive(Debug, Serialize)]
 pub struct Figure {
@@ -57,6 +84,7 @@ impl Report {
     pub fn all_met(&self) -> bool {
         self.rows.iter().all(|row| row.met != Some(false))
             && self.figures.iter().all(|figure| figure.met != Some(false))
+            && self.end_to_end.iter().all(|row| row.met != Some(false))
     }
 }
 
@@ -118,6 +146,35 @@ impl fmt::Display for Report {
                 figure.goal.map(|goal| goal.to_string()).unwrap_or_default(),
                 verdict(figure.met)
             )?;
+        }
+        self.end_to_end.iter().try_for_each(|row| row.fmt(f))
+    }
+}
+
+impl fmt::Display for EndToEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let goal = match (self.goal_by_empty, self.goal_by_parse_hash) {
+            (Some(goal), _) => format!("{goal:.1} x empty"),
+            (_, Some(goal)) => format!("{goal:.1} x parse + hash"),
+            _ => String::new(),
+        };
+        writeln!(
+            f,
+            "{:<38}{:>9.0} ns{:>9.0} ns empty ({:.2}){:>9.0} ns parse + hash ({:.2}) {:>20} {}",
+            self.name,
+            self.netguard_ns,
+            self.empty_ns,
+            self.by_empty,
+            self.parse_hash_ns,
+            self.by_parse_hash,
+            goal,
+            verdict(self.met)
+        )?;
+        for (name, ns) in &self.peers {
+            match ns {
+                Some(ns) => writeln!(f, "  {name:<36}{ns:>9.0} ns")?,
+                None => writeln!(f, "  {name:<36}{:>12}", "not here")?,
+            }
         }
         Ok(())
     }

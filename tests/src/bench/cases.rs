@@ -8,9 +8,10 @@ use super::filters::Filter;
 use crate::frames::{At, Frame, frame};
 use Family::{V4, V6};
 
-/// Sources that the filters list, and other sources. The list of a million covers the first million.
+/// Sources that the filters list, and others, the first of which shares no network with a listed one. The list of a million
+/// covers the first million.
 pub(super) const LISTED: u32 = 0;
-pub(super) const UNLISTED: u32 = 1 << 22;
+pub(super) const UNLISTED: u32 = (1 << 22) + 1;
 /// A source in a prefix that is blocked.
 pub(super) const PREFIX: u32 = 1 << 21;
 pub(super) const ONE: u32 = 1;

@@ -148,14 +148,22 @@ fn plan(lab: &Lab, forgery: Forgery) -> Result<Drive> {
             let syn = start.tcp(20_000, 80).flags("S").seq(0x0001_0000);
             (syn.tcp_options(&OPTIONS), transport_at + 6)
         }
-        Attack::Udp => (start.udp(20_000, 9999).payload(22), transport_at + 8),
+        Attack::Udp => (start.udp(20_000, 9999).data(&[0; 22]), transport_at + 8),
         Attack::Icmp => anyhow::bail!("no such flood is made here"),
     };
+    let mut frame = frame.build();
+    if family == Family::V4 {
+        // What the identification gives up, the header's checksum takes (RFC 1624).
+        let [identification, checksum] = [18, 24].map(|at| u16::from_be_bytes([frame[at], frame[at + 1]]));
+        let (sum, carry) = checksum.overflowing_add(identification);
+        frame[24..26].copy_from_slice(&(sum + u16::from(carry)).to_be_bytes());
+        frame[18..20].fill(0);
+    }
     Ok(Drive {
         ballast_at,
         gap_ns: 1_000_000_000_u64
             .checked_div(forgery.per_second.into())
             .unwrap_or(0),
-        ..drive(&frame.build(), family == Family::V6, first, forgery.sources)
+        ..drive(&frame, family == Family::V6, first, forgery.sources)
     })
 }

@@ -8,10 +8,10 @@ use core::ops::ControlFlow;
 
 use crate::{
     Packet, Verdict,
-    hint::mix,
-    layout::{Cookies, Settings},
-    limit::{self, CELLS},
-    packet::Family,
+    layout::{Cookies, Rate, Settings},
+    limit,
+    packet::{Family, protocol},
+    service,
     syn_ack::SynAck,
     tables::Tables,
     view::View,
@@ -25,16 +25,20 @@ pub fn check<V: View, T: Tables>(
     settings: &Settings,
     tables: &T,
 ) -> ControlFlow<Verdict> {
-    let cookies = Cookies::from_number(settings.cookies);
+    // Off is off: in shadow, and where answers are lost, no service is answered for.
+    if matches!(Cookies::from_number(settings.cookies), Cookies::Off) {
+        return ControlFlow::Continue(());
+    }
+    let (cookies, rate) = service::tcp_rate(packet.destination_port, settings, tables);
     if matches!(cookies, Cookies::Off)
-        || (matches!(cookies, Cookies::Auto) && within_rate(packet, settings, tables))
+        || (matches!(cookies, Cookies::Auto) && within_rate(&rate, packet, tables))
         || is_excepted(packet.destination_port, settings)
         || !tables.is_own(packet.destination)
     {
         return ControlFlow::Continue(());
     }
     // Nobody asks for a connection with IP options or extension headers: whoever does wants to get around this.
-    if !packet.is_plain_tcp() {
+    if !packet.is_plain(protocol::TCP) {
         return ControlFlow::Break(Verdict::LimitService);
     }
     let Some(mut answer) = tables.syn_ack() else {
@@ -61,7 +65,7 @@ pub fn check<V: View, T: Tables>(
 
 /// Whether the configuration says that connections to `port` end elsewhere.
 #[inline(always)]
-fn is_excepted(port: u16, settings: &Settings) -> bool {
+pub(crate) fn is_excepted(port: u16, settings: &Settings) -> bool {
     let mut index = 0;
     while index < settings.cookies_except.len() {
         if settings.cookies_except[index] == port {
@@ -72,23 +76,21 @@ fn is_excepted(port: u16, settings: &Settings) -> bool {
     false
 }
 
-/// Whether the service of `packet` is asked no faster than its rate. A service is its port.
+/// Whether the service of `packet` is asked no faster than `rate`.
 #[inline(always)]
-fn within_rate<T: Tables>(packet: &Packet, settings: &Settings, tables: &T) -> bool {
-    let rate = settings.service_syn;
+fn within_rate<T: Tables>(rate: &Rate, packet: &Packet, tables: &T) -> bool {
     if rate.interval_ns == 0 {
         return true;
     }
-    let hash = mix(u64::from(packet.destination_port), settings.seed);
-    let Some(cell) = tables.cell(limit::SERVICES_AT + (hash as u32 & (CELLS - 1))) else {
+    let Some(cell) = tables.cell(service::tcp_cell(packet.destination_port)) else {
         return true;
     };
-    limit::admit(&rate, &cell, &cell, tables.now_ns())
+    limit::admit(rate, &cell, &cell, tables.now_ns())
 }
 
 /// Copies the headers of `packet` into `answer`; tells the length of the TCP header.
 #[inline(always)]
-fn take<V: View>(view: &V, packet: &Packet, answer: &mut SynAck) -> Option<u32> {
+pub fn take<V: View>(view: &V, packet: &Packet, answer: &mut SynAck) -> Option<u32> {
     let (network, transport) = (packet.network_at(), packet.transport_at());
     match packet.family() {
         Family::V4 => answer.take(&view.load::<[u8; 20]>(network)?),
@@ -104,7 +106,6 @@ mod tests {
     use super::*;
     use crate::{
         decide,
-        layout::Rate,
         memory::Memory,
         packet::{Address, TcpFlags},
         syn_ack::{Cookie, TCP_AT, folded},
@@ -280,7 +281,7 @@ mod tests {
                 &answer.headers[TCP_AT - ip..TCP_AT],
                 &answer.headers[TCP_AT..TCP_AT + 24],
             );
-            assert_eq!(answer.tcp_len, 24);
+            assert_eq!(answer.transport_len, 24);
             let addresses = if ipv6 { &header[8..] } else { &header[12..] };
             let (source, destination) = addresses.split_at(addresses.len() / 2);
             let asked = if ipv6 { &frame[22..54] } else { &frame[26..34] };
@@ -302,7 +303,7 @@ mod tests {
         let memory = memory(Rate::new(1, 1), Some(COOKIE));
         assert_eq!(verdicts(&memory, &ipv4(&[]), 2)[1], Verdict::SynCookie);
         let answer = memory.syn_ack.borrow();
-        assert_eq!(answer.tcp_len, 20);
+        assert_eq!(answer.transport_len, 20);
         let segment = &answer.headers[TCP_AT..TCP_AT + 20];
         assert_eq!(
             sum(&[&answer.headers[TCP_AT - 8..TCP_AT], &[0, 6, 0, 20], segment]),

@@ -1,15 +1,19 @@
-//! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control
-//! messages, block, limit, cookie, sample. A stage in shadow mode never ends the judgement: later stages still
-//! enforce.
+//! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control messages, own
+//! source, block, ranges, signature, state, limit (of the source, then of its prefix and the service), cookie, DNS, sample. A
+//! stage in shadow mode never ends the judgement: later stages still enforce.
 
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict, cookie, hint,
+    Packet, Verdict, cookie, dns, fragment, hint,
     layout::{Mode, Settings},
+    level,
     limit::{self, Class},
+    own,
     parse::parse_into,
-    rule, sample, sanity,
+    ranges, rule, sample, sanity,
+    signature::{self, Found},
+    state,
     tables::Tables,
     verdict::Action,
     view::View,
@@ -69,13 +73,25 @@ pub fn decide<V: View, T: Tables>(view: &V, tables: &T) -> Judgement {
         };
     }
     let packet = view.forget(&mut packet);
-    let mut shadow = Shadow(None);
+    let mut shadow = Shadow::new(view);
     let outcome = stages(view, packet, settings, tables, &mut shadow);
     let verdict = match outcome {
-        ControlFlow::Break(verdict) => view.opaque_verdict(verdict),
+        ControlFlow::Break(verdict) => verdict,
         ControlFlow::Continue(()) => Verdict::Pass,
     };
-    let judgement = match (verdict.action(), shadow.0) {
+    let verdict = view.opaque_verdict(verdict);
+    let packet = &*view.forget(packet);
+    let limited = matches!(
+        verdict,
+        Verdict::LimitUdp | Verdict::LimitPrefix | Verdict::LimitService
+    );
+    let verdict = if limited && dns::truncate(view, packet, settings, tables) {
+        Verdict::DnsTruncate
+    } else {
+        verdict
+    };
+    let verdict = view.opaque_verdict(verdict);
+    let judgement = match (verdict.action(), shadow.first()) {
         (Action::Pass, None) => return counted(verdict, false, frame_len, tables),
         (Action::Answer, _) => return counted(verdict, false, frame_len, tables),
         (Action::Pass, Some(first)) => counted(first, true, frame_len, tables),
@@ -85,56 +101,123 @@ pub fn decide<V: View, T: Tables>(view: &V, tables: &T) -> Judgement {
     judgement
 }
 
-/// The first verdict that a stage in shadow mode gave.
-struct Shadow(Option<Verdict>);
+/// The first verdict that a stage in shadow mode gave, as a number that hides from the kernel's verifier how it came about:
+/// it would follow each way through a stage by itself from there on.
+struct Shadow<'a, V> {
+    view: &'a V,
+    number: u32,
+}
 
-impl Shadow {
+impl<'a, V: View> Shadow<'a, V> {
+    /// No verdict has this number.
+    const NONE: u32 = Verdict::COUNT;
+
+    #[inline(always)]
+    fn new(view: &'a V) -> Self {
+        Self {
+            view,
+            number: view.opaque(Self::NONE),
+        }
+    }
+
+    #[inline(always)]
+    const fn first(&self) -> Option<Verdict> {
+        Verdict::from_number(self.number)
+    }
+
     /// Applies `mode` to the outcome of a stage.
     #[inline(always)]
     fn rule(&mut self, mode: Mode, outcome: ControlFlow<Verdict>) -> ControlFlow<Verdict> {
-        match (outcome, mode) {
-            (ControlFlow::Break(verdict), Mode::Shadow) => {
-                self.0 = self.0.or(Some(verdict));
-                ControlFlow::Continue(())
-            }
-            (outcome, _) => outcome,
+        let number = self.view.opaque(match outcome {
+            ControlFlow::Break(verdict) => verdict.number(),
+            ControlFlow::Continue(()) => Self::NONE,
+        });
+        let Some(verdict) = Verdict::from_number(number) else {
+            return ControlFlow::Continue(());
+        };
+        if !matches!(mode, Mode::Shadow) {
+            return ControlFlow::Break(verdict);
         }
+        if self.number == Self::NONE {
+            self.number = number;
+        }
+        self.number = self.view.opaque(self.number);
+        ControlFlow::Continue(())
     }
 }
 
 #[inline(always)]
 fn stages<V: View, T: Tables>(
     view: &V,
-    packet: &Packet,
+    packet: &mut Packet,
     settings: &Settings,
     tables: &T,
-    shadow: &mut Shadow,
+    shadow: &mut Shadow<'_, V>,
 ) -> ControlFlow<Verdict> {
     let sanity_mode = Mode::from_number(settings.sanity);
     if !matches!(sanity_mode, Mode::Off) {
         shadow.rule(sanity_mode, sanity::check(packet))?;
-        shadow.0 = shadow.0.map(|verdict| view.opaque_verdict(verdict));
+        shadow.rule(sanity_mode, fragment::check(packet, settings.seed, tables))?;
     }
+    let packet = view.forget(packet);
     let hints = hint::of(packet, settings.seed, tables);
     rule::allow(packet, hints, tables)?;
 
-    let class = Class::of(packet);
-    let limit_mode = Mode::from_number(settings.limit);
-    if matches!(class, Some(Class::Control)) {
+    // What a stage found out is of no matter to the next ones, and must not multiply the paths through them: here and below.
+    let packet = view.forget(packet);
+    let class = Class::of(packet).map_or(Class::NONE, |class| class as u32);
+    let class = view.opaque(class);
+    if class == Class::Control as u32 {
+        let limit_mode = Mode::from_number(settings.limit);
         if !matches!(limit_mode, Mode::Off) {
-            shadow.rule(limit_mode, limit::check(Class::Control, packet, settings, tables))?;
+            shadow.rule(
+                limit_mode,
+                limit::check(view, Class::Control, packet, settings, tables.now_ns(), tables),
+            )?;
         }
         return ControlFlow::Break(Verdict::PassControl);
+    }
+    if !matches!(sanity_mode, Mode::Off) {
+        shadow.rule(sanity_mode, own::check(packet, hints, tables))?;
     }
 
     let block_mode = Mode::from_number(settings.blocklist);
     if !matches!(block_mode, Mode::Off) {
         shadow.rule(block_mode, rule::block(packet, hints, tables))?;
     }
+    if hints & hint::RANGE != 0 {
+        let (first, outcome) = ranges::check(view, packet, tables);
+        if let Some(verdict) = first {
+            shadow.rule(Mode::Shadow, ControlFlow::Break(verdict))?;
+        }
+        shadow.rule(Mode::Enforce, outcome)?;
+    }
+    let packet = view.forget(packet);
+    if !matches!(Mode::from_number(settings.suspicion.signatures), Mode::Off) {
+        let found = signature::check(view, packet, tables);
+        let mode = Mode::from_number(view.opaque(settings.suspicion.signatures));
+        match found {
+            Found::Nothing => {}
+            Found::Shadow => shadow.rule(Mode::Shadow, ControlFlow::Break(Verdict::Signature))?,
+            Found::Enforce => shadow.rule(mode, ControlFlow::Break(Verdict::Signature))?,
+        }
+    }
+    let packet = view.forget(packet);
+    let state_mode = Mode::from_number(settings.suspicion.state);
+    if !matches!(state_mode, Mode::Off) {
+        shadow.rule(state_mode, state::check(packet, settings, tables))?;
+    }
+    let class = Class::from_number(view.opaque(class));
+    let limit_mode = Mode::from_number(view.opaque(settings.limit));
     if let Some(class) = class
         && !matches!(limit_mode, Mode::Off)
     {
-        shadow.rule(limit_mode, limit::check(class, packet, settings, tables))?;
+        let now_ns = tables.now_ns();
+        let mut outcome = limit::check(view, class, packet, settings, now_ns, tables);
+        if outcome.is_continue() {
+            outcome = level::check(view, class, packet, settings, now_ns, tables);
+        }
+        shadow.rule(limit_mode, outcome)?;
     }
     match class {
         Some(Class::Syn) => cookie::check(view, packet, settings, tables),

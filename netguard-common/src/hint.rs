@@ -21,6 +21,11 @@ pub const ADDRESS: u8 = 1 << 1;
 pub const PREFIX: u8 = 1 << 2;
 /// IPv4 only: all of the network is blocked for good, whatever the packet.
 pub const BLOCKED: u8 = 1 << 3;
+/// A feed, a country or an autonomous system of the configuration has addresses in the network.
+pub const RANGE: u8 = 1 << 4;
+
+/// The network has an address of this machine.
+pub const OWN: u8 = 1 << 5;
 
 /// Bytes in one entry of the map `HINTS`: a cache line.
 pub const LINE: u32 = 64;

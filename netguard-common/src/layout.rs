@@ -4,13 +4,15 @@
 
 use crate::{
     maps::MAPS,
-    packet,
+    packet, ranges,
     shared::{FNV_START, Field, fnv1a},
+    signature, state,
     verdict::Verdict,
 };
 
-/// Number of limited traffic classes, see [`crate::limit::Class`].
-pub const CLASSES: usize = 4;
+/// Room for limited traffic classes, see [`crate::limit::Class`]. A power of two: an index is masked, which LLVM and the
+/// kernel's verifier see alike, unlike a bounds check.
+pub const CLASSES: usize = 8;
 
 crate::shared! {
     /// What the daemon tells the datapath; one entry of the map `SETTINGS`.
@@ -28,13 +30,52 @@ crate::shared! {
         /// Samples per second and CPU, as the interval between two of them.
         pub sample: Rate,
         /// Limits by [`crate::limit::Class`].
-        pub limits: [Rate; 4],
+        pub limits: [Rate; 8],
         /// Connection attempts at one service, from which on it is answered for.
         pub service_syn: Rate,
         /// Answers per second and CPU.
         pub answers: Rate,
         /// Ports that are not answered for; 0 for none.
         pub cookies_except: [u16; 16],
+        pub suspicion: Suspicion,
+        /// Limits of many sources together.
+        pub levels: Levels,
+    }
+
+    /// What becomes of packets that are well formed and yet belong to nobody.
+    pub struct Suspicion {
+        /// Mode of the state stage: a [`Mode`] as number.
+        pub state: u32,
+        /// Where it may refuse: a [`crate::state::Reach`] as number.
+        pub reach: u32,
+        /// Segments without a connection, per second and CPU, that are left to the kernel.
+        pub strays: Rate,
+        /// Mode of the signature stage, above that of each signature: a [`Mode`] as number.
+        pub signatures: u32,
+        pub reserved: u32,
+    }
+
+    /// Limits of many sources together, see [`crate::level`], and what becomes of DNS queries over a limit.
+    pub struct Levels {
+        /// Limits of a prefix by [`crate::limit::Class`]; control messages have none.
+        pub prefix: [Rate; 8],
+        /// Packets to one UDP port that has no entry in `SERVICES`.
+        pub service_udp: Rate,
+        /// UDP ports whose queries over a limit are answered, see [`crate::dns`]; 0 for none.
+        pub dns_ports: [u16; 4],
+    }
+
+    /// An entry of the map `SERVICES`: what holds for one service instead of the common settings. The first entry is
+    /// that of no service.
+    pub struct Service {
+        /// TCP: connection attempts from which on it is answered for. UDP: packets.
+        pub rate: Rate,
+        pub port: u16,
+        /// IP protocol number, 0 for an entry that is free.
+        pub protocol: u8,
+        /// When it is answered for, a [`Cookies`] as number; TCP only.
+        pub cookies: u8,
+        pub reserved: u32,
     }
 
     /// A rate with a burst in the form that GCRA needs.
@@ -200,7 +241,7 @@ impl Rate {
     }
 }
 
-/// Fingerprint of every shared struct, map and verdict. The kernel object and the daemon carry it; an
+/// Fingerprint of every shared struct, map and verdict, and of a generation of lists. The kernel object and the daemon carry it; an
 /// object or a pinned map with another one is refused.
 pub const FINGERPRINT: u64 = {
     let mut hash = FNV_START;
@@ -215,8 +256,23 @@ pub const FINGERPRINT: u64 = {
         i += 1;
     }
     i = 0;
+    while i < signature::STRUCTS.len() {
+        hash = fnv1a(hash, &signature::STRUCTS[i].1.to_le_bytes());
+        i += 1;
+    }
+    i = 0;
+    while i < state::STRUCTS.len() {
+        hash = fnv1a(hash, &state::STRUCTS[i].1.to_le_bytes());
+        i += 1;
+    }
+    i = 0;
     while i < MAPS.len() {
         hash = MAPS[i].fold(hash);
+        i += 1;
+    }
+    i = 0;
+    while i < ranges::LAYOUT.len() {
+        hash = fnv1a(hash, &ranges::LAYOUT[i].to_le_bytes());
         i += 1;
     }
     i = 0;

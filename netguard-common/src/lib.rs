@@ -10,19 +10,28 @@ extern crate std;
 
 pub mod cookie;
 pub mod decide;
+pub mod dns;
 pub mod drive;
+pub mod fragment;
 pub mod hint;
+pub mod known;
 pub mod layout;
+pub mod level;
 pub mod limit;
 pub mod maps;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
+pub mod own;
 pub mod packet;
 pub mod parse;
+pub mod ranges;
 pub mod rule;
 pub mod sample;
 pub mod sanity;
+pub mod service;
 pub mod shared;
+pub mod signature;
+pub mod state;
 pub mod syn_ack;
 pub mod tables;
 pub mod verdict;

@@ -14,15 +14,13 @@ use crate::{
     layout::{CLASSES, Rate, Settings},
     packet::{Address, Family, Transport, protocol},
     tables::{LimitCell, Tables},
+    view::View,
 };
 
 /// Cells of one class; a power of two.
 pub const CELLS: u32 = 65_536;
 
-/// The first of the cells of services; there are as many as of a class.
-pub const SERVICES_AT: u32 = CLASSES as u32 * CELLS;
-
-/// What is limited. Other traffic (established TCP, other protocols) is not limited here.
+/// What is limited. TCP segments that open nothing are not limited here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Class {
@@ -34,10 +32,35 @@ pub enum Class {
     Icmp = 2,
     /// Neighbour discovery and path-MTU messages: needed for the network to work, so capped far higher.
     Control = 3,
+    /// Every other protocol (GRE, ESP, SCTP), and fragments of TCP segments, whose ports and flags nobody knows.
+    Other = 4,
 }
 
 impl Class {
-    pub const ALL: [Self; 4] = [Self::Syn, Self::Udp, Self::Icmp, Self::Control];
+    pub const ALL: [Self; 5] = [Self::Syn, Self::Udp, Self::Icmp, Self::Control, Self::Other];
+
+    /// No class has this number.
+    pub const NONE: u32 = Self::ALL.len() as u32;
+
+    /// The class with `number`; `None` when there is none.
+    #[inline(always)]
+    pub const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Syn),
+            1 => Some(Self::Udp),
+            2 => Some(Self::Icmp),
+            3 => Some(Self::Control),
+            4 => Some(Self::Other),
+            _ => None,
+        }
+    }
+
+    /// The limit of this class; `None` for no limit.
+    #[inline(always)]
+    pub(crate) fn rate<V: View>(self, view: &V, rates: &[Rate; CLASSES]) -> Option<Rate> {
+        let rate = rates[view.opaque(self as u32) as usize % CLASSES];
+        (rate.interval_ns != 0).then_some(rate)
+    }
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -45,6 +68,7 @@ impl Class {
             Self::Udp => "udp",
             Self::Icmp => "icmp",
             Self::Control => "control",
+            Self::Other => "other",
         }
     }
 
@@ -55,6 +79,7 @@ impl Class {
             Self::Udp => Verdict::LimitUdp,
             Self::Icmp => Verdict::LimitIcmp,
             Self::Control => Verdict::LimitControl,
+            Self::Other => Verdict::LimitOther,
         }
     }
 
@@ -73,7 +98,7 @@ impl Class {
             Transport::Other => match packet.protocol {
                 protocol::UDP => Some(Self::Udp),
                 protocol::ICMP | protocol::ICMPV6 => Some(Self::Icmp),
-                _ => None,
+                _ => Some(Self::Other),
             },
         }
     }
@@ -81,37 +106,44 @@ impl Class {
 
 /// Breaks with the limit verdict of `class` when the source sends faster than its limit.
 #[inline(always)]
-pub fn check<T: Tables>(
+pub fn check<V: View, T: Tables>(
+    view: &V,
     class: Class,
     packet: &Packet,
     settings: &Settings,
+    now_ns: u64,
     tables: &T,
 ) -> ControlFlow<Verdict> {
-    let rate = settings.limits[class as usize];
-    if rate.interval_ns == 0 {
-        return ControlFlow::Continue(());
-    }
-    let key = source_key(packet.family(), packet.source);
-    let path_mtu = u32::from(matches!(class, Class::Control) && is_path_mtu(packet));
-    let [first, second] = cells_of(class, key, settings.seed).map(|cell| cell | path_mtu);
-    let (Some(first), Some(second)) = (tables.cell(first), tables.cell(second)) else {
+    let Some(rate) = class.rate(view, &settings.limits) else {
         return ControlFlow::Continue(());
     };
-    if admit(&rate, &first, &second, tables.now_ns()) {
+    let key = source_key(packet.family(), packet.source);
+    let path_mtu = u32::from(matches!(class, Class::Control) && is_path_mtu(packet));
+    let cells = cells_of(class, key, settings.seed).map(|cell| cell | path_mtu);
+    if charge(&rate, cells, now_ns, tables) {
         ControlFlow::Continue(())
     } else {
         ControlFlow::Break(class.verdict())
     }
 }
 
+/// [`admit`] for the cells with these indices; everything is admitted where there are none.
+#[inline(always)]
+pub(crate) fn charge<T: Tables>(rate: &Rate, [first, second]: [u32; 2], now_ns: u64, tables: &T) -> bool {
+    let (Some(first), Some(second)) = (tables.cell(first), tables.cell(second)) else {
+        return true;
+    };
+    admit(rate, &first, &second, now_ns)
+}
+
 /// GCRA over the emptier of two cells. A cell holds the theoretical arrival time of the next packet, in ns.
 #[inline(always)]
 pub fn admit<C: LimitCell>(rate: &Rate, first: &C, second: &C, now_ns: u64) -> bool {
     let (a, b) = (first.load(), second.load());
-    let full = now_ns.saturating_add(rate.tolerance_ns);
+    let full = now_ns.wrapping_add(rate.tolerance_ns);
     // A cell further ahead than the tolerance was filled under a more generous limit: it counts as full.
     let level = a.min(b).max(now_ns).min(full);
-    let next = level.saturating_add(rate.interval_ns);
+    let next = level.wrapping_add(rate.interval_ns);
     if next > full {
         if a.min(b) > full {
             first.store(full);
@@ -157,7 +189,7 @@ pub const fn source_key(family: Family, source: Address) -> u64 {
 
 /// fe80::/10 (RFC 4291 section 2.5.6).
 #[inline(always)]
-const fn is_link_local(source: Address) -> bool {
+pub(crate) const fn is_link_local(source: Address) -> bool {
     const MASK: u64 = u64::from_ne_bytes([0xff, 0xc0, 0, 0, 0, 0, 0, 0]);
     const PREFIX: u64 = u64::from_ne_bytes([0xfe, 0x80, 0, 0, 0, 0, 0, 0]);
     source.high & MASK == PREFIX
@@ -202,7 +234,7 @@ mod tests {
     use core::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
-    use crate::{memory::Memory, packet::tests::packet};
+    use crate::{memory::Memory, packet::tests::packet, view::SliceView};
 
     const MS: u64 = 1_000_000;
 
@@ -305,7 +337,15 @@ mod tests {
                 Transport::Icmp6 { kind, code: 0 },
             );
             packet.hop_limit = 255;
-            check(Class::Control, &packet, &memory.settings, &memory).is_continue()
+            check(
+                &SliceView(&[]),
+                Class::Control,
+                &packet,
+                &memory.settings,
+                0,
+                &memory,
+            )
+            .is_continue()
         };
         // Whichever source they are sent in the name of: 0x21 was the one that met the router's cells.
         let sent = [message(2, 0x20), message(2, 0x20), message(2, 0x21)];

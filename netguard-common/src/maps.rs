@@ -2,12 +2,16 @@
 //! kernel test holds the two against each other, and the layout fingerprint covers the list.
 
 use crate::{
-    Packet,
+    Packet, fragment,
     hint::{self, HintLine, LINES},
-    layout::{CLASSES, Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
-    limit::CELLS,
+    known::{self, KnownLine},
+    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Service, Settings},
     packet::Address,
+    ranges::POLICIES,
+    service::{self, ServiceLine},
     shared::fnv1a,
+    signature::{Features, SIGNATURES, Signature},
+    state::Strays,
     syn_ack::SynAck,
     verdict::Verdict,
 };
@@ -20,6 +24,8 @@ pub enum MapKind {
     Hash,
     LpmTrie,
     RingBuf,
+    /// An array of arrays.
+    ArrayOfMaps,
 }
 
 /// One map of the catalogue. Sizes are in bytes.
@@ -54,8 +60,13 @@ pub const SAMPLES_BYTES: usize = 262_144;
 /// Two banks of counters: verdicts enforced, verdicts in shadow.
 pub const COUNTERS: usize = Verdict::ALL.len() * 2;
 pub const OWN: usize = 4_096;
-/// Cells of all limit classes, and of services.
-pub const LIMIT_CELLS: usize = (CLASSES + 1) * CELLS as usize;
+pub const FRAGMENT_CELLS: usize = fragment::CELLS as usize;
+/// Words of a bit for each port.
+pub const PORT_WORDS: usize = 65_536 / 64;
+/// Cells of sources by class, of prefixes, of services, and the one of newcomers.
+pub const LIMIT_CELLS: usize = known::NEWCOMERS_AT as usize + 1;
+/// Sources that have proven their address.
+pub const PROVEN: usize = 16_384;
 
 /// Rule tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,11 +204,29 @@ pub const MAPS: &[MapSpec] = &[
         BLOCK_PREFIXES,
         "blocked IPv6 prefixes other than /64 and /128",
     ),
+    spec::<u32, u32>(
+        "RANGES",
+        MapKind::ArrayOfMaps,
+        1,
+        "feeds, countries and autonomous systems, compiled into one table that is exchanged as a whole",
+    ),
+    spec::<u32, u64>(
+        "POLICY_CELLS",
+        MapKind::Array,
+        POLICIES as usize,
+        "theoretical arrival times (ns) of countries and autonomous systems that are limited",
+    ),
+    spec::<u32, u64>(
+        "POLICY_COUNTERS",
+        MapKind::PerCpuArray,
+        POLICIES as usize,
+        "packets that a feed, a country or an autonomous system was against, shadow ones included",
+    ),
     spec::<u32, u64>(
         "LIMIT_CELLS",
         MapKind::Array,
         LIMIT_CELLS,
-        "theoretical arrival times (ns) of the limiter, by class and hashed source, then by hashed service",
+        "theoretical arrival times (ns) of the limiter: by class and hashed source, by hashed prefix, by service",
     ),
     spec::<u32, Counter>(
         "COUNTERS",
@@ -224,6 +253,66 @@ pub const MAPS: &[MapSpec] = &[
         MapKind::Hash,
         NOTES,
         "operators' words about their rules; never read by the datapath",
+    ),
+    spec::<u32, u64>(
+        "FRAGMENTS",
+        MapKind::Array,
+        FRAGMENT_CELLS,
+        "what was seen of fragmented packets, a stretch of one in each cell",
+    ),
+    spec::<u32, Strays>(
+        "STRAYS",
+        MapKind::PerCpuArray,
+        1,
+        "TCP segments without a connection: how many were looked for, and until when all are",
+    ),
+    spec::<u32, Signature>(
+        "SIGNATURES",
+        MapKind::Array,
+        SIGNATURES as usize,
+        "signatures of attacks: mask and value over a vector of header fields",
+    ),
+    spec::<u32, u64>(
+        "SIGNATURE_PORTS",
+        MapKind::Array,
+        PORT_WORDS,
+        "a bit for each port that there are signatures for",
+    ),
+    spec::<u32, Counter>(
+        "SIGNATURE_HITS",
+        MapKind::PerCpuArray,
+        SIGNATURES as usize,
+        "packets and bytes that each signature fits",
+    ),
+    spec::<u32, Features>(
+        "FEATURES",
+        MapKind::PerCpuArray,
+        1,
+        "the vector of the packet that a CPU is judging: of no meaning afterwards",
+    ),
+    spec::<u32, KnownLine>(
+        "KNOWN",
+        MapKind::Array,
+        known::LINES as usize,
+        "sources that UDP services know: fingerprint, whether it came again, when it was last seen",
+    ),
+    spec::<u64, u64>(
+        "PROVEN",
+        MapKind::Hash,
+        PROVEN,
+        "sources with an established TCP connection, and until when (ns) that counts",
+    ),
+    spec::<u32, ServiceLine>(
+        "SERVICE_LINES",
+        MapKind::Array,
+        service::LINES as usize,
+        "a byte for each TCP and UDP port: the number of its entry in SERVICES, 0 for none",
+    ),
+    spec::<u32, Service>(
+        "SERVICES",
+        MapKind::Array,
+        service::SERVICES as usize,
+        "what holds for some services instead of the common limits",
     ),
 ];
 

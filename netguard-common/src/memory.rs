@@ -3,22 +3,26 @@
 use core::{
     cell::{Cell, RefCell},
     ops::DerefMut,
-    sync::atomic::AtomicU64,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 use std::{
     boxed::Box,
     collections::{HashMap, HashSet},
+    sync::Arc,
     vec::Vec,
 };
 
 use crate::{
-    Packet, hint,
-    layout::{Counter, Mode, Rate, Rule, Sample, Sampler, Settings},
-    maps::{COUNTERS, LIMIT_CELLS},
+    Packet, hint, known,
+    layout::{Counter, Mode, Rate, Rule, Sample, Sampler, Service, Settings},
+    maps::{COUNTERS, FRAGMENT_CELLS, LIMIT_CELLS},
     packet::Address,
+    ranges::POLICIES,
     shared::Field,
+    signature::{Features, SIGNATURES, Signature},
+    state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
-    tables::{LimitCell, Tables},
+    tables::{Generation, KnownSlots, LimitCell, Tables},
 };
 
 /// Prefixes of one family, by length and network; looked up from the longest.
@@ -33,6 +37,13 @@ pub struct Memory {
     pub syn_ack: RefCell<SynAck>,
     /// What a socket answers that listens for everything; `None`: nothing listens.
     pub listener: Option<Option<Cookie>>,
+    pub strays: RefCell<Strays>,
+    /// What the table of sockets says about every segment.
+    pub standing: Standing,
+    /// Those with a mode are in force; all ports are flagged.
+    pub signatures: Vec<Signature>,
+    pub signature_hits: RefCell<Vec<Counter>>,
+    features: RefCell<Features>,
     /// Addresses of this machine, IPv4 as IPv4-mapped IPv6.
     pub own: HashSet<[u8; 16]>,
     pub allow_v4: Prefixes<4>,
@@ -44,7 +55,18 @@ pub struct Memory {
     /// Of at most 24 bits, blocked for good.
     pub block_wide_v4: Prefixes<4>,
     pub block_net_v6: Prefixes<16>,
+    /// The words of the lists' generation.
+    pub generation: Option<Arc<[u64]>>,
+    pub policy_cells: Box<[AtomicU64]>,
+    /// Packets by policy of the lists.
+    pub policy_counters: RefCell<Vec<u64>>,
     pub cells: Box<[AtomicU64]>,
+    pub fragments: Box<[AtomicU64]>,
+    pub known: Box<[[AtomicU32; 8]]>,
+    /// Until when, by source key.
+    pub proven: HashMap<u64, u64>,
+    /// By slot, see [`crate::service::slot`].
+    pub services: HashMap<u32, Service>,
     pub counters: RefCell<Vec<Counter>>,
     pub sampler: RefCell<Sampler>,
     pub samples: RefCell<Vec<Sample>>,
@@ -61,6 +83,11 @@ impl Memory {
             packet: RefCell::new(Packet::ZERO),
             syn_ack: RefCell::new(SynAck::ZERO),
             listener: None,
+            strays: RefCell::new(Strays::ZERO),
+            standing: Standing::Unknown,
+            signatures: std::vec![Signature::ZERO; SIGNATURES as usize],
+            signature_hits: RefCell::new(std::vec![Counter::ZERO; SIGNATURES as usize]),
+            features: RefCell::new(Features::ZERO),
             own: HashSet::new(),
             allow_v4: HashMap::new(),
             allow_v6: HashMap::new(),
@@ -70,7 +97,14 @@ impl Memory {
             block_net_v4: HashMap::new(),
             block_wide_v4: HashMap::new(),
             block_net_v6: HashMap::new(),
+            generation: None,
+            policy_cells: (0..POLICIES).map(|_| AtomicU64::new(0)).collect(),
+            policy_counters: RefCell::new(std::vec![0; POLICIES as usize]),
             cells: (0..LIMIT_CELLS).map(|_| AtomicU64::new(0)).collect(),
+            fragments: (0..FRAGMENT_CELLS).map(|_| AtomicU64::new(0)).collect(),
+            known: (0..known::LINES).map(|_| Default::default()).collect(),
+            proven: HashMap::new(),
+            services: HashMap::new(),
             counters: RefCell::new(std::vec![Counter::ZERO; COUNTERS]),
             sampler: RefCell::new(Sampler::ZERO),
             samples: RefCell::new(Vec::new()),
@@ -131,8 +165,29 @@ impl Tables for Memory {
     fn block_net_v6(&self, source: Address) -> Option<Rule> {
         longest(&self.block_net_v6, &source.octets())
     }
+    fn generation(&self) -> Option<impl Generation> {
+        self.generation.as_deref()
+    }
+    fn policy_cell(&self, policy: u32) -> Option<impl LimitCell> {
+        self.policy_cells.get(policy as usize)
+    }
+    fn count_policy(&self, policy: u32) {
+        self.policy_counters.borrow_mut()[policy as usize] += 1;
+    }
     fn cell(&self, index: u32) -> Option<impl LimitCell> {
         self.cells.get(index as usize)
+    }
+    fn fragment_cell(&self, index: u32) -> Option<impl LimitCell> {
+        self.fragments.get(index as usize)
+    }
+    fn known(&self, index: u32) -> Option<impl KnownSlots> {
+        self.known.get(index as usize)
+    }
+    fn proven(&self, key: u64) -> Option<u64> {
+        self.proven.get(&key).copied()
+    }
+    fn service(&self, slot: u32) -> Option<&Service> {
+        self.services.get(&slot)
     }
     fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>> {
         Some(self.syn_ack.borrow_mut())
@@ -142,6 +197,26 @@ impl Tables for Memory {
     }
     fn listener(&self, _: &Packet, _: &SynAck, _: u32) -> Option<Option<Cookie>> {
         self.listener
+    }
+    fn strays(&self) -> Option<impl DerefMut<Target = Strays>> {
+        Some(self.strays.borrow_mut())
+    }
+    fn standing(&self, _: &Packet) -> Standing {
+        self.standing
+    }
+    fn is_flagged(&self, _: u16) -> bool {
+        true
+    }
+    fn signature(&self, slot: u32) -> Option<&Signature> {
+        self.signatures.get(slot as usize)
+    }
+    fn features(&self) -> Option<impl DerefMut<Target = Features>> {
+        Some(self.features.borrow_mut())
+    }
+    fn count_signature(&self, slot: u32, bytes: u32) {
+        let counter = &mut self.signature_hits.borrow_mut()[slot as usize];
+        counter.packets += 1;
+        counter.bytes += u64::from(bytes);
     }
     fn count(&self, index: u32, bytes: u32) {
         let counter = &mut self.counters.borrow_mut()[index as usize];
@@ -158,6 +233,21 @@ impl Tables for Memory {
         }
         samples.push(*sample);
         true
+    }
+}
+
+impl Generation for &[u64] {
+    fn word(&self, index: u32) -> Option<u64> {
+        self.get(index as usize).copied()
+    }
+}
+
+impl KnownSlots for &[AtomicU32; 8] {
+    fn load(&self, index: u32) -> u32 {
+        self[index as usize % 8].load(Ordering::Relaxed)
+    }
+    fn store(&self, index: u32, slot: u32) {
+        self[index as usize % 8].store(slot, Ordering::Relaxed);
     }
 }
 

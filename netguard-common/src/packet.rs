@@ -19,6 +19,8 @@ crate::shared! {
         /// Number of the verdict on headers that could not be followed, [`NO_FAULT`] otherwise. A faulty packet has
         /// a source all the same, and rules about that source hold.
         fault: u32,
+        /// The number of a fragmented packet, as it lies in the header; 0 of others.
+        pub fragment_id: u32,
         /// 0 where the packet has no ports.
         pub source_port: u16,
         pub destination_port: u16,
@@ -27,7 +29,7 @@ crate::shared! {
         /// A [`Fragment`] as number.
         fragment: u8,
         /// The transport header that was read: its protocol number, 0 for none.
-        header: u8,
+        pub(crate) header: u8,
         /// IP protocol number of the transport header, read or not.
         pub protocol: u8,
         /// IPv4 TTL or IPv6 hop limit.
@@ -38,7 +40,9 @@ crate::shared! {
         /// Where the IP header lies in the frame, and the transport header.
         network_at: u16,
         transport_at: u16,
-        reserved: u32,
+        /// See [`crate::fragment::Piece`].
+        pub(crate) piece: [u16; 2],
+        pub(crate) piece_is_last: u32,
     }
 }
 
@@ -175,14 +179,14 @@ impl Packet {
         self.transport_at as u32
     }
 
-    /// Whether it is a whole TCP segment right behind an IP header without options or extensions.
+    /// Whether it is a whole segment of `protocol` right behind an IP header without options or extensions.
     #[inline(always)]
-    pub const fn is_plain_tcp(&self) -> bool {
+    pub const fn is_plain(&self, protocol: u8) -> bool {
         let header = match self.family() {
             Family::V4 => 20,
             Family::V6 => 40,
         };
-        self.header == protocol::TCP
+        self.header == protocol
             && self.fragment == Fragment::Whole as u8
             && self.transport_at() == self.network_at() + header
     }

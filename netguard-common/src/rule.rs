@@ -62,11 +62,17 @@ named! {
     }
 }
 
+/// Whether what lasts until `expires_at` (0: for good) has ended at `now_ns` of the monotonic clock.
+#[inline(always)]
+pub const fn has_ended(expires_at: u32, now_ns: u64) -> bool {
+    expires_at != 0 && expires_at as u64 <= now_ns >> EXPIRY_SHIFT
+}
+
 impl Rule {
     /// Whether the rule has ended at `now_ns` of the monotonic clock.
     #[inline(always)]
     pub const fn expired(&self, now_ns: u64) -> bool {
-        !self.is_permanent() && self.expires_at as u64 <= now_ns >> EXPIRY_SHIFT
+        has_ended(self.expires_at, now_ns)
     }
 
     #[inline(always)]

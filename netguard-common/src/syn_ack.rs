@@ -1,6 +1,6 @@
-//! A SYN-ACK made from the headers of the SYN that it answers.
+//! An answer made from the headers of the packet that it answers: here a SYN-ACK, in [`crate::dns`] another.
 
-use crate::packet::{Family, TcpFlags};
+use crate::packet::{Family, TcpFlags, protocol};
 
 /// Where the TCP header begins in [`SynAck::headers`]; the IP header ends there.
 pub const TCP_AT: usize = 40;
@@ -19,9 +19,10 @@ crate::shared! {
         pub headers: [u8; 104],
         /// GCRA's theoretical arrival time of the next answer.
         pub due_ns: u64,
-        /// Bytes of the answer's TCP header.
-        pub tcp_len: u32,
-        pub reserved: u32,
+        /// Bytes of the answer's headers from [`TCP_AT`] on.
+        pub transport_len: u32,
+        /// Bytes of the packet behind its headers that stay.
+        pub rest_len: u32,
     }
 }
 
@@ -49,28 +50,29 @@ impl SynAck {
     /// arrived.
     #[inline(always)]
     pub(crate) fn turn(&mut self, family: Family, cookie: Cookie, tcp_len: u32) {
-        self.tcp_len = if tcp_len >= TCP_MIN + MSS_OPTION {
+        self.transport_len = if tcp_len >= TCP_MIN + MSS_OPTION {
             TCP_MIN + MSS_OPTION
         } else {
             TCP_MIN
         };
+        self.rest_len = 0;
+        let payload_len = self.transport_len as u16;
         match family {
-            Family::V4 => self.turn_v4(),
-            Family::V6 => self.turn_v6(),
+            Family::V4 => self.turn_v4(payload_len, protocol::TCP),
+            Family::V6 => self.turn_v6(payload_len, protocol::TCP),
         }
         self.turn_tcp(family, cookie);
     }
 
     #[inline(always)]
-    fn turn_v4(&mut self) {
+    pub(crate) fn turn_v4(&mut self, payload_len: u16, protocol: u8) {
         const AT: usize = TCP_AT - 20;
-        let total_len = (20 + self.tcp_len as u16).to_be_bytes();
         self.put(AT, [0x45, 0]);
-        self.put(AT + 2, total_len);
+        self.put(AT + 2, payload_len.wrapping_add(20).to_be_bytes());
         // Unidentified, not to be fragmented.
         self.put(AT + 4, [0, 0]);
         self.put(AT + 6, [0x40, 0]);
-        self.put(AT + 8, [TTL, 6]);
+        self.put(AT + 8, [TTL, protocol]);
         self.put(AT + 10, [0, 0]);
         self.swap::<4>(AT + 12, AT + 16);
         let sum = self.sum::<20>(AT);
@@ -78,11 +80,11 @@ impl SynAck {
     }
 
     #[inline(always)]
-    fn turn_v6(&mut self) {
+    pub(crate) fn turn_v6(&mut self, payload_len: u16, protocol: u8) {
         self.put(0, [0x60, 0]);
         self.put(2, [0, 0]);
-        self.put(4, (self.tcp_len as u16).to_be_bytes());
-        self.put(6, [6, TTL]);
+        self.put(4, payload_len.to_be_bytes());
+        self.put(6, [protocol, TTL]);
         self.swap::<16>(8, 24);
     }
 
@@ -101,13 +103,13 @@ impl SynAck {
         let [a, b, c, d] = asked.wrapping_add(1).to_be_bytes();
         self.put(TCP_AT + 8, [a, b]);
         self.put(TCP_AT + 10, [c, d]);
-        let words = (self.tcp_len / 4) as u8;
+        let words = (self.transport_len / 4) as u8;
         self.put(TCP_AT + 12, [words << 4, TcpFlags::SYN | TcpFlags::ACK]);
         self.put(TCP_AT + 14, WINDOW.to_be_bytes());
         self.put(TCP_AT + 16, [0, 0]);
         self.put(TCP_AT + 18, [0, 0]);
-        let mut sum = self.sum::<20>(TCP_AT) + self.tcp_len + 6;
-        if self.tcp_len > TCP_MIN {
+        let mut sum = self.sum::<20>(TCP_AT) + self.transport_len + 6;
+        if self.transport_len > TCP_MIN {
             self.put(TCP_AT + 20, [2, MSS_OPTION as u8]);
             self.put(TCP_AT + 22, cookie.mss.to_be_bytes());
             sum += self.sum::<4>(TCP_AT + 20);
@@ -121,13 +123,13 @@ impl SynAck {
     }
 
     #[inline(always)]
-    fn put(&mut self, at: usize, [first, second]: [u8; 2]) {
+    pub(crate) fn put(&mut self, at: usize, [first, second]: [u8; 2]) {
         self.headers[at] = first;
         self.headers[at + 1] = second;
     }
 
     #[inline(always)]
-    fn swap<const N: usize>(&mut self, first: usize, second: usize) {
+    pub(crate) fn swap<const N: usize>(&mut self, first: usize, second: usize) {
         let mut index = 0;
         while index < N {
             self.headers.swap(first + index, second + index);

@@ -8,8 +8,10 @@ use core::{
 
 use crate::{
     Packet,
-    layout::{Rule, Sample, Sampler, Settings},
+    layout::{Rule, Sample, Sampler, Service, Settings},
     packet::Address,
+    signature::{Features, Signature},
+    state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
 };
 
@@ -33,8 +35,24 @@ pub trait Tables {
     fn block_v6_net64(&self, network: u64) -> Option<Rule>;
     fn block_net_v6(&self, source: Address) -> Option<Rule>;
 
+    /// The compiled lists, see [`crate::ranges`]; `None` when there never were any.
+    fn generation(&self) -> Option<impl Generation>;
+    /// The cell of a policy of the lists; `None` beyond [`crate::ranges::POLICIES`].
+    fn policy_cell(&self, policy: u32) -> Option<impl LimitCell>;
+    /// Counts a packet that a policy of the lists is against.
+    fn count_policy(&self, policy: u32);
+
     /// Cell `index` of the limiter; `None` beyond [`crate::maps::LIMIT_CELLS`].
     fn cell(&self, index: u32) -> Option<impl LimitCell>;
+    /// Line `index` of the known sources; `None` beyond [`crate::known::LINES`].
+    fn known(&self, index: u32) -> Option<impl KnownSlots>;
+    /// Until when (monotonic ns) the source with `key`, see [`crate::limit::source_key`], counts as proven.
+    fn proven(&self, key: u64) -> Option<u64>;
+    /// What holds for the service at `slot`, see [`crate::service::slot`], instead of the common settings.
+    fn service(&self, slot: u32) -> Option<&Service>;
+
+    /// Cell `index` of the stretches of fragmented packets; `None` beyond [`crate::fragment::CELLS`].
+    fn fragment_cell(&self, index: u32) -> Option<impl LimitCell>;
 
     /// Memory of this CPU for an answer.
     fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>>;
@@ -44,6 +62,20 @@ pub trait Tables {
     /// among them; `None` when none does, and none inside when it wants to answer itself.
     fn listener(&self, packet: &Packet, answer: &SynAck, tcp_len: u32) -> Option<Option<Cookie>>;
 
+    /// What this CPU found of segments without a connection.
+    fn strays(&self) -> Option<impl DerefMut<Target = Strays>>;
+    /// What the table of sockets says about `packet`, which has a TCP header.
+    fn standing(&self, packet: &Packet) -> Standing;
+
+    /// Whether there are signatures for `port`; 0 where a packet has none.
+    fn is_flagged(&self, port: u16) -> bool;
+    /// Entry `slot` of the signatures; `None` beyond [`crate::signature::SIGNATURES`].
+    fn signature(&self, slot: u32) -> Option<&Signature>;
+    /// Memory of this CPU for the vector of the packet that is judged.
+    fn features(&self) -> Option<impl DerefMut<Target = Features>>;
+    /// Adds one packet of `bytes` to those that signature `slot` fits.
+    fn count_signature(&self, slot: u32, bytes: u32);
+
     /// Adds one packet of `bytes` to counter `index`, see [`crate::decide::Judgement::counter`].
     fn count(&self, index: u32, bytes: u32);
     /// The sampler of this CPU.
@@ -52,18 +84,30 @@ pub trait Tables {
     fn emit(&self, sample: &Sample) -> bool;
 }
 
-/// One cell of the limiter, shared by all CPUs. Loads and stores are single instructions without ordering.
+/// Lists compiled into one table; it stays what it is while a packet is judged.
+pub trait Generation {
+    /// Word `index`; `None` beyond the last.
+    fn word(&self, index: u32) -> Option<u64>;
+}
+
+/// One word in an array of cells, shared by all CPUs. Loads and stores are single instructions without ordering.
 pub trait LimitCell {
-    /// Theoretical arrival time of the next packet, in ns.
+    /// Of the limiter: theoretical arrival time of the next packet, in ns.
     fn load(&self) -> u64;
-    fn store(&self, arrival_ns: u64);
+    fn store(&self, word: u64);
+}
+
+/// One line of the known sources, shared by all CPUs as [`LimitCell`] is. Indices count modulo [`crate::known::SLOTS`].
+pub trait KnownSlots {
+    fn load(&self, index: u32) -> u32;
+    fn store(&self, index: u32, slot: u32);
 }
 
 impl LimitCell for &AtomicU64 {
     fn load(&self) -> u64 {
         AtomicU64::load(self, Ordering::Relaxed)
     }
-    fn store(&self, arrival_ns: u64) {
-        AtomicU64::store(self, arrival_ns, Ordering::Relaxed);
+    fn store(&self, word: u64) {
+        AtomicU64::store(self, word, Ordering::Relaxed);
     }
 }

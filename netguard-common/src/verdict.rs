@@ -92,7 +92,19 @@ verdicts! {
     32 FragmentLength   Drop "fragment-length"   "a fragment, not the last of its packet, whose length is no multiple of 8";
     33 PortZero         Drop "port-zero"         "to TCP or UDP port 0, or from TCP port 0: it is reserved";
     34 SynCookie        Answer "syn-cookie"      "the service is asked for connections too often: the source must prove its address first";
-    35 LimitService     Drop "limit-service"     "the service is asked for connections faster than it can even be answered for";
+    35 LimitService     Drop "limit-service"     "the service (protocol and port) is asked faster than its rate, or for more connections than can be answered for";
+    36 BlockFeed        Drop "block-feed"        "the source is on a published list that the configuration names";
+    37 BlockCountry     Drop "block-country"     "the source lies in a country that the configuration blocks";
+    38 LimitCountry     Drop "limit-country"     "the source's country sends faster than its limit";
+    39 BlockAsn         Drop "block-asn"         "the source lies in an autonomous system that the configuration blocks";
+    40 LimitAsn         Drop "limit-asn"         "the source's autonomous system sends faster than its limit";
+    41 OwnSource        Drop "own-source"        "an address of this machine as source: it does not send to itself over a network";
+    42 FragmentOverlap  Drop "fragment-overlap"  "a fragment that reaches into another of its packet, to deceive whoever puts them together";
+    43 OutOfState       Drop "out-of-state"      "a TCP segment of no connection that this machine has, while such segments come in numbers";
+    44 Signature        Drop "signature"         "the packet looks like those of an attack that is going on";
+    45 LimitOther       Drop "limit-other"       "the source sends packets of other protocols faster than its limit";
+    46 LimitPrefix      Drop "limit-prefix"      "the source's prefix (IPv4 /24, IPv6 /48) sends faster than its limit";
+    47 DnsTruncate      Answer "dns-truncate"    "a DNS query over a limit: the source is told to ask again over TCP";
 }
 
 impl Verdict {

@@ -6,7 +6,7 @@ use network_types::{
     udp::UdpHdr,
 };
 
-use crate::{Packet, Verdict, syn_ack::TCP_AT};
+use crate::{Verdict, syn_ack::TCP_AT};
 
 /// A frame, starting at its Ethernet header.
 pub trait View {
@@ -28,14 +28,18 @@ pub trait View {
         Verdict::from_number(self.opaque(verdict.number())).unwrap_or(Verdict::Pass)
     }
 
-    /// `packet`, with all that is known about its fields forgotten, as [`View::opaque`] does for one value.
-    fn forget<'a>(&self, packet: &'a mut Packet) -> &'a mut Packet {
-        packet
+    /// `value`, with all that is known about its fields forgotten, as [`View::opaque`] does for one number.
+    fn forget<'a, T>(&self, value: &'a mut T) -> &'a mut T {
+        value
     }
 
     /// Copies the TCP header that starts `at` bytes into the frame, with its options, to [`TCP_AT`] in `headers`; tells its
     /// length, 20 to 60 bytes. `None` unless all of it lies inside.
     fn load_tcp(&self, at: u32, headers: &mut [u8; 104]) -> Option<u32>;
+
+    /// Copies the first of `len` bytes that start `at` bytes into the frame, as many as `to` has room for; nothing unless they
+    /// lie inside.
+    fn load_prefix(&self, at: u32, len: u32, to: &mut [u8; 32]);
 
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -81,6 +85,13 @@ impl View for SliceView<'_> {
         let header = start.get(..len).filter(|_| (20..=60).contains(&len))?;
         headers[TCP_AT..TCP_AT + len].copy_from_slice(header);
         u32::try_from(len).ok()
+    }
+
+    fn load_prefix(&self, at: u32, len: u32, to: &mut [u8; 32]) {
+        let len = to.len().min(len as usize);
+        if let Some(bytes) = self.0.get(at as usize..).and_then(|rest| rest.get(..len)) {
+            to[..len].copy_from_slice(bytes);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{maps::KernelTables, view::XdpView};
 const TCP_MIN: u32 = 20;
 const TCP_WITH_MSS: u32 = 24;
 
-/// Sends the SYN-ACK that was made for the packet of `ctx` where the packet came from. What cannot be written is dropped.
+/// Sends the answer that was made for the packet of `ctx` where the packet came from. What cannot be written is dropped.
 #[inline(always)]
 pub(crate) fn send(ctx: &XdpContext) -> u32 {
     match write(ctx) {
@@ -29,7 +29,7 @@ pub(crate) fn send(ctx: &XdpContext) -> u32 {
 #[inline(always)]
 fn write(ctx: &XdpContext) -> Option<()> {
     let view = XdpView::new(ctx);
-    let tables = KernelTables { ctx };
+    let tables = KernelTables::new(ctx, &view);
     let (packet, answer) = (tables.packet()?, tables.syn_ack()?);
     let frame_len = view.len();
     let [a, b, c, d, e, f, g, h, i, j, k, l] = view.load::<[u8; 12]>(0)?;
@@ -39,12 +39,12 @@ fn write(ctx: &XdpContext) -> Option<()> {
         Family::V4 => store(ctx, packet.network_at(), piece::<20>(answer, TCP_AT - 20))?,
         Family::V6 => store(ctx, packet.network_at(), piece::<40>(answer, 0))?,
     }
-    if answer.tcp_len == TCP_WITH_MSS {
+    if answer.transport_len == TCP_WITH_MSS {
         store(ctx, packet.transport_at(), piece::<24>(answer, TCP_AT))?;
     } else {
         store(ctx, packet.transport_at(), piece::<20>(answer, TCP_AT))?;
     }
-    let len = packet.transport_at() + answer.tcp_len.clamp(TCP_MIN, TCP_WITH_MSS);
+    let len = packet.transport_at() + answer.transport_len.clamp(TCP_MIN, TCP_WITH_MSS) + answer.rest_len;
     let surplus = len as i32 - frame_len as i32;
     // SAFETY: the context is that of this program.
     let refused = unsafe { bpf_xdp_adjust_tail(ctx.ctx, surplus) };

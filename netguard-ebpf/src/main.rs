@@ -18,6 +18,7 @@ use crate::{maps::KernelTables, view::XdpView};
 
 /// Filters a network interface. With `frags`, interfaces with jumbo frames can attach it too.
 #[xdp(frags)]
+#[inline(always)]
 pub fn netguard_xdp(ctx: XdpContext) -> u32 {
     let judgement = judge(&ctx);
     #[cfg(feature = "trace")]
@@ -37,13 +38,15 @@ pub fn netguard_xdp(ctx: XdpContext) -> u32 {
 /// The same judgement for `BPF_PROG_TEST_RUN` only: returns the counter index of the judgement instead of an
 /// XDP action, so that tests see verdicts. Never attached.
 #[xdp(frags)]
+#[inline(always)]
 pub fn netguard_judge(ctx: XdpContext) -> u32 {
     judge(&ctx).counter()
 }
 
 #[inline(always)]
 fn judge(ctx: &XdpContext) -> Judgement {
-    decide(&XdpView::new(ctx), &KernelTables { ctx })
+    let view = XdpView::new(ctx);
+    decide(&view, &KernelTables::new(ctx, &view))
 }
 
 /// What the loader compares with its own fingerprint before it loads anything.

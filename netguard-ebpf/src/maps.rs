@@ -1,10 +1,10 @@
 //! The BPF maps, declared as `netguard_common::maps::MAPS` lists them, lent to the datapath as [`Tables`].
 
-use core::ops::DerefMut;
+use core::{cell::Cell, ops::DerefMut};
 
 use aya_ebpf::{
-    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
+    bindings::{BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
     helpers::generated::bpf_ktime_get_coarse_ns,
     macros::btf_map,
     programs::XdpContext,
@@ -12,23 +12,33 @@ use aya_ebpf::{
 use netguard_common::{
     Packet,
     hint::{HintLine, LINE, LINES},
-    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Settings},
+    known::{KnownLine, LINES as KNOWN_LINES, SLOTS},
+    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Service, Settings},
     maps::{
-        ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, LIMIT_CELLS as CELLS,
-        NOTES as NOTES_LEN, OWN as OWN_LEN, SAMPLES_BYTES,
+        ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, FRAGMENT_CELLS,
+        LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS, PROVEN as PROVEN_LEN,
+        SAMPLES_BYTES,
     },
     packet::Address,
+    ranges::POLICIES,
+    service::{LINE as SERVICE_LINE, LINES as SERVICE_LINES_LEN, SERVICES as SERVICES_LEN, ServiceLine},
+    signature::{Features, SIGNATURES as SIGNATURES_LEN, Signature},
+    state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
-    tables::{LimitCell, Tables},
+    tables::{Generation, KnownSlots, LimitCell, Tables},
+    view::View as _,
 };
 
-use crate::sockets;
+use crate::{sockets, view::XdpView};
 
 /// Rule tables grow with their entries: an empty one costs no memory.
 const GROWING: usize = BPF_F_NO_PREALLOC as usize;
 
 /// User space writes the hints as memory: a list of a million prefixes takes no million system calls.
 const MAPPABLE: usize = BPF_F_MMAPABLE as usize;
+
+/// A generation of lists. Each has the length that it needs.
+type Words = Array<u64, 1, { MAPPABLE | BPF_F_INNER_MAP as usize }>;
 
 #[btf_map]
 static LAYOUT: Array<u64, 1> = Array::new();
@@ -59,6 +69,12 @@ static BLOCK_WIDE_V4: HashMap<NetworkV4, Rule, BLOCK_PREFIXES, GROWING> = HashMa
 #[btf_map]
 static BLOCK_NET_V6: LpmTrie<Address, Rule, BLOCK_PREFIXES> = LpmTrie::new();
 #[btf_map]
+static RANGES: ArrayOfMaps<Words, 1> = ArrayOfMaps::new();
+#[btf_map]
+static POLICY_CELLS: Array<u64, { POLICIES as usize }> = Array::new();
+#[btf_map]
+static POLICY_COUNTERS: PerCpuArray<u64, { POLICIES as usize }> = PerCpuArray::new();
+#[btf_map]
 static LIMIT_CELLS: Array<u64, CELLS> = Array::new();
 #[btf_map]
 static COUNTERS: PerCpuArray<Counter, COUNTERS_LEN> = PerCpuArray::new();
@@ -68,10 +84,43 @@ static SAMPLER: PerCpuArray<Sampler, 1> = PerCpuArray::new();
 static SAMPLES: RingBuf<(), SAMPLES_BYTES> = RingBuf::new();
 #[btf_map]
 static NOTES: HashMap<NoteKey, Note, NOTES_LEN, GROWING> = HashMap::new();
+#[btf_map]
+static FRAGMENTS: Array<u64, FRAGMENT_CELLS> = Array::new();
+#[btf_map]
+static STRAYS: PerCpuArray<Strays, 1> = PerCpuArray::new();
+#[btf_map]
+static SIGNATURES: Array<Signature, { SIGNATURES_LEN as usize }> = Array::new();
+#[btf_map]
+static SIGNATURE_PORTS: Array<u64, PORT_WORDS> = Array::new();
+#[btf_map]
+static SIGNATURE_HITS: PerCpuArray<Counter, { SIGNATURES_LEN as usize }> = PerCpuArray::new();
+#[btf_map]
+static FEATURES: PerCpuArray<Features, 1> = PerCpuArray::new();
+#[btf_map]
+static KNOWN: Array<KnownLine, { KNOWN_LINES as usize }> = Array::new();
+#[btf_map]
+static PROVEN: HashMap<u64, u64, PROVEN_LEN, GROWING> = HashMap::new();
+#[btf_map]
+static SERVICE_LINES: Array<ServiceLine, { SERVICE_LINES_LEN as usize }> = Array::new();
+#[btf_map]
+static SERVICES: Array<Service, { SERVICES_LEN as usize }> = Array::new();
 
-/// The maps above, and the sockets that the packet of `ctx` can reach.
+/// The maps above, the sockets that the packet of `ctx` can reach, and the time at which it is judged.
 pub(crate) struct KernelTables<'a> {
-    pub(crate) ctx: &'a XdpContext,
+    ctx: &'a XdpContext,
+    /// 0 until a stage asks: the clock is read at most once for a packet.
+    now_ns: Cell<u64>,
+}
+
+impl<'a> KernelTables<'a> {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &'a XdpContext, view: &XdpView<'_>) -> Self {
+        Self {
+            ctx,
+            // Opaque: to the verifier a clock that was read and one that was not are two ways through all stages.
+            now_ns: Cell::new(u64::from(view.opaque(0))),
+        }
+    }
 }
 
 impl Tables for KernelTables<'_> {
@@ -82,13 +131,16 @@ impl Tables for KernelTables<'_> {
 
     #[inline(always)]
     fn now_ns(&self) -> u64 {
-        // SAFETY: the helper takes nothing and only reads a clock (CLOCK_MONOTONIC_COARSE, Linux 5.11).
-        unsafe { bpf_ktime_get_coarse_ns() }
+        if self.now_ns.get() == 0 {
+            // SAFETY: the helper takes nothing and only reads a clock (CLOCK_MONOTONIC_COARSE, Linux 5.11).
+            self.now_ns.set(unsafe { bpf_ktime_get_coarse_ns() });
+        }
+        self.now_ns.get()
     }
 
     #[inline(always)]
     fn packet(&self) -> Option<impl DerefMut<Target = Packet>> {
-        // SAFETY: as for `count`.
+        // SAFETY: as for `add`.
         PACKET.get_ptr_mut(0).map(|packet| unsafe { &mut *packet })
     }
 
@@ -140,13 +192,62 @@ impl Tables for KernelTables<'_> {
     }
 
     #[inline(always)]
+    fn generation(&self) -> Option<impl Generation> {
+        RANGES.get(0).map(Compiled)
+    }
+
+    #[inline(always)]
+    fn policy_cell(&self, policy: u32) -> Option<impl LimitCell> {
+        POLICY_CELLS.get_ptr_mut(policy).map(TimeCell)
+    }
+
+    #[inline(always)]
+    fn count_policy(&self, policy: u32) {
+        if let Some(counter) = POLICY_COUNTERS.get_ptr_mut(policy) {
+            // SAFETY: as for `count`.
+            unsafe { *counter += 1 };
+        }
+    }
+
+    #[inline(always)]
     fn cell(&self, index: u32) -> Option<impl LimitCell> {
-        LIMIT_CELLS.get_ptr_mut(index).map(Cell)
+        LIMIT_CELLS.get_ptr_mut(index).map(TimeCell)
+    }
+
+    #[inline(always)]
+    fn known(&self, index: u32) -> Option<impl KnownSlots> {
+        KNOWN.get_ptr_mut(index).map(|line| Slots(line.cast()))
+    }
+
+    #[inline(always)]
+    fn proven(&self, key: u64) -> Option<u64> {
+        // SAFETY: as for `block_v4`.
+        unsafe { PROVEN.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn service(&self, slot: u32) -> Option<&Service> {
+        let line = SERVICE_LINES.get_ptr(slot / SERVICE_LINE)?;
+        // SAFETY: as for `hint`.
+        let entry = unsafe {
+            line.cast::<u8>()
+                .add((slot % SERVICE_LINE) as usize)
+                .read_volatile()
+        };
+        if entry == 0 {
+            return None;
+        }
+        SERVICES.get(u32::from(entry))
+    }
+
+    #[inline(always)]
+    fn fragment_cell(&self, index: u32) -> Option<impl LimitCell> {
+        FRAGMENTS.get_ptr_mut(index).map(TimeCell)
     }
 
     #[inline(always)]
     fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>> {
-        // SAFETY: as for `count`.
+        // SAFETY: as for `add`.
         SYN_ACK.get_ptr_mut(0).map(|answer| unsafe { &mut *answer })
     }
 
@@ -161,18 +262,46 @@ impl Tables for KernelTables<'_> {
     }
 
     #[inline(always)]
+    fn strays(&self) -> Option<impl DerefMut<Target = Strays>> {
+        // SAFETY: as for `add`.
+        STRAYS.get_ptr_mut(0).map(|strays| unsafe { &mut *strays })
+    }
+
+    #[inline(always)]
+    fn standing(&self, packet: &Packet) -> Standing {
+        sockets::standing(self.ctx, packet)
+    }
+
+    #[inline(always)]
+    fn is_flagged(&self, port: u16) -> bool {
+        let word = SIGNATURE_PORTS.get(u32::from(port) / 64);
+        word.is_some_and(|word| word >> (port % 64) & 1 != 0)
+    }
+
+    #[inline(always)]
+    fn signature(&self, slot: u32) -> Option<&Signature> {
+        SIGNATURES.get(slot)
+    }
+
+    #[inline(always)]
+    fn features(&self) -> Option<impl DerefMut<Target = Features>> {
+        // SAFETY: as for `add`.
+        FEATURES.get_ptr_mut(0).map(|features| unsafe { &mut *features })
+    }
+
+    #[inline(always)]
+    fn count_signature(&self, slot: u32, bytes: u32) {
+        add(SIGNATURE_HITS.get_ptr_mut(slot), bytes);
+    }
+
+    #[inline(always)]
     fn count(&self, index: u32, bytes: u32) {
-        if let Some(counter) = COUNTERS.get_ptr_mut(index) {
-            // SAFETY: the slot belongs to this CPU, and XDP programs are not preempted by one another there.
-            let counter = unsafe { &mut *counter };
-            counter.packets += 1;
-            counter.bytes += u64::from(bytes);
-        }
+        add(COUNTERS.get_ptr_mut(index), bytes);
     }
 
     #[inline(always)]
     fn sampler(&self) -> Option<impl DerefMut<Target = Sampler>> {
-        // SAFETY: as for `count`.
+        // SAFETY: as for `add`.
         SAMPLER.get_ptr_mut(0).map(|sampler| unsafe { &mut *sampler })
     }
 
@@ -185,11 +314,32 @@ impl Tables for KernelTables<'_> {
     }
 }
 
-/// An entry of `LIMIT_CELLS`. Volatile, because LLVM has no relaxed atomics for the BPF target's base CPU; an
-/// aligned 8-byte access is one instruction all the same.
-struct Cell(*mut u64);
+/// The generation that the packet began with: the kernel keeps it as long as the program runs.
+struct Compiled<'a>(&'a Words);
 
-impl LimitCell for Cell {
+impl Generation for Compiled<'_> {
+    #[inline(always)]
+    fn word(&self, index: u32) -> Option<u64> {
+        self.0.get(index).copied()
+    }
+}
+
+/// Adds one packet of `bytes` to `counter`.
+#[inline(always)]
+fn add(counter: Option<*mut Counter>, bytes: u32) {
+    if let Some(counter) = counter {
+        // SAFETY: the slot belongs to this CPU, and XDP programs are not preempted by one another there.
+        let counter = unsafe { &mut *counter };
+        counter.packets += 1;
+        counter.bytes += u64::from(bytes);
+    }
+}
+
+/// An entry of `LIMIT_CELLS` or `FRAGMENTS`. Volatile, because LLVM has no relaxed atomics for the BPF target's base CPU; an
+/// aligned 8-byte access is one instruction all the same.
+struct TimeCell(*mut u64);
+
+impl LimitCell for TimeCell {
     #[inline(always)]
     fn load(&self) -> u64 {
         // SAFETY: array entries live as long as the map and are 8-aligned.
@@ -197,8 +347,25 @@ impl LimitCell for Cell {
     }
 
     #[inline(always)]
-    fn store(&self, arrival_ns: u64) {
+    fn store(&self, word: u64) {
         // SAFETY: as for `load`.
-        unsafe { self.0.write_volatile(arrival_ns) }
+        unsafe { self.0.write_volatile(word) }
+    }
+}
+
+/// The slots of an entry of `KNOWN`, volatile as [`TimeCell`] is.
+struct Slots(*mut u32);
+
+impl KnownSlots for Slots {
+    #[inline(always)]
+    fn load(&self, index: u32) -> u32 {
+        // SAFETY: the slot lies in the line; array entries live as long as the map and are 8-aligned.
+        unsafe { self.0.add((index % SLOTS) as usize).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn store(&self, index: u32, slot: u32) {
+        // SAFETY: as for `load`.
+        unsafe { self.0.add((index % SLOTS) as usize).write_volatile(slot) }
     }
 }

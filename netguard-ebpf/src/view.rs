@@ -4,8 +4,6 @@ use aya_ebpf::{
     helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
     programs::XdpContext,
 };
-#[cfg(target_arch = "bpf")]
-use netguard_common::Packet;
 use netguard_common::{
     syn_ack::{TCP_AT, TCP_LEN},
     view::{Header, View},
@@ -84,10 +82,21 @@ impl View for XdpView<'_> {
         (refused == 0).then_some(len as u32)
     }
 
+    #[inline(always)]
+    fn load_prefix(&self, at: u32, len: u32, to: &mut [u8; 32]) {
+        let len = unproven(len.min(to.len() as u32));
+        if !(1..=to.len()).contains(&len) {
+            return;
+        }
+        // SAFETY: `len` bytes have room. Where they do not lie in the frame nothing is copied.
+        let _refused =
+            unsafe { bpf_xdp_load_bytes(self.context.ctx, at, to.as_mut_ptr().cast(), len as u32) };
+    }
+
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
-    fn forget<'p>(&self, packet: &'p mut Packet) -> &'p mut Packet {
-        let mut at = core::ptr::from_mut(packet);
+    fn forget<'p, T>(&self, value: &'p mut T) -> &'p mut T {
+        let mut at = core::ptr::from_mut(value);
         // SAFETY: moves a register to itself; the compiler must assume that the memory behind it was written.
         unsafe {
             core::arch::asm!("{0} = {0}", inout(reg) at);

@@ -8,4 +8,7 @@ pub mod control;
 pub mod daemon;
 pub mod engine;
 pub mod host;
+pub mod lists;
 pub mod prefix;
+pub mod ranges;
+pub mod signature;

@@ -19,8 +19,8 @@
 //! | group | calls |
 //! | --- | --- |
 //! | link | `macs`, `vlan(id)`, `qinq(outer, inner)`, `tag(tpid, id)`, `ethertype(n)`, `arp()` |
-//! | network | `ipv4(src, dst)`, `ipv6(src, dst)`; on the last of them `ttl`, `tos`, `version`, `ihl(words)`, `ip_options`, `total_len`, `protocol`, `fragment(offset, more)`, `dont_fragment` |
-//! | IPv6 extensions | `hop_by_hop`, `dest_options`, `routing(type, left)`, `extension(kind, body)`, `ext_len(units)`, `fragment(offset, more)` |
+//! | network | `ipv4(src, dst)`, `ipv6(src, dst)`; on the last of them `ttl`, `tos`, `version`, `ihl(words)`, `ip_options`, `total_len`, `protocol`, `fragment(offset, more)`, `fragment_id`, `dont_fragment` |
+//! | IPv6 extensions | `hop_by_hop`, `dest_options`, `routing(type, left)`, `extension(kind, body)`, `ext_len(units)`, `fragment(offset, more)`, `fragment_id` |
 //! | transport | `tcp(src, dst)` + `flags`, `seq`, `ack`, `doff(words)`, `tcp_options`; `udp(src, dst)` + `udp_len`; `icmp(type, code)`, `icmp6(type, code)` + `rest` |
 //! | content | `payload(n)` counting bytes, `data(bytes)` |
 //! | after checksums | `set8`, `set16`, `set32`, `set(at, bytes)`, `truncate(n)`, `pad(n)` |
@@ -188,6 +188,11 @@ impl Frame {
             return self.extension(44, &[high, low, 0, 0, 0, 1]);
         }
         innermost!(self, "IPv4", Layer::Ipv4(ip) => ip.fragment = (offset / 8) | if more { 0x2000 } else { 0 })
+    }
+
+    /// The number that the fragments of a packet share (1 if not said): in IPv6 that of the fragment header.
+    pub fn fragment_id(mut self, id: u32) -> Self {
+        innermost!(self, "fragment", Layer::Ipv4(ip) => ip.id = layer::low16(id as usize), Layer::Ext(ext) => ext.set_id(id))
     }
 
     /// Sets the IPv4 "don't fragment" bit.

@@ -17,6 +17,8 @@ pub struct Shape {
     pub tags: Vec<(u16, u16)>,
     /// The network layer.
     pub net: Net,
+    /// The number that its fragments share.
+    pub id: u32,
     /// What the network layer carries.
     pub transport: Transport,
     /// Bytes after the transport header.
@@ -101,9 +103,9 @@ impl Shape {
                     .ipv4(&source.to_string(), &destination.to_string())
                     .ttl(*ttl)
                     .ip_options(options);
-                fragment
-                    .iter()
-                    .fold(ip, |ip, (offset, more)| ip.fragment(*offset, *more))
+                fragment.iter().fold(ip, |ip, (offset, more)| {
+                    ip.fragment(*offset, *more).fragment_id(self.id)
+                })
             }
             Net::V6 {
                 source,
@@ -116,7 +118,7 @@ impl Shape {
                     .ttl(*hop_limit);
                 extensions.iter().fold(ip, |ip, extension| match extension {
                     Extension::Plain(kind, body) => ip.extension(*kind, body),
-                    Extension::Fragment(offset, more) => ip.fragment(*offset, *more),
+                    Extension::Fragment(offset, more) => ip.fragment(*offset, *more).fragment_id(self.id),
                 })
             }
             Net::Arp => return tagged.arp().pad(self.pad).build(),
@@ -221,10 +223,11 @@ pub fn shape() -> BoxedStrategy<Shape> {
     let tags = prop_oneof![5 => Just(Vec::new()), 2 => vec(tag, 1..=4)];
     let net = prop_oneof![10 => net_v4(), 10 => net_v6(), 1 => Just(Net::Arp), 1 => any::<u16>().prop_map(Net::Other)];
     let pad = prop_oneof![Just(0usize), Just(60), Just(200)];
-    (tags, net, transport(), payload(), pad)
-        .prop_map(|(tags, net, transport, payload, pad)| Shape {
+    (tags, net, any::<u32>(), transport(), payload(), pad)
+        .prop_map(|(tags, net, id, transport, payload, pad)| Shape {
             tags,
             net,
+            id,
             transport,
             payload,
             pad,
@@ -304,6 +307,11 @@ pub fn source_v4() -> BoxedStrategy<Ipv4Addr> {
         "198.20.0.0",
         "198.18.7.1",
         "203.0.113.9",
+        "192.0.2.72",
+        "192.0.2.73",
+        "203.0.113.129",
+        "203.0.113.130",
+        "198.51.100.9",
         "0.0.0.0",
         "127.0.0.1",
         "224.0.0.1",
@@ -325,6 +333,10 @@ pub fn source_v6() -> BoxedStrategy<Ipv6Addr> {
         "2001:db8:f000::1",
         "2001:db8:f000:7::1",
         "2001:db8:e000::1",
+        "2001:db8:0:3::1",
+        "2001:db8:0:3::2",
+        "2001:db8:0:4::1",
+        "2001:db8:0:5::1",
         "fe80::1",
         "::",
         "::1",

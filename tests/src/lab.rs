@@ -13,6 +13,7 @@
 //! frames are as on a wire. Everything is removed when the [`Lab`] is dropped; what a killed test run left
 //! behind is removed by the next one.
 
+mod echo;
 mod flood;
 mod forged;
 mod honest;
@@ -24,6 +25,7 @@ mod netguard;
 mod nginx;
 mod process;
 mod remains;
+mod unbound;
 
 use std::{
     fs::File,
@@ -34,7 +36,8 @@ use std::{
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-pub use flood::{Attack, Flood, SOURCE_V4, SOURCE_V6, Sent, flood_frames};
+pub use echo::{ECHO_PORT, Echo, ask};
+pub use flood::{Attack, Flood, SOURCE_V4, SOURCE_V6, Sent, flood_frames, spread_frames};
 pub use forged::{Forged, Forgery, SENDERS_CPU};
 pub use honest::{Felt, Honest, TIMEOUT};
 pub use inject::send_frames;
@@ -44,6 +47,7 @@ pub use napi::{Received, Receiver};
 pub use netguard::{Netguard, Verdicts, binary, growth};
 pub use nginx::{BIG_BYTES, Nginx, SMALL_BODY};
 pub use process::{Output, Running, output, wait_until};
+pub use unbound::{NAME, NAME_ADDRESS, Unbound, dig};
 
 /// The name of the one interface in the namespaces of attacker, client and victim.
 pub const IFACE: &str = "eth0";

@@ -3,6 +3,7 @@
 use netguard::{
     bpf::{BpfError, List, TableSizes, TestObject, embedded_object, table_of},
     prefix::Prefix,
+    ranges::{Compiled, Effect, Listing, compile},
 };
 use netguard_common::{
     decide,
@@ -10,10 +11,15 @@ use netguard_common::{
     maps::{ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, Table},
     memory::Memory,
     packet::Address,
+    ranges::{Policy, Subject},
     rule::Origin,
+    signature::Signature,
     view::SliceView,
 };
-use std::{net::IpAddr, sync::atomic::Ordering::Relaxed};
+use std::{
+    net::IpAddr,
+    sync::{Arc, LazyLock, OnceLock, atomic::Ordering::Relaxed},
+};
 
 /// A rule that never ends.
 pub const PERMANENT: u32 = 0;
@@ -35,8 +41,12 @@ pub struct World {
     /// Modes, limits, seed and sample budget.
     pub settings: Settings,
     rules: Vec<(List, Prefix, Rule)>,
+    listings: Vec<Listing<'static>>,
+    /// Made of `listings` when they are needed.
+    compiled: OnceLock<Arc<Compiled>>,
     cells: Vec<(u32, u64)>,
     own: Vec<IpAddr>,
+    signatures: Vec<Signature>,
 }
 
 impl Default for World {
@@ -51,13 +61,22 @@ impl World {
         Self {
             settings: Memory::enforcing(),
             rules: Vec::new(),
+            listings: Vec::new(),
+            compiled: OnceLock::new(),
             cells: Vec::new(),
             own: Vec::new(),
+            signatures: Vec::new(),
         }
     }
 
     /// The world in which the addresses of [`crate::generate`] meet every kind of rule, dead ones included.
     pub fn populated() -> Self {
+        static POPULATED: LazyLock<World> = LazyLock::new(World::with_every_rule);
+        POPULATED.compiled();
+        POPULATED.clone()
+    }
+
+    fn with_every_rule() -> Self {
         Self::new()
             .block("192.0.2.66")
             .block_until("192.0.2.67", DISTANT)
@@ -77,6 +96,16 @@ impl World {
             .block_until("2001:db8::68", EXPIRED)
             .allow("2001:db8:f000:7::/64")
             .allow("2001:db8:bad::7")
+            .list(
+                feed(false),
+                &["192.0.2.72", "203.0.113.128/26", "2001:db8:0:3::/64"],
+            )
+            .list(feed(true), &["192.0.2.72/29", "2001:db8:0:4::/64"])
+            .list(
+                country(),
+                &["198.51.100.0/24", "203.0.113.128/25", "2001:db8:0:5::/64"],
+            )
+            .list(Effect::Spare, &["203.0.113.129", "2001:db8:0:3::1"])
     }
 
     /// The world under the same mode for every policy.
@@ -101,12 +130,14 @@ impl World {
     /// Limits that no clock moves during a test: a full bucket stays full, an empty one takes a million packets.
     pub fn still_limits(self) -> Self {
         const HOUR_NS: u64 = 3_600_000_000_000;
-        self.limits(
-            [Rate {
-                interval_ns: HOUR_NS,
-                tolerance_ns: 1_000_000 * HOUR_NS,
-            }; CLASSES],
-        )
+        let still = Rate {
+            interval_ns: HOUR_NS,
+            tolerance_ns: 1_000_000 * HOUR_NS,
+        };
+        let mut world = self.limits([still; CLASSES]);
+        world.settings.levels.prefix = [still; CLASSES];
+        world.settings.levels.service_udp = still;
+        world
     }
 
     /// Adds a permanent allow rule. Panics if `prefix` is none.
@@ -148,13 +179,43 @@ impl World {
         world
     }
 
-    /// Makes `address` one of this machine's. Panics if it is none.
+    /// Adds a list that is compiled with the others. Panics if one of `prefixes` is none.
+    pub fn list(mut self, effect: Effect, prefixes: &[&str]) -> Self {
+        let parsed = prefixes
+            .iter()
+            .map(|text| text.parse().unwrap_or_else(|error| panic!("{error}")));
+        self.listings.push(Listing {
+            effect,
+            prefixes: parsed.collect(),
+        });
+        self.compiled = OnceLock::new();
+        self
+    }
+
+    fn compiled(&self) -> &Compiled {
+        self.compiled.get_or_init(|| {
+            let compiled = compile(&self.listings, self.settings.seed);
+            Arc::new(compiled.unwrap_or_else(|error| panic!("{error}")))
+        })
+    }
+
+    /// Makes `address` one of this machine. Panics if it is none.
     pub fn own(mut self, address: &str) -> Self {
-        self.own.push(
-            address
-                .parse()
-                .unwrap_or_else(|error| panic!("{address}: {error}")),
-        );
+        self.own
+            .push(address.parse().unwrap_or_else(|error| panic!("{error}")));
+        self
+    }
+
+    /// Adds a signature, by its conditions. Panics if they are none.
+    pub fn signature(mut self, mode: Mode, expires_at: u32, conditions: &[&str]) -> Self {
+        let conditions: Vec<String> = conditions.iter().map(|&text| text.to_owned()).collect();
+        let parsed = netguard::signature::parse(&conditions, true).unwrap_or_else(|error| panic!("{error}"));
+        self.settings.suspicion.signatures = Mode::Enforce as u32;
+        self.signatures.push(Signature {
+            mode: mode as u32,
+            expires_at,
+            ..parsed
+        });
         self
     }
 
@@ -209,9 +270,13 @@ impl World {
             };
             assert!(replaced.is_none(), "{prefix} stands twice in the world");
         }
+        if !self.listings.is_empty() {
+            memory.generation = Some(self.compiled().words.clone());
+        }
         for address in &self.own {
             memory.own.insert(Address::of(*address).1.octets());
         }
+        memory.signatures[..self.signatures.len()].copy_from_slice(&self.signatures);
         for (index, arrival_ns) in &self.cells {
             memory.cells[*index as usize].store(*arrival_ns, Relaxed);
         }
@@ -247,9 +312,11 @@ impl World {
                 (_, IpAddr::V6(ip)) => object.insert_prefix(table.map(), bits, ip.octets(), *rule)?,
             }
         }
-        self.own
-            .iter()
-            .try_for_each(|address| object.insert_own(*address))?;
+        if !self.listings.is_empty() {
+            object.install(self.compiled())?;
+        }
+        object.signatures(&self.signatures)?;
+        self.own.iter().try_for_each(|address| object.own(*address))?;
         self.cells
             .iter()
             .try_for_each(|(index, arrival_ns)| object.write_cell(*index, *arrival_ns))
@@ -269,5 +336,30 @@ pub const fn rule(expires_at: u32) -> Rule {
         reason: 0,
         origin: 0,
         proof: 2,
+    }
+}
+
+/// A published list.
+pub fn feed(shadow: bool) -> Effect {
+    Effect::Feed {
+        policy: policy(Subject::Feed),
+        shadow,
+    }
+}
+
+/// A country that is blocked.
+pub fn country() -> Effect {
+    Effect::Place {
+        rank: 1,
+        policy: Some(policy(Subject::CountryBlock)),
+        shadow: false,
+    }
+}
+
+const fn policy(subject: Subject) -> Policy {
+    Policy {
+        subject,
+        expires_at: 0,
+        rate: Rate::UNLIMITED,
     }
 }

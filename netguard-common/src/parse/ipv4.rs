@@ -73,6 +73,10 @@ fn follow<V: View>(
         _ => Fragment::Later,
     };
     packet.set_fragment(fragment);
+    if !matches!(fragment, Fragment::Whole) {
+        packet.fragment_id = u32::from(u16::from_ne_bytes(header.id));
+        packet.set_piece(offset, payload_len, fragment_field & MORE_FRAGMENTS == 0);
+    }
     if offset != 0 && offset + payload_len > MAX_IP_LEN - header_len {
         return ControlFlow::Break(Verdict::FragmentOverflow);
     }

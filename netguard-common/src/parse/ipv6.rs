@@ -72,6 +72,7 @@ fn follow<V: View>(
         len: 0,
         protocol: header.next_hdr,
         fragment_field: 0,
+        fragment_at: 0,
         seen: 0,
     };
     if is_extension(header.next_hdr) {
@@ -79,10 +80,14 @@ fn follow<V: View>(
         chain.len = view.opaque(chain.len).min(MAX_CHAIN_LEN).min(payload_len);
         chain.protocol = view.opaque(u32::from(chain.protocol)) as u8;
         chain.fragment_field = view.opaque(chain.fragment_field);
+        chain.fragment_at = view.opaque(chain.fragment_at).min(MAX_CHAIN_LEN).min(payload_len);
         chain.seen = view.opaque(chain.seen);
     }
     let fragment = chain.fragment();
     packet.set_fragment(fragment);
+    if !matches!(fragment, Fragment::Whole) {
+        note_piece(view, at, payload_len, &chain, packet)?;
+    }
     packet.protocol = chain.protocol;
     packet.set_transport_at(at + chain.len);
     transport::parse(
@@ -95,12 +100,36 @@ fn follow<V: View>(
     )
 }
 
+/// Tells `packet` its number and the part of it that follows the fragment header.
+#[inline(always)]
+fn note_piece<V: View>(
+    view: &V,
+    at: u32,
+    payload_len: u32,
+    chain: &Chain,
+    packet: &mut Packet,
+) -> ControlFlow<Verdict> {
+    let Some(id) = view.load::<[u8; 4]>(at + chain.fragment_at + 4) else {
+        return ControlFlow::Break(Verdict::Truncated);
+    };
+    packet.fragment_id = u32::from_ne_bytes(id);
+    let len = payload_len.saturating_sub(chain.fragment_at + 8);
+    packet.set_piece(
+        chain.fragment_field & OFFSET_MASK,
+        len,
+        chain.fragment_field & MORE_FRAGMENTS == 0,
+    );
+    ControlFlow::Continue(())
+}
+
 /// What the extension headers led to. `len` is at most [`MAX_CHAIN_LEN`] and at most the payload length.
 struct Chain {
     len: u32,
     protocol: u8,
     /// Offset and more-flag of the fragment headers, ored: a second one never makes a fragment whole again.
     fragment_field: u32,
+    /// Where the fragment header lies behind the IPv6 header, if there is one.
+    fragment_at: u32,
     /// Extension headers met so far, a bit for each kind.
     seen: u32,
 }
@@ -167,8 +196,10 @@ fn walk<V: View>(view: &V, at: u32, payload_len: u32, chain: &mut Chain) -> Cont
             let field = u32::from(u16::from_be_bytes([high, low]));
             check_fragment(field, payload_len - chain.len)?;
             chain.fragment_field |= field;
+            chain.fragment_at = chain.len;
         }
         chain.fragment_field = view.opaque(chain.fragment_field);
+        chain.fragment_at = view.opaque(chain.fragment_at);
         chain.len = view.opaque(chain.len + extension_len);
         chain.protocol = next;
         if chain.len > payload_len {

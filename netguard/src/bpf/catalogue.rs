@@ -10,15 +10,19 @@ use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 use netguard_common::{
     Packet,
     hint::HintLine,
-    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sampler, Settings},
+    known::KnownLine,
+    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sampler, Service, Settings},
     maps::{MAPS, MapKind, MapSpec},
-    shared::Shared,
+    service::{FREE, ServiceLine},
+    shared::{Field as _, Shared},
+    signature::{Features, Signature},
+    state::Strays,
     syn_ack::SynAck,
 };
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{BpfError, Pins, links::number, raw::Raw};
+use super::{BpfError, Pins, links::number, ranges::generation, raw::Raw};
 
 mod render;
 
@@ -58,13 +62,17 @@ pub fn list_maps(pins: &Pins) -> Result<Vec<MapInfo>, BpfError> {
                     memory(data),
                 )
             });
+            let inner = match spec.kind {
+                MapKind::ArrayOfMaps => generation(map).map_or(0, |generation| memory(&generation)),
+                _ => 0,
+            };
             Ok(MapInfo {
                 name: spec.name,
                 kind: kind_name(spec.kind),
                 max_entries,
                 key_size: spec.key_size,
                 value_size: spec.value_size,
-                memory_bytes,
+                memory_bytes: memory_bytes + inner,
                 help: spec.help,
             })
         })
@@ -95,6 +103,10 @@ pub fn lookup_in_map(pins: &Pins, name: &str, key: &str) -> Result<DumpedEntry, 
         key: key.to_owned(),
         expected,
     };
+    if spec.name == "RANGES" {
+        let found = generation(map).map(|data| generation_entry(&data));
+        return found.ok_or_else(|| bad_key("no feed, country or autonomous system is configured"));
+    }
     if matches!(spec.kind, MapKind::Array | MapKind::PerCpuArray) {
         let index: u32 = key
             .parse()
@@ -164,6 +176,17 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
             });
             entries.collect()
         }
+        "PROVEN" => {
+            let map: HashMap<_, u64, u64> = map.try_into().map_err(&wrap)?;
+            let entries = map.iter().map(|entry| {
+                let (key, until_ns) = entry?;
+                Ok(DumpedEntry {
+                    key: Value::String(render::source(key)),
+                    value: until_ns.into(),
+                })
+            });
+            entries.collect()
+        }
         "BLOCK_WIDE_V4" => {
             let map: HashMap<_, Raw<NetworkV4>, Raw<Rule>> = map.try_into().map_err(&wrap)?;
             pairs(map.iter(), |key| {
@@ -187,9 +210,19 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
                 expected: "a ring buffer has no entries to read; `netguard events` shows what passes through",
             });
         }
+        "RANGES" => return Ok(generation(map).iter().map(generation_entry).collect()),
         _ => return read_array(spec, map),
     }
     .map_err(wrap)
+}
+
+/// The table of the compiled lists, described: its words say nothing to people.
+fn generation_entry(data: &MapData) -> DumpedEntry {
+    let words = data.info().map_or(0, |info| info.max_entries());
+    DumpedEntry {
+        key: Value::from(0),
+        value: serde_json::json!({ "words": words, "memory_bytes": memory(data) }),
+    }
 }
 
 fn pairs<K, V: Shared>(
@@ -238,10 +271,17 @@ enum AnyArray {
     Numbers(Array<MapData, u64>),
     Hints(Array<MapData, Raw<HintLine>>),
     Settings(Array<MapData, Raw<Settings>>),
+    NumbersPerCpu(PerCpuArray<MapData, u64>),
     Counters(PerCpuArray<MapData, Raw<Counter>>),
     Samplers(PerCpuArray<MapData, Raw<Sampler>>),
     Packets(PerCpuArray<MapData, Raw<Packet>>),
     Answers(PerCpuArray<MapData, Raw<SynAck>>),
+    Strays(PerCpuArray<MapData, Raw<Strays>>),
+    Signatures(Array<MapData, Raw<Signature>>),
+    Features(PerCpuArray<MapData, Raw<Features>>),
+    Known(Array<MapData, Raw<KnownLine>>),
+    ServiceLines(Array<MapData, Raw<ServiceLine>>),
+    Services(Array<MapData, Raw<Service>>),
 }
 
 impl AnyArray {
@@ -249,11 +289,18 @@ impl AnyArray {
         let wrap = BpfError::map(spec.name, spec.max_entries);
         Ok(match spec.name {
             "SETTINGS" => Self::Settings(map.try_into().map_err(wrap)?),
-            "COUNTERS" => Self::Counters(map.try_into().map_err(wrap)?),
+            "POLICY_COUNTERS" => Self::NumbersPerCpu(map.try_into().map_err(wrap)?),
+            "SIGNATURES" => Self::Signatures(map.try_into().map_err(wrap)?),
+            "FEATURES" => Self::Features(map.try_into().map_err(wrap)?),
+            "COUNTERS" | "SIGNATURE_HITS" => Self::Counters(map.try_into().map_err(wrap)?),
             "SAMPLER" => Self::Samplers(map.try_into().map_err(wrap)?),
             "SYN_ACK" => Self::Answers(map.try_into().map_err(wrap)?),
+            "STRAYS" => Self::Strays(map.try_into().map_err(wrap)?),
             "PACKET" => Self::Packets(map.try_into().map_err(wrap)?),
             "HINTS" => Self::Hints(map.try_into().map_err(wrap)?),
+            "KNOWN" => Self::Known(map.try_into().map_err(wrap)?),
+            "SERVICE_LINES" => Self::ServiceLines(map.try_into().map_err(wrap)?),
+            "SERVICES" => Self::Services(map.try_into().map_err(wrap)?),
             _ => Self::Numbers(map.try_into().map_err(wrap)?),
         })
     }
@@ -265,10 +312,29 @@ impl AnyArray {
             Self::Numbers(map) => map
                 .get(&index, 0)
                 .map(|value| shown(skip_zero, value == 0, || value.into())),
+            Self::NumbersPerCpu(map) => map.get(&index, 0).map(|cpus| {
+                let zero = cpus.iter().all(|cpu| *cpu == 0);
+                shown(skip_zero, zero, || cpus.iter().copied().collect())
+            }),
             Self::Hints(map) => map.get(&index, 0).map(|line| {
                 let zero = line.0.bytes.iter().all(|byte| *byte == 0);
                 shown(skip_zero, zero, || render(&line.0))
             }),
+            Self::Signatures(map) => map
+                .get(&index, 0)
+                .map(|value| shown(skip_zero, value.0.mode == 0, || render(&value.0))),
+            Self::Features(map) => map
+                .get(&index, 0)
+                .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
+            Self::Known(map) => map
+                .get(&index, 0)
+                .map(|line| shown(skip_zero, line.0 == KnownLine::ZERO, || render(&line.0))),
+            Self::ServiceLines(map) => map
+                .get(&index, 0)
+                .map(|line| shown(skip_zero, line.0 == ServiceLine::ZERO, || render(&line.0))),
+            Self::Services(map) => map
+                .get(&index, 0)
+                .map(|service| shown(skip_zero, service.0 == FREE, || render(&service.0))),
             Self::Settings(map) => map.get(&index, 0).map(|value| Some(render(&value.0))),
             Self::Counters(map) => map.get(&index, 0).map(|cpus| {
                 let zero = cpus.iter().all(|cpu| cpu.0.packets == 0);
@@ -280,6 +346,9 @@ impl AnyArray {
                 .get(&index, 0)
                 .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
             Self::Answers(map) => map
+                .get(&index, 0)
+                .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
+            Self::Strays(map) => map
                 .get(&index, 0)
                 .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
             Self::Packets(map) => map
@@ -301,6 +370,7 @@ const fn kind_name(kind: MapKind) -> &'static str {
         MapKind::Hash => "hash",
         MapKind::LpmTrie => "lpm trie",
         MapKind::RingBuf => "ring buffer",
+        MapKind::ArrayOfMaps => "array of maps",
     }
 }
 
@@ -310,6 +380,7 @@ pub(super) fn map_data(map: &Map) -> Option<&MapData> {
         | Map::PerCpuArray(data)
         | Map::HashMap(data)
         | Map::LpmTrie(data)
+        | Map::ArrayOfMaps(data)
         | Map::RingBuf(data) => Some(data),
         _ => None,
     }

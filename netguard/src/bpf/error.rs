@@ -36,12 +36,18 @@ pub enum BpfError {
         "map {map} is full: it holds {capacity} entries; remove some, or raise its size under [tables] in the configuration"
     )]
     Full { map: &'static str, capacity: u32 },
+    #[error(
+        "{capacity} services have limits of their own, and no more can: `netguard service reset` frees one"
+    )]
+    ServicesFull { capacity: u32 },
     #[error("the words about {capacity} rules are kept, and no more: add the rule without --reason")]
     NotesFull { capacity: u32 },
+    #[error("there are {0} signatures, and there can be no more: `netguard signature del` one")]
+    SignaturesFull(u32),
     #[error("map {map}: {source}")]
     Map { map: &'static str, source: MapError },
-    #[error("map HINTS cannot be mapped into memory: {0}")]
-    Memory(io::Error),
+    #[error("map {map} cannot be mapped into memory: {source}")]
+    Memory { map: &'static str, source: io::Error },
     #[error("map {map} cannot be read: {source}")]
     Read { map: &'static str, source: io::Error },
     #[error("no map is called {0}: `netguard map list` shows them all")]

@@ -9,7 +9,7 @@ use std::{
 use aya::maps::Map;
 use memmap2::{MmapOptions, MmapRaw};
 use netguard_common::{
-    hint::{LINE, LINES, slots},
+    hint::{LINE, LINES, RANGE, slots},
     packet::Address,
 };
 
@@ -37,7 +37,7 @@ impl Hints {
         let memory = MmapOptions::new()
             .len(BYTES)
             .map_raw(descriptor)
-            .map_err(BpfError::Memory)?;
+            .map_err(|source| BpfError::Memory { map: "HINTS", source })?;
         Ok(Self { memory, seed })
     }
 
@@ -55,7 +55,30 @@ impl Hints {
         }
     }
 
-    /// Makes the hints those of `rules`, each a prefix and its hint, and no others. Nobody else may write meanwhile.
+    /// Sets `hint` in each place of the set `slots`, which is a bit for each.
+    pub(super) fn raise(&self, hint: u8, slots: &[u64]) {
+        for (number, word) in (0..).zip(slots).filter(|(_, word)| **word != 0) {
+            for slot in (number * u64::BITS..).take(u64::BITS as usize) {
+                if word >> (slot % u64::BITS) & 1 == 1 {
+                    self.byte(slot).fetch_or(hint, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// Clears `hint` in each place outside the set `slots`.
+    pub(super) fn lower(&self, hint: u8, slots: &[u64]) {
+        for slot in 0..BYTES as u32 {
+            let wanted = slots[(slot / u64::BITS) as usize] >> (slot % u64::BITS) & 1 == 1;
+            let byte = self.byte(slot);
+            if !wanted && byte.load(Ordering::Relaxed) & hint != 0 {
+                byte.fetch_and(!hint, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Makes the hints those of `rules`, each a prefix and its hint, and no others but those of the compiled lists, which end
+    /// with their generation. Nobody else may write meanwhile.
     pub(super) fn rebuild(&self, rules: impl Iterator<Item = (Prefix, u8)>) {
         let mut right = vec![0_u8; BYTES];
         for (prefix, hint) in rules {
@@ -65,7 +88,9 @@ impl Hints {
         }
         for (slot, right) in (0..).zip(right) {
             let byte = self.byte(slot);
-            if byte.load(Ordering::Relaxed) != right {
+            let standing = byte.load(Ordering::Relaxed);
+            let right = right | standing & RANGE;
+            if standing != right {
                 byte.store(right, Ordering::Relaxed);
             }
         }

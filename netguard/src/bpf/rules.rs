@@ -6,13 +6,14 @@
 
 use std::net::IpAddr;
 
-use netguard_common::{layout::Rule, maps::Table, rule::Origin};
+use netguard_common::{hint, layout::Rule, maps::Table, rule::Origin};
 
 use super::{
     Batch, BpfError, Entry, InsertOutcome, List, Pins, SettingsMap,
     hiding::{covered_by, hidden, outlasts},
     hints::Hints,
     notes::Notes,
+    own::OwnAddresses,
     storage::{Storage, table_of, tables_of},
 };
 use crate::{clock::monotonic_ns, prefix::Prefix};
@@ -28,6 +29,7 @@ pub struct Rules {
     tables: Vec<Storage>,
     hints: Hints,
     notes: Notes,
+    own: OwnAddresses,
 }
 
 impl Rules {
@@ -45,6 +47,7 @@ impl Rules {
             tables,
             hints: Hints::open(pins, seed)?,
             notes: Notes::open(pins)?,
+            own: OwnAddresses::open(pins)?,
         })
     }
 
@@ -228,12 +231,13 @@ impl Rules {
         Ok(removed)
     }
 
-    /// Makes the hints those of the rules that stand: a writer may have died between the two.
+    /// Makes the hints those of the rules and own addresses that stand: a writer may have died between the two.
     ///
     /// # Errors
     /// When the kernel refuses a read.
     pub fn rebuild_hints(&mut self) -> Result<(), BpfError> {
-        let mut rules = Vec::new();
+        let own = self.own.prefixes()?.into_iter();
+        let mut rules: Vec<_> = own.map(|prefix| (prefix, hint::OWN)).collect();
         for storage in &self.tables {
             let mut entries = Vec::new();
             storage.read(&mut entries)?;

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use aya::maps::{Array, MapData};
 use netguard_common::{
-    layout::Settings,
+    Verdict,
+    layout::{Rate, Settings},
+    level::{has_prefix, prefix_cells, prefix_key},
     limit::{Class, cells_of, source_key},
     packet::Address,
 };
@@ -49,14 +51,27 @@ impl SettingsMap {
     }
 }
 
-/// How much of its burst a source has used, by class.
+/// How much of a burst a source has used, alone or with its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitLevel {
     pub class: Class,
+    /// Whether it is that of the prefix.
+    pub of_prefix: bool,
     pub rate_per_s: u64,
     pub burst: u64,
     /// Packets of the burst that are used up; `burst` means that the next packet is over the limit.
     pub used: u64,
+}
+
+impl LimitLevel {
+    /// The verdict on the next packet when the burst is used up.
+    pub const fn verdict(&self) -> Verdict {
+        if self.of_prefix {
+            Verdict::LimitPrefix
+        } else {
+            self.class.verdict()
+        }
+    }
 }
 
 /// The levels of `source` at `now_ns`; without unlimited classes.
@@ -70,22 +85,32 @@ pub fn limit_levels(pins: &Pins, source: IpAddr, now_ns: u64) -> Result<Vec<Limi
         .try_into()
         .map_err(BpfError::map("LIMIT_CELLS", 0))?;
     let (family, source) = Address::of(source.to_canonical());
-    let key = source_key(family, source);
-    Class::ALL
-        .into_iter()
-        .map(|class| (class, settings.limits[class as usize]))
-        .filter(|(_, rate)| rate.interval_ns != 0)
-        .map(|(class, rate)| {
-            let [first, second] = cells_of(class, key, settings.seed)
-                .map(|index| cells.get(&index, 0).map_err(BpfError::map("LIMIT_CELLS", 0)));
-            let ahead_ns = first?.min(second?).saturating_sub(now_ns);
-            let used = ahead_ns.div_ceil(rate.interval_ns).min(rate.burst());
-            Ok(LimitLevel {
-                class,
-                rate_per_s: rate.per_second(),
-                burst: rate.burst(),
-                used,
-            })
+    let level = |class: Class, of_prefix, rate: Rate, indices: [u32; 2]| {
+        let [first, second] =
+            indices.map(|index| cells.get(&index, 0).map_err(BpfError::map("LIMIT_CELLS", 0)));
+        let ahead_ns = first?.min(second?).saturating_sub(now_ns);
+        Ok::<_, BpfError>(LimitLevel {
+            class,
+            of_prefix,
+            rate_per_s: rate.per_second(),
+            burst: rate.burst(),
+            used: ahead_ns.div_ceil(rate.interval_ns).min(rate.burst()),
         })
-        .collect()
+    };
+    let mut levels = Vec::new();
+    for class in Class::ALL {
+        let (own, prefix) = (
+            settings.limits[class as usize],
+            settings.levels.prefix[class as usize],
+        );
+        if own.interval_ns != 0 {
+            let indices = cells_of(class, source_key(family, source), settings.seed);
+            levels.push(level(class, false, own, indices)?);
+        }
+        if prefix.interval_ns != 0 && has_prefix(family, source) {
+            let indices = prefix_cells(class, prefix_key(family, source), settings.seed);
+            levels.push(level(class, true, prefix, indices)?);
+        }
+    }
+    Ok(levels)
 }

@@ -9,19 +9,23 @@ use aya::{
     programs::{ProgramError, TestRunAttrs, Xdp, XdpMode, xdp::XdpLink},
 };
 use netguard_common::{
+    hint,
     layout::{Rule, Sample, Settings},
     maps::Table,
     packet::Address,
     shared::Shared as _,
+    signature::Signature,
 };
 
 use super::{
     AttachMode, BpfError, Counters, TableSizes,
     hints::Hints,
     load::{loader, refused_load, refused_program, xdp},
+    ranges,
     raw::Raw,
+    signatures::flags,
 };
-use crate::prefix::Prefix;
+use crate::{prefix::Prefix, ranges::Compiled};
 
 /// An object loaded for test runs, with maps of its own.
 pub struct TestObject {
@@ -128,14 +132,15 @@ impl TestObject {
         self.hint(map, &network, bits as u8)
     }
 
-    /// Makes `address` one of this machine's.
+    /// Puts compiled lists in force.
     ///
     /// # Errors
-    /// When the table is full.
-    pub fn insert_own(&mut self, address: IpAddr) -> Result<(), BpfError> {
-        let mut own: HashMap<&mut MapData, [u8; 16], u32> = self.map("OWN")?;
-        own.insert(Address::of(address).1.octets(), 1, 0)
-            .map_err(BpfError::map("OWN", 0))
+    /// When the kernel refuses.
+    pub fn install(&mut self, compiled: &Compiled) -> Result<(), BpfError> {
+        let missing = || BpfError::NoSuchMap("RANGES".to_owned());
+        ranges::install_in(self.ebpf.map_mut("RANGES").ok_or_else(missing)?, compiled)?;
+        self.hints()?.raise(hint::RANGE, compiled.slots.words());
+        Ok(())
     }
 
     /// Sets one cell of the limiter.
@@ -147,6 +152,38 @@ impl TestObject {
         cells
             .set(index, arrival_ns, 0)
             .map_err(BpfError::map("LIMIT_CELLS", 0))
+    }
+
+    /// Makes `address` one of this machine.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn own(&mut self, address: IpAddr) -> Result<(), BpfError> {
+        let mut own: HashMap<&mut MapData, [u8; 16], u32> = self.map("OWN")?;
+        own.insert(Address::of(address).1.octets(), 1, 0)
+            .map_err(BpfError::map("OWN", 0))?;
+        self.hints()?.set(Prefix::from(address), hint::OWN);
+        Ok(())
+    }
+
+    /// Makes `signatures` those in force.
+    ///
+    /// # Errors
+    /// When the kernel refuses them.
+    pub fn signatures(&mut self, signatures: &[Signature]) -> Result<(), BpfError> {
+        let mut entries: Array<&mut MapData, Raw<Signature>> = self.map("SIGNATURES")?;
+        for (slot, signature) in (0..).zip(signatures) {
+            entries
+                .set(slot, Raw(*signature), 0)
+                .map_err(BpfError::map("SIGNATURES", 0))?;
+        }
+        let mut ports: Array<&mut MapData, u64> = self.map("SIGNATURE_PORTS")?;
+        for (word, bits) in (0..).zip(flags(signatures.iter())) {
+            ports
+                .set(word, bits, 0)
+                .map_err(BpfError::map("SIGNATURE_PORTS", 0))?;
+        }
+        Ok(())
     }
 
     /// Takes the counters out of the object, to read them between runs.

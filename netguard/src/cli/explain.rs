@@ -17,9 +17,10 @@ use super::{
     rules::{Listed, listed},
 };
 use crate::{
-    bpf::{Entry, LimitLevel, List, Rules, SettingsMap, limit_levels},
+    bpf::{Entry, LimitLevel, List, Proven, Rules, SettingsMap, limit_levels},
     clock::monotonic_ns,
     control::{Client, ClientError, SourceReport},
+    daemon::ListMatch,
     host,
 };
 
@@ -55,6 +56,8 @@ struct RuleMatch {
 #[derive(Serialize)]
 struct LimitUse {
     class: &'static str,
+    /// Whose packets count together: of the `source`, or of its `prefix`.
+    level: &'static str,
     rate_per_s: u64,
     burst: u64,
     used: u64,
@@ -84,6 +87,12 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
             "{connections} established TCP connections with this machine now"
         ));
     }
+    if Proven::open(&context.pins)?
+        .until_ns(address)?
+        .is_some_and(|until_ns| until_ns > now_ns)
+    {
+        evidence.push("its address is proven: it is served first when a UDP service is flooded".to_owned());
+    }
     evidence.extend(report.guarded);
     if matching
         .iter()
@@ -94,9 +103,10 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
                 .to_owned(),
         );
     }
+    evidence.extend(report.lists.iter().map(on_list));
     let explanation = Explanation {
         address: address.to_string(),
-        verdict: verdict(&settings, &matching, &levels),
+        verdict: verdict(&settings, &matching, report.list_verdict.as_deref(), &levels),
         score: None,
         proof: if connections > 0 { "handshake" } else { "none" },
         evidence,
@@ -115,6 +125,7 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
             .iter()
             .map(|level| LimitUse {
                 class: level.class.name(),
+                level: if level.of_prefix { "prefix" } else { "source" },
                 rate_per_s: level.rate_per_s,
                 burst: level.burst,
                 used: level.used,
@@ -136,7 +147,12 @@ async fn report(context: &Context, address: IpAddr) -> Result<SourceReport, CliE
 }
 
 /// Follows the stages of the datapath in their order.
-fn verdict(settings: &Settings, matching: &[(List, Entry)], levels: &[LimitLevel]) -> String {
+fn verdict(
+    settings: &Settings,
+    matching: &[(List, Entry)],
+    listed: Option<&str>,
+    levels: &[LimitLevel],
+) -> String {
     if matching.iter().any(|(list, _)| *list == List::Allow) {
         return Verdict::PassAllow.name().to_owned();
     }
@@ -156,11 +172,23 @@ fn verdict(settings: &Settings, matching: &[(List, Entry)], levels: &[LimitLevel
     {
         return name;
     }
+    // A country's limit bites when it is used up by all its sources together.
+    if let Some(listed) = listed.filter(|listed| !listed.contains("limit-")) {
+        return listed.to_owned();
+    }
     levels
         .iter()
         .filter(|level| level.used >= level.burst)
-        .find_map(|level| under(settings.limit, level.class.verdict()))
+        .find_map(|level| under(settings.limit, level.verdict()))
         .unwrap_or_else(|| Verdict::Pass.name().to_owned())
+}
+
+fn on_list(list: &ListMatch) -> String {
+    match list.kind.as_str() {
+        "feed" => format!("it is on the feed {} (`netguard feed list`)", list.name),
+        "default" => "it lies in no place that the configuration names".to_owned(),
+        kind => format!("it belongs to {kind} {} (`netguard feed list`)", list.name),
+    }
 }
 
 /// The name of `verdict` under a policy's mode; `None` when the policy is off.
@@ -190,8 +218,8 @@ fn text(explanation: &Explanation) -> String {
     }
     for limit in &explanation.limits {
         lines.push(format!(
-            "limit: {} {}/s, {} of a burst of {} used",
-            limit.class, limit.rate_per_s, limit.used, limit.burst
+            "limit: {} per {} {}/s, {} of a burst of {} used",
+            limit.class, limit.level, limit.rate_per_s, limit.used, limit.burst
         ));
     }
     lines.extend(
@@ -229,6 +257,7 @@ mod tests {
     fn level(used: u64) -> LimitLevel {
         LimitLevel {
             class: Class::Syn,
+            of_prefix: false,
             rate_per_s: 50,
             burst: 200,
             used,
@@ -241,21 +270,37 @@ mod tests {
         let block = (List::Block, entry("192.0.2.0/24"));
         let exact = (List::Block, entry("192.0.2.1"));
         let allow = (List::Allow, entry("192.0.2.0/25"));
-        assert_eq!(verdict(&enforce, &[], &[level(3)]), "pass");
-        assert_eq!(verdict(&enforce, &[], &[level(200)]), "limit-syn");
+        assert_eq!(verdict(&enforce, &[], None, &[level(3)]), "pass");
+        assert_eq!(verdict(&enforce, &[], None, &[level(200)]), "limit-syn");
         assert_eq!(
-            verdict(&enforce, std::slice::from_ref(&block), &[level(200)]),
+            verdict(&enforce, std::slice::from_ref(&block), None, &[level(200)]),
             "block-prefix"
         );
-        assert_eq!(verdict(&enforce, &[block.clone(), exact], &[]), "block-address");
         assert_eq!(
-            verdict(&enforce, &[block.clone(), allow], &[level(200)]),
+            verdict(&enforce, &[block.clone(), exact], None, &[]),
+            "block-address"
+        );
+        assert_eq!(
+            verdict(
+                &enforce,
+                &[block.clone(), allow],
+                Some("block-feed"),
+                &[level(200)]
+            ),
             "pass-allow"
         );
         assert_eq!(
-            verdict(&settings(Mode::Shadow), std::slice::from_ref(&block), &[]),
+            verdict(&settings(Mode::Shadow), std::slice::from_ref(&block), None, &[]),
             "shadow-block-prefix"
         );
-        assert_eq!(verdict(&settings(Mode::Off), &[block], &[level(200)]), "pass");
+        assert_eq!(
+            verdict(&enforce, &[], Some("block-feed"), &[level(200)]),
+            "block-feed"
+        );
+        assert_eq!(verdict(&enforce, &[], Some("limit-country"), &[level(3)]), "pass");
+        assert_eq!(
+            verdict(&settings(Mode::Off), &[block], None, &[level(200)]),
+            "pass"
+        );
     }
 }

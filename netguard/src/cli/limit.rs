@@ -1,8 +1,8 @@
-//! `netguard limit`: packet rates per source, changed live.
+//! `netguard limit`: packet rates of sources, prefixes and services, changed live.
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use hyper::Method;
-use netguard_common::{layout::Mode, limit::Class};
+use netguard_common::layout::Mode;
 use serde::Serialize;
 use tabled::Tabled;
 
@@ -10,7 +10,7 @@ use super::{CliError, Context, output::table};
 use crate::{
     bpf::SettingsMap,
     config::{Burst, RatePerSecond},
-    control::{Client, ClientError, LimitChange, change_limit},
+    control::{Client, ClientError, LimitChange, LimitName, change_limit},
 };
 
 #[derive(Subcommand, Debug)]
@@ -19,8 +19,10 @@ pub(super) enum LimitCommand {
     List,
     /// Change a limit at once; a restart of the daemon goes back to the configuration.
     Set {
-        class: ClassName,
-        /// Packets per second and source, in the long run.
+        /// syn, udp, icmp, control or other, per source; of a prefix or service with the level behind it: udp.prefix, udp.service.
+        #[arg(value_parser = LimitName::parse)]
+        limit: LimitName,
+        /// Packets per second, in the long run.
         #[arg(long, value_parser = number)]
         rate: RatePerSecond,
         /// Packets that may come at once; the same as the rate if not given.
@@ -29,32 +31,14 @@ pub(super) enum LimitCommand {
     },
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum ClassName {
-    /// TCP packets that open a connection.
-    Syn,
-    Udp,
-    Icmp,
-    /// Neighbour discovery and path-MTU messages.
-    Control,
-}
-
-impl ClassName {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Syn => Class::Syn.name(),
-            Self::Udp => Class::Udp.name(),
-            Self::Icmp => Class::Icmp.name(),
-            Self::Control => Class::Control.name(),
-        }
-    }
-}
-
 /// A limit in force.
 #[derive(Serialize, Tabled)]
 struct Limit {
     #[tabled(rename = "CLASS")]
     class: &'static str,
+    /// Whose packets count together: of a `source`, a `prefix` or a `service`.
+    #[tabled(rename = "LEVEL")]
+    level: &'static str,
     #[tabled(rename = "RATE/S")]
     rate_per_s: u64,
     #[tabled(rename = "BURST")]
@@ -66,26 +50,27 @@ struct Limit {
 pub(super) async fn run(context: &Context, command: LimitCommand) -> Result<(), CliError> {
     match command {
         LimitCommand::List => list(context),
-        LimitCommand::Set { class, rate, burst } => {
+        LimitCommand::Set { limit, rate, burst } => {
             let change = LimitChange {
                 rate_per_s: rate.value(),
                 burst: burst.map_or(rate.value(), |burst| burst.value()),
             };
             match Client::connect(&context.instance).await {
                 Ok(mut client) => {
-                    let path = format!("/v1/limits/{}", class.name());
+                    let path = format!("/v1/limits/{limit}");
                     let _: LimitChange = client.request(Method::PUT, &path, Some(&change)).await?;
                 }
                 Err(ClientError::NotRunning) => {
-                    change_limit(&mut SettingsMap::open(&context.pins)?, class.name(), change)?;
+                    change_limit(&mut SettingsMap::open(&context.pins)?, &limit.to_string(), change)?;
                 }
                 Err(error) => return Err(error.into()),
             }
             context.output.print(&change, |change| {
                 format!(
-                    "{} is limited to {} packets/s per source now, bursts of {}; the next start of the daemon takes the configuration's limit again",
-                    class.name(),
+                    "{} is limited to {} packets/s per {} now, bursts of {}; the next start of the daemon takes the configuration's limit again",
+                    limit.class.name(),
                     change.rate_per_s,
+                    limit.level.name(),
                     change.burst
                 )
             })
@@ -100,23 +85,26 @@ fn list(context: &Context) -> Result<(), CliError> {
         Mode::Shadow => "shadow",
         Mode::Enforce => "enforce",
     };
-    let limits: Vec<Limit> = Class::ALL
-        .into_iter()
-        .map(|class| {
-            let rate = settings.limits[class as usize];
+    let limits: Vec<Limit> = LimitName::all()
+        .map(|name| {
+            let rate = name.rate(&settings);
             Limit {
-                class: class.name(),
+                class: name.class.name(),
+                level: name.level.name(),
                 rate_per_s: rate.per_second(),
                 burst: rate.burst(),
-                mode,
+                mode: match rate.interval_ns {
+                    0 => "unlimited",
+                    _ => mode,
+                },
             }
         })
         .collect();
-    context.output.print(&limits, |limits| table(limits, &[1, 2]))
+    context.output.print(&limits, |limits| table(limits, &[2, 3]))
 }
 
 /// Rates and bursts have the same range.
-fn number(text: &str) -> Result<RatePerSecond, String> {
+pub(super) fn number(text: &str) -> Result<RatePerSecond, String> {
     text.parse()
         .ok()
         .and_then(RatePerSecond::new)

@@ -6,11 +6,14 @@ mod detach;
 mod doctor;
 mod events;
 mod explain;
+mod feed;
 mod limit;
 mod map;
 mod output;
 mod rules;
 mod run;
+mod service;
+mod signature;
 mod stats;
 mod status;
 
@@ -57,9 +60,18 @@ enum Command {
     /// The allowlist: prefixes that always pass, whatever else says.
     #[command(subcommand)]
     Allow(rules::RuleCommand<Prefix>),
-    /// Packet rates per source.
+    /// Packet rates of sources, prefixes and services.
     #[command(subcommand)]
     Limit(limit::LimitCommand),
+    /// Published lists, countries and autonomous systems.
+    #[command(subcommand)]
+    Feed(feed::FeedCommand),
+    /// Signatures of attacks: packets that fit one are dropped.
+    #[command(subcommand)]
+    Signature(signature::SignatureCommand),
+    /// Limits of single services, such as udp/53.
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
     /// Look into the kernel's maps; works with the daemon dead.
     #[command(subcommand)]
     Map(map::MapCommand),
@@ -153,6 +165,9 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Block(command) => rules::run(&context, List::Block, command).await,
         Command::Allow(command) => rules::run(&context, List::Allow, command).await,
         Command::Limit(command) => limit::run(&context, command).await,
+        Command::Feed(command) => feed::run(&context, command).await,
+        Command::Signature(command) => signature::run(&context, command).await,
+        Command::Service(command) => service::run(&context, command).await,
         Command::Map(command) => map::run(&context, &command),
         Command::Events(args) => events::run(&context, &args).await,
         Command::Explain(args) => explain::run(&context, &args).await,

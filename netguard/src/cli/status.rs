@@ -94,6 +94,16 @@ fn count_rules(context: &Context) -> Result<RuleCounts, BpfError> {
     })
 }
 
+/// Which segments without a connection are left to the kernel.
+fn unjudged(daemon: &DaemonStatus) -> Option<String> {
+    let why = daemon.state.why.as_ref()?;
+    let left = match daemon.state.reach.as_str() {
+        "listening" => "segments without a connection are judged only where something listens",
+        _ => "segments without a connection are not judged",
+    };
+    Some(format!("{left}: {why}"))
+}
+
 fn text(status: &Status) -> String {
     let mut lines = Vec::new();
     match &status.daemon {
@@ -125,7 +135,7 @@ fn text(status: &Status) -> String {
                 });
             }
             lines.push(format!(
-                "last second: {} packets/s passed, {} packets/s dropped, {} packets/s answered with a cookie",
+                "last second: {} packets/s passed, {} packets/s dropped, {} packets/s answered (SYN cookies, DNS)",
                 daemon.passed_per_s, daemon.dropped_per_s, daemon.answered_per_s
             ));
             if daemon.cookies == CookieState::Undelivered {
@@ -133,6 +143,7 @@ fn text(status: &Status) -> String {
                     "SYN cookies are OFF, their answers did not arrive: see `netguard events`".to_owned(),
                 );
             }
+            lines.extend(unjudged(daemon));
             lines.extend(daemon.spared.iter().map(Spared::sentence));
             if daemon.rules_refused > 0 {
                 lines.push(format!(

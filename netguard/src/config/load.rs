@@ -102,7 +102,9 @@ mod tests {
             allow = ["192.0.2.0/24"]
             block = ["198.51.100.7", "2001:db8::/32"]
             sanity.mode = "off"
-            limit = { mode = "shadow", syn = { rate_per_s = 7, burst = 9 } }
+            limit = { mode = "shadow", syn = { rate_per_s = 7, burst = 9 }, prefix.udp = { rate_per_s = 5, burst = 6 } }
+            dns.truncate_ports = []
+            service = [{ port = "tcp/443", rate_per_s = 3, burst = 4, cookies = "always" }]
             detect.flooder.block_for = "10m"
             guard.never_block = ["203.0.113.0/24"]
             log = { format = "json", level = "debug" }
@@ -126,6 +128,12 @@ mod tests {
             ),
             (7, 20_000)
         );
+        assert_eq!(config.limit.prefix.udp.map(|limit| limit.burst.value()), Some(6));
+        assert_eq!(
+            (config.limit.prefix.syn, config.dns.truncate_ports.padded()),
+            (None, [0; 4])
+        );
+        assert_eq!(config.service[0].port.to_string(), "tcp/443");
         assert_eq!(config.detect.flooder.block_for.duration().as_secs(), 600);
         assert_eq!(
             (config.log.format, config.log.level.as_str()),

@@ -1,8 +1,11 @@
 //! What the operator may decide, as types in which only sensible settings exist.
 
+mod limits;
+mod lists;
 mod load;
 mod mistake;
 mod schema;
+mod state;
 mod text;
 mod values;
 mod warnings;
@@ -12,9 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::prefix::{BlockPrefix, Prefix};
 
+pub use limits::{Dns, Limit, Limits, PrefixLimits, Service, ServiceLimits, ServicePort};
+pub use lists::{Country, Feed, Feeds, Geo, GeoAction, GeoDefault, GeoPolicy};
 pub use load::ConfigError;
 pub use mistake::Mistake;
 pub use schema::schema_json;
+pub use state::{Reach, StatePolicy};
 pub use values::{
     Burst, InterfaceName, InterfaceNameError, Period, PeriodError, Ports, RatePerSecond, TableSize, Within,
 };
@@ -42,10 +48,23 @@ pub struct Config {
     pub sanity: Policy,
     /// Sources in the blocklist, by the operator or by a detector.
     pub blocklist: Policy,
-    /// Packet rates per source.
+    /// Packet rates: of a source, of a prefix, of a service.
     pub limit: Limits,
     /// When services are answered for.
     pub syn_cookies: SynCookies,
+    /// Published lists of sources that are blocked.
+    pub feed: Feeds,
+    /// What is done with sources because of where they are.
+    pub geo: Geo,
+    /// TCP segments of connections that do not exist, when they come in numbers.
+    pub state: StatePolicy,
+    /// Packets that look like those of an attack, as `netguard signature` describes them.
+    pub signatures: Policy,
+    /// What becomes of DNS queries over a limit.
+    pub dns: Dns,
+    /// What holds for some services instead of the common limits.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub service: Vec<Service>,
     /// When behaviour alone is reason enough to act.
     pub detect: Detectors,
     /// What automatic decisions may never touch.
@@ -112,36 +131,6 @@ pub struct Policy {
     pub mode: PolicyMode,
 }
 
-/// Packet rates per source address (IPv6: per /64), one limit for each kind of packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    default,
-    deny_unknown_fields,
-    expecting = "a table with `mode` and one table per kind of packet"
-)]
-pub struct Limits {
-    /// What happens to a packet over its limit.
-    pub mode: PolicyMode,
-    /// TCP packets that ask for a new connection.
-    pub syn: Limit,
-    /// UDP packets.
-    pub udp: Limit,
-    /// ICMP and ICMPv6, but for `control`.
-    pub icmp: Limit,
-    /// Neighbour discovery and path-MTU messages, which nothing else ever drops.
-    pub control: Limit,
-}
-
-/// One token bucket: `burst` packets at once, then `rate_per_s`. Both belong together, so neither has a default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a table with `rate_per_s` and `burst`")]
-pub struct Limit {
-    /// Packets per second and source, in the long run.
-    pub rate_per_s: RatePerSecond,
-    /// Packets a source may send at once after a pause.
-    pub burst: Burst,
-}
-
 /// When netguard answers connection attempts in the name of a service, with cookies that the service takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table of cookie settings")]
@@ -153,13 +142,13 @@ pub struct SynCookies {
     /// That many may come at once.
     pub burst: Burst,
     /// Ports that are not answered for, at most 16: those that are passed on to containers or other machines.
-    pub except_ports: Ports,
+    pub except_ports: Ports<16>,
     /// Whether the daemon may change net.ipv4.tcp_syncookies as cookies need it; `netguard detach` restores it.
     pub manage_sysctls: bool,
 }
 
 /// When netguard answers in the name of a service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum CookieMode {
     /// Never.
@@ -274,30 +263,6 @@ impl LogLevel {
             Self::Info => "info",
             Self::Debug => "debug",
             Self::Trace => "trace",
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            mode: PolicyMode::default(),
-            syn: Limit {
-                rate_per_s: Within::constant::<200>(),
-                burst: Within::constant::<1000>(),
-            },
-            udp: Limit {
-                rate_per_s: Within::constant::<10_000>(),
-                burst: Within::constant::<20_000>(),
-            },
-            icmp: Limit {
-                rate_per_s: Within::constant::<20>(),
-                burst: Within::constant::<100>(),
-            },
-            control: Limit {
-                rate_per_s: Within::constant::<2000>(),
-                burst: Within::constant::<4000>(),
-            },
         }
     }
 }

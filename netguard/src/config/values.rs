@@ -69,38 +69,52 @@ pub enum InterfaceNameError {
     Characters(String),
 }
 
-/// Up to 16 ports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Up to `MOST` ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Vec<u16>", into = "Vec<u16>")]
 #[schemars(with = "Vec<u16>")]
-pub struct Ports([u16; 16]);
+pub struct Ports<const MOST: usize>([u16; MOST]);
 
-impl Ports {
+impl<const MOST: usize> Ports<MOST> {
+    /// A single port.
+    #[must_use]
+    pub fn one(port: u16) -> Self {
+        let mut padded = [0; MOST];
+        padded[0] = port;
+        Self(padded)
+    }
+
     /// The ports, then zeros.
     #[must_use]
-    pub fn padded(self) -> [u16; 16] {
+    pub fn padded(self) -> [u16; MOST] {
         self.0
     }
 }
 
-impl TryFrom<Vec<u16>> for Ports {
+impl<const MOST: usize> Default for Ports<MOST> {
+    fn default() -> Self {
+        Self([0; MOST])
+    }
+}
+
+impl<const MOST: usize> TryFrom<Vec<u16>> for Ports<MOST> {
     type Error = String;
 
     fn try_from(ports: Vec<u16>) -> Result<Self, Self::Error> {
-        let mut padded = [0; 16];
+        let mut padded = [0; MOST];
         if ports.contains(&0) {
             return Err("there is no port 0: write ports from 1 to 65535".to_owned());
         }
         let count = ports.len();
         let room = padded.get_mut(..count);
-        room.ok_or_else(|| format!("at most 16 ports, not {count}"))?
+        room.ok_or_else(|| format!("at most {MOST} ports, not {count}"))?
             .copy_from_slice(&ports);
         Ok(Self(padded))
     }
 }
 
-impl From<Ports> for Vec<u16> {
-    fn from(ports: Ports) -> Self {
+impl<const MOST: usize> From<Ports<MOST>> for Vec<u16> {
+    fn from(ports: Ports<MOST>) -> Self {
         ports.0.into_iter().filter(|port| *port != 0).collect()
     }
 }

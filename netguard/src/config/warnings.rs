@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Config;
+use super::{Config, CookieMode};
 
 impl Config {
     /// What is accepted but probably not meant, one sentence each.
@@ -14,6 +14,20 @@ impl Config {
             if !seen.insert(name) {
                 warnings.push(format!(
                     "interface {name} is listed more than once in `interfaces`"
+                ));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for service in &self.service {
+            let port = service.port;
+            if !seen.insert(port) {
+                warnings.push(format!(
+                    "{port} is more than once in `service`: the last one holds"
+                ));
+            }
+            if !port.is_tcp() && service.cookies != CookieMode::default() {
+                warnings.push(format!(
+                    "{port} takes no connections: `cookies` means nothing for it"
                 ));
             }
         }
@@ -45,10 +59,16 @@ mod tests {
             interfaces = ["eth0", "eth0"]
             allow = ["10.0.0.0/8", "2001:db8::/32"]
             block = ["10.0.0.0/8", "10.1.0.0/16", "192.0.2.1"]
+            service = [
+                { port = "udp/53", rate_per_s = 1, burst = 1 },
+                { port = "udp/53", rate_per_s = 1, burst = 1, cookies = "always" },
+            ]
         "#;
         let warnings = Config::parse("test.toml", text).unwrap().warnings();
-        assert_eq!(warnings.len(), 3, "{warnings:#?}");
-        assert!(warnings[1].contains("10.0.0.0/8 is both in `allow` and in `block`: it passes"));
+        assert_eq!(warnings.len(), 5, "{warnings:#?}");
+        assert!(warnings[1].contains("udp/53 is more than once"));
+        assert!(warnings[2].contains("takes no connections"));
+        assert!(warnings[3].contains("10.0.0.0/8 is both in `allow` and in `block`: it passes"));
         assert_eq!(Config::default().warnings(), Vec::<String>::new());
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    daemon::{CookieState, Protected, Spared},
+    daemon::{CookieState, ListMatch, Protected, Spared, StateReach},
     prefix::Prefix,
 };
 
@@ -19,10 +19,12 @@ pub struct DaemonStatus {
     /// Rates of the last second.
     pub passed_per_s: u64,
     pub dropped_per_s: u64,
-    /// Connection attempts answered with a SYN cookie.
+    /// Connection attempts answered with a SYN cookie, and DNS queries answered "ask over TCP".
     pub answered_per_s: u64,
     pub rules_refused: u64,
     pub cookies: CookieState,
+    /// How far segments without a connection are judged.
+    pub state: StateReach,
     /// What the configured blocks leave out.
     pub spared: Vec<Spared>,
 }
@@ -70,6 +72,10 @@ pub struct SourceReport {
     pub connections: Option<u32>,
     /// The guard list's objection to blocking it, as a sentence.
     pub guarded: Option<String>,
+    /// The configured lists that hold it.
+    pub lists: Vec<ListMatch>,
+    /// What they decide: a verdict, behind `shadow-` when it is only counted.
+    pub list_verdict: Option<String>,
 }
 
 /// Why a request failed.

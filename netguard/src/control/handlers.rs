@@ -14,12 +14,13 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{
     DaemonStatus, Failure, FailureKind, Import, LimitChange, RequestError, RuleAddition, RuleOutcome,
-    RuleRemoval, SourceReport, change_limit, remove_rule, server::Refusal,
+    RuleRemoval, ServiceChange, SignatureAddition, SignatureOutcome, SourceReport, change_limit,
+    change_service, remove_rule, reset_service, server::Refusal,
 };
 use crate::{
     bpf::{BpfError, List},
     clock::monotonic_ns,
-    daemon::{Event, EventKind, State, Stop},
+    daemon::{Event, EventKind, ListReport, State, Stop},
     host,
     prefix::Prefix,
 };
@@ -40,6 +41,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         answered_per_s: rates.answered_per_s,
         rules_refused: state.rules_refused.load(std::sync::atomic::Ordering::Relaxed),
         cookies: *state.cookies(),
+        state: state.reach().clone(),
         spared: state.spared().clone(),
     })
 }
@@ -180,7 +182,80 @@ pub(super) async fn limit(
     Ok(Json(change))
 }
 
-/// What the journal says about a source.
+pub(super) async fn service(
+    Shared(state): Shared<Arc<State>>,
+    Path((protocol, port)): Path<(String, String)>,
+    Json(change): Json<ServiceChange>,
+) -> Result<Json<ServiceChange>, Refusal> {
+    let service = format!("{protocol}/{port}");
+    change_service(&mut state.services(), &service, change)?;
+    state.journal.record(EventKind::ServiceChanged {
+        service,
+        rate_per_s: change.rate_per_s,
+        burst: change.burst,
+    });
+    Ok(Json(change))
+}
+
+/// Answers whether the service had limits of its own.
+pub(super) async fn reset(
+    Shared(state): Shared<Arc<State>>,
+    Path((protocol, port)): Path<(String, String)>,
+) -> Result<Json<bool>, Refusal> {
+    let service = format!("{protocol}/{port}");
+    let was_set = reset_service(&mut state.services(), &service)?;
+    if was_set {
+        state.journal.record(EventKind::ServiceReset { service });
+    }
+    Ok(Json(was_set))
+}
+
+pub(super) async fn add_signature(
+    Shared(state): Shared<Arc<State>>,
+    Json(addition): Json<SignatureAddition>,
+) -> Result<Json<SignatureOutcome>, Refusal> {
+    let outcome = super::add_signature(&mut state.signatures(), &addition, monotonic_ns())?;
+    state.journal.record(EventKind::SignatureAdded {
+        id: outcome.id,
+        conditions: addition.conditions.join(" "),
+        for_s: addition.ttl_s,
+        shadow: addition.shadow,
+    });
+    Ok(Json(outcome))
+}
+
+pub(super) async fn remove_signature(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<u32>,
+) -> Result<Json<SignatureOutcome>, Refusal> {
+    let outcome = super::remove_signature(&mut state.signatures(), id)?;
+    if outcome.outcome == "removed" {
+        state.journal.record(EventKind::SignatureRemoved { id });
+    }
+    Ok(Json(outcome))
+}
+
+pub(super) async fn lists(Shared(state): Shared<Arc<State>>) -> Result<Json<Vec<ListReport>>, Refusal> {
+    blocking(move || state.lists().report()).await
+}
+
+/// Reads all lists again, changed or not.
+pub(super) async fn sync_lists(Shared(state): Shared<Arc<State>>) -> Result<Json<Vec<ListReport>>, Refusal> {
+    blocking(move || {
+        let mut lists = state.lists();
+        let spared = lists.spared().to_vec();
+        lists.follow(spared, true, &state.journal);
+        lists.report()
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<Json<T>, Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map(Json).map_err(|error| Refusal::failed(error.to_string()))
+}
+
+/// What the journal and the lists say about a source.
 pub(super) async fn source(
     Shared(state): Shared<Arc<State>>,
     Path(address): Path<std::net::IpAddr>,
@@ -228,6 +303,11 @@ pub(super) async fn source(
         .objection(&Prefix::from(address))
         .map(|(prefix, kind)| format!("no detector may block it: {prefix} is {}", kind.describe()));
     let evidence = evidence.collect();
+    let listed = {
+        let state = Arc::clone(&state);
+        tokio::task::spawn_blocking(move || state.lists().matching(address.to_canonical())).await
+    };
+    let (lists, list_verdict) = listed.unwrap_or_default();
     let peers = tokio::task::spawn_blocking(host::established_peers).await;
     let connections = match peers {
         Ok(Ok(peers)) => Some(peers.get(&address.to_canonical()).copied().unwrap_or(0)),
@@ -237,6 +317,8 @@ pub(super) async fn source(
         evidence,
         connections,
         guarded,
+        lists,
+        list_verdict,
     })
 }
 

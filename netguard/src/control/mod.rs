@@ -4,8 +4,11 @@ mod api;
 mod client;
 mod handlers;
 mod import;
+mod limits;
 mod requests;
 mod server;
+mod services;
+mod signatures;
 
 use std::path::{Path, PathBuf};
 
@@ -16,8 +19,11 @@ pub use api::{
 };
 pub use client::{Client, ClientError};
 pub use import::{FailedAt, Import};
-pub use requests::{RequestError, change_limit, essentials, remove_rule};
+pub use limits::{Level, LimitName, change_limit};
+pub use requests::{RequestError, essentials, remove_rule};
 pub use server::{listen, remove_socket, serve};
+pub use services::{ServiceChange, change_service, reset_service};
+pub use signatures::{SignatureAddition, SignatureOutcome, add_signature, remove_signature};
 
 /// The control socket of `instance`.
 pub fn socket_path(instance: &InstanceName) -> PathBuf {

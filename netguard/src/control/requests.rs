@@ -3,12 +3,9 @@
 
 use std::net::IpAddr;
 
-use netguard_common::{layout::Rate, limit::Class};
-
-use super::{Failure, FailureKind, LimitChange, RuleOutcome, RuleRemoval};
+use super::{Failure, FailureKind, RuleOutcome, RuleRemoval};
 use crate::{
-    bpf::{BpfError, List, Rules, SettingsMap},
-    config::RatePerSecond,
+    bpf::{BpfError, List, Rules},
     engine::GuardKind,
     host::Facts,
     prefix::Prefix,
@@ -28,8 +25,15 @@ pub enum RequestError {
     Ttl(u64),
     #[error("a limit takes whole numbers from 1 to 10000000, not {0}")]
     OutOfRange(u32),
-    #[error("there is no limit {0:?}: the classes are syn, udp, icmp and control")]
-    NoSuchClass(String),
+    #[error(
+        "there is no limit {0:?}: the classes are syn, udp, icmp, control and other; all but control have a limit of the prefix \
+         (udp.prefix), and syn and udp one of the service (udp.service)"
+    )]
+    NoSuchLimit(String),
+    #[error("{0}")]
+    Service(String),
+    #[error(transparent)]
+    Signature(#[from] crate::signature::SignatureError),
     #[error(transparent)]
     Bpf(#[from] BpfError),
 }
@@ -77,28 +81,6 @@ pub fn remove_rule(
         if removed { "removed" } else { "absent" },
         None,
     ))
-}
-
-/// Changes the limit of `class`, by its name.
-///
-/// # Errors
-/// When there is no such class, or a number is out of range.
-pub fn change_limit(
-    settings: &mut SettingsMap,
-    class: &str,
-    change: LimitChange,
-) -> Result<Class, RequestError> {
-    let class = Class::ALL
-        .into_iter()
-        .find(|known| known.name() == class)
-        .ok_or_else(|| RequestError::NoSuchClass(class.to_owned()))?;
-    for number in [change.rate_per_s, change.burst] {
-        RatePerSecond::new(number).ok_or(RequestError::OutOfRange(number))?;
-    }
-    let mut new = settings.read()?;
-    new.limits[class as usize] = Rate::new(change.rate_per_s, change.burst);
-    settings.write(&new)?;
-    Ok(class)
 }
 
 pub(super) fn outcome(prefix: Prefix, outcome: &str, covered_by: Option<Prefix>) -> RuleOutcome {

@@ -9,7 +9,7 @@ use axum::{
     http::{StatusCode, header::CONTENT_TYPE},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
     serve::IncomingStream,
 };
 use tokio::net::{UnixListener, unix::UCred};
@@ -65,6 +65,13 @@ fn router(state: Arc<State>) -> Router {
         .route("/v1/events", get(handlers::events))
         .route("/v1/rules/{list}", post(handlers::add).delete(handlers::remove))
         .route("/v1/limits/{class}", put(handlers::limit))
+        .route("/v1/lists", get(handlers::lists).post(handlers::sync_lists))
+        .route("/v1/signatures", post(handlers::add_signature))
+        .route("/v1/signatures/{id}", delete(handlers::remove_signature))
+        .route(
+            "/v1/services/{protocol}/{port}",
+            put(handlers::service).delete(handlers::reset),
+        )
         .route("/v1/sources/{address}", get(handlers::source))
         .route("/v1/detach", post(handlers::detach))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use super::Spared;
+use super::{Spared, StateReach};
 
 /// Events remembered.
 const REMEMBERED: usize = 1_000;
@@ -86,16 +86,41 @@ pub enum EventKind {
     Spared(Spared),
     /// A configured block no longer leaves that out.
     SparedNoMore(Spared),
+    /// A file of lists was read; so many of its lines are no prefixes.
+    ListRead { file: String, skipped: usize },
+    /// A file of lists could not be read, or the lists could not be put in force.
+    ListFailed { file: String, why: String },
     /// The daemon changed a setting of the kernel.
     Sysctl { name: String, value: String },
     /// SYN cookies were switched off.
     CookiesOff { why: String },
+    /// Segments without a connection are judged that far from now on.
+    StateReach(StateReach),
+    /// An operator added a signature.
+    SignatureAdded {
+        id: u32,
+        conditions: String,
+        for_s: Option<u64>,
+        shadow: bool,
+    },
+    /// An operator removed a signature.
+    SignatureRemoved { id: u32 },
+    /// A signature reached its end.
+    SignatureExpired { id: u32 },
     /// A rule could not be placed.
     RuleFailed { prefix: String, why: String },
     /// The ring buffer was full: samples were lost (counters were not).
     SamplesLost { count: u64 },
     /// A reader of the stream was too slow and missed events.
     Missed { count: u64 },
+    /// An operator changed what holds for a service.
+    ServiceChanged {
+        service: String,
+        rate_per_s: u32,
+        burst: u32,
+    },
+    /// An operator let the common limits hold for a service again.
+    ServiceReset { service: String },
     /// The daemon ends.
     Stopped { detach: bool },
 }

@@ -4,7 +4,9 @@ mod attachment;
 mod configured;
 mod cookies;
 mod journal;
+mod lists;
 mod lock;
+mod reach;
 mod settings;
 mod setup;
 mod state;
@@ -28,8 +30,10 @@ use crate::{
 pub use configured::Spared;
 pub use cookies::restore_sysctls;
 pub use journal::{Event, EventKind, Journal};
+pub use lists::{ListMatch, ListReport, Lists};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
-pub use settings::{limit_rate, settings};
+pub use reach::StateReach;
+pub use settings::{limit_rate, service_entry, settings};
 pub use state::{CookieState, Protected, State, Stop};
 
 /// Runtime files: control sockets and locks.

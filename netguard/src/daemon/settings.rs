@@ -3,9 +3,10 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use netguard_common::{
-    layout::{Cookies, Mode, Rate, Settings},
+    layout::{Cookies, Levels, Mode, Rate, Service, Settings, Suspicion},
     limit::Class,
     shared::Field as _,
+    state::Reach,
 };
 
 use crate::config::{Config, CookieMode, Limit, PolicyMode};
@@ -16,8 +17,9 @@ const SAMPLES: Rate = Rate::new(2_000, 400);
 /// Answers per second and CPU at the most, and at once: a flood in the name of others must not flood them.
 const ANSWERS: Rate = Rate::new(300_000, 30_000);
 
-/// The settings that `config` asks for. The seed of `before` is kept: limit cells were filled under it.
-pub fn settings(config: &Config, before: &Settings) -> Settings {
+/// The settings that `config` asks for, where the table of sockets is believed as far as `reach`. The seed of `before` is kept:
+/// limit cells were filled under it.
+pub fn settings(config: &Config, before: &Settings, reach: Reach) -> Settings {
     let mode = |policy: PolicyMode| match policy.under(config.mode) {
         PolicyMode::Off => Mode::Off as u32,
         PolicyMode::Shadow => Mode::Shadow as u32,
@@ -31,9 +33,8 @@ pub fn settings(config: &Config, before: &Settings) -> Settings {
         sample: SAMPLES,
         cookies: match (config.mode, config.syn_cookies.mode) {
             // An answer is an act, which shadow is not.
-            (crate::config::Mode::Shadow, _) | (_, CookieMode::Off) => Cookies::Off as u32,
-            (_, CookieMode::Auto) => Cookies::Auto as u32,
-            (_, CookieMode::Always) => Cookies::Always as u32,
+            (crate::config::Mode::Shadow, _) => Cookies::Off as u32,
+            (_, mode) => cookies(mode) as u32,
         },
         service_syn: Rate::new(
             config.syn_cookies.rate_per_s.value(),
@@ -41,6 +42,18 @@ pub fn settings(config: &Config, before: &Settings) -> Settings {
         ),
         answers: ANSWERS,
         cookies_except: config.syn_cookies.except_ports.padded(),
+        suspicion: Suspicion {
+            state: mode(config.state.mode),
+            reach: reach as u32,
+            strays: Rate::new(config.state.rate_per_s.value(), config.state.burst.value()),
+            signatures: mode(config.signatures.mode),
+            reserved: 0,
+        },
+        levels: Levels {
+            service_udp: limit_rate(config.limit.service.udp),
+            dns_ports: config.dns.truncate_ports.padded(),
+            ..Levels::ZERO
+        },
         ..Settings::ZERO
     };
     for class in Class::ALL {
@@ -49,10 +62,43 @@ pub fn settings(config: &Config, before: &Settings) -> Settings {
             Class::Udp => config.limit.udp,
             Class::Icmp => config.limit.icmp,
             Class::Control => config.limit.control,
+            Class::Other => config.limit.other,
         };
         settings.limits[class as usize] = limit_rate(limit);
+        let prefix = match class {
+            Class::Syn => config.limit.prefix.syn,
+            Class::Udp => config.limit.prefix.udp,
+            Class::Icmp => config.limit.prefix.icmp,
+            Class::Control => None,
+            Class::Other => config.limit.prefix.other,
+        };
+        settings.levels.prefix[class as usize] = prefix.map_or(Rate::UNLIMITED, limit_rate);
     }
     settings
+}
+
+/// The entries that `config` asks for in the table of services.
+pub(super) fn services(config: &Config) -> Vec<Service> {
+    config.service.iter().map(service_entry).collect()
+}
+
+/// `service` as the datapath wants it.
+pub fn service_entry(service: &crate::config::Service) -> Service {
+    Service {
+        rate: Rate::new(service.rate_per_s.value(), service.burst.value()),
+        port: service.port.port(),
+        protocol: service.port.protocol(),
+        cookies: cookies(service.cookies) as u8,
+        reserved: 0,
+    }
+}
+
+fn cookies(mode: CookieMode) -> Cookies {
+    match mode {
+        CookieMode::Off => Cookies::Off,
+        CookieMode::Auto => Cookies::Auto,
+        CookieMode::Always => Cookies::Always,
+    }
 }
 
 /// The rate of `limit` as the datapath wants it.
@@ -72,15 +118,15 @@ mod tests {
     #[test]
     fn shadow_enforces_nothing_and_the_seed_stays() {
         let mut config = Config::default();
-        let first = settings(&config, &Settings::ZERO);
+        let first = settings(&config, &Settings::ZERO, Reach::All);
         assert_eq!(
-            [first.sanity, first.blocklist, first.limit],
-            [Mode::Enforce as u32; 3]
+            [first.sanity, first.blocklist, first.limit, first.suspicion.state],
+            [Mode::Enforce as u32; 4]
         );
         assert_ne!(first.seed, 0);
         config.mode = crate::config::Mode::Shadow;
         config.limit.mode = PolicyMode::Off;
-        let second = settings(&config, &first);
+        let second = settings(&config, &first, Reach::All);
         assert_eq!(
             [second.sanity, second.limit],
             [Mode::Shadow as u32, Mode::Off as u32]
@@ -90,7 +136,7 @@ mod tests {
 
     #[test]
     fn limits_stand_in_their_classes() {
-        let settings = settings(&Config::default(), &Settings::ZERO);
+        let settings = settings(&Config::default(), &Settings::ZERO, Reach::All);
         assert_eq!(settings.limits[Class::Syn as usize], Rate::new(200, 1000));
         assert_eq!(settings.limits[Class::Icmp as usize], Rate::new(20, 100));
     }

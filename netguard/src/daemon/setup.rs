@@ -1,19 +1,30 @@
 //! Sets protection up: load or adopt, settings before attachment, rules of the configuration, guard list.
 
+use std::collections::BTreeSet;
+
 use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
-    CookieState, DaemonError, EventKind, Options, State, Stop, attachment::Attachment,
-    configured::Configured, cookies::CookieSwitch, settings::settings, state::Parts,
+    CookieState, DaemonError, EventKind, Journal, Lists, Options, State, Stop,
+    attachment::Attachment,
+    configured::Configured,
+    cookies::CookieSwitch,
+    reach,
+    settings::{services, settings},
+    state::Parts,
 };
 use crate::{
-    bpf::{self, Counters, Entry, List, Loaded, OwnAddresses, Pins, Rules, Samples, SettingsMap, TableSizes},
+    bpf::{
+        self, Counters, Entry, List, Loaded, OwnAddresses, Pins, Proven, Rules, Samples, Services,
+        SettingsMap, Signatures, TableSizes,
+    },
     clock::monotonic_ns,
     config::{Config, CookieMode, Mode, PolicyMode},
     control::essentials,
     engine::{FlooderSettings, Guard, GuardKind},
     host::{self, Interface, LinkLayer},
+    prefix::Prefix,
 };
 
 /// What the tick reads.
@@ -24,8 +35,10 @@ pub(super) struct Inputs {
     pub(super) block_for_ns: u64,
     pub(super) configured: Configured,
     pub(super) own: OwnAddresses,
+    pub(super) proven: Proven,
     pub(super) cookies: CookieSwitch,
     pub(super) attachment: Attachment,
+    pub(super) config: Config,
 }
 
 /// Protects the interfaces of `options`.
@@ -58,10 +71,11 @@ pub(super) async fn set_up(
     warn_of_leftovers(&loaded, config, pins)?;
     let mut attachment = Attachment::new(loaded, pins.clone(), config.attach);
     let mut configured = Configured::of(config);
-    let attached =
-        prepare(config, &mut configured, pins, &facts).and_then(|()| attachment.protect_all(&interfaces));
-    let protected = match attached {
-        Ok(protected) => protected,
+    let reach = reach::reach(config);
+    let attached = prepare(config, &mut configured, pins, &facts, reach)
+        .and_then(|lists| Ok((lists, attachment.protect_all(&interfaces)?)));
+    let (lists, protected) = match attached {
+        Ok(attached) => attached,
         Err(error) => {
             if !existed {
                 pins.remove()?;
@@ -83,7 +97,10 @@ pub(super) async fn set_up(
         mode: mode.to_owned(),
         interfaces: protected,
         rules,
+        lists,
         settings: SettingsMap::open(pins)?,
+        signatures: Signatures::open(pins)?,
+        services: Services::open(pins)?,
         guard,
         spared: configured.spared().cloned().collect(),
         cookies: match (config.mode, config.syn_cookies.mode) {
@@ -91,6 +108,7 @@ pub(super) async fn set_up(
             (_, CookieMode::Auto) => CookieState::Auto,
             (_, CookieMode::Always) => CookieState::Always,
         },
+        reach: reach::told(reach),
     };
     let state = State::new(parts, stop);
     state.journal.record(EventKind::Started {
@@ -118,8 +136,10 @@ pub(super) async fn set_up(
         block_for_ns: nanoseconds(flooder.block_for.duration()),
         configured,
         own: OwnAddresses::open(pins)?,
+        proven: Proven::open(pins)?,
         cookies,
         attachment,
+        config: config.clone(),
     };
     Ok((state, inputs))
 }
@@ -142,19 +162,35 @@ pub(super) fn guard(facts: host::Facts, allowed: &[Entry], configured: &Configur
     )
 }
 
+/// What no list touches: what this machine cannot do without (for IPv6 the whole /64), and what the operator guards.
+pub(super) fn spared_by_lists(facts: &host::Facts, configured: &Configured) -> Vec<Prefix> {
+    let network = |prefix: Prefix| {
+        let longest = if prefix.address().is_ipv4() { 32 } else { 64 };
+        Prefix::truncated(prefix.address(), prefix.bits().min(longest)).unwrap_or(prefix)
+    };
+    let essential = essentials(facts.clone()).map(|(prefix, _)| network(prefix));
+    let guarded = configured.never_block().map(|(prefix, _)| prefix);
+    let spared: BTreeSet<Prefix> = essential.chain(guarded).collect();
+    spared.into_iter().collect()
+}
+
 /// Settings and rules are in force before the first packet is judged.
 fn prepare(
     config: &Config,
     configured: &mut Configured,
     pins: &Pins,
     facts: &host::Facts,
-) -> Result<(), DaemonError> {
+    reach: reach::Found,
+) -> Result<Lists, DaemonError> {
     let mut map = SettingsMap::open(pins)?;
     let before = map.read()?;
-    map.write(&settings(config, &before))?;
+    map.write(&settings(config, &before, reach.0))?;
+    Services::open(pins)?.replace(&services(config))?;
     OwnAddresses::open(pins)?.set(&facts.own)?;
     configured.establish(&mut Rules::open(pins)?, facts)?;
-    Ok(())
+    let mut lists = Lists::of(config, pins)?;
+    lists.follow(spared_by_lists(facts, configured), true, &Journal::default());
+    Ok(lists)
 }
 
 /// What an earlier daemon left stays in force where this configuration does not say otherwise: better than less

@@ -1,16 +1,16 @@
 //! What the tick and the control socket share.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    Mutex, MutexGuard, PoisonError, TryLockError,
     atomic::{AtomicU64, Ordering},
 };
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
-use super::{EventKind, Journal, Spared};
+use super::{EventKind, Journal, Lists, Spared, StateReach};
 use crate::{
-    bpf::{InstanceName, Rules, SettingsMap},
+    bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
     engine::Guard,
 };
 
@@ -71,9 +71,13 @@ pub(super) struct Parts {
     pub(super) interfaces: Vec<Protected>,
     pub(super) rules: Rules,
     pub(super) settings: SettingsMap,
+    pub(super) signatures: Signatures,
+    pub(super) services: Services,
     pub(super) guard: Guard,
     pub(super) spared: Vec<Spared>,
     pub(super) cookies: CookieState,
+    pub(super) lists: Lists,
+    pub(super) reach: StateReach,
 }
 
 /// The daemon's state.
@@ -89,11 +93,15 @@ pub struct State {
     interfaces: Mutex<Vec<Protected>>,
     rules: Mutex<Rules>,
     settings: Mutex<SettingsMap>,
+    signatures: Mutex<Signatures>,
+    services: Mutex<Services>,
     guard: Mutex<Guard>,
     spared: Mutex<Vec<Spared>>,
     cookies: Mutex<CookieState>,
+    reach: Mutex<StateReach>,
     rates: Mutex<Rates>,
     writing: AsyncMutex<()>,
+    lists: Mutex<Lists>,
     stop: watch::Sender<Option<Stop>>,
 }
 
@@ -108,9 +116,13 @@ impl State {
             interfaces: Mutex::new(parts.interfaces),
             rules: Mutex::new(parts.rules),
             settings: Mutex::new(parts.settings),
+            signatures: Mutex::new(parts.signatures),
+            services: Mutex::new(parts.services),
             guard: Mutex::new(parts.guard),
             spared: Mutex::new(parts.spared),
             cookies: Mutex::new(parts.cookies),
+            lists: Mutex::new(parts.lists),
+            reach: Mutex::new(parts.reach),
             rates: Mutex::default(),
             writing: AsyncMutex::default(),
             stop,
@@ -140,6 +152,15 @@ impl State {
         lock(&self.settings)
     }
 
+    pub fn signatures(&self) -> MutexGuard<'_, Signatures> {
+        lock(&self.signatures)
+    }
+
+    /// What holds for single services.
+    pub fn services(&self) -> MutexGuard<'_, Services> {
+        lock(&self.services)
+    }
+
     pub fn guard(&self) -> MutexGuard<'_, Guard> {
         lock(&self.guard)
     }
@@ -149,8 +170,27 @@ impl State {
         lock(&self.spared)
     }
 
+    /// Held while lists are read: not for a thread that others wait for.
+    pub fn lists(&self) -> MutexGuard<'_, Lists> {
+        lock(&self.lists)
+    }
+
+    /// The lists, unless they are being read.
+    pub fn try_lists(&self) -> Option<MutexGuard<'_, Lists>> {
+        match self.lists.try_lock() {
+            Ok(lists) => Some(lists),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     pub fn cookies(&self) -> MutexGuard<'_, CookieState> {
         lock(&self.cookies)
+    }
+
+    /// How far segments without a connection are judged.
+    pub fn reach(&self) -> MutexGuard<'_, StateReach> {
+        lock(&self.reach)
     }
 
     pub fn rates(&self) -> MutexGuard<'_, Rates> {

@@ -1,6 +1,6 @@
 //! The tick: collect, observe, detect, decide, enforce; and the housekeeping that needs no hurry.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use netguard_common::{
     Action as PacketAction, Judgement,
@@ -10,12 +10,13 @@ use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     CookieState, EventKind, State, Stop,
     configured::Configured,
-    setup::{Inputs, guard},
+    reach,
+    setup::{Inputs, guard, spared_by_lists},
     state::Rates,
 };
 use crate::{
@@ -37,11 +38,13 @@ const TOLD_PER_TICK: u64 = 16;
 /// Ticks between summaries and looks at the interfaces, and between sweeps of expired rules and refreshes of the guard list.
 const SUMMARY_TICKS: u64 = 10;
 const SWEEP_TICKS: u64 = 100;
+/// How long a source counts as proven after it was seen with an established connection.
+const PROVEN_FOR_NS: u64 = 600_000_000_000;
 
 const LOST: &str = "the interface loses the answers (a veth, unless its other end runs an XDP program, too)";
 
 /// Ticks until the daemon is stopped.
-pub(super) async fn run(state: &State, mut inputs: Inputs, stopped: &mut watch::Receiver<Option<Stop>>) {
+pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut watch::Receiver<Option<Stop>>) {
     let mut ticker = interval(TICK);
     ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut chain = Chain::new();
@@ -124,7 +127,7 @@ impl Chain {
         Ok(())
     }
 
-    /// SYN cookies sent since the maps were made.
+    /// Answers sent since the maps were made.
     fn answered(&self) -> u64 {
         let answers = self
             .counters
@@ -179,26 +182,32 @@ impl Chain {
 
 /// Better the server's own answers than none.
 fn stop_answering(state: &State, why: &str) {
-    let standing = *state.cookies();
-    if matches!(standing, CookieState::Off | CookieState::Undelivered) {
-        return;
-    }
-    if let Err(error) = switch_off(state) {
-        warn!("SYN cookies are still made, although {why}: {error}");
-        return;
+    match switch_off(state) {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(error) => {
+            warn!("packets are still answered, although {why}: {error}");
+            return;
+        }
     }
     *state.cookies() = CookieState::Undelivered;
-    warn!("SYN cookies are switched off until the next start: {why}");
+    warn!("SYN cookies and answers to DNS queries are switched off until the next start: {why}");
     state
         .journal
         .record(EventKind::CookiesOff { why: why.to_owned() });
 }
 
-fn switch_off(state: &State) -> Result<(), BpfError> {
+/// Tells whether anything was on.
+fn switch_off(state: &State) -> Result<bool, BpfError> {
     let mut map = state.settings();
     let mut settings = map.read()?;
+    if settings.cookies == Cookies::Off as u32 && settings.levels.dns_ports == [0; 4] {
+        return Ok(false);
+    }
     settings.cookies = Cookies::Off as u32;
-    map.write(&settings)
+    settings.levels.dns_ports = [0; 4];
+    map.write(&settings)?;
+    Ok(true)
 }
 
 /// The account with most dropped packets among those last seen with this verdict.
@@ -294,7 +303,8 @@ impl RuleSink for KernelSink<'_> {
 }
 
 /// Removes rules that ended (the kernel ignores them already), and looks what must not be blocked now.
-async fn sweep(state: &State, inputs: &mut Inputs) {
+async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
+    reach::look(state, &inputs.config);
     for list in [List::Allow, List::Block] {
         let ended = state.rules().remove_expired(list, monotonic_ns());
         match ended {
@@ -309,14 +319,51 @@ async fn sweep(state: &State, inputs: &mut Inputs) {
             Err(error) => warn!("expired rules stay listed: {error}"),
         }
     }
+    let ended = state.signatures().remove_ended(monotonic_ns());
+    match ended {
+        Ok(ended) => {
+            for id in ended {
+                state.journal.record(EventKind::SignatureExpired { id });
+            }
+        }
+        Err(error) => warn!("expired signatures stay: {error}"),
+    }
+    prove(inputs).await;
     match host::facts().await {
         Ok(facts) => {
             if let Err(error) = inputs.own.set(&facts.own) {
                 warn!("services at new addresses are not answered for: {error}");
             }
+            follow_lists(state, spared_by_lists(&facts, &inputs.configured));
             review(state, facts, &mut inputs.configured);
         }
         Err(error) => warn!("the guard list is not refreshed: {error}"),
+    }
+}
+
+/// Puts lists that have changed in force, beside the tick: a million lines take a second.
+fn follow_lists(state: &Arc<State>, spared: Vec<Prefix>) {
+    let state = Arc::clone(state);
+    tokio::task::spawn_blocking(move || {
+        // Whoever reads them now has the newest.
+        if let Some(mut lists) = state.try_lists() {
+            lists.follow(spared, false, &state.journal);
+        }
+    });
+}
+
+/// Who has an established connection has proven its address.
+async fn prove(inputs: &mut Inputs) {
+    let Ok(Ok(peers)) = tokio::task::spawn_blocking(host::established_peers).await else {
+        // `doctor` says what is missing.
+        return;
+    };
+    let now_ns = monotonic_ns();
+    let until_ns = now_ns.saturating_add(PROVEN_FOR_NS);
+    match inputs.proven.refresh(peers.into_keys(), now_ns, until_ns) {
+        Ok(0) => {}
+        Ok(without) => debug!("{without} connected sources found no room among the proven ones"),
+        Err(error) => warn!("connected sources are not all told from strangers: {error}"),
     }
 }
 

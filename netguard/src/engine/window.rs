@@ -130,7 +130,11 @@ fn attribute(accounts: &mut HashMap<Account, Activity>, sample: &Sample) {
 const fn is_limit(verdict: Verdict) -> bool {
     matches!(
         verdict,
-        Verdict::LimitSyn | Verdict::LimitUdp | Verdict::LimitIcmp | Verdict::LimitControl
+        Verdict::LimitSyn
+            | Verdict::LimitUdp
+            | Verdict::LimitIcmp
+            | Verdict::LimitControl
+            | Verdict::LimitOther
     )
 }
 

@@ -9,6 +9,7 @@ mod resolvers;
 mod session;
 mod sockets;
 mod sysctl;
+mod translation;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -23,6 +24,7 @@ pub use resolvers::resolvers;
 pub use session::{own_session_peers, ssh_peers};
 pub use sockets::established_peers;
 pub use sysctl::{set_sysctl, sysctl};
+pub use translation::{Translation, translation};
 
 /// Where the name servers stand; the second file has those behind the local stub of systemd-resolved.
 const RESOLVER_FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];

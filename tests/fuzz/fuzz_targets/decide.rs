@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use netguard_common::{
     Action, decide,
-    layout::{Rate, Rule, Settings},
+    layout::{CLASSES, Rate, Rule, Settings},
     memory::{Memory, network},
     view::SliceView,
 };
@@ -16,7 +16,7 @@ fuzz_target!(|input: (&[u8], [u8; 8])| {
         sanity: u32::from(modes & 3),
         blocklist: u32::from(modes >> 2 & 3),
         limit: u32::from(modes >> 4 & 3),
-        limits: [Rate::new(u32::from(rate), u32::from(burst)); 4],
+        limits: [Rate::new(u32::from(rate), u32::from(burst)); CLASSES],
         sample: Rate::new(u32::from(burst), u32::from(rate)),
         ..Memory::enforcing()
     };

@@ -14,6 +14,7 @@ use netguard_common::{
     layout::{Rate, Settings},
     packet::Family,
     shared::Field as _,
+    state::Reach,
 };
 
 use super::cases::address;
@@ -54,7 +55,7 @@ impl Million {
         let settings = Settings {
             // Counted, and never reached.
             service_syn: Rate::new(100_000_000, 10_000_000),
-            ..settings(&Config::default(), &Settings::ZERO)
+            ..settings(&Config::default(), &Settings::ZERO, Reach::All)
         };
         SettingsMap::open(&million.pins)?.write(&settings)?;
         let list: Vec<Prefix> = prefixes().collect();

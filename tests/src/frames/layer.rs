@@ -19,6 +19,7 @@ pub(super) struct Ipv4 {
     pub(super) ihl: Option<u8>,
     pub(super) tos: u8,
     pub(super) total_len: Option<u16>,
+    pub(super) id: u16,
     pub(super) fragment: u16,
     pub(super) ttl: u8,
     pub(super) protocol: Option<u8>,
@@ -80,6 +81,7 @@ impl Ipv4 {
             ihl: None,
             tos: 0,
             total_len: None,
+            id: 1,
             fragment: 0,
             ttl: 64,
             protocol: None,
@@ -101,7 +103,7 @@ impl Ipv4 {
                 .unwrap_or_else(|| low16(len + content))
                 .to_be_bytes(),
         );
-        header.extend([0, 1]);
+        header.extend(self.id.to_be_bytes());
         header.extend(self.fragment.to_be_bytes());
         header.extend([
             self.ttl,
@@ -147,6 +149,11 @@ impl Ext {
             len: None,
             next: None,
         }
+    }
+
+    /// The number of the packet, in a fragment header.
+    pub(super) fn set_id(&mut self, id: u32) {
+        self.body[2..].copy_from_slice(&id.to_be_bytes());
     }
 
     pub(super) fn header(&self, inner: Option<&Layer>) -> Vec<u8> {

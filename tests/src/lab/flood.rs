@@ -37,6 +37,8 @@ pub enum Attack {
     Udp,
     /// Echo requests.
     Icmp,
+    /// Segments to the web server of connections that do not exist, with these flags.
+    Stray(&'static str),
 }
 
 /// A flood under way; ended on drop.
@@ -55,13 +57,14 @@ pub struct Sent {
 }
 
 impl Attack {
-    /// `"SYN"`, `"UDP"` or `"ICMP"`.
+    /// `"SYN"`, `"UDP"`, `"ICMP"` or `"stray TCP"`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Attack::Syn => "SYN",
             Attack::Udp => "UDP",
             Attack::Icmp => "ICMP",
+            Attack::Stray(_) => "stray TCP",
         }
     }
 }
@@ -78,14 +81,48 @@ impl<'lab> Flood<'lab> {
 
     /// Asks the web server for connections in the name of thousands of sources that nobody owns, each well below any limit.
     pub fn spread(lab: &'lab Lab, family: Family) -> Result<Self> {
-        let sources: Vec<String> = (0..4_000_u32)
-            .map(|host| match family {
-                Family::V4 => format!("198.18.{}.{}", host / 250, 1 + host % 250),
-                Family::V6 => format!("2001:db8:66:{host:x}::1"),
-            })
-            .collect();
-        let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
-        Self::by_trafgen(lab, &flood_frames_from(lab, Attack::Syn, &sources, 0..1))
+        Self::spread_as(lab, Attack::Syn, family)
+    }
+
+    /// Sends an attack in the name of thousands of sources that nobody owns.
+    pub fn spread_as(lab: &'lab Lab, attack: Attack, family: Family) -> Result<Self> {
+        Self::by_trafgen(lab, &spread_frames(lab, attack, family))
+    }
+
+    /// Sends `payload` to the UDP service in the name of 65,536 sources that nobody owns, chosen at random for each packet.
+    pub fn scattered(lab: &'lab Lab, family: Family, payload: &[u8]) -> Result<Self> {
+        Self::scattered_to(lab, family, super::ECHO_PORT, payload)
+    }
+
+    /// [`Self::scattered`], to another port.
+    pub fn scattered_to(lab: &'lab Lab, family: Family, port: u16, payload: &[u8]) -> Result<Self> {
+        let start = frame().macs(lab.attacker.mac, ROUTER_MAC);
+        let start = match family {
+            Family::V4 => start.ipv4("198.18.0.0", lab.victim.ip4),
+            Family::V6 => start.ipv6("2001:db8:66::1", lab.victim.ip6),
+        };
+        let bytes = start.udp(20_000, port).data(payload).build();
+        // Two bytes each that the tool fills in: of the source, and the checksums.
+        let filled = match family {
+            Family::V4 => &[(24, "csumip(14, 33)"), (28, "drnd(2)"), (40, "csumudp(14, 34)")][..],
+            Family::V6 => &[(28, "drnd(2)"), (60, "csumudp6(14, 54)")],
+        };
+        let mut config = String::from("{");
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
+            match filled.iter().find(|(place, _)| *place == at) {
+                Some((_, function)) => {
+                    let _ = write!(config, " {function},");
+                    at += 2;
+                }
+                None => {
+                    let _ = write!(config, " 0x{byte:02x},");
+                    at += 1;
+                }
+            }
+        }
+        config.push_str(" }\n");
+        Self::by_trafgen_config(lab, &config)
     }
 
     fn by_hping3(lab: &'lab Lab, attack: Attack) -> Result<Self> {
@@ -96,15 +133,23 @@ impl<'lab> Flood<'lab> {
             Attack::Syn => &["-S", "-p", "80"][..],
             Attack::Udp => &["--udp", "-p", "9999", "-d", "64"],
             Attack::Icmp => &["--icmp"],
+            Attack::Stray(_) => &["-p", "80"],
         });
+        if let Attack::Stray(flags) = attack {
+            command.args(flags.chars().map(|flag| format!("-{flag}")));
+        }
         command.arg(lab.victim.ip4);
         Self::run(lab, command)
     }
 
     /// Sends these frames from the attacker over and over, in turn.
     pub fn by_trafgen(lab: &'lab Lab, frames: &[Vec<u8>]) -> Result<Self> {
+        Self::by_trafgen_config(lab, &trafgen_config(frames))
+    }
+
+    fn by_trafgen_config(lab: &'lab Lab, text: &str) -> Result<Self> {
         let config = lab.dir.path().join("trafgen.cfg");
-        fs::write(&config, trafgen_config(frames))?;
+        fs::write(&config, text)?;
         let mut command = lab.attacker.ns.command("trafgen")?;
         command.args([
             "--dev",
@@ -178,6 +223,19 @@ pub fn flood_frames(lab: &Lab, attack: Attack, sources: &[&str]) -> Vec<Vec<u8>>
     flood_frames_from(lab, attack, sources, 0..256)
 }
 
+/// One frame of an attack from each of thousands of sources that nobody owns.
+#[must_use]
+pub fn spread_frames(lab: &Lab, attack: Attack, family: Family) -> Vec<Vec<u8>> {
+    let sources: Vec<String> = (0..4_000_u32)
+        .map(|host| match family {
+            Family::V4 => format!("198.18.{}.{}", host / 250, 1 + host % 250),
+            Family::V6 => format!("2001:db8:66:{host:x}::1"),
+        })
+        .collect();
+    let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+    flood_frames_from(lab, attack, &sources, 0..1)
+}
+
 /// [`flood_frames`], with these ports or identifiers only.
 fn flood_frames_from(
     lab: &Lab,
@@ -207,6 +265,7 @@ fn content(start: Frame, attack: Attack, v6: bool, number: u16) -> Frame {
             .flags("S")
             .tcp_options(&[2, 4, 5, 160]),
         Attack::Udp => start.udp(20_000 + number, 9999).payload(64),
+        Attack::Stray(flags) => start.tcp(30_000 + number, 80).flags(flags).ack(0x1234_5678),
         Attack::Icmp if v6 => start.icmp6(128, 0).rest(number.into()).payload(56),
         Attack::Icmp => start.icmp(8, 0).rest(number.into()).payload(56),
     }

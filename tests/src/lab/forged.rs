@@ -149,7 +149,7 @@ fn plan(lab: &Lab, forgery: Forgery) -> Result<Drive> {
             (syn.tcp_options(&OPTIONS), transport_at + 6)
         }
         Attack::Udp => (start.udp(20_000, 9999).data(&[0; 22]), transport_at + 8),
-        Attack::Icmp => anyhow::bail!("no such flood is made here"),
+        Attack::Icmp | Attack::Stray(_) => anyhow::bail!("no such flood is made here"),
     };
     let mut frame = frame.build();
     if family == Family::V4 {

@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::Result;
 use netguard_tests::{
     frames::{Frame, frame},
-    lab::{Family, IFACE, Lab, Netguard, Verdicts, growth, send_frames, wait_until},
+    lab::{Family, IFACE, Lab, send_frames, wait_until},
 };
 
-use crate::{lab, protect};
-
-/// Frames of each kind; more than one, so that a count cannot be right by accident.
-const COPIES: usize = 7;
+use crate::{
+    lab, protect,
+    verdicts::{COPIES, datagram, judged, wait_for},
+};
 
 #[test]
 fn blocked_sources_are_dropped_however_they_are_tagged() -> Result<()> {
@@ -91,15 +91,7 @@ fn a_block_ends_by_itself() -> Result<()> {
 fn overlapping_prefixes_come_and_go_one_by_one() -> Result<()> {
     let (lab, _server) = lab()?;
     let netguard = protect(&lab, "")?;
-    let judged = |source: &str, expected: &str| -> Result<()> {
-        let before = netguard.stats()?;
-        send_frames(
-            &lab.attacker.ns,
-            IFACE,
-            &vec![datagram(frame(), source, &lab); COPIES],
-        )?;
-        wait_for(&netguard, &before, expected).map_err(|error| error.context(format!("{source}, {expected}")))
-    };
+    let judged = |source, expected| judged(&lab, &netguard, source, expected);
     let (add, del) = (
         |prefix| netguard.must(&["block", "add", prefix]),
         |prefix| netguard.must(&["block", "del", prefix]),
@@ -148,35 +140,6 @@ fn taggings(lab: &Lab) -> [(&'static str, Frame); 3] {
         ("VLAN", plain.clone().vlan(10)),
         ("QinQ", plain.qinq(20, 30)),
     ]
-}
-
-fn datagram(start: Frame, source: &str, lab: &Lab) -> Vec<u8> {
-    let start = if source.contains(':') {
-        start.ipv6(source, lab.victim.ip6)
-    } else {
-        start.ipv4(source, lab.victim.ip4)
-    };
-    start.udp(4000, 9999).payload(32).build()
-}
-
-/// Exactly the frames sent, or for `pass` at least those: neighbour discovery and the like pass as well.
-fn wait_for(netguard: &Netguard, before: &Verdicts, verdict: &str) -> Result<()> {
-    let sent = u64::try_from(COPIES)?;
-    let grown = wait_until("the verdicts", Duration::from_secs(5), || {
-        let grown = growth(before, &netguard.stats()?);
-        Ok((grown.get(verdict).copied().unwrap_or(0) >= sent).then_some(grown))
-    })?;
-    let dropped: u64 = grown
-        .iter()
-        .filter(|(name, _)| !name.starts_with("pass"))
-        .map(|(_, packets)| packets)
-        .sum();
-    assert_eq!(
-        dropped,
-        if verdict.starts_with("pass") { 0 } else { sent },
-        "{grown:?}"
-    );
-    Ok(())
 }
 
 #[test]

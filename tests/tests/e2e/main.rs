@@ -9,10 +9,17 @@ mod cookies;
 mod crash;
 mod detach;
 mod detector;
+mod dns;
 mod floods;
 mod guard;
 mod laboratory;
+mod lists;
+mod sanity;
+mod services;
 mod shadow;
+mod signatures;
+mod state;
+mod verdicts;
 
 use anyhow::Result;
 use netguard_tests::lab::{Lab, Netguard, Nginx, binary};

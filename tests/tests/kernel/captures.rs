@@ -30,6 +30,7 @@ fn honest_traffic_passes_and_malformed_does_not() {
         for capture in captures.of(class) {
             for frame in captures.frames(capture).expect("honest captures are whole") {
                 looked_at += 1;
+                memory.now_ns.set(netguard::clock::monotonic_ns());
                 let judgement = judged(&memory, &frame);
                 if frame.len() >= SHORTEST && frame.len() <= LONGEST {
                     assert_eq!(judge(&program, &frame), judgement, "{}", capture.name);
@@ -61,6 +62,7 @@ fn honest_traffic_passes_and_malformed_does_not() {
             .expect("malformed traffic in a whole file");
         let mut dropped = frames.is_empty();
         for frame in frames {
+            memory.now_ns.set(netguard::clock::monotonic_ns());
             let judgement = judged(&memory, &frame);
             if frame.len() >= SHORTEST && frame.len() <= LONGEST {
                 assert_eq!(judge(&program, &frame), judgement, "{}", capture.name);

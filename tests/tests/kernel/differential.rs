@@ -3,7 +3,10 @@
 use std::env;
 
 use netguard_common::{decide, layout::Mode, view::SliceView};
-use netguard_tests::{generate::any_frame, world::World};
+use netguard_tests::{
+    generate::any_frame,
+    world::{DISTANT, EXPIRED, PERMANENT, World},
+};
 use proptest::{
     strategy::{Strategy as _, ValueTree as _},
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
@@ -35,11 +38,28 @@ fn mixed_modes() {
 #[test]
 fn limits_that_are_exhausted_and_limits_that_are_not() {
     let mut world = World::populated().still_limits();
-    // Half of all cells are full: some sources have none left, some one, some two.
-    for index in (0..netguard_common::maps::LIMIT_CELLS as u32).filter(|index| index % 2 == 0) {
+    // A third of all cells is full: some sources have none left, some one, some two; so have prefixes, and some services none.
+    for index in (0..netguard_common::maps::LIMIT_CELLS as u32).filter(|index| index % 3 == 0) {
         world = world.cell(index, u64::MAX >> 1);
     }
     agree("limits", &world);
+}
+
+#[test]
+fn signatures_enforced_and_in_shadow() {
+    let world = World::populated()
+        .signature(Mode::Shadow, PERMANENT, &["ttl=128/0x80"])
+        .signature(Mode::Enforce, DISTANT, &["protocol=udp", "payload=000102"])
+        .signature(Mode::Enforce, EXPIRED, &["family=6"])
+        .signature(Mode::Enforce, PERMANENT, &["port=80", "flags=S", "window=64240"])
+        .signature(Mode::Enforce, PERMANENT, &["fragment=1", "length=0/1"])
+        .signature(Mode::Shadow, PERMANENT, &["payload-length=0", "source-port=443"])
+        .signature(
+            Mode::Enforce,
+            PERMANENT,
+            &["payload=1011121314151617", "family=4", "df=0", "id=1"],
+        );
+    agree("signatures", &world);
 }
 
 fn agree(name: &str, world: &World) {

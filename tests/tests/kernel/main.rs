@@ -5,8 +5,12 @@ mod budget;
 mod captures;
 mod differential;
 mod fixtures;
+mod fragments;
+mod levels;
+mod own;
 mod rules;
 mod samples;
+mod signatures;
 mod specification;
 
 use netguard::bpf::{ProgramUnderTest, TestObject};

@@ -2,8 +2,14 @@
 
 use std::sync::atomic::AtomicU64;
 
-use netguard_common::{layout::Rate, limit::admit};
+use netguard_common::{
+    layout::Rate,
+    level::{Standing, fill},
+    limit::admit,
+};
 use proptest::{collection::vec, prelude::*};
+
+const STANDINGS: [Standing; 3] = [Standing::Stranger, Standing::Known, Standing::Proven];
 
 /// Packets as pauses before them, in ns: from none to a second.
 fn pauses() -> impl Strategy<Value = Vec<u64>> {
@@ -94,9 +100,43 @@ proptest! {
         }
     }
 
+    /// Of a bucket with lines in it nobody gets more than a bucket without gives, all standings together.
+    #[test]
+    fn no_span_of_time_sees_a_service_get_more(rate in rates(), packets in vec((0usize..3, 0u64..2_000_000), 1..400)) {
+        let bucket = AtomicU64::new(0);
+        let mut granted = Vec::new();
+        let mut now = 1_000_000_000;
+        for (standing, pause) in packets {
+            now += pause;
+            if fill(&rate, &&bucket, STANDINGS[standing], now) {
+                granted.push(now);
+            }
+        }
+        bounded(&rate, &granted)?;
+    }
+
+    /// However many strangers ask, and whenever: a known source within the rate of the service is never refused, if half the
+    /// burst is a packet at least.
+    #[test]
+    fn strangers_take_nothing_from_the_known(rate in rates(), extra in vec((0u64..1_000_000, 0u32..100), 1..300)) {
+        prop_assume!(rate.burst() >= 4);
+        let bucket = AtomicU64::new(0);
+        let mut now = 1_000_000_000;
+        for (pause, strangers) in extra {
+            now += rate.interval_ns + pause;
+            for _ in 0..strangers {
+                fill(&rate, &&bucket, Standing::Stranger, now);
+            }
+            prop_assert!(fill(&rate, &&bucket, Standing::Known, now));
+        }
+    }
+
     #[test]
     fn any_cell_and_any_clock_are_survived(rate in rates(), a in any::<u64>(), b in any::<u64>(), now in any::<u64>()) {
         let (a, b) = (AtomicU64::new(a), AtomicU64::new(b));
         admit(&rate, &&a, &&b, now);
+        for standing in STANDINGS {
+            fill(&rate, &&a, standing, now);
+        }
     }
 }

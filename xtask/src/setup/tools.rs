@@ -16,7 +16,7 @@ struct Tool {
     why: &'static str,
 }
 
-const TOOLS: [Tool; 14] = [
+const TOOLS: [Tool; 16] = [
     tool("gcc", "gcc", Purpose::Build, "links host programs"),
     tool("hping3", "hping3", Purpose::Run, "sends SYN, UDP and ICMP floods"),
     tool(
@@ -27,6 +27,13 @@ const TOOLS: [Tool; 14] = [
     ),
     tool("nginx", "nginx-light", Purpose::Run, "is the server under attack"),
     tool("curl", "curl", Purpose::Run, "is the honest client"),
+    tool(
+        "unbound",
+        "unbound",
+        Purpose::Run,
+        "is the name server under attack",
+    ),
+    tool("dig", "bind9-dnsutils", Purpose::Run, "asks the name server"),
     tool("ip", "iproute2", Purpose::Run, "makes namespaces and links"),
     tool(
         "bpftool",

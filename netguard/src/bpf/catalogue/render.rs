@@ -1,6 +1,6 @@
 //! Shared structs as JSON, field by field.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netguard_common::{
     layout::NoteKey,
@@ -31,6 +31,23 @@ pub(super) fn note_key(key: &NoteKey) -> String {
     };
     let list = if key.list == 0 { "allow" } else { "block" };
     format!("{list} {address}/{bits}")
+}
+
+/// The source that an account is about, see `netguard_common::limit::source_key`; a neighbour on the link is shown without what
+/// the account leaves out.
+pub(super) fn source(key: u64) -> String {
+    match key.to_ne_bytes() {
+        [0xff, 0xff, 0, 0, a, b, c, d] => Ipv4Addr::from([a, b, c, d]).to_string(),
+        [0xff, 0xfe, a, b, c, d, e, f] => {
+            let [first, second, third] = [[a, b], [c, d], [e, f]].map(u16::from_be_bytes);
+            Ipv6Addr::new(0xfe80, 0, 0, 0, 0, first, second, third).to_string()
+        }
+        network => {
+            let mut octets = [0; 16];
+            octets[..8].copy_from_slice(&network);
+            format!("{}/64", Ipv6Addr::from(octets))
+        }
+    }
 }
 
 /// Objects that were entered and not left yet, with their names.
@@ -83,6 +100,8 @@ impl Visitor for Render {
 mod tests {
     use netguard_common::{
         layout::{Note, Rate, Settings},
+        limit::source_key,
+        packet::Address,
         shared::Field,
     };
     use serde_json::json;
@@ -93,13 +112,24 @@ mod tests {
     fn nested_structs_and_arrays_keep_their_shape() {
         let settings = Settings {
             sanity: 2,
-            limits: [Rate::new(10, 1); 4],
+            limits: [Rate::new(10, 1); netguard_common::layout::CLASSES],
             ..Settings::ZERO
         };
         let shown = render(&settings);
         assert_eq!(shown["sanity"], 2);
         assert_eq!(shown["sample"], json!({"interval_ns": 0, "tolerance_ns": 0}));
-        assert_eq!(shown["limits"].as_array().map(Vec::len), Some(4));
+        assert_eq!(shown["limits"].as_array().map(Vec::len), Some(8));
+    }
+
+    #[test]
+    fn accounts_are_shown_as_sources() {
+        let shown = |text: &str| {
+            let (family, address) = Address::of(text.parse().expect("an address"));
+            source(source_key(family, address))
+        };
+        assert_eq!(shown("192.0.2.1"), "192.0.2.1");
+        assert_eq!(shown("2001:db8:1:2::3"), "2001:db8:1:2::/64");
+        assert_eq!(shown("fe80::9:1"), "fe80::9:1");
     }
 
     #[test]

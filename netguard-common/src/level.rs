@@ -1,0 +1,363 @@
+//! Levels above the source: limits of many sources together, by their prefix and by the service that they ask. What they
+//! are for is a flood of many sources, each within its own limit.
+//!
+//! A service serves in the order of what is known about its clients, by one bucket with two lines in it. Strangers fill it
+//! up to a quarter, who is known ([`crate::known`]) up to three quarters, and who has proven its address
+//! ([`Tables::proven`]) to the brim. So strangers get what the others leave, and no number of them takes a packet
+//! from a known source while the known ones together stay within the rate of the service.
+
+use core::ops::ControlFlow;
+
+use crate::{
+    Packet, Verdict,
+    hint::mix,
+    known,
+    layout::{Rate, Settings},
+    limit::{self, CELLS, Class, is_link_local, source_key},
+    packet::{Address, Family},
+    service,
+    tables::{LimitCell, Tables},
+    view::View,
+};
+
+/// The first of the cells of prefixes; there are as many as of a class.
+pub const PREFIXES_AT: u32 = Class::ALL.len() as u32 * CELLS;
+
+/// What a source may fill a bucket to, in quarters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Standing {
+    Stranger = 1,
+    Known = 3,
+    Proven = 4,
+}
+
+/// How long after a refusal a service learns no source: a flood must not make itself known.
+const UNREST_NS: u64 = 10_000_000_000;
+/// How late the end of the unrest may be moved on: not for every packet of a flood, all CPUs write that word.
+const UNREST_STEP_NS: u64 = 1_000_000_000;
+
+/// Breaks when the prefix of `packet`, or the service that it asks, has too much of `class`. `class` is not control messages.
+#[inline(always)]
+pub fn check<V: View, T: Tables>(
+    view: &V,
+    class: Class,
+    packet: &Packet,
+    settings: &Settings,
+    now_ns: u64,
+    tables: &T,
+) -> ControlFlow<Verdict> {
+    prefix(view, class, packet, settings, now_ns, tables)?;
+    match class {
+        Class::Udp => udp_service(view, packet, settings, now_ns, tables),
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+#[inline(always)]
+fn prefix<V: View, T: Tables>(
+    view: &V,
+    class: Class,
+    packet: &Packet,
+    settings: &Settings,
+    now_ns: u64,
+    tables: &T,
+) -> ControlFlow<Verdict> {
+    let Some(rate) = class.rate(view, &settings.levels.prefix) else {
+        return ControlFlow::Continue(());
+    };
+    if !has_prefix(packet.family(), packet.source) {
+        return ControlFlow::Continue(());
+    }
+    let cells = prefix_cells(class, prefix_key(packet.family(), packet.source), settings.seed);
+    if limit::charge(&rate, cells, now_ns, tables) || is_proven(packet, now_ns, tables) {
+        ControlFlow::Continue(())
+    } else {
+        ControlFlow::Break(Verdict::LimitPrefix)
+    }
+}
+
+#[inline(always)]
+fn udp_service<V: View, T: Tables>(
+    view: &V,
+    packet: &Packet,
+    settings: &Settings,
+    now_ns: u64,
+    tables: &T,
+) -> ControlFlow<Verdict> {
+    let port = packet.destination_port;
+    let rate = service::udp_rate(port, settings, tables);
+    if rate.interval_ns == 0 {
+        return ControlFlow::Continue(());
+    }
+    let [bucket, unrest] = service::udp_cells(port);
+    let (Some(bucket), Some(unrest)) = (tables.cell(bucket), tables.cell(unrest)) else {
+        return ControlFlow::Continue(());
+    };
+    let admitted = fill(&rate, &bucket, Standing::Stranger, now_ns);
+    let calm = unrest.load() <= now_ns;
+    if admitted && !calm {
+        return ControlFlow::Continue(());
+    }
+    let key = source_key(packet.family(), packet.source);
+    let Some(seen) = known::look(view, key, port, settings.seed, now_ns, tables) else {
+        return ControlFlow::Continue(());
+    };
+    if admitted {
+        seen.learn(view, now_ns, tables);
+        return ControlFlow::Continue(());
+    }
+    if unrest.load() < now_ns.wrapping_add(UNREST_NS - UNREST_STEP_NS) {
+        unrest.store(now_ns.wrapping_add(UNREST_NS));
+    }
+    if seen.is_known() && fill(&rate, &bucket, Standing::Known, now_ns)
+        || is_proven(packet, now_ns, tables) && fill(&rate, &bucket, Standing::Proven, now_ns)
+    {
+        return ControlFlow::Continue(());
+    }
+    ControlFlow::Break(Verdict::LimitService)
+}
+
+/// Whether the source of `packet` had an established TCP connection lately.
+#[inline(always)]
+fn is_proven<T: Tables>(packet: &Packet, now_ns: u64, tables: &T) -> bool {
+    let key = source_key(packet.family(), packet.source);
+    tables.proven(key).is_some_and(|until_ns| now_ns < until_ns)
+}
+
+/// GCRA with lines in the bucket: whether `standing` may put one packet in. The cell holds the theoretical arrival time of the
+/// next packet, in ns.
+#[inline(always)]
+pub fn fill<C: LimitCell>(rate: &Rate, bucket: &C, standing: Standing, now_ns: u64) -> bool {
+    let brim = now_ns.wrapping_add(rate.tolerance_ns);
+    // Filled under a more generous limit: then it is full.
+    let found = bucket.load();
+    let next = found.max(now_ns).min(brim).wrapping_add(rate.interval_ns);
+    // One packet always has room in an empty bucket.
+    let line = (rate.tolerance_ns / 4 * standing as u64).max(rate.interval_ns);
+    if next > now_ns.wrapping_add(line) {
+        if found > brim {
+            bucket.store(brim);
+        }
+        return false;
+    }
+    bucket.store(next);
+    true
+}
+
+/// Whether `source` has a limit together with others: neighbours on the link, who all have one prefix, have none.
+#[inline(always)]
+pub const fn has_prefix(family: Family, source: Address) -> bool {
+    match family {
+        Family::V4 => true,
+        Family::V6 => !is_link_local(source),
+    }
+}
+
+/// What a prefix is accounted by: the first 24 bits of an IPv4 address, the first 48 of an IPv6 one.
+#[inline(always)]
+pub const fn prefix_key(family: Family, source: Address) -> u64 {
+    const V4: u64 = u64::from_ne_bytes([0xff; 8]) ^ u64::from_ne_bytes([0, 0, 0, 0, 0, 0, 0, 0xff]);
+    const V6: u64 = u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0]);
+    let key = source_key(family, source);
+    match family {
+        Family::V4 => key & V4,
+        Family::V6 => key & V6,
+    }
+}
+
+/// Indices of the two cells of `key` in the map `LIMIT_CELLS`. The classes share them, spread differently.
+#[inline(always)]
+pub fn prefix_cells(class: Class, key: u64, seed: u64) -> [u32; 2] {
+    let hash = mix(key, seed.rotate_left(8 * (class as u32 + 1)));
+    let mask = CELLS - 1;
+    [
+        PREFIXES_AT + (hash as u32 & mask),
+        PREFIXES_AT + ((hash >> 32) as u32 & mask),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::{
+        layout::Service,
+        limit::Class,
+        memory::Memory,
+        packet::{Transport, protocol, tests::packet},
+        service::slot,
+        view::SliceView,
+    };
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// A datagram to port 53 from the IPv4 address with this number.
+    fn datagram(source: u32) -> Packet {
+        let transport = Transport::Udp {
+            source_port: 1,
+            destination_port: 53,
+        };
+        packet(
+            Family::V4,
+            Address::v4(source.to_be_bytes()),
+            protocol::UDP,
+            transport,
+        )
+    }
+
+    fn passes(memory: &Memory, packet: &Packet) -> bool {
+        let now_ns = memory.now_ns.get();
+        check(
+            &SliceView(&[]),
+            Class::Udp,
+            packet,
+            &memory.settings,
+            now_ns,
+            memory,
+        )
+        .is_continue()
+    }
+
+    /// A service that gets 100 packets a second, and 100 at once.
+    fn service() -> Memory {
+        let mut memory = Memory::new(Memory::enforcing());
+        memory.settings.levels.service_udp = Rate::new(100, 100);
+        memory.now_ns.set(1_000 * SECOND);
+        memory
+    }
+
+    #[test]
+    fn each_standing_has_its_line_in_the_bucket() {
+        let rate = Rate::new(100, 100);
+        let bucket = AtomicU64::new(0);
+        let filled = |standing| {
+            (0..1_000)
+                .filter(|_| fill(&rate, &&bucket, standing, SECOND))
+                .count()
+        };
+        assert_eq!(filled(Standing::Stranger), 25);
+        assert_eq!(filled(Standing::Known), 50);
+        assert_eq!(filled(Standing::Proven), 25);
+        assert_eq!(filled(Standing::Stranger), 0);
+        // Filled under a far larger limit, it comes back.
+        bucket.store(u64::MAX, Ordering::Relaxed);
+        assert!(!fill(&rate, &&bucket, Standing::Proven, SECOND));
+        assert!(fill(&rate, &&bucket, Standing::Proven, SECOND + SECOND / 50));
+    }
+
+    #[test]
+    fn an_empty_bucket_has_room_for_one() {
+        let rate = Rate::new(1, 1);
+        assert!(fill(&rate, &&AtomicU64::new(0), Standing::Stranger, SECOND));
+    }
+
+    #[test]
+    fn a_client_of_before_the_flood_is_served_in_it() {
+        let memory = service();
+        let (regular, newcomer) = (datagram(0xc000_0201), datagram(0xc000_0202));
+        assert!(passes(&memory, &regular));
+        memory.now_ns.set(memory.now_ns.get() + 20 * SECOND);
+        assert!(passes(&memory, &regular));
+        let mut served = 0;
+        let mut let_in = 0;
+        for forged in 0..100_000_u32 {
+            // A millisecond between them, and every tenth second a question of the regular client.
+            memory.now_ns.set(memory.now_ns.get() + SECOND / 1_000);
+            let_in += u32::from(passes(&memory, &datagram(0x0a00_0000 + forged)));
+            if forged % 100 == 0 {
+                served += u32::from(passes(&memory, &regular));
+            }
+        }
+        assert_eq!(served, 1_000);
+        assert!(
+            (8_900..9_200).contains(&let_in),
+            "{let_in} strangers got the rest"
+        );
+        assert!(!passes(&memory, &newcomer));
+    }
+
+    #[test]
+    fn a_flood_does_not_make_itself_known() {
+        let memory = service();
+        let bot = datagram(0xc000_0203);
+        // The flood has begun, then the bot comes again and again.
+        for forged in 0..1_000 {
+            passes(&memory, &datagram(forged));
+        }
+        for _ in 0..100 {
+            memory.now_ns.set(memory.now_ns.get() + SECOND);
+            for forged in 0..1_000 {
+                passes(&memory, &datagram(forged));
+            }
+            assert!(!passes(&memory, &bot));
+        }
+    }
+
+    #[test]
+    fn a_proven_source_has_the_last_word() {
+        let mut memory = service();
+        memory.settings.levels.prefix[Class::Udp as usize] = Rate::new(1, 1);
+        let proven = datagram(0xc000_0204);
+        let key = source_key(Family::V4, proven.source);
+        memory.proven.insert(key, 2_000 * SECOND);
+        let passed = (0..200).filter(|_| passes(&memory, &proven)).count();
+        assert_eq!(passed, 100);
+        memory.proven.insert(key, memory.now_ns.get());
+        memory.now_ns.set(memory.now_ns.get() + SECOND / 10);
+        assert!(!passes(&memory, &proven), "its time is over");
+    }
+
+    #[test]
+    fn a_service_with_an_entry_has_its_own_rate_and_no_other_cell() {
+        let mut memory = service();
+        let entry = Service {
+            rate: Rate::new(8, 8),
+            port: 53,
+            protocol: protocol::UDP,
+            cookies: 0,
+            reserved: 0,
+        };
+        memory
+            .services
+            .insert(slot(protocol::UDP, 53).expect("a port"), entry);
+        let mut other = datagram(7);
+        other.destination_port = 54;
+        let passed = |packet: &Packet| (0..200).filter(|_| passes(&memory, packet)).count();
+        assert_eq!([passed(&datagram(7)), passed(&other)], [2, 25]);
+    }
+
+    #[test]
+    fn a_prefix_is_limited_with_all_its_sources() {
+        let mut memory = Memory::new(Memory::enforcing());
+        memory.settings.levels.prefix[Class::Udp as usize] = Rate::new(1, 10);
+        let passed = |first: u32| {
+            (0..100)
+                .filter(|host| passes(&memory, &datagram(first + host)))
+                .count()
+        };
+        assert_eq!(passed(0xc000_0200), 10);
+        assert_eq!(passed(0xc000_0280), 0);
+        assert_eq!(passed(0xc000_0300), 10);
+    }
+
+    #[test]
+    fn a_48_is_a_prefix_and_the_link_is_none() {
+        let key = |text: &str| {
+            let source: std::net::Ipv6Addr = text.parse().expect("an address");
+            prefix_key(Family::V6, Address::v6(source.octets()))
+        };
+        assert_eq!(key("2001:db8:1:2::3"), key("2001:db8:1:ffff::"));
+        assert_ne!(key("2001:db8:1::"), key("2001:db8:2::"));
+        let mut memory = Memory::new(Memory::enforcing());
+        memory.settings.levels.prefix[Class::Udp as usize] = Rate::new(1, 1);
+        let neighbour = |host: u16| {
+            let mut neighbour = datagram(0);
+            let source = std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, host);
+            neighbour.begin(Family::V6, Address::v6(source.octets()), neighbour.destination);
+            neighbour
+        };
+        assert!((0..10).all(|host| passes(&memory, &neighbour(host))));
+    }
+}

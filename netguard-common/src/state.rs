@@ -1,0 +1,225 @@
+//! State stage: TCP segments of connections that do not exist, as floods of ACK, RST, FIN or SYN-ACK bring them. The kernel's
+//! own table of sockets tells; nothing is remembered about connections here.
+//!
+//! A look into the table costs as much as all other stages. So one segment in [`ONE_IN`] is looked at, and every one for a
+//! second after strays went over their rate. Below that rate the kernel answers them itself, as a port scan deserves; what is
+//! beyond is dropped. Judged is only what can end in a socket of this machine.
+
+use core::ops::ControlFlow;
+
+use crate::{
+    Packet, Verdict, cookie,
+    layout::{Rate, Settings},
+    limit,
+    packet::{Family, protocol},
+    tables::Tables,
+};
+
+/// Of so many segments one is looked at in times of peace; a power of two.
+pub const ONE_IN: u32 = 16;
+
+/// How long every segment is looked at after strays were too many.
+const ALERT_NS: u64 = 1_000_000_000;
+
+crate::shared! {
+    /// Segments without a connection that one CPU found, in the map `STRAYS`.
+    pub struct Strays {
+        /// GCRA's theoretical arrival time of the next one.
+        pub due_ns: u64,
+        /// Until when every segment is looked at.
+        pub alert_until_ns: u64,
+        /// Segments that came by.
+        pub segments: u64,
+        /// Those of them that were looked up.
+        pub looked_up: u64,
+    }
+}
+
+/// What the table of sockets says about a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A connection has it, be it half open or just closed; or it returns a SYN cookie.
+    Wanted,
+    /// Somebody listens there, and knows no such connection.
+    Listening,
+    /// Nobody has heard of it.
+    Unknown,
+}
+
+/// Where the table of sockets can be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Reach {
+    /// Nowhere: connections of this machine's addresses end in others.
+    Nothing = 0,
+    /// At ports where somebody listens: what comes to another may be translated.
+    Listening = 1,
+    All = 2,
+}
+
+impl Reach {
+    /// The member with `number`; unknown numbers are `Nothing`.
+    #[inline(always)]
+    pub const fn from_number(number: u32) -> Self {
+        match number {
+            1 => Self::Listening,
+            2 => Self::All,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// Breaks when `packet` belongs to no connection, and such packets are too many.
+#[inline(always)]
+pub fn check<T: Tables>(packet: &Packet, settings: &Settings, tables: &T) -> ControlFlow<Verdict> {
+    let reach = Reach::from_number(settings.suspicion.reach);
+    if !packet.has_tcp() || packet.tcp_flags().opens() || matches!(reach, Reach::Nothing) {
+        return ControlFlow::Continue(());
+    }
+    let Some(mut strays) = tables.strays() else {
+        return ControlFlow::Continue(());
+    };
+    strays.segments = strays.segments.wrapping_add(1);
+    let its_turn = strays.segments.is_multiple_of(ONE_IN as u64);
+    if !its_turn && strays.alert_until_ns == 0 {
+        return ControlFlow::Continue(());
+    }
+    let now_ns = tables.now_ns();
+    let alert = now_ns < strays.alert_until_ns;
+    if !alert {
+        strays.alert_until_ns = 0;
+    }
+    if !(alert || its_turn) || ends_elsewhere(packet, settings, tables) {
+        return ControlFlow::Continue(());
+    }
+    strays.looked_up = strays.looked_up.wrapping_add(1);
+    match (tables.standing(packet), reach) {
+        (Standing::Wanted, _) | (Standing::Unknown, Reach::Listening) => return ControlFlow::Continue(()),
+        _ => {}
+    }
+    // In times of peace one that is seen stands for many.
+    let rate = &settings.suspicion.strays;
+    let rate = Rate {
+        interval_ns: rate.interval_ns * if alert { 1 } else { ONE_IN as u64 },
+        tolerance_ns: rate.tolerance_ns,
+    };
+    if limit::grant(&rate, &mut strays.due_ns, now_ns) {
+        return ControlFlow::Continue(());
+    }
+    strays.alert_until_ns = now_ns.saturating_add(ALERT_NS);
+    ControlFlow::Break(Verdict::OutOfState)
+}
+
+/// Whether another machine or namespace can have the connection, or a socket that is bound to another interface than the one
+/// which the packet came through, as those of link-local addresses are.
+#[inline(always)]
+fn ends_elsewhere<T: Tables>(packet: &Packet, settings: &Settings, tables: &T) -> bool {
+    let link_local = matches!(packet.family(), Family::V6) && limit::is_link_local(packet.destination);
+    link_local || cookie::is_excepted(packet.destination_port, settings) || !tables.is_own(packet.destination)
+}
+
+impl Packet {
+    /// Whether a TCP header was read.
+    #[inline(always)]
+    pub const fn has_tcp(&self) -> bool {
+        self.header == protocol::TCP
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        layout::Suspicion,
+        memory::Memory,
+        packet::{Address, TcpFlags, Transport, tests::packet},
+        shared::Field as _,
+    };
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn memory(reach: Reach, standing: Standing) -> Memory {
+        let mut memory = Memory::new(Settings {
+            suspicion: Suspicion {
+                reach: reach as u32,
+                strays: Rate::new(10, 32),
+                ..Suspicion::ZERO
+            },
+            ..Memory::enforcing()
+        });
+        memory.standing = standing;
+        memory.own.insert(Address::v4([198, 51, 100, 1]).octets());
+        memory.now_ns.set(SECOND);
+        memory
+    }
+
+    fn segment(flags: u8) -> Packet {
+        let transport = Transport::Tcp {
+            source_port: 1234,
+            destination_port: 80,
+            flags: TcpFlags(flags),
+        };
+        packet(Family::V4, Address::v4([192, 0, 2, 1]), protocol::TCP, transport)
+    }
+
+    fn dropped(memory: &Memory, flags: u8, count: usize) -> usize {
+        let packet = segment(flags);
+        (0..count)
+            .filter(|_| check(&packet, &memory.settings, memory).is_break())
+            .count()
+    }
+
+    #[test]
+    fn a_flood_is_dropped_and_the_first_strays_are_not() {
+        for flags in [
+            TcpFlags::ACK,
+            TcpFlags::RST,
+            TcpFlags::FIN | TcpFlags::ACK,
+            TcpFlags::SYN | TcpFlags::ACK,
+        ] {
+            let memory = memory(Reach::All, Standing::Unknown);
+            // Two looks use up the burst of 32, the third brings the alert.
+            assert_eq!(dropped(&memory, flags, 47), 0);
+            assert_eq!(dropped(&memory, flags, 1_000), 1_000);
+        }
+    }
+
+    #[test]
+    fn an_alert_ends_and_few_strays_are_left_to_the_kernel() {
+        let memory = memory(Reach::All, Standing::Unknown);
+        assert_eq!(dropped(&memory, TcpFlags::ACK, 48), 1);
+        memory.now_ns.set(SECOND + ALERT_NS);
+        // The rate grants ten in the meantime: fewer than one look stands for.
+        assert_eq!(dropped(&memory, TcpFlags::ACK, 15), 0);
+        assert_eq!(memory.strays.borrow().looked_up, 3);
+        for second in 4..100 {
+            memory.now_ns.set(second * 2 * SECOND);
+            assert_eq!(dropped(&memory, TcpFlags::ACK, 8), 0);
+        }
+    }
+
+    #[test]
+    fn connections_and_openings_pass_amid_a_flood() {
+        let mut memory = memory(Reach::All, Standing::Unknown);
+        assert!(dropped(&memory, TcpFlags::ACK, 100) > 50);
+        assert_eq!(dropped(&memory, TcpFlags::SYN, 100), 0);
+        memory.standing = Standing::Wanted;
+        assert_eq!(dropped(&memory, TcpFlags::ACK, 100), 0);
+    }
+
+    #[test]
+    fn what_the_table_cannot_know_passes() {
+        let mut translated = memory(Reach::Listening, Standing::Unknown);
+        assert_eq!(dropped(&translated, TcpFlags::ACK, 500), 0);
+        translated.standing = Standing::Listening;
+        assert!(dropped(&translated, TcpFlags::ACK, 500) > 400);
+        let nothing = memory(Reach::Nothing, Standing::Listening);
+        assert_eq!(dropped(&nothing, TcpFlags::ACK, 500), 0);
+        let mut forwarded = memory(Reach::All, Standing::Unknown);
+        forwarded.own.clear();
+        assert_eq!(dropped(&forwarded, TcpFlags::ACK, 500), 0);
+        let mut excepted = memory(Reach::All, Standing::Unknown);
+        excepted.settings.cookies_except[3] = 80;
+        assert_eq!(dropped(&excepted, TcpFlags::ACK, 500), 0);
+    }
+}

@@ -1,0 +1,155 @@
+//! `netguard service`: limits of single services, changed live.
+
+use clap::Subcommand;
+use hyper::Method;
+use netguard_common::layout::{Cookies, Service};
+use serde::Serialize;
+use tabled::Tabled;
+
+use super::{CliError, Context, limit::number, output::table};
+use crate::{
+    bpf::Services,
+    config::{Burst, CookieMode, RatePerSecond, ServicePort},
+    control::{Client, ClientError, ServiceChange, change_service, reset_service},
+};
+
+#[derive(Subcommand, Debug)]
+pub(super) enum ServiceCommand {
+    /// Show the services for which something else than the common limits holds.
+    List,
+    /// Change what holds for a service at once; a restart of the daemon goes back to the configuration.
+    Set {
+        /// Protocol and port, such as udp/53.
+        service: ServicePort,
+        /// UDP: packets per second by all sources together. TCP: connection attempts that are left alone.
+        #[arg(long, value_parser = number)]
+        rate: RatePerSecond,
+        /// Packets that may come at once; the same as the rate if not given.
+        #[arg(long, value_parser = number)]
+        burst: Option<Burst>,
+        /// TCP: when it is answered for with SYN cookies.
+        #[arg(long, value_enum, default_value = "auto")]
+        cookies: CookieMode,
+    },
+    /// Let the common limits hold for a service again.
+    Reset {
+        /// Protocol and port, such as udp/53.
+        service: ServicePort,
+    },
+}
+
+/// A service in force.
+#[derive(Serialize, Tabled)]
+struct Row {
+    #[tabled(rename = "SERVICE")]
+    service: String,
+    #[tabled(rename = "RATE/S")]
+    rate_per_s: u64,
+    #[tabled(rename = "BURST")]
+    burst: u64,
+    /// `-` for UDP.
+    #[tabled(rename = "COOKIES")]
+    cookies: &'static str,
+}
+
+/// Answer to `reset`.
+#[derive(Serialize)]
+struct Reset {
+    service: String,
+    /// `reset`, or `absent`.
+    outcome: &'static str,
+}
+
+pub(super) async fn run(context: &Context, command: ServiceCommand) -> Result<(), CliError> {
+    match command {
+        ServiceCommand::List => list(context),
+        ServiceCommand::Set {
+            service,
+            rate,
+            burst,
+            cookies,
+        } => {
+            let change = ServiceChange {
+                rate_per_s: rate.value(),
+                burst: burst.map_or(rate.value(), |burst| burst.value()),
+                cookies,
+            };
+            set(context, service, change).await
+        }
+        ServiceCommand::Reset { service } => reset(context, service).await,
+    }
+}
+
+fn list(context: &Context) -> Result<(), CliError> {
+    let rows: Vec<Row> = Services::open(&context.pins)?
+        .list()?
+        .iter()
+        .filter_map(row)
+        .collect();
+    context.output.print(&rows, |rows| {
+        if rows.is_empty() {
+            return "the common limits hold for every service: `netguard limit list` shows them".to_owned();
+        }
+        table(rows, &[1, 2])
+    })
+}
+
+fn row(entry: &Service) -> Option<Row> {
+    let service = ServicePort::new(entry.protocol, entry.port)?;
+    Some(Row {
+        service: service.to_string(),
+        rate_per_s: entry.rate.per_second(),
+        burst: entry.rate.burst(),
+        cookies: match (service.is_tcp(), Cookies::from_number(u32::from(entry.cookies))) {
+            (false, _) => "-",
+            (true, Cookies::Off) => "off",
+            (true, Cookies::Auto) => "auto",
+            (true, Cookies::Always) => "always",
+        },
+    })
+}
+
+async fn set(context: &Context, service: ServicePort, change: ServiceChange) -> Result<(), CliError> {
+    match Client::connect(&context.instance).await {
+        Ok(mut client) => {
+            let path = format!("/v1/services/{service}");
+            let _: ServiceChange = client.request(Method::PUT, &path, Some(&change)).await?;
+        }
+        Err(ClientError::NotRunning) => {
+            change_service(&mut Services::open(&context.pins)?, &service.to_string(), change)?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    context.output.print(&change, |change| {
+        let what = if service.is_tcp() {
+            "connection attempts/s before cookies are asked for"
+        } else {
+            "packets/s from all sources together"
+        };
+        format!(
+            "{service} gets {} {what} now, bursts of {}; the next start of the daemon takes the configuration's again",
+            change.rate_per_s, change.burst
+        )
+    })
+}
+
+async fn reset(context: &Context, service: ServicePort) -> Result<(), CliError> {
+    let was_set = match Client::connect(&context.instance).await {
+        Ok(mut client) => {
+            let path = format!("/v1/services/{service}");
+            client.request(Method::DELETE, &path, None::<&()>).await?
+        }
+        Err(ClientError::NotRunning) => {
+            reset_service(&mut Services::open(&context.pins)?, &service.to_string())?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let reset = Reset {
+        service: service.to_string(),
+        outcome: if was_set { "reset" } else { "absent" },
+    };
+    context.output.print(&reset, |reset| match was_set {
+        true => format!("the common limits hold for {} again", reset.service),
+        false => format!("{} had no limits of its own", reset.service),
+    })
+}

@@ -1,0 +1,239 @@
+//! Packet rates in the configuration: of a source, of a prefix, of a service, and of single services.
+
+use std::{fmt, str::FromStr};
+
+use netguard_common::packet::protocol;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Burst, CookieMode, PolicyMode, Ports, RatePerSecond, Within};
+
+/// Packet rates per source address (IPv6: per /64), one limit for each kind of packet, and those of many sources together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "a table with `mode` and one table per kind of packet"
+)]
+pub struct Limits {
+    /// What happens to a packet over its limit.
+    pub mode: PolicyMode,
+    /// TCP packets that ask for a new connection.
+    pub syn: Limit,
+    /// UDP packets.
+    pub udp: Limit,
+    /// ICMP and ICMPv6, but for `control`.
+    pub icmp: Limit,
+    /// Neighbour discovery and path-MTU messages, which nothing else ever drops.
+    pub control: Limit,
+    /// Every other protocol (GRE, ESP, SCTP), and fragments of TCP packets.
+    pub other: Limit,
+    /// Limits of all sources of a prefix together.
+    pub prefix: PrefixLimits,
+    /// Limits of a service, for all its clients together.
+    pub service: ServiceLimits,
+}
+
+/// One token bucket: `burst` packets at once, then `rate_per_s`. Both belong together, so neither has a default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table with `rate_per_s` and `burst`")]
+pub struct Limit {
+    /// Packets per second, in the long run.
+    pub rate_per_s: RatePerSecond,
+    /// Packets that may come at once after a pause.
+    pub burst: Burst,
+}
+
+/// Limits of an IPv4 /24 or IPv6 /48, by kind of packet; a missing one is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "a table with one table per kind of packet"
+)]
+pub struct PrefixLimits {
+    /// TCP packets that ask for a new connection.
+    pub syn: Option<Limit>,
+    /// UDP packets.
+    pub udp: Option<Limit>,
+    /// ICMP and ICMPv6.
+    pub icmp: Option<Limit>,
+    /// Every other protocol.
+    pub other: Option<Limit>,
+}
+
+/// Limits of a service, which is a protocol and a port. That of TCP is in `syn_cookies`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table with `udp`")]
+pub struct ServiceLimits {
+    /// Packets to one UDP port, by all sources together.
+    pub udp: Limit,
+}
+
+/// What becomes of DNS queries over a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table with `truncate_ports`")]
+pub struct Dns {
+    /// UDP ports whose queries over a limit are answered "truncated, ask over TCP" instead of dropped; at most 4.
+    pub truncate_ports: Ports<4>,
+}
+
+/// What holds for one service instead of the common limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table with `port`, `rate_per_s` and `burst`"
+)]
+pub struct Service {
+    /// Protocol and port, such as "udp/53".
+    pub port: ServicePort,
+    /// UDP: packets per second by all sources together. TCP: connection attempts that are left alone.
+    pub rate_per_s: RatePerSecond,
+    /// That many may come at once.
+    pub burst: Burst,
+    /// When it is answered for with SYN cookies; TCP only, and only where `syn_cookies.mode` is not "off".
+    #[serde(default)]
+    pub cookies: CookieMode,
+}
+
+/// A service: `tcp/443`, `udp/53`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct ServicePort {
+    protocol: u8,
+    port: u16,
+}
+
+impl ServicePort {
+    /// The service with these numbers; `None` unless it is a port of TCP or UDP.
+    #[must_use]
+    pub fn new(protocol: u8, port: u16) -> Option<Self> {
+        let has_ports = matches!(protocol, protocol::TCP | protocol::UDP);
+        (has_ports && port != 0).then_some(Self { protocol, port })
+    }
+
+    /// The IP protocol number.
+    #[must_use]
+    pub fn protocol(self) -> u8 {
+        self.protocol
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(self) -> u16 {
+        self.port
+    }
+
+    /// Whether it takes connections.
+    #[must_use]
+    pub fn is_tcp(self) -> bool {
+        self.protocol == protocol::TCP
+    }
+}
+
+impl FromStr for ServicePort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let service = text.split_once('/').and_then(|(protocol, port)| {
+            let protocol = match protocol {
+                "tcp" => protocol::TCP,
+                "udp" => protocol::UDP,
+                _ => return None,
+            };
+            Self::new(protocol, port.parse().ok()?)
+        });
+        service.ok_or_else(|| {
+            let shown: String = text.chars().take(64).collect();
+            format!(
+                "{shown:?} is not a service: write a protocol and a port, such as \"tcp/443\" or \"udp/53\""
+            )
+        })
+    }
+}
+
+impl TryFrom<String> for ServicePort {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<ServicePort> for String {
+    fn from(service: ServicePort) -> Self {
+        service.to_string()
+    }
+}
+
+impl fmt::Display for ServicePort {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = if self.is_tcp() { "tcp" } else { "udp" };
+        write!(out, "{protocol}/{}", self.port)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            mode: PolicyMode::default(),
+            syn: limit::<200, 1000>(),
+            udp: limit::<10_000, 20_000>(),
+            icmp: limit::<20, 100>(),
+            control: limit::<2000, 4000>(),
+            other: limit::<100_000, 100_000>(),
+            prefix: PrefixLimits::default(),
+            service: ServiceLimits::default(),
+        }
+    }
+}
+
+impl Default for ServiceLimits {
+    fn default() -> Self {
+        Self {
+            udp: limit::<250_000, 250_000>(),
+        }
+    }
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            truncate_ports: Ports::one(53),
+        }
+    }
+}
+
+const fn limit<const RATE: u32, const BURST: u32>() -> Limit {
+    Limit {
+        rate_per_s: Within::constant::<RATE>(),
+        burst: Within::constant::<BURST>(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_are_read_back_as_they_are_shown() {
+        for text in ["tcp/1", "udp/53", "tcp/65535"] {
+            assert_eq!(text.parse::<ServicePort>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "53",
+            "udp",
+            "udp/",
+            "udp/0",
+            "udp/65536",
+            "sctp/5",
+            "UDP/53",
+            "udp/53/1",
+        ] {
+            let error = text.parse::<ServicePort>().unwrap_err();
+            assert!(error.contains("is not a service"), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! What the operator may decide about long lists: published ones of bad sources, countries, autonomous systems.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Limit, Period, PolicyMode};
+
+/// A list of prefixes that others publish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table with `name`, `file` and, if you like, `mode` and `max_age`"
+)]
+pub struct Feed {
+    /// What the feed is called in answers of netguard.
+    pub name: String,
+    /// A text file with one address or prefix a line; what follows `#` or `;` is ignored.
+    pub file: PathBuf,
+    /// What happens to packets from its addresses.
+    #[serde(default)]
+    pub mode: PolicyMode,
+    /// The feed ends when its file was not written for so long.
+    #[serde(default)]
+    pub max_age: Option<Period>,
+}
+
+/// Feeds, each under a name of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "Vec<Feed>", into = "Vec<Feed>")]
+#[schemars(with = "Vec<Feed>")]
+pub struct Feeds(Vec<Feed>);
+
+/// What is done with sources because of where they are, as a database says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table of settings for places")]
+pub struct Geo {
+    /// Which country an address belongs to: a MMDB file, or a CSV file with prefix or first and last address, and code.
+    pub country_database: Option<PathBuf>,
+    /// Which autonomous system an address belongs to, in the same formats.
+    pub asn_database: Option<PathBuf>,
+    /// What becomes of public addresses that no policy names.
+    pub default: GeoDefault,
+    /// What becomes of those that one names; an autonomous system wins over a country.
+    pub policy: Vec<GeoPolicy>,
+}
+
+/// What becomes of public addresses that no policy names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum GeoDefault {
+    /// They pass on.
+    #[default]
+    Pass,
+    /// They are counted as if they were blocked.
+    Shadow,
+    /// They are blocked: only places with a policy are served.
+    Block,
+}
+
+/// What is done with the addresses of some countries and autonomous systems.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "GeoPolicyTable", into = "GeoPolicyTable")]
+#[schemars(with = "GeoPolicyTable")]
+pub struct GeoPolicy {
+    pub countries: Vec<Country>,
+    pub asns: Vec<u32>,
+    pub action: GeoAction,
+    pub mode: PolicyMode,
+}
+
+/// What is done with the addresses of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GeoAction {
+    /// No other policy for places holds for them.
+    Allow,
+    /// All of the place together may send so much.
+    Limit(Limit),
+    Block,
+}
+
+/// A country, by its code of two letters (ISO 3166-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Country([u8; 2]);
+
+/// [`GeoPolicy`] as it is written.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table with `action` and `countries` or `asns`"
+)]
+struct GeoPolicyTable {
+    /// Countries by their code, such as `["AQ"]`.
+    #[serde(default)]
+    countries: Vec<Country>,
+    /// Autonomous systems by their number, such as `[64496]`.
+    #[serde(default)]
+    asns: Vec<u32>,
+    /// What is done with their packets.
+    action: GeoWord,
+    /// Whether it is done, or only counted.
+    #[serde(default)]
+    mode: PolicyMode,
+    /// With the action `limit`: for each country and each autonomous system as a whole.
+    #[serde(default)]
+    limit: Option<Limit>,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum GeoWord {
+    Allow,
+    Limit,
+    Block,
+}
+
+impl Feeds {
+    /// The feeds in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &Feed> {
+        self.0.iter()
+    }
+}
+
+impl TryFrom<Vec<Feed>> for Feeds {
+    type Error = String;
+
+    fn try_from(feeds: Vec<Feed>) -> Result<Self, Self::Error> {
+        for (index, feed) in feeds.iter().enumerate() {
+            if feed.name.is_empty() || feed.name.len() > 64 || feed.name.contains(char::is_whitespace) {
+                return Err(format!(
+                    "{:?} is no name for a feed: write one word of at most 64 bytes",
+                    feed.name
+                ));
+            }
+            if feeds[..index].iter().any(|other| other.name == feed.name) {
+                return Err(format!("two feeds are called {:?}: give each a name", feed.name));
+            }
+        }
+        Ok(Self(feeds))
+    }
+}
+
+impl From<Feeds> for Vec<Feed> {
+    fn from(feeds: Feeds) -> Self {
+        feeds.0
+    }
+}
+
+impl TryFrom<GeoPolicyTable> for GeoPolicy {
+    type Error = String;
+
+    fn try_from(table: GeoPolicyTable) -> Result<Self, Self::Error> {
+        if table.countries.is_empty() && table.asns.is_empty() {
+            return Err("a policy for no place: name `countries` or `asns`".to_owned());
+        }
+        let action = match (table.action, table.limit) {
+            (GeoWord::Allow, None) => GeoAction::Allow,
+            (GeoWord::Block, None) => GeoAction::Block,
+            (GeoWord::Limit, Some(limit)) => GeoAction::Limit(limit),
+            (GeoWord::Limit, None) => {
+                return Err(
+                    "the action \"limit\" needs `limit = { rate_per_s = ..., burst = ... }`".to_owned(),
+                );
+            }
+            _ => return Err("`limit` goes with the action \"limit\" only".to_owned()),
+        };
+        Ok(Self {
+            countries: table.countries,
+            asns: table.asns,
+            action,
+            mode: table.mode,
+        })
+    }
+}
+
+impl From<GeoPolicy> for GeoPolicyTable {
+    fn from(policy: GeoPolicy) -> Self {
+        let (action, limit) = match policy.action {
+            GeoAction::Allow => (GeoWord::Allow, None),
+            GeoAction::Limit(limit) => (GeoWord::Limit, Some(limit)),
+            GeoAction::Block => (GeoWord::Block, None),
+        };
+        Self {
+            countries: policy.countries,
+            asns: policy.asns,
+            action,
+            mode: policy.mode,
+            limit,
+        }
+    }
+}
+
+impl FromStr for Country {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.as_bytes() {
+            [a, b] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => {
+                Ok(Self([a.to_ascii_uppercase(), b.to_ascii_uppercase()]))
+            }
+            _ => Err(format!(
+                "{:?} is no country: write its code of two letters, such as \"AQ\"",
+                text.chars().take(64).collect::<String>()
+            )),
+        }
+    }
+}
+
+impl TryFrom<String> for Country {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Country> for String {
+    fn from(country: Country) -> Self {
+        country.to_string()
+    }
+}
+
+impl fmt::Display for Country {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|letter| write!(f, "{}", char::from(*letter)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    fn refused(text: &str) -> String {
+        Config::parse("test", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn lists_are_what_they_say() {
+        let config = Config::parse(
+            "test",
+            "[[feed]]\nname = \"drop\"\nfile = \"/x\"\nmax_age = \"7d\"\n\
+             [geo]\ndefault = \"block\"\n[[geo.policy]]\ncountries = [\"aq\"]\naction = \"allow\"\n\
+             [[geo.policy]]\nasns = [64496]\naction = \"limit\"\nlimit = { rate_per_s = 5, burst = 9 }\n",
+        )
+        .unwrap();
+        assert_eq!(config.geo.policy[0].countries[0].to_string(), "AQ");
+        let again = toml::to_string(&config).unwrap();
+        assert_eq!(Config::parse("again", &again).unwrap(), config);
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        let feed = "[[feed]]\nname = \"a\"\nfile = \"/x\"\n";
+        assert!(refused(&feed.repeat(2)).contains("two feeds are called \"a\""));
+        assert!(refused("[[feed]]\nname = \"a b\"\nfile = \"/x\"\n").contains("one word"));
+        let policy = |rest: &str| refused(&format!("[[geo.policy]]\n{rest}"));
+        assert!(policy("action = \"block\"").contains("a policy for no place"));
+        assert!(policy("asns = [1]\naction = \"limit\"").contains("needs `limit"));
+        assert!(policy("countries = [\"Mars\"]\naction = \"block\"").contains("code of two letters"));
+        let extra = "asns = [1]\naction = \"block\"\nlimit = { rate_per_s = 5, burst = 9 }";
+        assert!(policy(extra).contains("with the action \"limit\" only"));
+    }
+}

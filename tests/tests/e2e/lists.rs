@@ -1,0 +1,206 @@
+//! Long lists on the wire: feeds, countries and autonomous systems, exchanged while packets come.
+
+use std::{fmt::Write as _, fs, path::Path, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use netguard_tests::{
+    frames::frame,
+    lab::{Family, IFACE, Netguard, growth, send_frames, wait_until},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    lab, protect,
+    verdicts::{COPIES, judged},
+};
+
+fn listed(netguard: &Netguard<'_>, name: &str) -> Result<Value> {
+    let lists = netguard.json(&["feed", "list", "--json"])?;
+    let found = lists
+        .as_array()
+        .and_then(|lists| lists.iter().find(|list| list["name"] == name));
+    found
+        .cloned()
+        .with_context(|| format!("no list {name} in {lists}"))
+}
+
+fn feed(directory: &Path, name: &str, mode: &str) -> String {
+    let file = directory.join(name);
+    format!(
+        "[[feed]]\nname = \"{name}\"\nfile = \"{}\"\nmode = \"{mode}\"\n",
+        file.display()
+    )
+}
+
+#[test]
+fn a_feed_blocks_and_is_followed() -> Result<()> {
+    let (lab, server) = lab()?;
+    let directory = TempDir::new()?;
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text);
+    let own = format!("{}/24\n{}/64\n", subnet(lab.victim.ip4), "2001:db8:5::");
+    write(
+        "bad",
+        &format!("# bad\n198.18.0.0/15\n198.20.3.9 ; x\n2001:db8:77::/48\n{own}nonsense\n"),
+    )?;
+    write("suspect", "192.0.2.0/24\n2001:db8:78::1\n")?;
+    let config = feed(directory.path(), "bad", "enforce") + &feed(directory.path(), "suspect", "shadow");
+    let mut netguard = protect(&lab, &config)?;
+    for (source, expected) in [
+        ("198.18.0.1", "block-feed"),
+        ("198.20.3.9", "block-feed"),
+        ("198.20.3.10", "pass"),
+        ("2001:db8:77:1::1", "block-feed"),
+        ("2001:db8:79::1", "pass"),
+        ("192.0.2.1", "shadow-block-feed"),
+        ("2001:db8:78::1", "shadow-block-feed"),
+    ] {
+        judged(&lab, &netguard, source, expected)?;
+    }
+    let report = listed(&netguard, "bad")?;
+    ensure!(
+        report["skipped"] == 1 && report["packets"] == 3 * COPIES as u64,
+        "{report}"
+    );
+    let explained = netguard.json(&["explain", "198.18.0.1", "--json"])?;
+    ensure!(explained["verdict"] == "block-feed", "{explained}");
+    ensure!(
+        explained["evidence"].to_string().contains("on the feed bad"),
+        "{explained}"
+    );
+
+    // The machine's own address is spared, and what is allowed passes.
+    netguard.must(&["allow", "add", "198.18.0.1"])?;
+    judged(&lab, &netguard, "198.18.0.1", "pass-allow")?;
+    ensure!(server.curl(&lab, Family::V6, "/")?.0 == 200);
+
+    // A new file is followed without being asked, and a broken one keeps what was there.
+    write("bad", "198.20.3.10\n")?;
+    wait_until("the new list", Duration::from_secs(30), || {
+        Ok((listed(&netguard, "bad")?["prefixes"] == 1).then_some(()))
+    })?;
+    judged(&lab, &netguard, "198.20.3.10", "block-feed")?;
+    judged(&lab, &netguard, "198.20.3.9", "pass")?;
+    write("bad", &"<html>\n".repeat(20))?;
+    let refused = netguard.cli(&["feed", "sync"])?;
+    ensure!(refused.status == 1, "{refused:?}");
+    let fault = listed(&netguard, "bad")?["fault"].to_string();
+    ensure!(
+        fault.contains("20 lines that are no prefixes") && fault.contains("bad:1"),
+        "{fault}"
+    );
+    judged(&lab, &netguard, "198.20.3.10", "block-feed")?;
+
+    // The lists stand while the daemon is dead, and end with the configuration that names them.
+    netguard.kill9();
+    judged(&lab, &netguard, "198.20.3.10", "block-feed")
+}
+
+#[test]
+fn places_follow_their_policies() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let directory = TempDir::new()?;
+    let country = directory.path().join("country.csv");
+    let asn = directory.path().join("asn.csv");
+    fs::write(
+        &country,
+        "198.18.0.0,198.19.255.255,AQ\n198.20.4.0,198.20.4.255,BV\n2001:db8:77::/48,AQ\n192.0.2.0/24,HM\n",
+    )?;
+    fs::write(
+        &asn,
+        "198.18.7.0/24,64496,\"Ice, Inc.\"\n2001:db8:77:7::/64,AS64496\n",
+    )?;
+    let netguard = protect(
+        &lab,
+        &format!(
+            "[geo]\ncountry_database = \"{}\"\nasn_database = \"{}\"\n\
+             [[geo.policy]]\ncountries = [\"AQ\"]\naction = \"block\"\n\
+             [[geo.policy]]\ncountries = [\"BV\"]\naction = \"limit\"\nlimit = {{ rate_per_s = 1, burst = 2 }}\n\
+             [[geo.policy]]\ncountries = [\"HM\"]\naction = \"block\"\nmode = \"shadow\"\n\
+             [[geo.policy]]\nasns = [64496]\naction = \"allow\"\n",
+            country.display(),
+            asn.display()
+        ),
+    )?;
+    for (source, expected) in [
+        ("198.18.0.1", "block-country"),
+        ("198.18.7.1", "pass"),
+        ("2001:db8:77::1", "block-country"),
+        ("2001:db8:77:7::1", "pass"),
+        ("192.0.2.1", "shadow-block-country"),
+        ("198.20.0.1", "pass"),
+    ] {
+        judged(&lab, &netguard, source, expected)?;
+    }
+    // All of a country share its limit.
+    let before = netguard.stats()?;
+    let frames: Vec<Vec<u8>> = (1..=20)
+        .map(|host| {
+            let source = format!("198.20.4.{host}");
+            frame().ipv4(&source, lab.victim.ip4).udp(1, 2).payload(9).build()
+        })
+        .collect();
+    send_frames(&lab.attacker.ns, IFACE, &frames)?;
+    wait_until("the limit", Duration::from_secs(5), || {
+        let grown = growth(&before, &netguard.stats()?);
+        Ok((grown.get("limit-country").copied().unwrap_or(0) >= 15).then_some(()))
+    })
+}
+
+/// Lists of the size that people have are exchanged under traffic, and no packet meets half of one.
+#[test]
+fn a_million_prefixes_are_exchanged_as_one() -> Result<()> {
+    let (lab, server) = lab()?;
+    let directory = TempDir::new()?;
+    let mut text = String::new();
+    for number in 0..1_000_000_u32 {
+        // Odd steps through 16.0.0.0/4, so that each /24 has a few.
+        let address = std::net::Ipv4Addr::from(0x1000_0000 + number * 261);
+        writeln!(text, "{address}")?;
+    }
+    text.push_str("198.18.0.1\n");
+    fs::write(directory.path().join("big"), &text)?;
+    let netguard = protect(&lab, &feed(directory.path(), "big", "enforce"))?;
+    ensure!(listed(&netguard, "big")?["prefixes"] == 1_000_001);
+    judged(&lab, &netguard, "198.18.0.1", "block-feed")?;
+    judged(&lab, &netguard, "16.0.0.0", "block-feed")?;
+    judged(&lab, &netguard, "16.0.0.1", "pass")?;
+
+    let before = netguard.stats()?;
+    let frames = vec![
+        frame()
+            .ipv4("198.18.0.1", lab.victim.ip4)
+            .udp(1, 2)
+            .payload(9)
+            .build();
+        200
+    ];
+    std::thread::scope(|scope| -> Result<()> {
+        let syncing = scope.spawn(|| (0..3).try_for_each(|_| netguard.must(&["feed", "sync"]).map(drop)));
+        while !syncing.is_finished() {
+            send_frames(&lab.attacker.ns, IFACE, &frames)?;
+        }
+        syncing
+            .join()
+            .map_err(|_| anyhow::anyhow!("the syncing thread panicked"))?
+    })?;
+    let grown = growth(&before, &netguard.stats()?);
+    ensure!(
+        grown.get("block-feed").is_some_and(|count| *count > 0),
+        "{grown:?}"
+    );
+    // Neighbour discovery and the like pass meanwhile; no datagram of the source does.
+    let passed = grown.get("pass").copied().unwrap_or(0);
+    ensure!(
+        passed < 50,
+        "{passed} packets passed while lists were exchanged: {grown:?}"
+    );
+    ensure!(server.curl(&lab, Family::V4, "/")?.0 == 200);
+    Ok(())
+}
+
+/// The /24 of an address, as text.
+fn subnet(address: &str) -> String {
+    let end = address.rfind('.').unwrap_or(0);
+    format!("{}.0", &address[..end])
+}

@@ -1,0 +1,119 @@
+//! A UDP service flooded by tens of thousands of forged sources, each well below its own limit, serves those whom it knows.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use netguard_tests::lab::{ECHO_PORT, Echo, Family, Flood, Netguard, ask, growth, wait_until};
+
+use crate::{lab, protect};
+
+/// Packets that the service may get in a second.
+const RATE: u32 = 2000;
+
+#[test]
+fn known_clients_keep_their_share_ipv4() -> Result<()> {
+    keep_their_share(Family::V4)
+}
+
+#[test]
+fn known_clients_keep_their_share_ipv6() -> Result<()> {
+    keep_their_share(Family::V6)
+}
+
+fn keep_their_share(family: Family) -> Result<()> {
+    let (lab, _server) = lab()?;
+    let _echo = Echo::start(&lab)?;
+    let netguard = protect(
+        &lab,
+        &format!("[[service]]\nport = \"udp/{ECHO_PORT}\"\nrate_per_s = {RATE}\nburst = {RATE}\n"),
+    )?;
+    // The client is a regular one: it comes again after some seconds.
+    assert_eq!(ask(&lab, &lab.client, family, 100, 10)?, 100);
+    let before = netguard.stats()?;
+    let begin = Instant::now();
+    let flood = Flood::scattered(&lab, family, &[0; 64])?;
+    let answered = ask(&lab, &lab.client, family, 300, 50)?;
+    let sent = flood.stop()?.packets;
+    let seconds = begin.elapsed().as_secs_f64();
+    let grown = growth(&before, &netguard.stats()?);
+    assert!(answered >= 297, "{answered} of 300 were answered: {grown:?}");
+    assert!(grown["limit-service"] > sent / 2, "{grown:?} of {sent}");
+    // The service gets no more than it can take, and so the client's packets are few among those that passed.
+    let most = f64::from(RATE) * (seconds + 1.0) * 1.05 + 100.0;
+    assert!((grown["pass"] as f64) < most, "{grown:?} in {seconds:.1} s");
+    Ok(())
+}
+
+#[test]
+fn rates_change_while_it_runs() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let mut netguard = protect(&lab, "")?;
+    assert!(netguard.must(&["service", "list"])?.contains("common limits"));
+    netguard.must(&["service", "set", "udp/7007", "--rate", "2000", "--burst", "500"])?;
+    netguard.must(&["service", "set", "tcp/80", "--rate", "9", "--cookies", "off"])?;
+    let listed = netguard.json(&["service", "list", "--json"])?;
+    assert_eq!(listed.as_array().map(Vec::len), Some(2));
+    assert_eq!(listed[0]["service"], "tcp/80");
+    assert_eq!(
+        (
+            &listed[0]["rate_per_s"],
+            &listed[0]["burst"],
+            &listed[0]["cookies"]
+        ),
+        (&9.into(), &9.into(), &"off".into())
+    );
+    assert_eq!(
+        (&listed[1]["service"], &listed[1]["burst"]),
+        (&"udp/7007".into(), &500.into())
+    );
+    netguard.must(&["limit", "set", "udp.prefix", "--rate", "77"])?;
+    netguard.must(&["limit", "set", "udp.service", "--rate", "88"])?;
+    let limits = netguard.json(&["limit", "list", "--json"])?;
+    let rate = |level: &str| {
+        let limits = limits.as_array().into_iter().flatten();
+        let udp = limits
+            .filter(|limit| limit["class"] == "udp" && limit["level"] == level)
+            .filter_map(|limit| limit["rate_per_s"].as_u64());
+        udp.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        [rate("source"), rate("prefix"), rate("service")],
+        [[10_000], [77], [88]]
+    );
+
+    // What holds for the service bites at once.
+    let flooded = |netguard: &Netguard<'_>| -> Result<bool> {
+        let before = netguard.stats()?;
+        let flood = Flood::scattered(&lab, Family::V4, &[0; 64])?;
+        let cut = wait_until("packets over the limit", Duration::from_secs(3), || {
+            let grown = growth(&before, &netguard.stats()?);
+            Ok(grown.contains_key("limit-service").then_some(()))
+        });
+        flood.stop()?;
+        Ok(cut.is_ok())
+    };
+    assert!(flooded(&netguard)?);
+    let events = netguard.must(&["events"])?;
+    assert!(events.contains("udp/7007"), "{events}");
+
+    for wrong in [
+        &["service", "set", "udp/0", "--rate", "5"][..],
+        &["service", "set", "sctp/5", "--rate", "5"],
+        &["service", "set", "udp/53", "--rate", "5", "--cookies", "always"],
+        &["limit", "set", "icmp.service", "--rate", "5"],
+    ] {
+        assert_eq!(netguard.cli(wrong)?.status, 2, "{wrong:?}");
+    }
+    // Also with the daemon dead.
+    netguard.kill9();
+    assert!(
+        netguard
+            .must(&["service", "reset", "udp/7007"])?
+            .contains("again")
+    );
+    let absent = netguard.json(&["service", "reset", "udp/7007", "--json"])?;
+    assert_eq!(absent["outcome"], "absent");
+    netguard.must(&["service", "set", "udp/7007", "--rate", "1000000"])?;
+    assert!(!flooded(&netguard)?);
+    Ok(())
+}

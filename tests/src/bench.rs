@@ -4,14 +4,16 @@ mod cases;
 mod datapath;
 mod end_to_end;
 mod filters;
+mod full;
+mod lists;
 mod memory;
-mod million;
+mod peers;
 mod report;
 mod scaling;
 mod timing;
 
 use anyhow::Result;
-use million::Million;
+use full::Full;
 pub use report::{EndToEnd, Figure, Report, Row};
 
 use crate::lab::Lab;
@@ -48,15 +50,15 @@ pub fn measure(sections: &[Section], objects: &Objects, rounds: u32) -> Result<R
     if sections.contains(&Section::Datapath) || sections.contains(&Section::Memory) {
         let (ns, _alone) = Lab::bare()?;
         eprintln!("bench: loading a million prefixes");
-        let million = Million::new(&format!("{}-million", ns.name()))?;
+        let full = Full::new(&format!("{}-full", ns.name()))?;
         if sections.contains(&Section::Memory) {
-            report.figures = memory::measure(ns.name(), &million)?;
+            report.figures = memory::measure(ns.name(), &full)?;
         }
         if sections.contains(&Section::Datapath) {
             eprintln!("bench: measuring the datapath, {rounds} rounds");
             datapath::become_a_server(&ns)?;
-            report.rows = datapath::measure(&ns, objects, &million, rounds)?;
-            let scaling = scaling::measure(&ns, objects, &million, rounds.min(5))?;
+            report.rows = datapath::measure(&ns, objects, &full, rounds)?;
+            let scaling = scaling::measure(&ns, objects, &full, rounds.min(5))?;
             report.figures.extend(scaling);
         }
     }

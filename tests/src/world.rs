@@ -180,14 +180,17 @@ impl World {
     }
 
     /// Adds a list that is compiled with the others. Panics if one of `prefixes` is none.
-    pub fn list(mut self, effect: Effect, prefixes: &[&str]) -> Self {
+    pub fn list(self, effect: Effect, prefixes: &[&str]) -> Self {
         let parsed = prefixes
             .iter()
             .map(|text| text.parse().unwrap_or_else(|error| panic!("{error}")));
-        self.listings.push(Listing {
-            effect,
-            prefixes: parsed.collect(),
-        });
+        let prefixes = parsed.collect();
+        self.lists([Listing { effect, prefixes }])
+    }
+
+    /// Adds lists.
+    pub fn lists(mut self, listings: impl IntoIterator<Item = Listing<'static>>) -> Self {
+        self.listings.extend(listings);
         self.compiled = OnceLock::new();
         self
     }

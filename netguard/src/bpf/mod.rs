@@ -41,7 +41,7 @@ pub use object::{ObjectError, embedded_object, object_fingerprint, verify_object
 pub use own::OwnAddresses;
 pub use pins::{InstanceName, InstanceNameError, Pins, bpffs_mounted};
 pub use proven::Proven;
-pub use ranges::Ranges;
+pub use ranges::{Ranges, WrittenRanges};
 pub use rules::Rules;
 pub use samples::Samples;
 pub use services::Services;

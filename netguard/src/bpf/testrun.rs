@@ -5,7 +5,7 @@ use std::{net::IpAddr, path::Path};
 
 use aya::{
     Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, RingBuf, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuHashMap, PerCpuValues, RingBuf, lpm_trie::Key},
     programs::{ProgramError, TestRunAttrs, Xdp, XdpMode, xdp::XdpLink},
 };
 use netguard_common::{
@@ -113,6 +113,23 @@ impl TestObject {
         let mut hash: HashMap<&mut MapData, [u8; N], Raw<Rule>> = self.map(map)?;
         hash.insert(key, Raw(rule), 0).map_err(BpfError::map(map, 0))?;
         self.hint(map, &key, N as u8 * 8)
+    }
+
+    /// Puts `value` for every CPU into a hash of others that has a value for each.
+    ///
+    /// # Errors
+    /// When the table has other keys or values, or refuses the entry.
+    pub fn insert_per_cpu<const N: usize>(
+        &mut self,
+        map: &'static str,
+        key: [u8; N],
+        value: u64,
+    ) -> Result<(), BpfError> {
+        let failed = |source| BpfError::Read { map, source };
+        let cpus = aya::util::nr_cpus().map_err(|(_, source)| failed(source))?;
+        let values = PerCpuValues::try_from(vec![value; cpus]).map_err(failed)?;
+        let mut hash: PerCpuHashMap<&mut MapData, [u8; N], u64> = self.map(map)?;
+        hash.insert(key, values, 0).map_err(BpfError::map(map, 0))
     }
 
     /// Puts a rule into a trie.

@@ -4,12 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netguard_common::{Verdict, drive, packet::Family};
 
-use super::filters::Filter;
+use super::{filters::Filter, peers::XdpFilter};
 use crate::frames::{At, Frame, frame};
 use Family::{V4, V6};
 
-/// Sources that the filters list, and others, the first of which shares no network with a listed one. The list of a million
-/// covers the first million.
+/// Sources that the filters list, and others, the first of which shares no network with a listed one. The long lists cover the
+/// first million and the first quarter of it.
 pub(super) const LISTED: u32 = 0;
 pub(super) const UNLISTED: u32 = (1 << 22) + 1;
 /// A source in a prefix that is blocked.
@@ -31,6 +31,8 @@ pub(super) enum Goal {
     Ratio(f64),
     /// At most so many ns over the empty program.
     Ns(f64),
+    /// At most so many ns more than without lists, which is [`Filter::Generous`].
+    More(f64),
 }
 
 /// One row of the table.
@@ -55,6 +57,15 @@ impl Case {
             V6 => frame().ipv6(&source, OWN_V6),
         };
         (self.packet)(start).build()
+    }
+
+    /// What of xdp-filter does the same, if anything: it lists, and limits nothing.
+    pub(super) fn peer(&self) -> Option<XdpFilter> {
+        match (self.verdicts, self.filter) {
+            ([Verdict::BlockAddress], _) => Some(XdpFilter::Addresses),
+            ([Verdict::Pass], Filter::Full) => Some(XdpFilter::All),
+            _ => None,
+        }
     }
 
     /// Whether the filter changes the packet.
@@ -91,31 +102,34 @@ macro_rules! cases {
 pub(super) const CASES: &[Case] = cases! {
     "blocked address, IPv4"               Strict    V4 LISTED   ONE     udp  [BlockAddress] ratio(1.5);
     "blocked address, IPv6"               Strict    V6 LISTED   ONE     udp  [BlockAddress] ratio(1.5);
+    "blocked address, IPv4, 64k"          Strict    V4 LISTED   MANY    udp  [BlockAddress] ratio(1.2);
+    "blocked address, IPv6, 64k"          Strict    V6 LISTED   MANY    udp  [BlockAddress] ratio(1.2);
     "blocked prefix, IPv4"                Strict    V4 PREFIX   ONE     udp  [BlockPrefix]  None;
     "blocked prefix, IPv6"                Strict    V6 PREFIX   ONE     udp  [BlockPrefix]  None;
+    "in a feed of 1M, IPv4, 64k"          Full      V4 LISTED   MANY    udp  [BlockFeed]    ns(300.0);
+    "in a feed of 1M, IPv4, 1M"           Full      V4 LISTED   MILLION udp  [BlockFeed]    ns(300.0);
+    "in a feed of 250k, IPv6, 64k"        Full      V6 LISTED   MANY    udp  [BlockFeed]    None;
+    "malformed (LAND), IPv4"              Strict    V4 UNLISTED ONE     land [Land]         None;
     "limited UDP, IPv4"                   Strict    V4 UNLISTED ONE     udp  [LimitUdp]     None;
     "limited UDP, IPv6"                   Strict    V6 UNLISTED ONE     udp  [LimitUdp]     None;
     "limited SYN, IPv4"                   Strict    V4 UNLISTED ONE     syn  [LimitSyn]     None;
-    "malformed (LAND), IPv4"              Strict    V4 UNLISTED ONE     land [Land]         None;
-    "passed UDP within its limit, IPv4"   Generous  V4 UNLISTED ONE     udp  [Pass]         None;
-    "passed UDP within its limit, IPv6"   Generous  V6 UNLISTED ONE     udp  [Pass]         None;
-    "passed TCP data, IPv4"               Generous  V4 UNLISTED ONE     data [Pass]         None;
-    "blocked address, IPv4, 64k"          Strict    V4 LISTED   MANY    udp  [BlockAddress] ratio(1.2);
-    "blocked address, IPv6, 64k"          Strict    V6 LISTED   MANY    udp  [BlockAddress] ratio(1.2);
-    "blocked by 1M prefixes, IPv4, 64k"   Full      V4 LISTED   MANY    udp  [BlockAddress BlockPrefix] ns(300.0);
-    "blocked by 1M prefixes, IPv4, 1M"    Full      V4 LISTED   MILLION udp  [BlockAddress BlockPrefix] None;
     "limited UDP, IPv4, 1M"               Strict    V4 UNLISTED MILLION udp  [LimitUdp]     ns(150.0);
     "limited UDP, IPv6, 1M"               Strict    V6 UNLISTED MILLION udp  [LimitUdp]     ns(150.0);
     "limited SYN, IPv4, 1M"               Strict    V4 UNLISTED MILLION syn  [LimitSyn]     ns(150.0);
     "limited SYN, IPv6, 1M"               Strict    V6 UNLISTED MILLION syn  [LimitSyn]     ns(150.0);
-    "passed UDP, all on, IPv4, 64k"       Full      V4 UNLISTED MANY    udp  [Pass]         ns(250.0);
-    "passed UDP, all on, IPv6, 64k"       Full      V6 UNLISTED MANY    udp  [Pass]         ns(250.0);
-    "passed SYN, all on, IPv4, 64k"       Full      V4 UNLISTED MANY    syn  [Pass]         ns(250.0);
-    "passed TCP data, all on, IPv4, 64k"  Full      V4 UNLISTED MANY    data [Pass]         ns(250.0);
     "SYN answered, IPv4"                  Answering V4 UNLISTED ONE     syn  [SynCookie]    ns(350.0);
     "SYN answered, IPv6"                  Answering V6 UNLISTED ONE     syn  [SynCookie]    ns(350.0);
     "SYN answered, IPv4, 64k"             Answering V4 UNLISTED MANY    syn  [SynCookie]    None;
     "SYN answered, IPv6, 64k"             Answering V6 UNLISTED MANY    syn  [SynCookie]    None;
+    "passed UDP, IPv4"                    Generous  V4 UNLISTED ONE     udp  [Pass]         None;
+    "passed UDP, IPv6"                    Generous  V6 UNLISTED ONE     udp  [Pass]         None;
+    "passed TCP data, IPv4"               Generous  V4 UNLISTED ONE     data [Pass]         None;
+    "passed UDP, countries, IPv4, 64k"    Placed    V4 UNLISTED MANY    udp  [Pass]         more(60.0);
+    "passed UDP, all on, IPv4, 64k"       Full      V4 UNLISTED MANY    udp  [Pass]         ns(250.0);
+    "passed UDP, all on, IPv4, 1M"        Full      V4 UNLISTED MILLION udp  [Pass]         None;
+    "passed UDP, all on, IPv6, 64k"       Full      V6 UNLISTED MANY    udp  [Pass]         ns(250.0);
+    "passed SYN, all on, IPv4, 64k"       Full      V4 UNLISTED MANY    syn  [Pass]         ns(250.0);
+    "passed TCP data, all on, IPv4, 64k"  Full      V4 UNLISTED MANY    data [Pass]         ns(250.0);
 };
 
 const fn ratio(goal: f64) -> Option<Goal> {
@@ -124,6 +138,10 @@ const fn ratio(goal: f64) -> Option<Goal> {
 
 const fn ns(goal: f64) -> Option<Goal> {
     Some(Goal::Ns(goal))
+}
+
+const fn more(goal: f64) -> Option<Goal> {
+    Some(Goal::More(goal))
 }
 
 fn udp(frame: Frame) -> Frame {

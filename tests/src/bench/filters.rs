@@ -1,4 +1,4 @@
-//! The filters that packets meet in test runs: netguard in four states, and the two reference programs.
+//! The filters that packets meet in test runs: netguard in several states, the two reference programs, and Debian's xdp-filter.
 
 use anyhow::{Context, Result};
 use netguard::{
@@ -13,7 +13,9 @@ use netguard_common::{
 
 use super::{
     cases::{LISTED, MANY, OWN_V4, OWN_V6, PREFIX, address},
-    million::Million,
+    full::Full,
+    lists::{NEVER, countries},
+    peers::{Peer, XdpFilter},
 };
 use crate::world::{DEFAULT_SIZES, PERMANENT, World, rule};
 
@@ -24,14 +26,22 @@ pub(super) enum Filter {
     Strict,
     /// The same lists, and limits that nothing reaches.
     Generous,
-    /// All policies as they are by default, with a million prefixes on the blocklist.
+    /// As [`Self::Generous`], and each country has a limit.
+    Placed,
+    /// Everything on, see [`Full`].
     Full,
     /// Every connection attempt is answered for.
     Answering,
 }
 
 impl Filter {
-    pub(super) const ALL: [Self; 4] = [Self::Strict, Self::Generous, Self::Full, Self::Answering];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Strict,
+        Self::Generous,
+        Self::Placed,
+        Self::Full,
+        Self::Answering,
+    ];
 }
 
 /// A loaded filter.
@@ -65,10 +75,11 @@ pub(super) struct Filters {
     pub(super) empty: Enlisted,
     pub(super) parse_hash: Enlisted,
     loaded: Vec<(Filter, Loaded)>,
+    peers: Vec<(XdpFilter, Enlisted)>,
 }
 
 impl Filters {
-    pub(super) fn load(reference: &[u8], million: &Million, driver: &mut Driver) -> Result<Self> {
+    pub(super) fn load(reference: &[u8], full: &Full, driver: &mut Driver) -> Result<Self> {
         let mut reference = TestObject::load(reference, DEFAULT_SIZES)?;
         list_sources(&mut reference)?;
         let mut enlist = |name| driver.enlist(&Target::of(&mut reference, name, false)?);
@@ -77,21 +88,29 @@ impl Filters {
         for filter in Filter::ALL {
             let ready = match filter {
                 Filter::Strict => Loaded::of(&strict(), driver),
+                Filter::Placed => Loaded::of(&generous().lists(countries()), driver),
                 Filter::Generous => Loaded::of(&generous(), driver),
                 Filter::Answering => Loaded::of(&answering([OWN_V4, OWN_V6]), driver),
-                Filter::Full => million.target().and_then(|target| {
+                Filter::Full => full.target().and_then(|target| {
                     Ok(Loaded {
                         program: driver.enlist(&target)?,
-                        counters: million.counters()?,
+                        counters: full.counters()?,
                     })
                 }),
             };
             loaded.push((filter, ready.with_context(|| format!("the filter {filter:?}"))?));
         }
+        let mut peers = Vec::new();
+        for kind in XdpFilter::ALL {
+            if let Some(mut peer) = Peer::load(kind)? {
+                peers.push((kind, driver.enlist(&peer.target()?)?));
+            }
+        }
         Ok(Self {
             empty,
             parse_hash,
             loaded,
+            peers,
         })
     }
 
@@ -100,6 +119,12 @@ impl Filters {
         all.find(|(name, _)| *name == filter)
             .map(|(_, loaded)| loaded)
             .context("every filter is loaded")
+    }
+
+    /// `None` where xdp-filter is not installed.
+    pub(super) fn peer(&self, kind: XdpFilter) -> Option<Enlisted> {
+        let mut all = self.peers.iter();
+        all.find(|(peer, _)| *peer == kind).map(|(_, program)| *program)
     }
 }
 
@@ -130,7 +155,7 @@ pub(super) fn strict() -> World {
 }
 
 fn generous() -> World {
-    rules().limits([Rate::new(10_000_000, 10_000_000); CLASSES])
+    rules().limits([NEVER; CLASSES])
 }
 
 /// Every connection attempt at one of `own` is answered for.

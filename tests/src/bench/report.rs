@@ -34,8 +34,14 @@ pub struct Row {
     pub goal: Option<f64>,
     /// Highest `over_empty_ns` that is good enough; `null` where none is set.
     pub goal_ns: Option<f64>,
+    /// Highest `more_ns` that is good enough; `null` where none is set.
+    pub goal_more_ns: Option<f64>,
+    /// What the lists add to the same row without them.
+    pub more_ns: Option<f64>,
     /// Whether the goal is met.
     pub met: Option<bool>,
+    /// Other filters on the same packets, over the empty program; `null` for those that are not installed.
+    pub peers: BTreeMap<String, Option<f64>>,
 }
 
 /// One kind of flood on a virtual network card. All figures are medians of nanoseconds of the receiving CPU for each packet.
@@ -120,9 +126,10 @@ impl fmt::Display for Report {
             )?;
         }
         for row in &self.rows {
-            let goal = match (row.goal, row.goal_ns) {
-                (Some(ratio), _) => format!("{ratio:.1}"),
-                (_, Some(ns)) => format!("{ns:.0} ns"),
+            let goal = match (row.goal, row.goal_ns, row.goal_more_ns) {
+                (Some(ratio), ..) => format!("{ratio:.1} x"),
+                (_, Some(ns), _) => format!("{ns:.0} ns"),
+                (.., Some(ns)) => format!("+{ns:.0} ns"),
                 _ => String::new(),
             };
             writeln!(
@@ -135,6 +142,10 @@ impl fmt::Display for Report {
                 goal,
                 verdict(row.met)
             )?;
+            if let Some(more_ns) = row.more_ns {
+                writeln!(f, "  {:<36}{more_ns:>9.1} ns", "more than without lists")?;
+            }
+            others(&row.peers, f)?;
         }
         for figure in &self.figures {
             writeln!(
@@ -170,14 +181,16 @@ impl fmt::Display for EndToEnd {
             goal,
             verdict(self.met)
         )?;
-        for (name, ns) in &self.peers {
-            match ns {
-                Some(ns) => writeln!(f, "  {name:<36}{ns:>9.0} ns")?,
-                None => writeln!(f, "  {name:<36}{:>12}", "not here")?,
-            }
-        }
-        Ok(())
+        others(&self.peers, f)
     }
+}
+
+/// Lines for other filters.
+fn others(peers: &BTreeMap<String, Option<f64>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    peers.iter().try_for_each(|(name, ns)| match ns {
+        Some(ns) => writeln!(f, "  {name:<36}{ns:>9.1} ns"),
+        None => writeln!(f, "  {name:<36}{:>12}", "not here"),
+    })
 }
 
 fn verdict(met: Option<bool>) -> &'static str {

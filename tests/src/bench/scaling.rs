@@ -11,7 +11,7 @@ use super::{
     cases::{CASES, Case},
     datapath::drive_of,
     filters::list_sources,
-    million::Million,
+    full::Full,
     report::Figure,
     timing::{Figures, cpu_time_ns},
 };
@@ -26,12 +26,7 @@ const PARKED: [&str; 2] = ["park0", "park1"];
 
 /// The slowdown of netguard's pass path, and that of the reference program, which shares nothing that is written: what is beyond
 /// it, is netguard's own. Needs two CPUs.
-pub(super) fn measure(
-    ns: &Namespace,
-    objects: &Objects,
-    million: &Million,
-    rounds: u32,
-) -> Result<Vec<Figure>> {
+pub(super) fn measure(ns: &Namespace, objects: &Objects, full: &Full, rounds: u32) -> Result<Vec<Figure>> {
     if thread::available_parallelism()?.get() < 2 {
         return Ok(Vec::new());
     }
@@ -46,7 +41,7 @@ pub(super) fn measure(
     for (cpu, park) in PARKED.into_iter().enumerate() {
         let mut driver = Driver::load(&objects.driver)?;
         ns.enter(|| -> Result<()> { Ok(driver.park("scatter", if_nametoindex(park)?)?) })??;
-        let programs = [driver.enlist(&million.target()?)?, driver.enlist(&reference)?];
+        let programs = [driver.enlist(&full.target()?)?, driver.enlist(&reference)?];
         drivers.push(Busy {
             cpu,
             driver,

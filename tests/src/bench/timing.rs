@@ -17,6 +17,11 @@ impl Figures {
         self.quantile(0.5)
     }
 
+    /// The median, if there is any figure.
+    pub(super) fn any(&self) -> Option<f64> {
+        (!self.0.is_empty()).then(|| self.median())
+    }
+
     /// The figure below which this share of all lies; NaN when there are none.
     pub(super) fn quantile(&self, share: f64) -> f64 {
         let mut sorted = self.0.clone();

@@ -4,7 +4,9 @@ mod cases;
 mod datapath;
 mod end_to_end;
 mod filters;
+mod firewalls;
 mod full;
+mod headline;
 mod lists;
 mod memory;
 mod peers;
@@ -12,9 +14,11 @@ mod report;
 mod scaling;
 mod timing;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use full::Full;
-pub use report::{EndToEnd, Figure, Report, Row};
+pub use report::{EndToEnd, Figure, Headline, Report, Row, Served};
 
 use crate::lab::Lab;
 
@@ -30,6 +34,8 @@ pub enum Section {
     Memory,
     /// CPU time for each packet that a virtual network card receives.
     E2e,
+    /// What honest clients get under floods.
+    Headline,
 }
 
 /// What the benchmark loads besides netguard.
@@ -39,6 +45,8 @@ pub struct Objects {
     pub driver: Vec<u8>,
     /// `reference.bpf.o`
     pub reference: Vec<u8>,
+    /// The program `netguard`.
+    pub netguard: PathBuf,
 }
 
 /// Measures `sections`, in `rounds` rounds each.
@@ -64,6 +72,9 @@ pub fn measure(sections: &[Section], objects: &Objects, rounds: u32) -> Result<R
     }
     if sections.contains(&Section::E2e) {
         report.end_to_end = end_to_end::measure(objects, rounds.min(MOST_ROUNDS))?;
+    }
+    if sections.contains(&Section::Headline) {
+        report.headline = headline::measure(objects, &objects.netguard, rounds.min(MOST_ROUNDS))?;
     }
     Ok(report)
 }

@@ -22,6 +22,7 @@ mod interrupt;
 mod namespace;
 mod napi;
 mod netguard;
+mod newcomers;
 mod nginx;
 mod process;
 mod remains;
@@ -45,7 +46,9 @@ pub use interrupt::{interrupted, stop_on_interrupt};
 pub use namespace::{Counters, Namespace};
 pub use napi::{Received, Receiver};
 pub use netguard::{Netguard, Verdicts, binary, growth};
+pub use newcomers::{Newcomers, newcomers};
 pub use nginx::{BIG_BYTES, Nginx, SMALL_BODY};
+pub(crate) use process::run_with_input;
 pub use process::{Output, Running, output, wait_until};
 pub use unbound::{NAME, NAME_ADDRESS, Unbound, dig};
 
@@ -232,6 +235,17 @@ impl Lab {
         );
         std::fs::remove_dir_all(&pins)?;
         attached.map(drop)
+    }
+
+    /// Lets the victim take packets in groups, as cards do: without it a firewall would work on the sender's CPU.
+    pub fn aggregate_at_victim(&self) -> Result<()> {
+        self.victim.ns.ethtool(IFACE, &["gro", "on"])
+    }
+
+    /// The switch's end of the victim's cable.
+    #[must_use]
+    pub fn port_of_victim(&self) -> String {
+        port_of(&self.victim)
     }
 
     fn plug(&self, host: &Host) -> Result<()> {

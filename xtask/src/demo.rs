@@ -28,7 +28,7 @@ pub(crate) fn demo(args: &[OsString]) -> Result<()> {
 
 /// The datapath beside the reference programs.
 pub(crate) fn bench(args: &[OsString]) -> Result<()> {
-    let release = set_up("bench", &["netguard-tests"])?;
+    let release = set_up("bench", &["netguard", "netguard-tests"])?;
     hand_over(&release.join("bench"), "--objects", &workspace::bpf_dir(), args)
 }
 

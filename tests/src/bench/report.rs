@@ -13,6 +13,8 @@ pub struct Report {
     pub figures: Vec<Figure>,
     /// Packets that a virtual network card receives.
     pub end_to_end: Vec<EndToEnd>,
+    /// What honest clients get meanwhile.
+    pub headline: Vec<Headline>,
 }
 
 /// One kind of packet.
@@ -63,10 +65,42 @@ pub struct EndToEnd {
     pub goal_by_empty: Option<f64>,
     /// Highest `by_parse_hash` that is good enough; `null` where none is set.
     pub goal_by_parse_hash: Option<f64>,
-    /// Whether the goal is met.
+    /// Whether the goal is met, and no other filter costs less.
     pub met: Option<bool>,
     /// Other filters under the same flood; `null` for those that are not installed.
     pub peers: BTreeMap<String, Option<f64>>,
+}
+
+/// Honest clients under one kind of flood, of sources that nobody listed.
+#[derive(Debug, Serialize)]
+pub struct Headline {
+    /// What flood.
+    pub name: String,
+    /// What clients get when a blocklist knows all attackers.
+    pub perfect_requests_per_s: f64,
+    /// With netguard's default configuration.
+    pub netguard: Served,
+    /// Lowest `share` that is good enough.
+    pub goal: f64,
+    /// Lowest share of new connections that is good enough.
+    pub goal_new_connections: f64,
+    /// Whether both goals are met.
+    pub met: bool,
+    /// With others; `null` for those that are not installed.
+    pub others: BTreeMap<String, Option<Served>>,
+}
+
+/// What clients got, medians.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Served {
+    /// Over connections that are kept.
+    pub requests_per_s: f64,
+    /// The same by that of the perfect blocklist.
+    pub share: f64,
+    /// Share of new connections whose request was answered within a second.
+    pub new_connections: f64,
+    /// Packets of the flood: fewer than planned on a machine that has other work.
+    pub flood_per_s: f64,
 }
 
 /// One figure with its goal.
@@ -91,6 +125,7 @@ impl Report {
         self.rows.iter().all(|row| row.met != Some(false))
             && self.figures.iter().all(|figure| figure.met != Some(false))
             && self.end_to_end.iter().all(|row| row.met != Some(false))
+            && self.headline.iter().all(|row| row.met)
     }
 }
 
@@ -158,7 +193,8 @@ impl fmt::Display for Report {
                 verdict(figure.met)
             )?;
         }
-        self.end_to_end.iter().try_for_each(|row| row.fmt(f))
+        self.end_to_end.iter().try_for_each(|row| row.fmt(f))?;
+        self.headline.iter().try_for_each(|row| row.fmt(f))
     }
 }
 
@@ -182,6 +218,45 @@ impl fmt::Display for EndToEnd {
             verdict(self.met)
         )?;
         others(&self.peers, f)
+    }
+}
+
+impl fmt::Display for Headline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<38}{:>12}{:>9}{:>17}{:>11}",
+            self.name, "requests/s", "share", "new connections", "flood/s"
+        )?;
+        let goals = format!(
+            "{:.0} %, {:.0} %",
+            100.0 * self.goal,
+            100.0 * self.goal_new_connections
+        );
+        writeln!(
+            f,
+            "  {:<36}{} {goals:>14} {}",
+            "netguard",
+            self.netguard,
+            verdict(Some(self.met))
+        )?;
+        self.others.iter().try_for_each(|(name, served)| match served {
+            Some(served) => writeln!(f, "  {name:<36}{served}"),
+            None => writeln!(f, "  {name:<36}{:>12}", "not here"),
+        })
+    }
+}
+
+impl fmt::Display for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:>12.0}{:>7.1} %{:>15.1} %{:>11.0}",
+            self.requests_per_s,
+            100.0 * self.share,
+            100.0 * self.new_connections,
+            self.flood_per_s
+        )
     }
 }
 

@@ -29,6 +29,9 @@ struct Args {
     /// Where `cargo xtask build-ebpf` puts the objects.
     #[arg(long, value_name = "DIR")]
     objects: PathBuf,
+    /// The netguard to run [default: the one beside this program]
+    #[arg(long, value_name = "FILE")]
+    netguard: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -49,6 +52,7 @@ fn run(args: &Args) -> Result<Report> {
     let objects = Objects {
         driver: read(&args.objects, "driver.bpf.o")?,
         reference: read(&args.objects, "reference.bpf.o")?,
+        netguard: args.netguard.clone().map_or_else(lab::binary, Ok)?,
     };
     let sections = match &args.sections[..] {
         [] => &[Section::Datapath, Section::Memory],

@@ -49,11 +49,11 @@ pub struct Objects {
     pub netguard: PathBuf,
 }
 
-/// Measures `sections`, in `rounds` rounds each.
+/// Measures `sections`, in `rounds` rounds each; of the rows of the datapath those whose name contains `only`.
 ///
 /// # Errors
 /// When the kernel refuses a program or a packet, or a packet is not treated as its row says.
-pub fn measure(sections: &[Section], objects: &Objects, rounds: u32) -> Result<Report> {
+pub fn measure(sections: &[Section], objects: &Objects, only: &str, rounds: u32) -> Result<Report> {
     let mut report = Report::default();
     if sections.contains(&Section::Datapath) || sections.contains(&Section::Memory) {
         let (ns, _alone) = Lab::bare()?;
@@ -65,9 +65,11 @@ pub fn measure(sections: &[Section], objects: &Objects, rounds: u32) -> Result<R
         if sections.contains(&Section::Datapath) {
             eprintln!("bench: measuring the datapath, {rounds} rounds");
             datapath::become_a_server(&ns)?;
-            report.rows = datapath::measure(&ns, objects, &full, rounds)?;
-            let scaling = scaling::measure(&ns, objects, &full, rounds.min(5))?;
-            report.figures.extend(scaling);
+            report.rows = datapath::measure(&ns, objects, &full, only, rounds)?;
+            if only.is_empty() {
+                let scaling = scaling::measure(&ns, objects, &full, rounds.min(5))?;
+                report.figures.extend(scaling);
+            }
         }
     }
     if sections.contains(&Section::E2e) {

@@ -23,8 +23,14 @@ const PACKETS: u32 = 200_000;
 /// Share of the packets that a row's verdict is true of, or it is not measured.
 const NEARLY_ALL: f64 = 0.95;
 
-/// Measures every case in `rounds` rounds.
-pub(super) fn measure(ns: &Namespace, objects: &Objects, full: &Full, rounds: u32) -> Result<Vec<Row>> {
+/// Measures the cases whose name contains `only` in `rounds` rounds.
+pub(super) fn measure(
+    ns: &Namespace,
+    objects: &Objects,
+    full: &Full,
+    only: &str,
+    rounds: u32,
+) -> Result<Vec<Row>> {
     ns.enter(|| -> Result<Vec<Row>> {
         pin_to_cpu(0)?;
         // Somebody must listen, or nobody is answered for.
@@ -35,18 +41,19 @@ pub(super) fn measure(ns: &Namespace, objects: &Objects, full: &Full, rounds: u3
         let mut driver = Driver::load(&objects.driver)?;
         driver.park("scatter", if_nametoindex("park0")?)?;
         let filters = Filters::load(&objects.reference, full, &mut driver)?;
-        for case in CASES {
+        let cases: Vec<&Case> = CASES.iter().filter(|case| case.name.contains(only)).collect();
+        for &case in &cases {
             check(case, filters.loaded(case.filter)?, &mut driver)?;
         }
-        let mut figures: Vec<Measured> = CASES.iter().map(|_| Measured::default()).collect();
+        let mut figures: Vec<Measured> = cases.iter().map(|_| Measured::default()).collect();
         for _ in 0..rounds {
-            let mut order: Vec<usize> = (0..CASES.len()).collect();
+            let mut order: Vec<usize> = (0..cases.len()).collect();
             fastrand::shuffle(&mut order);
             for index in order {
-                figures[index].measure(&CASES[index], &filters, &mut driver)?;
+                figures[index].measure(cases[index], &filters, &mut driver)?;
             }
         }
-        Ok(CASES
+        Ok(cases
             .iter()
             .zip(&figures)
             .map(|(case, measured)| measured.row(case))

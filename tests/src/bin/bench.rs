@@ -26,6 +26,9 @@ struct Args {
     /// Rounds; each row's figure is the median over them.
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Of the packets in test runs only those whose name contains this.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
     /// Where `cargo xtask build-ebpf` puts the objects.
     #[arg(long, value_name = "DIR")]
     objects: PathBuf,
@@ -59,7 +62,7 @@ fn run(args: &Args) -> Result<Report> {
         chosen => chosen,
     };
     lab::stop_on_interrupt()?;
-    let report = bench::measure(sections, &objects, args.rounds)?;
+    let report = bench::measure(sections, &objects, &args.only, args.rounds)?;
     print!("{report}");
     if let Some(path) = &args.json {
         fs::write(path, serde_json::to_string_pretty(&report)?)

@@ -8,6 +8,7 @@ use core::ops::ControlFlow;
 
 use crate::{
     Packet, Verdict,
+    apart::{self, Part},
     layout::{Cookies, Rate, Settings},
     limit,
     packet::{Family, protocol},
@@ -32,9 +33,21 @@ pub fn check<V: View, T: Tables>(
     let (cookies, rate) = service::tcp_rate(packet.destination_port, settings, tables);
     if matches!(cookies, Cookies::Off)
         || (matches!(cookies, Cookies::Auto) && within_rate(&rate, packet, tables))
-        || is_excepted(packet.destination_port, settings)
-        || !tables.is_own(packet.destination)
     {
+        return ControlFlow::Continue(());
+    }
+    apart::outcome(tables.apart(Part::Cookie, view, packet, settings))
+}
+
+/// The outcome for `packet`, whose service is to be answered for.
+#[inline(always)]
+pub(crate) fn answer<V: View, T: Tables>(
+    view: &V,
+    packet: &Packet,
+    settings: &Settings,
+    tables: &T,
+) -> ControlFlow<Verdict> {
+    if is_excepted(packet.destination_port, settings) || !tables.is_own(packet.destination) {
         return ControlFlow::Continue(());
     }
     // Nobody asks for a connection with IP options or extension headers: whoever does wants to get around this.

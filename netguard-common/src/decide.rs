@@ -1,17 +1,17 @@
 //! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control messages, own
-//! source, block, ranges, signature, state, limit (of the source, then of its prefix and the service), cookie, DNS, sample. A
-//! stage in shadow mode never ends the judgement: later stages still enforce.
+//! source, block, ranges, signature, state, reflection, limit (of the source, then of its prefix and the service), cookie,
+//! DNS, sample. A stage in shadow mode never ends the judgement: later stages still enforce.
 
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict, cookie, dns, fragment, hint,
+    Packet, Verdict, apart, cookie, dns, fragment, hint,
     layout::{Mode, Settings},
     level,
     limit::{self, Class},
     own,
     parse::parse_into,
-    ranges, rule, sample, sanity,
+    ranges, reflection, rule, sample, sanity,
     signature::{self, Found},
     state,
     tables::Tables,
@@ -85,7 +85,7 @@ pub fn decide<V: View, T: Tables>(view: &V, tables: &T) -> Judgement {
         verdict,
         Verdict::LimitUdp | Verdict::LimitPrefix | Verdict::LimitService
     );
-    let verdict = if limited && dns::truncate(view, packet, settings, tables) {
+    let verdict = if limited && dns::check(view, packet, settings, tables) {
         Verdict::DnsTruncate
     } else {
         verdict
@@ -109,14 +109,11 @@ struct Shadow<'a, V> {
 }
 
 impl<'a, V: View> Shadow<'a, V> {
-    /// No verdict has this number.
-    const NONE: u32 = Verdict::COUNT;
-
     #[inline(always)]
     fn new(view: &'a V) -> Self {
         Self {
             view,
-            number: view.opaque(Self::NONE),
+            number: view.opaque(apart::NONE),
         }
     }
 
@@ -128,17 +125,14 @@ impl<'a, V: View> Shadow<'a, V> {
     /// Applies `mode` to the outcome of a stage.
     #[inline(always)]
     fn rule(&mut self, mode: Mode, outcome: ControlFlow<Verdict>) -> ControlFlow<Verdict> {
-        let number = self.view.opaque(match outcome {
-            ControlFlow::Break(verdict) => verdict.number(),
-            ControlFlow::Continue(()) => Self::NONE,
-        });
+        let number = self.view.opaque(apart::number(outcome));
         let Some(verdict) = Verdict::from_number(number) else {
             return ControlFlow::Continue(());
         };
         if !matches!(mode, Mode::Shadow) {
             return ControlFlow::Break(verdict);
         }
-        if self.number == Self::NONE {
+        if self.number == apart::NONE {
             self.number = number;
         }
         self.number = self.view.opaque(self.number);
@@ -194,7 +188,7 @@ fn stages<V: View, T: Tables>(
     }
     let packet = view.forget(packet);
     if !matches!(Mode::from_number(settings.suspicion.signatures), Mode::Off) {
-        let found = signature::check(view, packet, tables);
+        let found = signature::check(view, packet, settings, tables);
         let mode = Mode::from_number(view.opaque(settings.suspicion.signatures));
         match found {
             Found::Nothing => {}
@@ -205,8 +199,15 @@ fn stages<V: View, T: Tables>(
     let packet = view.forget(packet);
     let state_mode = Mode::from_number(settings.suspicion.state);
     if !matches!(state_mode, Mode::Off) {
-        shadow.rule(state_mode, state::check(packet, settings, tables))?;
+        shadow.rule(state_mode, state::check(view, packet, settings, tables))?;
     }
+    let packet = view.forget(packet);
+    let class = view.opaque(class);
+    let reflection_mode = Mode::from_number(view.opaque(settings.reflection.mode));
+    if class == Class::Udp as u32 && !matches!(reflection_mode, Mode::Off) {
+        shadow.rule(reflection_mode, reflection::check(view, packet, settings, tables))?;
+    }
+    let packet = view.forget(packet);
     let class = Class::from_number(view.opaque(class));
     let limit_mode = Mode::from_number(view.opaque(settings.limit));
     if let Some(class) = class

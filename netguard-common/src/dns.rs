@@ -7,6 +7,7 @@
 
 use crate::{
     Packet,
+    apart::Part,
     layout::Settings,
     limit,
     packet::{Family, protocol},
@@ -34,11 +35,18 @@ const REPEATED: u16 = 0x0110;
 
 /// Whether `packet`, which is over a limit, is a query that can be answered; then the answer lies in [`Tables::syn_ack`].
 #[inline(always)]
-pub fn truncate<V: View, T: Tables>(view: &V, packet: &Packet, settings: &Settings, tables: &T) -> bool {
-    if !is_dns(packet.destination_port, settings)
-        || packet.source_port == 0
-        || !packet.is_plain(protocol::UDP)
-    {
+pub fn check<V: View, T: Tables>(view: &V, packet: &Packet, settings: &Settings, tables: &T) -> bool {
+    is_dns(packet.destination_port, settings) && tables.apart(Part::Truncate, view, packet, settings) != 0
+}
+
+#[inline(always)]
+pub(crate) fn truncate<V: View, T: Tables>(
+    view: &V,
+    packet: &Packet,
+    settings: &Settings,
+    tables: &T,
+) -> bool {
+    if packet.source_port == 0 || !packet.is_plain(protocol::UDP) {
         return false;
     }
     let Some(headers) = view.load::<[u8; 20]>(packet.transport_at()) else {

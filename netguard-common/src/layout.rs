@@ -4,7 +4,8 @@
 
 use crate::{
     maps::MAPS,
-    packet, ranges,
+    packet::{self, Address},
+    ranges,
     shared::{FNV_START, Field, fnv1a},
     signature, state,
     verdict::Verdict,
@@ -40,6 +41,7 @@ crate::shared! {
         pub suspicion: Suspicion,
         /// Limits of many sources together.
         pub levels: Levels,
+        pub reflection: Reflection,
     }
 
     /// What becomes of packets that are well formed and yet belong to nobody.
@@ -76,6 +78,27 @@ crate::shared! {
         /// When it is answered for, a [`Cookies`] as number; TCP only.
         pub cookies: u8,
         pub reserved: u32,
+    }
+
+    /// What the reflection stage goes by, see [`crate::reflection`].
+    pub struct Reflection {
+        /// Mode of the stage: a [`Mode`] as number.
+        pub mode: u32,
+        /// The first and the last port that the kernel chooses for who asks.
+        pub asking_first: u16,
+        pub asking_last: u16,
+        /// A bit for each of `ports` modulo 256: most ports are none of them, and one look says so.
+        pub hints: [u64; 4],
+        /// Ports that reflectors answer from; 0 for none.
+        pub ports: [u16; 32],
+        /// Own ports that may be spoken to from such ports by who was not asked; 0 for none.
+        pub services: [u16; 16],
+        /// How long a question is remembered.
+        pub remember_ns: u64,
+        /// Until then, answers may come to questions that were asked before anybody remembered them.
+        pub grace_until_ns: u64,
+        /// Later fragments from all addresses together that were not asked.
+        pub fragments: Rate,
     }
 
     /// A rate with a burst in the form that GCRA needs.
@@ -163,6 +186,17 @@ crate::shared! {
     /// Why an operator made a rule, in their words: UTF-8, zero-filled.
     pub struct Note {
         pub text: [u8; 64],
+    }
+
+    /// Key of the map `QUESTIONS`: whom this machine asked, and from where.
+    pub struct Question {
+        /// All zero: everybody on the link, by a multicast or broadcast.
+        pub peer: Address,
+        pub own: Address,
+        /// Both ports are 0 in the key by which later fragments of answers are known.
+        pub peer_port: u16,
+        pub own_port: u16,
+        pub reserved: u32,
     }
 }
 

@@ -8,6 +8,7 @@
 #[cfg(any(test, feature = "memory"))]
 extern crate std;
 
+pub mod apart;
 pub mod cookie;
 pub mod decide;
 pub mod dns;
@@ -25,6 +26,7 @@ pub mod own;
 pub mod packet;
 pub mod parse;
 pub mod ranges;
+pub mod reflection;
 pub mod rule;
 pub mod sample;
 pub mod sanity;

@@ -5,9 +5,10 @@ use crate::{
     Packet, fragment,
     hint::{self, HintLine, LINES},
     known::{self, KnownLine},
-    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Service, Settings},
+    layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Service, Settings},
     packet::Address,
     ranges::POLICIES,
+    reflection,
     service::{self, ServiceLine},
     shared::fnv1a,
     signature::{Features, SIGNATURES, Signature},
@@ -26,6 +27,7 @@ pub enum MapKind {
     RingBuf,
     /// An array of arrays.
     ArrayOfMaps,
+    LruHash,
 }
 
 /// One map of the catalogue. Sizes are in bytes.
@@ -63,10 +65,12 @@ pub const OWN: usize = 4_096;
 pub const FRAGMENT_CELLS: usize = fragment::CELLS as usize;
 /// Words of a bit for each port.
 pub const PORT_WORDS: usize = 65_536 / 64;
-/// Cells of sources by class, of prefixes, of services, and the one of newcomers.
-pub const LIMIT_CELLS: usize = known::NEWCOMERS_AT as usize + 1;
+/// Cells of sources by class, of prefixes, of services, the one of newcomers, and that of fragments nobody asked for.
+pub const LIMIT_CELLS: usize = reflection::FRAGMENTS_AT as usize + 1;
 /// Sources that have proven their address.
 pub const PROVEN: usize = 16_384;
+/// Each question to a new peer takes two.
+pub const QUESTIONS: usize = 16_384;
 
 /// Rule tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -313,6 +317,12 @@ pub const MAPS: &[MapSpec] = &[
         MapKind::Array,
         service::SERVICES as usize,
         "what holds for some services instead of the common limits",
+    ),
+    spec::<Question, u64>(
+        "QUESTIONS",
+        MapKind::LruHash,
+        QUESTIONS,
+        "when this machine asked whom (ns), written by what leaves it only",
     ),
 ];
 

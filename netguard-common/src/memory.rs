@@ -14,11 +14,12 @@ use std::{
 
 use crate::{
     Packet, hint, known,
-    layout::{Counter, Mode, Rate, Rule, Sample, Sampler, Service, Settings},
+    layout::{Counter, Mode, Question, Rate, Rule, Sample, Sampler, Service, Settings},
     maps::{COUNTERS, FRAGMENT_CELLS, LIMIT_CELLS},
     packet::Address,
     ranges::POLICIES,
-    shared::Field,
+    reflection::UdpSocket,
+    shared::{Field, Shared as _},
     signature::{Features, SIGNATURES, Signature},
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
@@ -46,6 +47,10 @@ pub struct Memory {
     features: RefCell<Features>,
     /// Addresses of this machine, IPv4 as IPv4-mapped IPv6.
     pub own: HashSet<[u8; 16]>,
+    /// When each question was asked, by its bytes.
+    pub questions: RefCell<HashMap<Vec<u8>, u64>>,
+    /// UDP sockets by their own port, with the address and port that they are connected to.
+    pub udp_sockets: HashMap<u16, Option<([u8; 16], u16)>>,
     pub allow_v4: Prefixes<4>,
     pub allow_v6: Prefixes<16>,
     pub block_v4: HashMap<[u8; 4], Rule>,
@@ -89,6 +94,8 @@ impl Memory {
             signature_hits: RefCell::new(std::vec![Counter::ZERO; SIGNATURES as usize]),
             features: RefCell::new(Features::ZERO),
             own: HashSet::new(),
+            questions: RefCell::new(HashMap::new()),
+            udp_sockets: HashMap::new(),
             allow_v4: HashMap::new(),
             allow_v6: HashMap::new(),
             block_v4: HashMap::new(),
@@ -217,6 +224,22 @@ impl Tables for Memory {
         let counter = &mut self.signature_hits.borrow_mut()[slot as usize];
         counter.packets += 1;
         counter.bytes += u64::from(bytes);
+    }
+    fn asked(&self, question: &Question) -> Option<u64> {
+        self.questions.borrow().get(question.as_bytes()).copied()
+    }
+    fn remember(&self, question: &Question, now_ns: u64) {
+        self.questions
+            .borrow_mut()
+            .insert(question.as_bytes().to_vec(), now_ns);
+    }
+    fn udp_socket(&self, packet: &Packet) -> UdpSocket {
+        match self.udp_sockets.get(&packet.destination_port) {
+            None => UdpSocket::None,
+            Some(None) => UdpSocket::Bound,
+            Some(Some(peer)) if *peer == (packet.source.octets(), packet.source_port) => UdpSocket::Connected,
+            Some(Some(_)) => UdpSocket::None,
+        }
     }
     fn count(&self, index: u32, bytes: u32) {
         let counter = &mut self.counters.borrow_mut()[index as usize];

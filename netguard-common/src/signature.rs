@@ -6,7 +6,8 @@
 
 use crate::{
     Packet,
-    layout::Mode,
+    apart::Part,
+    layout::{Mode, Settings},
     packet::{Family, Fragment, protocol},
     rule,
     tables::Tables,
@@ -97,10 +98,19 @@ pub enum Found {
 
 /// The first signature in force that fits `packet`, or else one in shadow.
 #[inline(always)]
-pub fn check<V: View, T: Tables>(view: &V, packet: &Packet, tables: &T) -> Found {
+pub fn check<V: View, T: Tables>(view: &V, packet: &Packet, settings: &Settings, tables: &T) -> Found {
     if !tables.is_flagged(packet.destination_port) || packet.fault().is_some() {
         return Found::Nothing;
     }
+    match tables.apart(Part::Signature, view, packet, settings) {
+        number if number == Found::Enforce as u32 => Found::Enforce,
+        number if number == Found::Shadow as u32 => Found::Shadow,
+        _ => Found::Nothing,
+    }
+}
+
+#[inline(always)]
+pub(crate) fn find<V: View, T: Tables>(view: &V, packet: &Packet, tables: &T) -> Found {
     let Some(mut features) = tables.features() else {
         return Found::Nothing;
     };

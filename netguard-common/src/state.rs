@@ -8,11 +8,14 @@
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict, cookie,
+    Packet, Verdict,
+    apart::Part,
+    cookie,
     layout::{Rate, Settings},
     limit,
     packet::{Family, protocol},
     tables::Tables,
+    view::View,
 };
 
 /// Of so many segments one is looked at in times of peace; a power of two.
@@ -71,30 +74,57 @@ impl Reach {
 
 /// Breaks when `packet` belongs to no connection, and such packets are too many.
 #[inline(always)]
-pub fn check<T: Tables>(packet: &Packet, settings: &Settings, tables: &T) -> ControlFlow<Verdict> {
+pub fn check<V: View, T: Tables>(
+    view: &V,
+    packet: &Packet,
+    settings: &Settings,
+    tables: &T,
+) -> ControlFlow<Verdict> {
     let reach = Reach::from_number(settings.suspicion.reach);
     if !packet.has_tcp() || packet.tcp_flags().opens() || matches!(reach, Reach::Nothing) {
         return ControlFlow::Continue(());
     }
+    if is_looked_up(tables) && tables.apart(Part::State, view, packet, settings) != 0 {
+        ControlFlow::Break(Verdict::OutOfState)
+    } else {
+        ControlFlow::Continue(())
+    }
+}
+
+/// Counts a segment; whether it may be looked up.
+#[inline(always)]
+fn is_looked_up<T: Tables>(tables: &T) -> bool {
     let Some(mut strays) = tables.strays() else {
-        return ControlFlow::Continue(());
+        return false;
     };
     strays.segments = strays.segments.wrapping_add(1);
-    let its_turn = strays.segments.is_multiple_of(ONE_IN as u64);
-    if !its_turn && strays.alert_until_ns == 0 {
-        return ControlFlow::Continue(());
-    }
+    is_its_turn(&strays) || strays.alert_until_ns != 0
+}
+
+#[inline(always)]
+const fn is_its_turn(strays: &Strays) -> bool {
+    strays.segments.is_multiple_of(ONE_IN as u64)
+}
+
+/// Whether `packet` belongs to no connection, and such packets are too many.
+#[inline(always)]
+pub(crate) fn is_stray<T: Tables>(packet: &Packet, settings: &Settings, tables: &T) -> bool {
+    let Some(mut strays) = tables.strays() else {
+        return false;
+    };
+    let its_turn = is_its_turn(&strays);
     let now_ns = tables.now_ns();
     let alert = now_ns < strays.alert_until_ns;
     if !alert {
         strays.alert_until_ns = 0;
     }
     if !(alert || its_turn) || ends_elsewhere(packet, settings, tables) {
-        return ControlFlow::Continue(());
+        return false;
     }
     strays.looked_up = strays.looked_up.wrapping_add(1);
+    let reach = Reach::from_number(settings.suspicion.reach);
     match (tables.standing(packet), reach) {
-        (Standing::Wanted, _) | (Standing::Unknown, Reach::Listening) => return ControlFlow::Continue(()),
+        (Standing::Wanted, _) | (Standing::Unknown, Reach::Listening) => return false,
         _ => {}
     }
     // In times of peace one that is seen stands for many.
@@ -104,10 +134,10 @@ pub fn check<T: Tables>(packet: &Packet, settings: &Settings, tables: &T) -> Con
         tolerance_ns: rate.tolerance_ns,
     };
     if limit::grant(&rate, &mut strays.due_ns, now_ns) {
-        return ControlFlow::Continue(());
+        return false;
     }
     strays.alert_until_ns = now_ns.saturating_add(ALERT_NS);
-    ControlFlow::Break(Verdict::OutOfState)
+    true
 }
 
 /// Whether another machine or namespace can have the connection, or a socket that is bound to another interface than the one

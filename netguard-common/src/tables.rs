@@ -8,15 +8,23 @@ use core::{
 
 use crate::{
     Packet,
-    layout::{Rule, Sample, Sampler, Service, Settings},
+    apart::{self, Part},
+    layout::{Question, Rule, Sample, Sampler, Service, Settings},
     packet::Address,
+    reflection::UdpSocket,
     signature::{Features, Signature},
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
+    view::View,
 };
 
 /// State and clock of the datapath. Look-ups answer `None` for absent entries.
-pub trait Tables {
+pub trait Tables: Sized {
+    /// The outcome of `part` of a stage for `packet`, which lies in [`Tables::packet`]: that of [`apart::run`].
+    fn apart<V: View>(&self, part: Part, view: &V, packet: &Packet, settings: &Settings) -> u32 {
+        apart::run(part, view, packet, settings, self)
+    }
+
     fn settings(&self) -> Option<&Settings>;
     /// Memory of this CPU for the packet that is judged.
     fn packet(&self) -> Option<impl DerefMut<Target = Packet>>;
@@ -75,6 +83,12 @@ pub trait Tables {
     fn features(&self) -> Option<impl DerefMut<Target = Features>>;
     /// Adds one packet of `bytes` to those that signature `slot` fits.
     fn count_signature(&self, slot: u32, bytes: u32);
+    /// When `question` was asked, in ns; `None` when it was not, or is forgotten.
+    fn asked(&self, question: &Question) -> Option<u64>;
+    /// Remembers that `question` was asked at `now_ns`; the oldest ones make room.
+    fn remember(&self, question: &Question, now_ns: u64);
+    /// The socket that takes the datagram `packet`.
+    fn udp_socket(&self, packet: &Packet) -> UdpSocket;
 
     /// Adds one packet of `bytes` to counter `index`, see [`crate::decide::Judgement::counter`].
     fn count(&self, index: u32, bytes: u32);

@@ -16,6 +16,12 @@ pub trait View {
     /// The `T` that starts `at` bytes into the frame; `None` unless all of it lies inside.
     fn load<T: Header>(&self, at: u32) -> Option<T>;
 
+    /// [`View::load`] for what follows the headers, which the kernel may keep elsewhere.
+    #[inline(always)]
+    fn load_payload<T: Header>(&self, at: u32) -> Option<T> {
+        self.load(at)
+    }
+
     /// `value`, with its history hidden from the kernel's verifier: paths on which it was computed in different
     /// ways are then checked once from here on. The caller must check its range again.
     fn opaque(&self, value: u32) -> u32 {

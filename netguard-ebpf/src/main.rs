@@ -7,14 +7,20 @@
 )]
 
 mod answer;
+mod apart;
 mod maps;
+mod skb;
 mod sockets;
 mod view;
 
-use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
-use netguard_common::{Action, Judgement, decide, layout};
+use aya_ebpf::{
+    bindings::xdp_action,
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+use netguard_common::{Action, Judgement, decide, layout, reflection};
 
-use crate::{maps::KernelTables, view::XdpView};
+use crate::{maps::KernelTables, skb::SkbView, view::XdpView};
 
 /// Filters a network interface. With `frags`, interfaces with jumbo frames can attach it too.
 #[xdp(frags)]
@@ -41,6 +47,17 @@ pub fn netguard_xdp(ctx: XdpContext) -> u32 {
 #[inline(always)]
 pub fn netguard_judge(ctx: XdpContext) -> u32 {
     judge(&ctx).counter()
+}
+
+/// `TCX_NEXT`: the next program has its say, if there is one.
+const NEXT: i32 = -1;
+
+/// Remembers what leaves through an interface and asks something; it changes and drops nothing.
+#[classifier]
+pub fn netguard_egress(ctx: TcContext) -> i32 {
+    let view = SkbView::new(&ctx);
+    reflection::remember(&view, &KernelTables::new(&ctx, &view));
+    NEXT
 }
 
 #[inline(always)]

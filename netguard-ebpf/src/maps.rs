@@ -3,33 +3,35 @@
 use core::{cell::Cell, ops::DerefMut};
 
 use aya_ebpf::{
+    EbpfContext,
     bindings::{BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie::Key},
     helpers::generated::bpf_ktime_get_coarse_ns,
     macros::btf_map,
-    programs::XdpContext,
 };
 use netguard_common::{
     Packet,
+    apart::Part,
     hint::{HintLine, LINE, LINES},
     known::{KnownLine, LINES as KNOWN_LINES, SLOTS},
-    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sample, Sampler, Service, Settings},
+    layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Service, Settings},
     maps::{
         ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, FRAGMENT_CELLS,
         LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS, PROVEN as PROVEN_LEN,
-        SAMPLES_BYTES,
+        QUESTIONS as QUESTIONS_LEN, SAMPLES_BYTES,
     },
     packet::Address,
     ranges::POLICIES,
+    reflection::UdpSocket,
     service::{LINE as SERVICE_LINE, LINES as SERVICE_LINES_LEN, SERVICES as SERVICES_LEN, ServiceLine},
     signature::{Features, SIGNATURES as SIGNATURES_LEN, Signature},
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
     tables::{Generation, KnownSlots, LimitCell, Tables},
-    view::View as _,
+    view::View,
 };
 
-use crate::{sockets, view::XdpView};
+use crate::{apart, sockets};
 
 /// Rule tables grow with their entries: an empty one costs no memory.
 const GROWING: usize = BPF_F_NO_PREALLOC as usize;
@@ -105,16 +107,19 @@ static SERVICE_LINES: Array<ServiceLine, { SERVICE_LINES_LEN as usize }> = Array
 #[btf_map]
 static SERVICES: Array<Service, { SERVICES_LEN as usize }> = Array::new();
 
+#[btf_map]
+static QUESTIONS: LruHashMap<Question, u64, QUESTIONS_LEN> = LruHashMap::new();
+
 /// The maps above, the sockets that the packet of `ctx` can reach, and the time at which it is judged.
-pub(crate) struct KernelTables<'a> {
-    ctx: &'a XdpContext,
+pub(crate) struct KernelTables<'a, C> {
+    ctx: &'a C,
     /// 0 until a stage asks: the clock is read at most once for a packet.
     now_ns: Cell<u64>,
 }
 
-impl<'a> KernelTables<'a> {
+impl<'a, C: EbpfContext> KernelTables<'a, C> {
     #[inline(always)]
-    pub(crate) fn new(ctx: &'a XdpContext, view: &XdpView<'_>) -> Self {
+    pub(crate) fn new(ctx: &'a C, view: &impl View) -> Self {
         Self {
             ctx,
             // Opaque: to the verifier a clock that was read and one that was not are two ways through all stages.
@@ -123,7 +128,13 @@ impl<'a> KernelTables<'a> {
     }
 }
 
-impl Tables for KernelTables<'_> {
+impl<C: EbpfContext> Tables for KernelTables<'_, C> {
+    /// Only what arrives is judged: the context is that of an XDP program.
+    #[inline(always)]
+    fn apart<V: View>(&self, part: Part, _: &V, _: &Packet, _: &Settings) -> u32 {
+        apart::call(part, self.ctx.as_ptr().cast())
+    }
+
     #[inline(always)]
     fn settings(&self) -> Option<&Settings> {
         SETTINGS.get(0)
@@ -292,6 +303,23 @@ impl Tables for KernelTables<'_> {
     #[inline(always)]
     fn count_signature(&self, slot: u32, bytes: u32) {
         add(SIGNATURE_HITS.get_ptr_mut(slot), bytes);
+    }
+
+    #[inline(always)]
+    fn asked(&self, question: &Question) -> Option<u64> {
+        // SAFETY: the time is copied at once; that of a question which took the place meanwhile is as good a time.
+        unsafe { QUESTIONS.get(question) }.copied()
+    }
+
+    #[inline(always)]
+    fn remember(&self, question: &Question, now_ns: u64) {
+        // Refused where another CPU changes the same bucket at this moment, or memory is short: then one answer is lost.
+        let _ = QUESTIONS.insert(question, now_ns, 0);
+    }
+
+    #[inline(always)]
+    fn udp_socket(&self, packet: &Packet) -> UdpSocket {
+        sockets::udp(self.ctx, packet)
     }
 
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! The frame of an XDP program as a [`View`].
+//! The frame of an XDP program as a [`View`], and how packet bytes are read.
 
 use aya_ebpf::{
     helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
@@ -45,28 +45,12 @@ impl View for XdpView<'_> {
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
     fn opaque(&self, value: u32) -> u32 {
-        let mut value = u64::from(value);
-        // SAFETY: two register operations that cancel out. The verifier knows nothing about the operand (it
-        // came from a helper), hence nothing about the result; the compiler does not look into either.
-        unsafe {
-            core::arch::asm!("{0} ^= {1}", inout(reg) value, in(reg) u64::from(self.len));
-            core::arch::asm!("{0} ^= {1}", inout(reg) value, in(reg) u64::from(self.len));
-        }
-        value as u32
+        opaque(value, self.len)
     }
 
     #[inline(always)]
     fn load<T: Header>(&self, at: u32) -> Option<T> {
-        let at = unproven(at);
-        if at > MAX_OFFSET {
-            return None;
-        }
-        let start = self.data + at;
-        if start + size_of::<T>() > self.data_end {
-            return None;
-        }
-        // SAFETY: the bounds were checked just now, and `Header` makes any bytes a valid `T`.
-        Some(unsafe { read(start) })
+        load(self.data, self.data_end, at)
     }
 
     #[inline(always)]
@@ -96,13 +80,48 @@ impl View for XdpView<'_> {
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
     fn forget<'p, T>(&self, value: &'p mut T) -> &'p mut T {
-        let mut at = core::ptr::from_mut(value);
-        // SAFETY: moves a register to itself; the compiler must assume that the memory behind it was written.
-        unsafe {
-            core::arch::asm!("{0} = {0}", inout(reg) at);
-            &mut *at
-        }
+        forget(value)
     }
+}
+
+/// `value`, about which the verifier knows no more than about `operand`: nothing.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+pub(crate) fn opaque(value: u32, operand: u32) -> u32 {
+    let mut value = u64::from(value);
+    // SAFETY: two register operations that cancel out. The verifier knows nothing about the operand (it came
+    // from a helper or the context), hence nothing about the result; the compiler does not look into either.
+    unsafe {
+        core::arch::asm!("{0} ^= {1}", inout(reg) value, in(reg) u64::from(operand));
+        core::arch::asm!("{0} ^= {1}", inout(reg) value, in(reg) u64::from(operand));
+    }
+    value as u32
+}
+
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+pub(crate) fn forget<T>(value: &mut T) -> &mut T {
+    let mut at = core::ptr::from_mut(value);
+    // SAFETY: moves a register to itself; the compiler must assume that the memory behind it was written.
+    unsafe {
+        core::arch::asm!("{0} = {0}", inout(reg) at);
+        &mut *at
+    }
+}
+
+/// The `T` that starts `at` bytes behind `data`, unless it ends behind `data_end`.
+#[inline(always)]
+pub(crate) fn load<T: Header>(data: usize, data_end: usize, at: u32) -> Option<T> {
+    let at = unproven(at);
+    if at > MAX_OFFSET {
+        return None;
+    }
+    let start = data + at;
+    if start + size_of::<T>() > data_end {
+        return None;
+    }
+    // SAFETY: the bounds were checked just now, and `Header` makes any bytes a valid `T`.
+    Some(unsafe { read(start) })
 }
 
 /// The longest header that is read at once: that of IPv6.

@@ -26,6 +26,7 @@ mod newcomers;
 mod nginx;
 mod process;
 mod remains;
+mod tcx;
 mod unbound;
 
 use std::{
@@ -50,7 +51,8 @@ pub use newcomers::{Newcomers, newcomers};
 pub use nginx::{BIG_BYTES, Nginx, SMALL_BODY};
 pub(crate) use process::run_with_input;
 pub use process::{Output, Running, output, wait_until};
-pub use unbound::{NAME, NAME_ADDRESS, Unbound, dig};
+pub use tcx::{EgressProgram, TCX_NEXT, TCX_PASS, egress_programs};
+pub use unbound::{BIG_NAME, Dig, NAME, NAME_ADDRESS, SMALL_NAME, Unbound, dig};
 
 /// The name of the one interface in the namespaces of attacker, client and victim.
 pub const IFACE: &str = "eth0";

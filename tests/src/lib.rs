@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod captures;
+pub mod datagrams;
 pub mod demo;
 pub mod frames;
 pub mod generate;

@@ -7,13 +7,15 @@ use netguard::{
 };
 use netguard_common::{
     decide,
-    layout::{CLASSES, Mode, Rate, Rule, Settings},
+    layout::{CLASSES, Mode, Question, Rate, Rule, Settings},
     maps::{ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, Table},
     memory::Memory,
     packet::Address,
     ranges::{Policy, Subject},
+    reflection::hints_of,
     rule::Origin,
     signature::Signature,
+    tables::Tables as _,
     view::SliceView,
 };
 use std::{
@@ -27,6 +29,9 @@ pub const PERMANENT: u32 = 0;
 pub const EXPIRED: u32 = 1;
 /// An expiry that no test will see.
 pub const DISTANT: u32 = u32::MAX;
+
+/// How long a world remembers a question.
+pub const REMEMBERED_NS: u64 = 10_000_000_000;
 
 /// The default capacities of the rule tables.
 pub const DEFAULT_SIZES: TableSizes = TableSizes {
@@ -47,6 +52,7 @@ pub struct World {
     cells: Vec<(u32, u64)>,
     own: Vec<IpAddr>,
     signatures: Vec<Signature>,
+    questions: Vec<(Question, u64)>,
 }
 
 impl Default for World {
@@ -66,6 +72,7 @@ impl World {
             cells: Vec::new(),
             own: Vec::new(),
             signatures: Vec::new(),
+            questions: Vec::new(),
         }
     }
 
@@ -222,6 +229,23 @@ impl World {
         self
     }
 
+    /// The world that minds answers from these ports to `own`, which nobody here asked for.
+    pub fn minding(mut self, mode: Mode, ports: &[u16], own: &[IpAddr]) -> Self {
+        let reflection = &mut self.settings.reflection;
+        reflection.mode = mode as u32;
+        reflection.hints = hints_of(ports);
+        reflection.ports[..ports.len()].copy_from_slice(ports);
+        reflection.remember_ns = REMEMBERED_NS;
+        self.own = own.to_vec();
+        self
+    }
+
+    /// Has `question` been asked at `asked_ns`.
+    pub fn asked(mut self, question: Question, asked_ns: u64) -> Self {
+        self.questions.push((question, asked_ns));
+        self
+    }
+
     /// Sets cell `index` of the limiter to the theoretical arrival time `arrival_ns`.
     pub fn cell(mut self, index: u32, arrival_ns: u64) -> Self {
         self.cells.push((index, arrival_ns));
@@ -280,6 +304,9 @@ impl World {
             memory.own.insert(Address::of(*address).1.octets());
         }
         memory.signatures[..self.signatures.len()].copy_from_slice(&self.signatures);
+        for (question, asked_ns) in &self.questions {
+            memory.remember(question, *asked_ns);
+        }
         for (index, arrival_ns) in &self.cells {
             memory.cells[*index as usize].store(*arrival_ns, Relaxed);
         }
@@ -320,6 +347,9 @@ impl World {
         }
         object.signatures(&self.signatures)?;
         self.own.iter().try_for_each(|address| object.own(*address))?;
+        for (question, asked_ns) in &self.questions {
+            object.ask(*question, *asked_ns)?;
+        }
         self.cells
             .iter()
             .try_for_each(|(index, arrival_ns)| object.write_cell(*index, *arrival_ns))

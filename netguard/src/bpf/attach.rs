@@ -172,7 +172,7 @@ fn attach_failed(interface: &str, mode: AttachMode, error: ProgramError) -> Atta
     }
 }
 
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

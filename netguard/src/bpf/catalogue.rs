@@ -11,7 +11,7 @@ use netguard_common::{
     Packet,
     hint::HintLine,
     known::KnownLine,
-    layout::{Counter, NetworkV4, Note, NoteKey, Rule, Sampler, Service, Settings},
+    layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sampler, Service, Settings},
     maps::{MAPS, MapKind, MapSpec},
     service::{FREE, ServiceLine},
     shared::{Field as _, Shared},
@@ -203,6 +203,17 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
             let map: HashMap<_, Raw<NoteKey>, Raw<Note>> = map.try_into().map_err(&wrap)?;
             pairs(map.iter(), |key| render::note_key(&key.0))
         }
+        "QUESTIONS" => {
+            let map: HashMap<_, Raw<Question>, u64> = map.try_into().map_err(&wrap)?;
+            let entries = map.iter().map(|entry| {
+                let (key, value) = entry?;
+                Ok(DumpedEntry {
+                    key: Value::String(render::question(&key.0)),
+                    value: value.into(),
+                })
+            });
+            entries.collect()
+        }
         _ if spec.kind == MapKind::RingBuf => {
             return Err(BpfError::BadKey {
                 map: spec.name,
@@ -371,12 +382,14 @@ const fn kind_name(kind: MapKind) -> &'static str {
         MapKind::LpmTrie => "lpm trie",
         MapKind::RingBuf => "ring buffer",
         MapKind::ArrayOfMaps => "array of maps",
+        MapKind::LruHash => "lru hash",
     }
 }
 
 pub(super) fn map_data(map: &Map) -> Option<&MapData> {
     match map {
         Map::Array(data)
+        | Map::LruHashMap(data)
         | Map::PerCpuArray(data)
         | Map::HashMap(data)
         | Map::LpmTrie(data)

@@ -96,9 +96,9 @@ pub fn detach(pins: &Pins, interface: &str) -> Result<(), BpfError> {
     fs::remove_file(&path).map_err(|source| BpfError::Pin { path, source })
 }
 
-/// The number of the interface of an XDP link that this process has open. aya tells neither that number nor its descriptor,
+/// The number of the interface of a link that this process has open. aya tells neither that number nor its descriptor,
 /// but the kernel describes each descriptor under `/proc`.
-fn interface_index(link_id: u32) -> Option<u32> {
+pub(super) fn interface_index(link_id: u32) -> Option<u32> {
     fs::read_dir("/proc/self/fdinfo")
         .ok()?
         .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())

@@ -5,7 +5,7 @@ use std::fs;
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{Array, Map},
-    programs::{ProgramError, Xdp},
+    programs::{ProgramError, SchedClassifier, Xdp},
 };
 use netguard_common::{
     layout::FINGERPRINT,
@@ -16,6 +16,8 @@ use super::{BpfError, Pins, embedded_object, verify_object};
 
 /// Name of the program that is attached.
 pub(super) const XDP_PROGRAM: &str = "netguard_xdp";
+/// Name of the program that remembers questions.
+pub(super) const EGRESS_PROGRAM: &str = "netguard_egress";
 
 /// Capacities of the rule tables, in entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +93,12 @@ pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut 
     ebpf.program_mut(name)
         .and_then(|program| program.try_into().ok())
         .ok_or_else(|| BpfError::Load(format!("it has no XDP program {name}")))
+}
+
+pub(super) fn classifier(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, BpfError> {
+    ebpf.program_mut(EGRESS_PROGRAM)
+        .and_then(|program| program.try_into().ok())
+        .ok_or_else(|| BpfError::Load(format!("it has no classifier {EGRESS_PROGRAM}")))
 }
 
 pub(super) fn refused_program(name: &'static str, error: &ProgramError) -> BpfError {

@@ -74,6 +74,11 @@ impl Pins {
         self.root.join("links").join(interface)
     }
 
+    /// Where the links are pinned by which questions are remembered, see [`super::egress`].
+    pub(super) fn egress(&self) -> PathBuf {
+        self.root.join("egress")
+    }
+
     /// Whether maps are pinned: a daemon ran here and did not detach.
     pub fn exist(&self) -> bool {
         MAPS.iter().any(|spec| self.map(spec.name).exists())
@@ -101,7 +106,7 @@ impl Pins {
     /// When there is no bpffs, or no right to write to it.
     pub fn create(&self) -> Result<(), BpfError> {
         require_bpffs()?;
-        for directory in ["links", "progs", "maps"] {
+        for directory in ["links", "egress", "progs", "maps"] {
             let path = self.root.join(directory);
             fs::create_dir_all(&path).map_err(|source| BpfError::Pin { path, source })?;
         }
@@ -127,7 +132,7 @@ impl Pins {
     /// When a pin cannot be removed.
     pub fn remove(&self) -> Result<Vec<String>, BpfError> {
         let interfaces = self.interfaces();
-        for directory in ["links", "progs", "maps"] {
+        for directory in ["links", "egress", "progs", "maps"] {
             remove_tree(&self.root.join(directory))?;
         }
         remove_tree(&self.root)?;

@@ -1,16 +1,16 @@
 //! Runs the kernel's programs on frames without an interface (`BPF_PROG_TEST_RUN`): for tests, benchmarks and
 //! replay. Nothing is pinned or attached.
 
-use std::{net::IpAddr, path::Path};
+use std::net::IpAddr;
 
 use aya::{
-    Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuHashMap, PerCpuValues, RingBuf, lpm_trie::Key},
-    programs::{ProgramError, TestRunAttrs, Xdp, XdpMode, xdp::XdpLink},
+    Ebpf, TestRun as _, TestRunOptions,
+    maps::{Array, HashMap, LpmTrie, Map, MapData, RingBuf, lpm_trie::Key},
+    programs::{ProgramError, ProgramInfo, SchedClassifier, TestRunAttrs, Xdp, XdpMode, xdp::XdpLink},
 };
 use netguard_common::{
     hint,
-    layout::{Rule, Sample, Settings},
+    layout::{Question, Rule, Sample, Settings},
     maps::Table,
     packet::Address,
     shared::Shared as _,
@@ -20,7 +20,7 @@ use netguard_common::{
 use super::{
     AttachMode, BpfError, Counters, TableSizes,
     hints::Hints,
-    load::{loader, refused_load, refused_program, xdp},
+    load::{EGRESS_PROGRAM, classifier, loader, refused_load, refused_program, xdp},
     ranges,
     raw::Raw,
     signatures::flags,
@@ -29,9 +29,9 @@ use crate::{prefix::Prefix, ranges::Compiled};
 
 /// An object loaded for test runs, with maps of its own.
 pub struct TestObject {
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
     /// Mapped once: each mapping touches all of it.
-    hints: Option<Hints>,
+    pub(super) hints: Option<Hints>,
 }
 
 /// A loaded program and what the verifier said about it.
@@ -56,28 +56,6 @@ impl TestObject {
         })
     }
 
-    /// Loads an object of others, with these sizes for its maps; those that it wants pinned are pinned in `pins`.
-    ///
-    /// # Errors
-    /// When the kernel refuses it.
-    pub fn foreign(
-        object: &[u8],
-        sizes: &[(&'static str, u32)],
-        pins: Option<&Path>,
-    ) -> Result<Self, BpfError> {
-        let mut loader = EbpfLoader::new();
-        for &(map, entries) in sizes {
-            loader.map_max_entries(map, entries);
-        }
-        if let Some(pins) = pins {
-            loader.default_map_pin_directory(pins);
-        }
-        Ok(Self {
-            ebpf: loader.load(object).map_err(refused_load)?,
-            hints: None,
-        })
-    }
-
     /// Loads the XDP program `name` of the object, if it is not loaded yet.
     ///
     /// # Errors
@@ -88,6 +66,61 @@ impl TestObject {
             program.load().map_err(|error| refused_program(name, &error))?;
         }
         Ok(ProgramUnderTest { program })
+    }
+
+    /// Has `frame` leave past the program that remembers questions; tells the program's answer.
+    ///
+    /// # Errors
+    /// When the kernel refuses the program or the frame.
+    pub fn send(&mut self, frame: &[u8]) -> Result<u32, BpfError> {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ..TestRunOptions::default()
+        };
+        match self.egress()?.test_run(options) {
+            Ok(result) => Ok(result.return_value),
+            Err(error) => Err(BpfError::Load(format!("test run: {error}"))),
+        }
+    }
+
+    /// As [`ProgramUnderTest::verified_instructions`], of the program that remembers questions.
+    ///
+    /// # Errors
+    /// When the kernel refuses the program or does not say.
+    pub fn egress_verified_instructions(&mut self) -> Result<u32, BpfError> {
+        verified_instructions(self.egress()?.info().ok())
+    }
+
+    fn egress(&mut self) -> Result<&mut SchedClassifier, BpfError> {
+        let program = classifier(&mut self.ebpf)?;
+        if program.fd().is_err() {
+            program
+                .load()
+                .map_err(|error| refused_program(EGRESS_PROGRAM, &error))?;
+        }
+        Ok(program)
+    }
+
+    /// Has `question` been asked at `asked_ns`.
+    ///
+    /// # Errors
+    /// When the kernel refuses the entry.
+    pub fn ask(&mut self, question: Question, asked_ns: u64) -> Result<(), BpfError> {
+        let mut questions: HashMap<&mut MapData, Raw<Question>, u64> = self.map("QUESTIONS")?;
+        questions
+            .insert(Raw(question), asked_ns, 0)
+            .map_err(BpfError::map("QUESTIONS", 0))
+    }
+
+    /// The questions that are remembered.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn questions(&mut self) -> Result<Vec<Question>, BpfError> {
+        let questions: HashMap<&mut MapData, Raw<Question>, u64> = self.map("QUESTIONS")?;
+        let keys = questions.keys().map(|key| key.map(|key| key.0));
+        keys.collect::<Result<_, _>>()
+            .map_err(BpfError::map("QUESTIONS", 0))
     }
 
     /// # Errors
@@ -113,23 +146,6 @@ impl TestObject {
         let mut hash: HashMap<&mut MapData, [u8; N], Raw<Rule>> = self.map(map)?;
         hash.insert(key, Raw(rule), 0).map_err(BpfError::map(map, 0))?;
         self.hint(map, &key, N as u8 * 8)
-    }
-
-    /// Puts `value` for every CPU into a hash of others that has a value for each.
-    ///
-    /// # Errors
-    /// When the table has other keys or values, or refuses the entry.
-    pub fn insert_per_cpu<const N: usize>(
-        &mut self,
-        map: &'static str,
-        key: [u8; N],
-        value: u64,
-    ) -> Result<(), BpfError> {
-        let failed = |source| BpfError::Read { map, source };
-        let cpus = aya::util::nr_cpus().map_err(|(_, source)| failed(source))?;
-        let values = PerCpuValues::try_from(vec![value; cpus]).map_err(failed)?;
-        let mut hash: PerCpuHashMap<&mut MapData, [u8; N], u64> = self.map(map)?;
-        hash.insert(key, values, 0).map_err(BpfError::map(map, 0))
     }
 
     /// Puts a rule into a trie.
@@ -352,11 +368,7 @@ impl ProgramUnderTest<'_> {
     /// # Errors
     /// When the kernel does not say.
     pub fn verified_instructions(&self) -> Result<u32, BpfError> {
-        self.program
-            .info()
-            .ok()
-            .and_then(|info| info.verified_instruction_count())
-            .ok_or_else(|| BpfError::Load("the kernel does not count verified instructions".to_owned()))
+        verified_instructions(self.program.info().ok())
     }
 }
 
@@ -365,4 +377,9 @@ pub(super) fn refused_run(error: ProgramError) -> BpfError {
         ProgramError::SyscallError(error) => format!("{}: {}", error.call, error.io_error),
         other => other.to_string(),
     })
+}
+
+fn verified_instructions(info: Option<ProgramInfo>) -> Result<u32, BpfError> {
+    info.and_then(|info| info.verified_instruction_count())
+        .ok_or_else(|| BpfError::Load("the kernel does not count verified instructions".to_owned()))
 }

@@ -3,13 +3,17 @@
 use std::{fs, path::Path};
 
 use clap::Args;
+use netguard_common::layout::Mode;
 use nix::sys::utsname::uname;
 use serde::Serialize;
 use tabled::Tabled;
 
 use super::{CliError, Context, output::table};
 use crate::{
-    bpf::{InstanceName, Link, Pins, bpffs_mounted, embedded_object, program_name, verify_object},
+    bpf::{
+        InstanceName, Link, Pins, SettingsMap, bpffs_mounted, embedded_object, is_watched, program_name,
+        verify_object,
+    },
     config::InterfaceName,
     control::{Client, ClientError},
     host::{self, Interface, LinkLayer},
@@ -17,6 +21,8 @@ use crate::{
 
 /// The oldest long-term kernel with all that the datapath uses (XDP links, ring buffer, coarse clock, `frags`).
 const MIN_KERNEL: (u32, u32) = (6, 1);
+/// The first kernel with TCX, by which questions are remembered.
+const MIN_KERNEL_REFLECTION: (u32, u32) = (6, 6);
 
 #[derive(Args, Debug)]
 pub(super) struct DoctorArgs {
@@ -85,6 +91,7 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), CliE
             check(format!("interface {name}"), State::Fail, detail)
         }));
     }
+    checks.push(reflection(&interfaces, &context.pins));
     checks.push(daemon(&context.instance).await?);
     let ok = checks.iter().all(|check| check.state != State::Fail);
     context.output.print(&Diagnosis { ok, checks }, |diagnosis| {
@@ -113,11 +120,7 @@ fn check(name: impl Into<String>, state: State, detail: impl Into<String>) -> Ch
 }
 
 fn kernel() -> Check {
-    let release = uname()
-        .map(|name| name.release().to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let mut numbers = release.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let (release, version) = release();
     if version >= MIN_KERNEL {
         check("kernel", State::Ok, release)
     } else {
@@ -128,6 +131,40 @@ fn kernel() -> Check {
             format!("{release}: netguard needs Linux {major}.{minor} or newer"),
         )
     }
+}
+
+/// The kernel's release, and the two numbers that it begins with.
+fn release() -> (String, (u32, u32)) {
+    let release = uname()
+        .map(|name| name.release().to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    (release, version)
+}
+
+/// Without the watch on what an interface sends, answers to this machine's own questions would be dropped.
+fn reflection(interfaces: &[Interface], pins: &Pins) -> Check {
+    if release().1 < MIN_KERNEL_REFLECTION {
+        let detail = "off: it needs Linux 6.6 or newer; all other policies work";
+        return check("reflection", State::Warn, detail);
+    }
+    let settings = SettingsMap::open(pins).and_then(|map| map.read());
+    if settings.is_ok_and(|settings| Mode::from_number(settings.reflection.mode) == Mode::Enforce) {
+        let links = Link::all(pins);
+        let unwatched = interfaces.iter().find(|interface| {
+            links.iter().any(|link| link.filters(interface)) && !is_watched(pins, interface)
+        });
+        if let Some(interface) = unwatched {
+            let detail = format!(
+                "what {} sends is not watched, so answers to its questions are dropped; a running daemon mends that within \
+                 a second, else `netguard run -i {}`",
+                interface.name, interface.name
+            );
+            return check("reflection", State::Fail, detail);
+        }
+    }
+    check("reflection", State::Ok, "questions can be remembered (TCX)")
 }
 
 fn root() -> Check {

@@ -8,7 +8,7 @@ use crate::{
     bpf::{BpfError, Link, List, Rules},
     clock::monotonic_ns,
     control::{Client, ClientError, DaemonStatus},
-    daemon::{CookieState, Spared, lock_holder},
+    daemon::{CookieState, ReflectionState, Spared, lock_holder},
     host,
 };
 
@@ -144,6 +144,12 @@ fn text(status: &Status) -> String {
                 );
             }
             lines.extend(unjudged(daemon));
+            if daemon.reflection == ReflectionState::Unavailable {
+                lines.push(
+                    "reflection is OFF, since questions cannot be remembered: see `netguard events`"
+                        .to_owned(),
+                );
+            }
             lines.extend(daemon.spared.iter().map(Spared::sentence));
             if daemon.rules_refused > 0 {
                 lines.push(format!(

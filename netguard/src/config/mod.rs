@@ -4,6 +4,7 @@ mod limits;
 mod lists;
 mod load;
 mod mistake;
+mod reflection;
 mod schema;
 mod state;
 mod text;
@@ -19,6 +20,7 @@ pub use limits::{Dns, Limit, Limits, PrefixLimits, Service, ServiceLimits, Servi
 pub use lists::{Country, Feed, Feeds, Geo, GeoAction, GeoDefault, GeoPolicy};
 pub use load::ConfigError;
 pub use mistake::Mistake;
+pub use reflection::Reflection;
 pub use schema::schema_json;
 pub use state::{Reach, StatePolicy};
 pub use values::{
@@ -65,6 +67,8 @@ pub struct Config {
     /// What holds for some services instead of the common limits.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub service: Vec<Service>,
+    /// Answers that nobody asked for.
+    pub reflection: Reflection,
     /// When behaviour alone is reason enough to act.
     pub detect: Detectors,
     /// What automatic decisions may never touch.

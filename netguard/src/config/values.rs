@@ -84,6 +84,15 @@ impl<const MOST: usize> Ports<MOST> {
         Self(padded)
     }
 
+    /// These ports as a constant of this program: too many do not compile.
+    #[must_use]
+    pub const fn constant<const COUNT: usize>(ports: [u16; COUNT]) -> Self {
+        const { assert!(COUNT <= MOST) };
+        let mut padded = [0; MOST];
+        padded.split_at_mut(COUNT).0.copy_from_slice(&ports);
+        Self(padded)
+    }
+
     /// The ports, then zeros.
     #[must_use]
     pub fn padded(self) -> [u16; MOST] {

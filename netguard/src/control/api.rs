@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    daemon::{CookieState, ListMatch, Protected, Spared, StateReach},
+    daemon::{CookieState, ListMatch, Protected, ReflectionState, Spared, StateReach},
     prefix::Prefix,
 };
 
@@ -27,6 +27,7 @@ pub struct DaemonStatus {
     pub state: StateReach,
     /// What the configured blocks leave out.
     pub spared: Vec<Spared>,
+    pub reflection: ReflectionState,
 }
 
 /// One element of the list that is the body of `POST /v1/rules/{allow|block}`.

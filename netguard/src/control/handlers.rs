@@ -43,6 +43,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         cookies: *state.cookies(),
         state: state.reach().clone(),
         spared: state.spared().clone(),
+        reflection: *state.reflection(),
     })
 }
 

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::{DaemonError, EventKind, Protected, State, setup::suitable};
 use crate::{
-    bpf::{self, AttachError, AttachMode, Attached, BpfError, Link, Loaded, Pins},
+    bpf::{self, AttachError, AttachMode, Attached, BpfError, EgressError, Link, Loaded, Pins},
     config::Attach,
     host::{self, Interface},
 };
@@ -17,6 +17,8 @@ pub(super) struct Attachment {
     loaded: Loaded,
     pins: Pins,
     attach: Attach,
+    /// Whether what leaves is watched, too.
+    watching: bool,
     refusals: HashMap<String, Refusals>,
 }
 
@@ -26,6 +28,8 @@ pub(super) struct Looked {
     pub(super) tx_dropped: u64,
     /// A VLAN on one of them.
     pub(super) vlan: Option<String>,
+    /// Whether one of them had to be watched anew, or why it cannot be.
+    pub(super) watched: Result<bool, EgressError>,
 }
 
 /// Attempts in a row that an interface refused.
@@ -47,6 +51,7 @@ impl Attachment {
             loaded,
             pins,
             attach,
+            watching: false,
             refusals: HashMap::new(),
         }
     }
@@ -54,6 +59,34 @@ impl Attachment {
     /// Whether the maps of an earlier daemon were taken over.
     pub(super) fn adopted(&self) -> bool {
         self.loaded.adopted
+    }
+
+    /// Watches what `interfaces` send, and nothing else, from now on; true when one of them was not watched until now.
+    pub(super) fn watch(&mut self, interfaces: &[Interface]) -> Result<bool, EgressError> {
+        bpf::forget(&self.pins, interfaces)?;
+        let mut fresh = false;
+        for interface in interfaces {
+            fresh |= bpf::watch(&mut self.loaded, &self.pins, interface)?;
+        }
+        self.watching = true;
+        Ok(fresh)
+    }
+
+    /// Watches nothing any more. Nothing that arrives may be judged by it now.
+    pub(super) fn watch_nothing(&mut self) -> Result<(), BpfError> {
+        self.watching = false;
+        bpf::forget(&self.pins, &[])
+    }
+
+    /// Watches again what nobody watches any more: the interface was made anew, or somebody detached the watch.
+    fn watch_again(&mut self, standing: &[Interface]) -> Result<bool, EgressError> {
+        let unwatched = |interface: &Interface| !bpf::is_watched(&self.pins, interface);
+        if !self.watching || !self.pins.have_links() || !standing.iter().any(unwatched) {
+            return Ok(false);
+        }
+        let watched = self.watch(standing);
+        self.watching = watched.is_ok();
+        watched
     }
 
     /// Protects all `interfaces`, or changes nothing.
@@ -125,6 +158,9 @@ impl Attachment {
         if let Err(error) = self.follow_names(&names, &standing) {
             warn!("pins do not follow the names of their interfaces: {error}");
         }
+        // First the watch, then the filter.
+        let filtered = filtered(&self.pins, &names, &standing);
+        let watched = self.watch_again(&filtered);
         let mut after = Vec::new();
         for protected in &before {
             let looked = self.look(protected, &standing);
@@ -143,6 +179,7 @@ impl Attachment {
         let looked = Looked {
             tx_dropped: ours.iter().map(|interface| interface.tx_dropped).sum(),
             vlan: standing.iter().find(of_ours).map(|vlan| vlan.name.clone()),
+            watched,
         };
         *state.interfaces() = after;
         Some(looked)
@@ -223,6 +260,15 @@ impl Attachment {
             faulty(error.to_string())
         })
     }
+}
+
+/// Those of `standing` that run the filter, or are to: they are called one of `names`.
+pub(super) fn filtered(pins: &Pins, names: &[&str], standing: &[Interface]) -> Vec<Interface> {
+    let links = Link::all(pins);
+    let runs = |interface: &&Interface| {
+        names.contains(&interface.name.as_str()) || links.iter().any(|link| link.filters(interface))
+    };
+    standing.iter().filter(runs).cloned().collect()
 }
 
 /// What is told: a fault once, not each second, and its end.

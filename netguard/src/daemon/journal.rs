@@ -107,6 +107,8 @@ pub enum EventKind {
     SignatureRemoved { id: u32 },
     /// A signature reached its end.
     SignatureExpired { id: u32 },
+    /// Questions cannot be remembered, so no answer is refused.
+    ReflectionOff { why: String },
     /// A rule could not be placed.
     RuleFailed { prefix: String, why: String },
     /// The ring buffer was full: samples were lost (counters were not).

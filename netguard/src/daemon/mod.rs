@@ -7,6 +7,7 @@ mod journal;
 mod lists;
 mod lock;
 mod reach;
+mod reflection;
 mod settings;
 mod setup;
 mod state;
@@ -33,6 +34,7 @@ pub use journal::{Event, EventKind, Journal};
 pub use lists::{ListMatch, ListReport, Lists};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
 pub use reach::StateReach;
+pub use reflection::ReflectionState;
 pub use settings::{limit_rate, service_entry, settings};
 pub use state::{CookieState, Protected, State, Stop};
 

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use netguard_common::layout::Settings;
 use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
     CookieState, DaemonError, EventKind, Journal, Lists, Options, State, Stop,
-    attachment::Attachment,
+    attachment::{Attachment, filtered},
     configured::Configured,
     cookies::CookieSwitch,
     reach,
+    reflection::Beginning,
     settings::{services, settings},
     state::Parts,
 };
@@ -61,7 +63,8 @@ pub(super) async fn set_up(
         suitable(&interface)?;
         interfaces.push(interface);
     }
-    bpf::follow_names(pins, &host::interfaces().await?)?;
+    let standing = host::interfaces().await?;
+    bpf::follow_names(pins, &standing)?;
     let facts = host::facts().await?;
     let existed = pins.exist();
     let mut loaded = bpf::load(pins, sizes(config))?;
@@ -72,8 +75,15 @@ pub(super) async fn set_up(
     let mut attachment = Attachment::new(loaded, pins.clone(), config.attach);
     let mut configured = Configured::of(config);
     let reach = reach::reach(config);
-    let attached = prepare(config, &mut configured, pins, &facts, reach)
-        .and_then(|lists| Ok((lists, attachment.protect_all(&interfaces)?)));
+    let names: Vec<&str> = config.interfaces.iter().map(|name| name.as_str()).collect();
+    // Where maps stood, the watch stays when this start fails: the settings that need it do, too.
+    let reflection = Beginning::new(config, &mut attachment, &filtered(pins, &names, &standing));
+    let attached = prepare(config, &reflection, &mut configured, pins, &facts, reach).and_then(|lists| {
+        if !reflection.watches() {
+            attachment.watch_nothing()?;
+        }
+        Ok((lists, attachment.protect_all(&interfaces)?))
+    });
     let (lists, protected) = match attached {
         Ok(attached) => attached,
         Err(error) => {
@@ -109,6 +119,7 @@ pub(super) async fn set_up(
             (_, CookieMode::Always) => CookieState::Always,
         },
         reach: reach::told(reach),
+        reflection: reflection.state,
     };
     let state = State::new(parts, stop);
     state.journal.record(EventKind::Started {
@@ -120,6 +131,9 @@ pub(super) async fn set_up(
         adopted: attachment.adopted(),
         mode: mode.to_owned(),
     });
+    if let Some(why) = reflection.why {
+        state.journal.record(EventKind::ReflectionOff { why });
+    }
     let used = *state.cookies() != CookieState::Off;
     let managed = config.syn_cookies.manage_sysctls;
     let cookies = CookieSwitch::new(&options.instance, used, managed, &state.journal);
@@ -177,6 +191,7 @@ pub(super) fn spared_by_lists(facts: &host::Facts, configured: &Configured) -> V
 /// Settings and rules are in force before the first packet is judged.
 fn prepare(
     config: &Config,
+    reflection: &Beginning,
     configured: &mut Configured,
     pins: &Pins,
     facts: &host::Facts,
@@ -184,7 +199,10 @@ fn prepare(
 ) -> Result<Lists, DaemonError> {
     let mut map = SettingsMap::open(pins)?;
     let before = map.read()?;
-    map.write(&settings(config, &before, reach.0))?;
+    map.write(&Settings {
+        reflection: reflection.settings(config, &before.reflection),
+        ..settings(config, &before, reach.0)
+    })?;
     Services::open(pins)?.replace(&services(config))?;
     OwnAddresses::open(pins)?.set(&facts.own)?;
     configured.establish(&mut Rules::open(pins)?, facts)?;

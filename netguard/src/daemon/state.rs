@@ -8,7 +8,7 @@ use std::sync::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
-use super::{EventKind, Journal, Lists, Spared, StateReach};
+use super::{EventKind, Journal, Lists, ReflectionState, Spared, StateReach};
 use crate::{
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
     engine::Guard,
@@ -78,6 +78,7 @@ pub(super) struct Parts {
     pub(super) cookies: CookieState,
     pub(super) lists: Lists,
     pub(super) reach: StateReach,
+    pub(super) reflection: ReflectionState,
 }
 
 /// The daemon's state.
@@ -99,6 +100,7 @@ pub struct State {
     spared: Mutex<Vec<Spared>>,
     cookies: Mutex<CookieState>,
     reach: Mutex<StateReach>,
+    reflection: Mutex<ReflectionState>,
     rates: Mutex<Rates>,
     writing: AsyncMutex<()>,
     lists: Mutex<Lists>,
@@ -123,6 +125,7 @@ impl State {
             cookies: Mutex::new(parts.cookies),
             lists: Mutex::new(parts.lists),
             reach: Mutex::new(parts.reach),
+            reflection: Mutex::new(parts.reflection),
             rates: Mutex::default(),
             writing: AsyncMutex::default(),
             stop,
@@ -191,6 +194,10 @@ impl State {
     /// How far segments without a connection are judged.
     pub fn reach(&self) -> MutexGuard<'_, StateReach> {
         lock(&self.reach)
+    }
+
+    pub fn reflection(&self) -> MutexGuard<'_, ReflectionState> {
+        lock(&self.reflection)
     }
 
     pub fn rates(&self) -> MutexGuard<'_, Rates> {

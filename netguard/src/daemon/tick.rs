@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 use super::{
     CookieState, EventKind, State, Stop,
     configured::Configured,
-    reach,
+    reach, reflection,
     setup::{Inputs, guard, spared_by_lists},
     state::Rates,
 };
@@ -66,6 +66,11 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
                     let why =
                         format!("most cards take tags off, and answers without one would not reach {vlan}");
                     stop_answering(state, &why);
+                }
+                let refused = looked.watched.is_err();
+                reflection::follow(state, looked.watched);
+                if refused && let Err(error) = inputs.attachment.watch_nothing() {
+                    warn!("what leaves is still watched: {error}");
                 }
             }
         }

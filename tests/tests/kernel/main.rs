@@ -8,6 +8,7 @@ mod fixtures;
 mod fragments;
 mod levels;
 mod own;
+mod reflection;
 mod rules;
 mod samples;
 mod signatures;

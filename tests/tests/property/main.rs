@@ -3,4 +3,5 @@
 mod bucket;
 mod laws;
 mod parser;
+mod reflection;
 mod text;

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netguard_common::{
-    layout::NoteKey,
-    shared::{Shared, Visitor},
+    layout::{NoteKey, Question},
+    packet::Address,
+    shared::{Field as _, Shared, Visitor},
 };
 use serde_json::{Map, Value};
 
@@ -48,6 +49,19 @@ pub(super) fn source(key: u64) -> String {
             format!("{}/64", Ipv6Addr::from(octets))
         }
     }
+}
+
+/// Who asked whom; a port 0 stands for later fragments.
+pub(super) fn question(question: &Question) -> String {
+    let end = |address: Address, port| {
+        let address = IpAddr::from(Ipv6Addr::from(address.octets())).to_canonical();
+        std::net::SocketAddr::new(address, port)
+    };
+    let own = end(question.own, question.own_port);
+    if question.peer == Address::ZERO {
+        return format!("{own} everybody:{}", question.peer_port);
+    }
+    format!("{own} {}", end(question.peer, question.peer_port))
 }
 
 /// Objects that were entered and not left yet, with their names.

@@ -1,0 +1,49 @@
+//! Parts of the datapath that the verifier judges by themselves: global functions, which it knows by their signature only.
+
+use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
+use netguard_common::{
+    apart::{Part, run},
+    tables::Tables as _,
+};
+
+use crate::{maps::KernelTables, view::XdpView};
+
+/// Defines a global function for each part, and the call of the right one.
+macro_rules! parts {
+    ( $( $part:ident $function:ident; )* ) => {
+        /// Runs `part` for the packet of `ctx`, which was parsed.
+        #[inline(always)]
+        pub(crate) fn call(part: Part, ctx: *mut xdp_md) -> u32 {
+            match part {
+                $( Part::$part => $function(ctx), )*
+            }
+        }
+
+        $(
+            #[unsafe(no_mangle)]
+            #[inline(never)]
+            extern "C" fn $function(ctx: *mut xdp_md) -> u32 {
+                begin(Part::$part, ctx)
+            }
+        )*
+    };
+}
+
+parts! {
+    Signature  netguard_signature;
+    State      netguard_state;
+    Reflection netguard_reflection;
+    Cookie     netguard_cookie;
+    Truncate   netguard_truncate;
+}
+
+#[inline(always)]
+fn begin(part: Part, ctx: *mut xdp_md) -> u32 {
+    let ctx = XdpContext::new(ctx);
+    let view = XdpView::new(&ctx);
+    let tables = KernelTables::new(&ctx, &view);
+    match (tables.settings(), tables.packet()) {
+        (Some(settings), Some(packet)) => run(part, &view, &packet, settings, &tables),
+        _ => part.nothing(),
+    }
+}

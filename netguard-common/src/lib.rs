@@ -14,6 +14,7 @@ pub mod decide;
 pub mod dns;
 pub mod drive;
 pub mod fragment;
+pub mod glance;
 pub mod hint;
 pub mod known;
 pub mod layout;

@@ -7,6 +7,7 @@ use core::{net::IpAddr, ops::ControlFlow};
 
 use crate::{
     Verdict,
+    glance::Glance,
     shared::{Field, Visitor},
     view::View,
 };
@@ -42,7 +43,10 @@ crate::shared! {
         transport_at: u16,
         /// See [`crate::fragment::Piece`].
         pub(crate) piece: [u16; 2],
-        pub(crate) piece_is_last: u32,
+        pub(crate) piece_is_last: u8,
+        /// See [`Glance`].
+        hints: u8,
+        at_once: u16,
     }
 }
 
@@ -108,14 +112,44 @@ const NO_FAULT: u32 = Verdict::COUNT;
 impl Packet {
     /// Begins the packet of `family` anew; what parsing does not set is zero.
     #[inline(always)]
-    pub(crate) fn begin(&mut self, family: Family, source: Address, destination: Address) {
+    pub(crate) fn begin<V: View>(&mut self, view: &V, family: Family, source: Address, destination: Address) {
+        // Zeros that the compiler does not know as such: it would have them written by a function, byte by byte.
+        let zero = view.opaque(0);
         *self = Self {
             source,
             destination,
             fault: NO_FAULT,
             family: family as u8,
+            fragment_id: zero,
+            source_port: zero as u16,
+            destination_port: zero as u16,
+            fragment: zero as u8,
+            header: zero as u8,
+            tcp_flags: zero as u8,
+            icmp_type: zero as u8,
+            icmp_code: zero as u8,
             ..Self::ZERO
         };
+    }
+
+    #[inline(always)]
+    pub(crate) const fn set_glance(&mut self, glance: Glance) {
+        (self.hints, self.at_once) = (glance.hints, glance.verdict);
+    }
+
+    /// The hints of the source.
+    #[inline(always)]
+    pub const fn hints(&self) -> u8 {
+        self.hints
+    }
+
+    /// The verdict that the first glance has found.
+    #[inline(always)]
+    pub const fn at_once(&self) -> Option<Verdict> {
+        match Verdict::from_number(self.at_once as u32) {
+            Some(Verdict::Pass) => None,
+            found => found,
+        }
     }
 
     /// Takes the transport header that was followed, or what was in the way.
@@ -355,7 +389,7 @@ pub(crate) mod tests {
             Family::V4 => Address::v4([198, 51, 100, 1]),
             Family::V6 => Address::v6([0x20; 16]),
         };
-        packet.begin(family, source, destination);
+        packet.begin(&SliceView(&[]), family, source, destination);
         packet.protocol = protocol;
         packet.hop_limit = 64;
         packet.settle(&SliceView(&[]), ControlFlow::Continue(transport));
@@ -386,7 +420,7 @@ pub(crate) mod tests {
     #[test]
     fn a_fault_leaves_the_source() {
         let mut packet = Packet::ZERO;
-        packet.begin(Family::V6, Address::v6([7; 16]), Address::ZERO);
+        packet.begin(&SliceView(&[]), Family::V6, Address::v6([7; 16]), Address::ZERO);
         packet.settle(&SliceView(&[]), ControlFlow::Break(Verdict::UdpLength));
         assert_eq!(packet.fault(), Some(Verdict::UdpLength));
         assert_eq!(packet.source.octets(), [7; 16]);

@@ -157,13 +157,13 @@ fn stages<V: View, T: Tables>(
     if let Some(verdict) = packet.at_once() {
         return ControlFlow::Break(verdict);
     }
-    let hints = packet.hints();
     let sanity_mode = Mode::from_number(settings.sanity);
     if !matches!(sanity_mode, Mode::Off) {
         shadow.rule(sanity_mode, sanity::check(packet))?;
         shadow.rule(sanity_mode, fragment::check(packet, settings.seed, tables))?;
     }
     let packet = view.forget(packet);
+    let hints = packet.hints();
     rule::allow(packet, hints, tables)?;
 
     // What a stage found out is of no matter to the next ones, and must not multiply the paths through them: here and below.

@@ -150,6 +150,12 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     }
 
     #[inline(always)]
+    fn passing_ns(&self) -> u64 {
+        // SAFETY: as for `now_ns`.
+        unsafe { bpf_ktime_get_coarse_ns() }
+    }
+
+    #[inline(always)]
     fn packet(&self) -> Option<impl DerefMut<Target = Packet>> {
         // SAFETY: as for `add`.
         PACKET.get_ptr_mut(0).map(|packet| unsafe { &mut *packet })

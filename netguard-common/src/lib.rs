@@ -8,6 +8,7 @@
 #[cfg(any(test, feature = "memory"))]
 extern crate std;
 
+mod address;
 pub mod apart;
 pub mod cookie;
 pub mod decide;

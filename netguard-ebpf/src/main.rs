@@ -8,6 +8,7 @@
 
 mod answer;
 mod apart;
+mod cells;
 mod maps;
 mod skb;
 mod sockets;

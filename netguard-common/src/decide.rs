@@ -5,9 +5,7 @@
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict, apart, cookie, dns, fragment,
-    glance::glance,
-    hint,
+    Packet, Verdict, apart, cookie, dns, fragment, hint,
     layout::{Mode, Settings},
     level,
     limit::{self, Class},
@@ -66,11 +64,7 @@ pub fn decide<V: View, T: Tables>(view: &V, tables: &T) -> Judgement {
     let Some(mut packet) = tables.packet() else {
         return counted(Verdict::Pass, false, frame_len, tables);
     };
-    let seen = |source| glance(view, source, settings, tables);
-    if let ControlFlow::Break(verdict) = parse_into(view, &mut packet, seen) {
-        if matches!(verdict, Verdict::BlockAddress | Verdict::BlockPrefix) {
-            return counted(verdict, false, frame_len, tables);
-        }
+    if let ControlFlow::Break(verdict) = parse_into(view, &mut packet) {
         // A frame without a packet has no source: only the sanity stage has a say.
         return match (verdict.action(), Mode::from_number(settings.sanity)) {
             (Action::Drop, Mode::Off) => counted(Verdict::Pass, false, frame_len, tables),
@@ -154,16 +148,13 @@ fn stages<V: View, T: Tables>(
     tables: &T,
     shadow: &mut Shadow<'_, V>,
 ) -> ControlFlow<Verdict> {
-    if let Some(verdict) = packet.at_once() {
-        return ControlFlow::Break(verdict);
-    }
     let sanity_mode = Mode::from_number(settings.sanity);
     if !matches!(sanity_mode, Mode::Off) {
         shadow.rule(sanity_mode, sanity::check(packet))?;
         shadow.rule(sanity_mode, fragment::check(packet, settings.seed, tables))?;
     }
     let packet = view.forget(packet);
-    let hints = packet.hints();
+    let hints = hint::of(packet, settings.seed, tables);
     rule::allow(packet, hints, tables)?;
 
     // What a stage found out is of no matter to the next ones, and must not multiply the paths through them: here and below.

@@ -53,7 +53,7 @@ impl Packet {
     #[inline(always)]
     pub(crate) fn set_piece(&mut self, offset: u32, len: u32, last: bool) {
         self.piece = [(offset / 8) as u16, (offset + len).div_ceil(8) as u16];
-        self.piece_is_last = last as u8;
+        self.piece_is_last = last as u32;
     }
 }
 

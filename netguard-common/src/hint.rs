@@ -8,6 +8,7 @@
 //! shorter prefixes are marked for each /32 in them, and those shorter than a /16 for all of IPv6.
 
 use crate::{
+    Packet,
     packet::{Address, Family},
     tables::Tables,
 };
@@ -50,13 +51,13 @@ crate::shared! {
     }
 }
 
-/// What the tables can know about `source`.
+/// What the tables can know about the source of `packet`.
 #[inline(always)]
-pub fn of<T: Tables>(family: Family, source: Address, seed: u64, tables: &T) -> u8 {
-    match family {
-        Family::V4 => tables.hint(slot_v4(source.word_v4())),
+pub fn of<T: Tables>(packet: &Packet, seed: u64, tables: &T) -> u8 {
+    match packet.family() {
+        Family::V4 => tables.hint(slot_v4(packet.source.word_v4())),
         Family::V6 => {
-            let [long, short] = slots_v6(source, seed);
+            let [long, short] = slots_v6(packet.source, seed);
             tables.hint(long) | tables.hint(short) | tables.hint(ALL_V6)
         }
     }

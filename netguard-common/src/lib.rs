@@ -8,14 +8,12 @@
 #[cfg(any(test, feature = "memory"))]
 extern crate std;
 
-mod address;
 pub mod apart;
 pub mod cookie;
 pub mod decide;
 pub mod dns;
 pub mod drive;
 pub mod fragment;
-pub mod glance;
 pub mod hint;
 pub mod known;
 pub mod layout;

@@ -3,12 +3,7 @@
 
 use core::ops::ControlFlow;
 
-use crate::{
-    Packet, Verdict, hint,
-    layout::Rule,
-    packet::{Address, Family, protocol},
-    tables::Tables,
-};
+use crate::{Packet, Verdict, hint, layout::Rule, packet::Family, tables::Tables};
 
 /// A rule's expiry counts units of 2^30 ns: a shift is cheaper in the kernel than a division.
 pub const EXPIRY_SHIFT: u32 = 30;
@@ -150,38 +145,6 @@ pub fn block<T: Tables>(packet: &Packet, hints: u8, tables: &T) -> ControlFlow<V
         }
     }
     ControlFlow::Continue(())
-}
-
-/// The verdict on a packet of which no more is known than this, where that is enough; [`Verdict::Pass`] otherwise.
-#[inline(always)]
-pub fn at_once<T: Tables>(family: Family, source: Address, protocol: u8, hints: u8, tables: &T) -> Verdict {
-    if hints & hint::ADDRESS != 0 {
-        let blocked = match family {
-            Family::V4 => holds_at_once(tables.block_v4(source.word_v4()), protocol, tables),
-            Family::V6 => {
-                holds_at_once(tables.block_v6(source), protocol, tables)
-                    || holds_at_once(tables.block_v6_net64(source.high), protocol, tables)
-            }
-        };
-        if blocked {
-            return Verdict::BlockAddress;
-        }
-    }
-    if hints & hint::BLOCKED != 0 {
-        return Verdict::BlockPrefix;
-    }
-    Verdict::Pass
-}
-
-/// Whether `rule` blocks packets of `protocol`, whatever their flags.
-#[inline(always)]
-fn holds_at_once<T: Tables>(rule: Option<Rule>, protocol: u8, tables: &T) -> bool {
-    let Some(found) = rule else {
-        return false;
-    };
-    let may_spare = found.origin == Origin::Detector as u8 && protocol == protocol::TCP;
-    // The clock is not kept: to the verifier, one that was read is another way through all stages.
-    !may_spare && (found.is_permanent() || !found.expired(tables.passing_ns()))
 }
 
 /// Whether `rule` blocks `packet`. A detector's rule spares TCP segments that open nothing: it rests on floods that

@@ -9,8 +9,8 @@ use crate::{
     tables::Tables,
 };
 
-/// After that many packets without a sample one in so many may be sampled; a power of two.
-const UNHURRIED: u64 = 32;
+/// After that many packets without a sample the clock is read for one in so many; a power of two.
+const UNHURRIED: u64 = 8;
 
 /// Reports `packet` if the budget of this CPU allows. Called for packets that were or would be dropped.
 #[inline(always)]
@@ -24,10 +24,11 @@ pub fn report<T: Tables>(
     let Some(mut sampler) = tables.sampler() else {
         return;
     };
-    if skips(&mut sampler) {
+    sampler.pending = sampler.pending.saturating_add(1);
+    // The clock costs as much as all else here: under a flood it is read for every eighth packet, which then stands for all.
+    if sampler.pending > UNHURRIED && sampler.pending % UNHURRIED != 0 {
         return;
     }
-    sampler.pending = sampler.pending.saturating_add(1);
     let now_ns = tables.now_ns();
     if !due(&mut sampler, &settings.sample, now_ns) {
         return;
@@ -39,18 +40,6 @@ pub fn report<T: Tables>(
     } else {
         sampler.lost += 1;
     }
-}
-
-/// Whether one more packet is not sampled, whatever the budget; then it is weighed with one that is. The clock costs as much as
-/// all else here: under a flood it is read for few packets, which then stand for all.
-#[inline(always)]
-pub(crate) const fn skips(sampler: &mut Sampler) -> bool {
-    let pending = sampler.pending.saturating_add(1);
-    let skips = pending > UNHURRIED && pending % UNHURRIED != 0;
-    if skips {
-        sampler.pending = pending;
-    }
-    skips
 }
 
 /// Whether the budget has room; no budget sends nothing.

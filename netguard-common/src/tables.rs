@@ -30,10 +30,6 @@ pub trait Tables: Sized {
     fn packet(&self) -> Option<impl DerefMut<Target = Packet>>;
     /// Monotonic time in ns. Stages ask only when they need it: in the kernel a reading costs as much as a look-up.
     fn now_ns(&self) -> u64;
-    /// The same, read anew and not kept.
-    fn passing_ns(&self) -> u64 {
-        self.now_ns()
-    }
 
     /// Byte `slot` of the hints, see [`crate::hint`].
     fn hint(&self, slot: u32) -> u8;

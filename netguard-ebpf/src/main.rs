@@ -8,7 +8,6 @@
 
 mod answer;
 mod apart;
-mod cells;
 mod maps;
 mod skb;
 mod sockets;

@@ -13,7 +13,7 @@ use netguard_common::{
     Packet,
     apart::Part,
     hint::{HintLine, LINE, LINES},
-    known::{KnownLine, LINES as KNOWN_LINES},
+    known::{KnownLine, LINES as KNOWN_LINES, SLOTS},
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Service, Settings},
     maps::{
         ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, FRAGMENT_CELLS,
@@ -31,11 +31,7 @@ use netguard_common::{
     view::View,
 };
 
-use crate::{
-    apart,
-    cells::{Slots, TimeCell},
-    sockets,
-};
+use crate::{apart, sockets};
 
 /// Rule tables grow with their entries: an empty one costs no memory.
 const GROWING: usize = BPF_F_NO_PREALLOC as usize;
@@ -151,12 +147,6 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
             self.now_ns.set(unsafe { bpf_ktime_get_coarse_ns() });
         }
         self.now_ns.get()
-    }
-
-    #[inline(always)]
-    fn passing_ns(&self) -> u64 {
-        // SAFETY: as for `now_ns`.
-        unsafe { bpf_ktime_get_coarse_ns() }
     }
 
     #[inline(always)]
@@ -370,5 +360,40 @@ fn add(counter: Option<*mut Counter>, bytes: u32) {
         let counter = unsafe { &mut *counter };
         counter.packets += 1;
         counter.bytes += u64::from(bytes);
+    }
+}
+
+/// An entry of `LIMIT_CELLS` or `FRAGMENTS`. Volatile, because LLVM has no relaxed atomics for the BPF target's base CPU; an
+/// aligned 8-byte access is one instruction all the same.
+struct TimeCell(*mut u64);
+
+impl LimitCell for TimeCell {
+    #[inline(always)]
+    fn load(&self) -> u64 {
+        // SAFETY: array entries live as long as the map and are 8-aligned.
+        unsafe { self.0.read_volatile() }
+    }
+
+    #[inline(always)]
+    fn store(&self, word: u64) {
+        // SAFETY: as for `load`.
+        unsafe { self.0.write_volatile(word) }
+    }
+}
+
+/// The slots of an entry of `KNOWN`, volatile as [`TimeCell`] is.
+struct Slots(*mut u32);
+
+impl KnownSlots for Slots {
+    #[inline(always)]
+    fn load(&self, index: u32) -> u32 {
+        // SAFETY: the slot lies in the line; array entries live as long as the map and are 8-aligned.
+        unsafe { self.0.add((index % SLOTS) as usize).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn store(&self, index: u32, slot: u32) {
+        // SAFETY: as for `load`.
+        unsafe { self.0.add((index % SLOTS) as usize).write_volatile(slot) }
     }
 }

@@ -4,10 +4,9 @@ use core::ops::ControlFlow;
 
 use network_types::ip::Ipv4Hdr;
 
-use super::{MAX_IP_LEN, Source, announced_len, transport};
+use super::{MAX_IP_LEN, announced_len, transport};
 use crate::{
     Packet, Verdict,
-    glance::Glance,
     packet::{Address, Family, Fragment, Transport},
     view::View,
 };
@@ -25,22 +24,19 @@ const OFFSET_MASK: u16 = 0x1fff;
 
 /// The IPv4 packet that starts `at` bytes into the frame.
 #[inline(always)]
-pub(super) fn parse<V: View>(
-    view: &V,
-    at: u32,
-    packet: &mut Packet,
-    glance: impl Fn(Source) -> ControlFlow<Verdict, Glance>,
-) -> ControlFlow<Verdict> {
+pub(super) fn parse<V: View>(view: &V, at: u32, packet: &mut Packet) -> ControlFlow<Verdict> {
     let Some(header) = view.load::<Ipv4Hdr>(at) else {
         return ControlFlow::Break(Verdict::Truncated);
     };
     if header.vihl >> 4 != 4 {
         return ControlFlow::Break(Verdict::IpVersion);
     }
-    let source = Address::v4(header.src_addr);
-    let glance = glance((Family::V4, source, header.proto))?;
-    packet.begin(view, Family::V4, source, Address::v4(header.dst_addr));
-    packet.set_glance(glance);
+    packet.begin(
+        view,
+        Family::V4,
+        Address::v4(header.src_addr),
+        Address::v4(header.dst_addr),
+    );
     packet.set_network_at(at);
     packet.hop_limit = header.ttl;
     packet.protocol = header.proto;
@@ -127,7 +123,7 @@ fn options<V: View>(view: &V, at: u32, header_len: u32) -> ControlFlow<Verdict> 
 mod tests {
     use std::vec::Vec;
 
-    use super::{super::unseen, *};
+    use super::*;
     use crate::{shared::Field as _, view::SliceView};
 
     /// A header of `words` 32-bit words followed by `payload` bytes of an unknown protocol.
@@ -144,13 +140,13 @@ mod tests {
 
     fn parsed(bytes: &[u8]) -> Packet {
         let mut packet = Packet::ZERO;
-        assert!(parse(&SliceView(bytes), 0, &mut packet, unseen).is_continue());
+        assert!(parse(&SliceView(bytes), 0, &mut packet).is_continue());
         packet
     }
 
     fn verdict(bytes: &[u8]) -> Option<Verdict> {
         let mut packet = Packet::ZERO;
-        let outcome = parse(&SliceView(bytes), 0, &mut packet, unseen);
+        let outcome = parse(&SliceView(bytes), 0, &mut packet);
         outcome.break_value().or(packet.fault())
     }
 

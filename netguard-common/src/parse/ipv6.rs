@@ -4,10 +4,9 @@ use core::ops::ControlFlow;
 
 use network_types::ip::Ipv6Hdr;
 
-use super::{MAX_IP_LEN, Source, announced_len, transport};
+use super::{MAX_IP_LEN, announced_len, transport};
 use crate::{
     Packet, Verdict,
-    glance::Glance,
     packet::{Address, Family, Fragment, Transport},
     view::View,
 };
@@ -36,22 +35,19 @@ const SHIM6: u8 = 140;
 
 /// The IPv6 packet that starts `at` bytes into the frame.
 #[inline(always)]
-pub(super) fn parse<V: View>(
-    view: &V,
-    at: u32,
-    packet: &mut Packet,
-    glance: impl Fn(Source) -> ControlFlow<Verdict, Glance>,
-) -> ControlFlow<Verdict> {
+pub(super) fn parse<V: View>(view: &V, at: u32, packet: &mut Packet) -> ControlFlow<Verdict> {
     let Some(header) = view.load::<Ipv6Hdr>(at) else {
         return ControlFlow::Break(Verdict::Truncated);
     };
     if header.vcf[0] >> 4 != 6 {
         return ControlFlow::Break(Verdict::IpVersion);
     }
-    let source = Address::v6(header.src_addr);
-    let glance = glance((Family::V6, source, header.next_hdr))?;
-    packet.begin(view, Family::V6, source, Address::v6(header.dst_addr));
-    packet.set_glance(glance);
+    packet.begin(
+        view,
+        Family::V6,
+        Address::v6(header.src_addr),
+        Address::v6(header.dst_addr),
+    );
     packet.set_network_at(at);
     packet.hop_limit = header.hop_limit;
     packet.protocol = header.next_hdr;
@@ -248,7 +244,7 @@ const fn is_extension(protocol: u8) -> bool {
 mod tests {
     use std::vec::Vec;
 
-    use super::{super::unseen, *};
+    use super::*;
 
     use crate::{shared::Field as _, view::SliceView};
 
@@ -264,7 +260,7 @@ mod tests {
 
     fn parsed(bytes: &[u8]) -> Packet {
         let mut packet = Packet::ZERO;
-        assert!(parse(&SliceView(bytes), 0, &mut packet, unseen).is_continue());
+        assert!(parse(&SliceView(bytes), 0, &mut packet).is_continue());
         packet
     }
 

@@ -9,13 +9,7 @@ use core::ops::ControlFlow;
 
 use network_types::eth::{EthHdr, EtherType};
 
-use crate::{
-    Packet, Verdict,
-    glance::Glance,
-    packet::{Address, Family},
-    shared::Field as _,
-    view::View,
-};
+use crate::{Packet, Verdict, shared::Field as _, view::View};
 
 /// VLAN tags that are followed: QinQ plus one. A deeper stack is not IP to us.
 const VLAN_TAGS: u32 = 3;
@@ -36,26 +30,13 @@ const QINQ_OLD: u16 = 0x9100u16.to_be();
 /// The packet in the frame, or the verdict on a frame that holds none.
 pub fn parse<V: View>(view: &V) -> ControlFlow<Verdict, Packet> {
     let mut packet = Packet::ZERO;
-    parse_into(view, &mut packet, unseen)?;
+    parse_into(view, &mut packet)?;
     ControlFlow::Continue(packet)
 }
 
-/// What a [`glance`](crate::glance) is at: family, source address, and the protocol that the IP header names.
-pub type Source = (Family, Address, u8);
-
-/// No glance.
+/// [`parse`] into memory that the caller lends.
 #[inline(always)]
-pub const fn unseen(_: Source) -> ControlFlow<Verdict, Glance> {
-    ControlFlow::Continue(Glance::NOTHING)
-}
-
-/// [`parse`] into memory that the caller lends. `glance` may end it.
-#[inline(always)]
-pub fn parse_into<V: View>(
-    view: &V,
-    packet: &mut Packet,
-    glance: impl Fn(Source) -> ControlFlow<Verdict, Glance>,
-) -> ControlFlow<Verdict> {
+pub fn parse_into<V: View>(view: &V, packet: &mut Packet) -> ControlFlow<Verdict> {
     let Some(ethernet) = view.load::<EthHdr>(0) else {
         return ControlFlow::Break(Verdict::Truncated);
     };
@@ -75,8 +56,8 @@ pub fn parse_into<V: View>(
         at = view.opaque(at).min(ETHERNET_LEN + VLAN_TAGS * VLAN_TAG_LEN);
     }
     match ether_type {
-        IPV4 => ipv4::parse(view, at, packet, glance),
-        IPV6 => ipv6::parse(view, at, packet, glance),
+        IPV4 => ipv4::parse(view, at, packet),
+        IPV6 => ipv6::parse(view, at, packet),
         ARP => ControlFlow::Break(Verdict::PassArp),
         _ => ControlFlow::Break(Verdict::PassNonIp),
     }

@@ -4,7 +4,7 @@ use crate::{
     Packet,
     layout::{Mode, Question},
     packet::Address,
-    parse::{parse_into, unseen},
+    parse::parse_into,
     shared::Field as _,
     tables::Tables,
     view::View,
@@ -29,7 +29,7 @@ pub fn remember<V: View, T: Tables>(view: &V, tables: &T) {
     let Some(mut packet) = tables.packet() else {
         return;
     };
-    if parse_into(view, &mut packet, unseen).is_break() {
+    if parse_into(view, &mut packet).is_break() {
         return;
     }
     let packet: &Packet = view.forget(&mut packet);

@@ -164,6 +164,7 @@ mod tests {
         memory::Memory,
         packet::{Address, TcpFlags, Transport, tests::packet},
         shared::Field as _,
+        view::SliceView,
     };
 
     const SECOND: u64 = 1_000_000_000;
@@ -195,7 +196,7 @@ mod tests {
     fn dropped(memory: &Memory, flags: u8, count: usize) -> usize {
         let packet = segment(flags);
         (0..count)
-            .filter(|_| check(&packet, &memory.settings, memory).is_break())
+            .filter(|_| check(&SliceView(&[]), &packet, &memory.settings, memory).is_break())
             .count()
     }
 

@@ -355,7 +355,12 @@ mod tests {
         let neighbour = |host: u16| {
             let mut neighbour = datagram(0);
             let source = std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, host);
-            neighbour.begin(Family::V6, Address::v6(source.octets()), neighbour.destination);
+            neighbour.begin(
+                &SliceView(&[]),
+                Family::V6,
+                Address::v6(source.octets()),
+                neighbour.destination,
+            );
             neighbour
         };
         assert!((0..10).all(|host| passes(&memory, &neighbour(host))));

@@ -12,6 +12,7 @@ pub mod apart;
 pub mod cookie;
 pub mod decide;
 pub mod dns;
+pub mod drive;
 pub mod exact;
 pub mod fragment;
 pub mod hint;

@@ -108,8 +108,13 @@ const NO_FAULT: u32 = Verdict::COUNT;
 impl Packet {
     /// Begins the packet of `family` anew; what parsing does not set is zero.
     #[inline(always)]
-    pub(crate) fn begin(&mut self, family: Family, source: Address, destination: Address) {
+    pub(crate) fn begin<V: View>(&mut self, view: &V, family: Family, source: Address, destination: Address) {
+        // Zeros that the compiler does not know: those it would write by a call of memset, byte by byte.
+        let zero = view.opaque(0);
         *self = Self {
+            fragment_id: zero,
+            source_port: zero as u16,
+            fragment: zero as u8,
             source,
             destination,
             fault: NO_FAULT,
@@ -357,7 +362,7 @@ pub(crate) mod tests {
             Family::V4 => Address::v4([198, 51, 100, 1]),
             Family::V6 => Address::v6([0x20; 16]),
         };
-        packet.begin(family, source, destination);
+        packet.begin(&SliceView(&[]), family, source, destination);
         packet.protocol = protocol;
         packet.hop_limit = 64;
         packet.settle(&SliceView(&[]), ControlFlow::Continue(transport));
@@ -388,7 +393,7 @@ pub(crate) mod tests {
     #[test]
     fn a_fault_leaves_the_source() {
         let mut packet = Packet::ZERO;
-        packet.begin(Family::V6, Address::v6([7; 16]), Address::ZERO);
+        packet.begin(&SliceView(&[]), Family::V6, Address::v6([7; 16]), Address::ZERO);
         packet.settle(&SliceView(&[]), ControlFlow::Break(Verdict::UdpLength));
         assert_eq!(packet.fault(), Some(Verdict::UdpLength));
         assert_eq!(packet.source.octets(), [7; 16]);

@@ -259,7 +259,7 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
 
     #[inline(always)]
     fn service(&self, slot: u32) -> Option<&Service> {
-        match service_byte(SERVICE_LINES.get_ptr(slot / SERVICE_LINE)?, slot) {
+        match byte(SERVICE_LINES.get_ptr(slot / SERVICE_LINE)?, slot % SERVICE_LINE) {
             0 => None,
             entry => SERVICES.get(u32::from(entry)),
         }

@@ -16,11 +16,14 @@
 mod depot;
 mod echo;
 mod flood;
+mod forged;
 mod honest;
 mod inject;
 mod interrupt;
 mod namespace;
+mod napi;
 mod netguard;
+mod newcomers;
 mod nginx;
 mod process;
 mod remains;
@@ -40,12 +43,16 @@ use tempfile::TempDir;
 pub use depot::{Depot, FILE_BYTES, Seen};
 pub use echo::{ECHO_PORT, Echo, ask};
 pub use flood::{Attack, Flood, SOURCE_V4, SOURCE_V6, Sent, flood_frames, spread_frames};
+pub use forged::{Forged, Forgery, SENDERS_CPU};
 pub use honest::{Felt, Honest, TIMEOUT};
 pub use inject::send_frames;
 pub use interrupt::{interrupted, stop_on_interrupt};
 pub use namespace::{Counters, Namespace};
+pub use napi::{Received, Receiver};
 pub use netguard::{Netguard, Verdicts, binary, growth};
+pub use newcomers::{Newcomers, newcomers};
 pub use nginx::{BIG_BYTES, Nginx, SMALL_BODY};
+pub(crate) use process::run_with_input;
 pub use process::{Output, Running, output, wait_until};
 pub use steady::Steady;
 pub use tcx::{EgressProgram, TCX_NEXT, TCX_PASS, egress_programs};
@@ -166,6 +173,17 @@ impl Lab {
         Ok(lab)
     }
 
+    /// A network namespace without any network, and the right to be alone on this machine, which lasts as long as the file is
+    /// open.
+    pub fn bare() -> Result<(Namespace, File)> {
+        let alone = remains::wait_for_others()?;
+        remains::remove_of_dead()?;
+        Ok((
+            Namespace::create(&format!("{}-bare", remains::next_name()))?,
+            alone,
+        ))
+    }
+
     fn build(&self) -> Result<()> {
         for (key, value) in [
             ("net.ipv4.ip_forward", "1"),
@@ -223,6 +241,17 @@ impl Lab {
         );
         std::fs::remove_dir_all(&pins)?;
         attached.map(drop)
+    }
+
+    /// Lets the victim take packets in groups, as cards do: without it a firewall would work on the sender's CPU.
+    pub fn aggregate_at_victim(&self) -> Result<()> {
+        self.victim.ns.ethtool(IFACE, &["gro", "on"])
+    }
+
+    /// The switch's end of the victim's cable.
+    #[must_use]
+    pub fn port_of_victim(&self) -> String {
+        port_of(&self.victim)
     }
 
     fn plug(&self, host: &Host) -> Result<()> {

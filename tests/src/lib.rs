@@ -18,12 +18,12 @@ use nix::{
     unistd::Pid,
 };
 
-/// Keeps this thread on the first CPU: state of the datapath is per CPU, and so are caches.
+/// Keeps this thread on one CPU: state of the datapath is per CPU, and so are caches.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn pin_to_one_cpu() -> anyhow::Result<()> {
+pub fn pin_to_cpu(cpu: usize) -> anyhow::Result<()> {
     let mut cpus = CpuSet::new();
-    cpus.set(0)?;
-    sched_setaffinity(Pid::from_raw(0), &cpus).context("pinning to CPU 0")
+    cpus.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &cpus).with_context(|| format!("pinning to CPU {cpu}"))
 }

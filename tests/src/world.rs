@@ -167,6 +167,16 @@ impl World {
         self.rule(List::Block, prefix, expires_at)
     }
 
+    /// Adds permanent block rules for all of `prefixes`.
+    pub fn block_all(mut self, prefixes: impl IntoIterator<Item = Prefix>) -> Self {
+        self.rules.extend(
+            prefixes
+                .into_iter()
+                .map(|prefix| (List::Block, prefix, rule(PERMANENT))),
+        );
+        self
+    }
+
     /// Adds a block rule as the daemon makes it for a source that floods.
     pub fn block_flooder(self, prefix: &str) -> Self {
         let mut world = self.block_until(prefix, DISTANT);
@@ -177,14 +187,17 @@ impl World {
     }
 
     /// Adds a list that is compiled with the others. Panics if one of `prefixes` is none.
-    pub fn list(mut self, effect: Effect, prefixes: &[&str]) -> Self {
+    pub fn list(self, effect: Effect, prefixes: &[&str]) -> Self {
         let parsed = prefixes
             .iter()
             .map(|text| text.parse().unwrap_or_else(|error| panic!("{error}")));
-        self.listings.push(Listing {
-            effect,
-            prefixes: parsed.collect(),
-        });
+        let prefixes = parsed.collect();
+        self.lists([Listing { effect, prefixes }])
+    }
+
+    /// Adds lists.
+    pub fn lists(mut self, listings: impl IntoIterator<Item = Listing<'static>>) -> Self {
+        self.listings.extend(listings);
         self.compiled = OnceLock::new();
         self
     }
@@ -344,17 +357,18 @@ impl World {
 
     fn rule(mut self, list: List, prefix: &str, expires_at: u32) -> Self {
         let prefix = prefix.parse().unwrap_or_else(|error| panic!("{error}"));
-        self.rules.push((
-            list,
-            prefix,
-            Rule {
-                expires_at,
-                reason: 0,
-                origin: 0,
-                proof: 2,
-            },
-        ));
+        self.rules.push((list, prefix, rule(expires_at)));
         self
+    }
+}
+
+/// A rule as an operator makes it.
+pub const fn rule(expires_at: u32) -> Rule {
+    Rule {
+        expires_at,
+        reason: 0,
+        origin: 0,
+        proof: 2,
     }
 }
 

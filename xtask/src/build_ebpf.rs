@@ -12,9 +12,10 @@ use crate::{process, setup, workspace};
 
 const TARGET: &str = "bpfel-unknown-none";
 /// The binaries of netguard-ebpf and the objects that they become.
-const OBJECTS: [(&str, &str); 2] = [
+const OBJECTS: [(&str, &str); 3] = [
     ("netguard-kernel", "netguard.bpf.o"),
     ("netguard-reference", "reference.bpf.o"),
+    ("netguard-driver", "driver.bpf.o"),
 ];
 
 /// Builds the objects; `trace` compiles per-packet logging in.

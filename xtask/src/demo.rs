@@ -28,9 +28,8 @@ pub(crate) fn demo(args: &[OsString]) -> Result<()> {
 
 /// The datapath beside the reference programs.
 pub(crate) fn bench(args: &[OsString]) -> Result<()> {
-    let release = set_up("bench", &["netguard-tests"])?;
-    let reference = workspace::bpf_dir().join("reference.bpf.o");
-    hand_over(&release.join("bench"), "--reference", &reference, args)
+    let release = set_up("bench", &["netguard", "netguard-tests"])?;
+    hand_over(&release.join("bench"), "--objects", &workspace::bpf_dir(), args)
 }
 
 fn set_up(task: &str, packages: &[&str]) -> Result<PathBuf> {

@@ -32,6 +32,7 @@ pub(super) fn parse<V: View>(view: &V, at: u32, packet: &mut Packet) -> ControlF
         return ControlFlow::Break(Verdict::IpVersion);
     }
     packet.begin(
+        view,
         Family::V4,
         Address::v4(header.src_addr),
         Address::v4(header.dst_addr),

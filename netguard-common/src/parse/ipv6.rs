@@ -43,6 +43,7 @@ pub(super) fn parse<V: View>(view: &V, at: u32, packet: &mut Packet) -> ControlF
         return ControlFlow::Break(Verdict::IpVersion);
     }
     packet.begin(
+        view,
         Family::V6,
         Address::v6(header.src_addr),
         Address::v6(header.dst_addr),

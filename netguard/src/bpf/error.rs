@@ -69,6 +69,8 @@ pub enum BpfError {
         "map {map} is not pinned under {path} although others are: `netguard detach` and `netguard run` set all up anew"
     )]
     MapGone { map: &'static str, path: PathBuf },
+    #[error("the kernel does not run or attach a program: {0}")]
+    Run(String),
     #[error("{path}: {source}")]
     Pin { path: PathBuf, source: io::Error },
 }

@@ -5,9 +5,11 @@ mod attach;
 mod batch;
 mod catalogue;
 mod counters;
+mod driver;
 mod egress;
 mod error;
 mod exact;
+mod foreign;
 mod hiding;
 mod hints;
 mod links;
@@ -35,6 +37,7 @@ pub use attach::{AttachError, AttachMode, Attached, attach};
 pub use batch::{Batch, InsertOutcome};
 pub use catalogue::{DumpedEntry, MapInfo, dump_map, list_maps, lookup_in_map, source_of_key};
 pub use counters::Counters;
+pub use driver::{Driver, Enlisted, Target, drive};
 pub use egress::{EgressError, forget, is_watched, watch};
 pub use error::BpfError;
 pub use links::{Link, detach, follow_names};
@@ -44,7 +47,7 @@ pub use object::{ObjectError, embedded_object, object_fingerprint, verify_object
 pub use own::OwnAddresses;
 pub use pins::{InstanceName, InstanceNameError, Pins, bpffs_mounted};
 pub use proven::Proven;
-pub use ranges::Ranges;
+pub use ranges::{Ranges, WrittenRanges};
 pub use rules::Rules;
 pub use samples::Samples;
 pub use services::Services;
@@ -52,7 +55,7 @@ pub use settings::{LimitLevel, SettingsMap, limit_levels};
 pub use signatures::Signatures;
 pub use storage::table_of;
 pub use telemetry::Telemetry;
-pub use testrun::{ProgramUnderTest, TestObject};
+pub use testrun::{Attachment, ProgramUnderTest, TestObject};
 pub use trace::trace_log;
 
 /// Name of the XDP program with `id`; `None` when there is no such program (any more).

@@ -19,6 +19,12 @@ pub struct Ranges {
     seed: u64,
 }
 
+/// A generation in the kernel's memory, see [`Ranges::write`].
+pub struct WrittenRanges<'a> {
+    generation: MapData,
+    compiled: &'a Compiled,
+}
+
 impl Ranges {
     /// Opens the pinned maps.
     ///
@@ -55,12 +61,30 @@ impl Ranges {
     /// # Errors
     /// When the kernel has no memory for it, or refuses.
     pub fn install(&mut self, compiled: &Compiled) -> Result<(), BpfError> {
-        let generation = written(&compiled.words)?;
-        let slots = compiled.slots.words();
+        self.exchange(&Self::write(compiled)?)
+    }
+
+    /// Writes `compiled` as a generation that nobody is judged by yet.
+    ///
+    /// # Errors
+    /// When the kernel has no memory for it, or refuses.
+    pub fn write(compiled: &Compiled) -> Result<WrittenRanges<'_>, BpfError> {
+        Ok(WrittenRanges {
+            generation: written(&compiled.words)?,
+            compiled,
+        })
+    }
+
+    /// Puts what was written in the place of the generation before.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn exchange(&mut self, written: &WrittenRanges<'_>) -> Result<(), BpfError> {
+        let slots = written.compiled.slots.words();
         self.hints.raise(hint::RANGE, slots);
         // The kernel waits here until no packet is judged by the old one any more.
         self.table
-            .set(0, &generation, 0)
+            .set(0, &written.generation, 0)
             .map_err(BpfError::map("RANGES", 1))?;
         self.hints.lower(hint::RANGE, slots);
         Ok(())

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use aya::{
     Ebpf, TestRun as _, TestRunOptions,
     maps::{Array, HashMap, LpmTrie, Map, MapData, RingBuf, lpm_trie::Key},
-    programs::{ProgramInfo, SchedClassifier, Xdp},
+    programs::{ProgramError, ProgramInfo, SchedClassifier, TestRunAttrs, Xdp, XdpMode, xdp::XdpLink},
 };
 use netguard_common::{
     hint,
@@ -18,7 +18,7 @@ use netguard_common::{
 };
 
 use super::{
-    BpfError, Counters, TableSizes, Telemetry,
+    AttachMode, BpfError, Counters, TableSizes, Telemetry,
     announced::Announced,
     load::{EGRESS_PROGRAM, classifier, loader, refused_load, refused_program, xdp},
     ranges,
@@ -29,12 +29,19 @@ use crate::{prefix::Prefix, ranges::Compiled};
 
 /// An object loaded for test runs, with maps of its own.
 pub struct TestObject {
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
+    /// Mapped once: each mapping touches all of it.
+    pub(super) announced: Option<Announced>,
 }
 
 /// A loaded program and what the verifier said about it.
 pub struct ProgramUnderTest<'a> {
     program: &'a mut Xdp,
+}
+
+/// A program that is attached to an interface, until this is dropped.
+pub struct Attachment {
+    _link: XdpLink,
 }
 
 impl TestObject {
@@ -45,6 +52,7 @@ impl TestObject {
     pub fn load(object: &[u8], sizes: TableSizes) -> Result<Self, BpfError> {
         Ok(Self {
             ebpf: loader(sizes, None).load(object).map_err(refused_load)?,
+            announced: None,
         })
     }
 
@@ -118,6 +126,8 @@ impl TestObject {
     /// # Errors
     /// When the kernel refuses the write.
     pub fn write_settings(&mut self, settings: &Settings) -> Result<(), BpfError> {
+        // Their seed is that of the settings.
+        self.announced = None;
         let mut map: Array<&mut MapData, Raw<Settings>> = self.map("SETTINGS")?;
         map.set(0, Raw(*settings), 0)
             .map_err(BpfError::map("SETTINGS", 1))
@@ -282,17 +292,23 @@ impl TestObject {
         Ok(())
     }
 
-    fn announced(&mut self) -> Result<Announced, BpfError> {
-        let settings: Array<&mut MapData, Raw<Settings>> = self.map("SETTINGS")?;
-        let seed = settings.get(&0, 0).map_err(BpfError::map("SETTINGS", 1))?.0.seed;
-        let map = |name: &str| {
-            let map = self.ebpf.map(name);
-            map.ok_or_else(|| BpfError::NoSuchMap(name.to_owned()))
+    fn announced(&mut self) -> Result<&Announced, BpfError> {
+        let announced = match self.announced.take() {
+            Some(announced) => announced,
+            None => {
+                let settings: Array<&mut MapData, Raw<Settings>> = self.map("SETTINGS")?;
+                let seed = settings.get(&0, 0).map_err(BpfError::map("SETTINGS", 1))?.0.seed;
+                let map = |name: &str| {
+                    let map = self.ebpf.map(name);
+                    map.ok_or_else(|| BpfError::NoSuchMap(name.to_owned()))
+                };
+                Announced::of(map("HINTS")?, map("EXACT")?, seed)?
+            }
         };
-        Announced::of(map("HINTS")?, map("EXACT")?, seed)
+        Ok(self.announced.insert(announced))
     }
 
-    fn map<'a, M>(&'a mut self, name: &'static str) -> Result<M, BpfError>
+    pub(super) fn map<'a, M>(&'a mut self, name: &'static str) -> Result<M, BpfError>
     where
         M: TryFrom<&'a mut Map, Error = aya::maps::MapError>,
     {
@@ -311,6 +327,26 @@ impl TestObject {
 }
 
 impl ProgramUnderTest<'_> {
+    pub(super) fn xdp(&self) -> &Xdp {
+        self.program
+    }
+
+    /// Attaches the program to an interface of the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn attach(&mut self, interface: u32, mode: AttachMode) -> Result<Attachment, BpfError> {
+        let mode = match mode {
+            AttachMode::Native => XdpMode::Driver,
+            AttachMode::Generic => XdpMode::Skb,
+        };
+        self.program
+            .attach_to_if_index(interface, mode)
+            .and_then(|link| self.program.take_link(link))
+            .map(|link| Attachment { _link: link })
+            .map_err(refused_run)
+    }
+
     /// Runs the program `repeat` times on `frame` (14 bytes to a page; the kernel refuses others) and answers
     /// its return value.
     ///
@@ -324,7 +360,7 @@ impl ProgramUnderTest<'_> {
         };
         match self.program.test_run(options) {
             Ok(result) => Ok(result.return_value),
-            Err(error) => Err(BpfError::Load(format!("test run: {error}"))),
+            Err(error) => Err(refused_run(error)),
         }
     }
 
@@ -345,6 +381,20 @@ impl ProgramUnderTest<'_> {
         Ok((done.return_value, made))
     }
 
+    /// Runs the program on `repeat` frames that go where it sends them, `batch` at once.
+    ///
+    /// # Errors
+    /// When the kernel refuses the frame.
+    pub(super) fn run_live(&self, frame: &[u8], repeat: u32, batch: u32) -> Result<(), BpfError> {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat,
+            attrs: TestRunAttrs::new().xdp_live_frames(batch),
+            ..TestRunOptions::default()
+        };
+        self.program.test_run(options).map(|_| ()).map_err(refused_run)
+    }
+
     /// Instructions that the verifier walked to prove the program safe (the kernel allows a million).
     ///
     /// # Errors
@@ -352,6 +402,13 @@ impl ProgramUnderTest<'_> {
     pub fn verified_instructions(&self) -> Result<u32, BpfError> {
         verified_instructions(self.program.info().ok())
     }
+}
+
+pub(super) fn refused_run(error: ProgramError) -> BpfError {
+    BpfError::Run(match error {
+        ProgramError::SyscallError(error) => format!("{}: {}", error.call, error.io_error),
+        other => other.to_string(),
+    })
 }
 
 fn verified_instructions(info: Option<ProgramInfo>) -> Result<u32, BpfError> {

@@ -38,7 +38,7 @@ pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
 pub use offer::CookieOptions;
 pub use reach::StateReach;
 pub use reflection::ReflectionState;
-pub use settings::{limit_rate, service_entry};
+pub use settings::{limit_rate, service_entry, settings};
 pub use state::{CookieState, Protected, State, Stop};
 pub use sysctls::restore_sysctls;
 pub use traffic::{Entropies, HeavyRate, KindRate, ServiceRate, Spread, TrafficReport};

@@ -17,8 +17,9 @@ const SAMPLES: Rate = Rate::new(2_000, 400);
 /// Answers per second and CPU at the most, and at once: a flood in the name of others must not flood them.
 const ANSWERS: Rate = Rate::new(300_000, 30_000);
 
-/// The settings that `config` asks for, where the table of sockets is believed as far as `reach`. The seed of `before` is kept: limit cells were filled under it.
-pub(super) fn settings(config: &Config, before: &Settings, reach: Reach) -> Settings {
+/// The settings that `config` asks for, where the table of sockets is believed as far as `reach`. The seed of `before` is kept:
+/// limit cells were filled under it.
+pub fn settings(config: &Config, before: &Settings, reach: Reach) -> Settings {
     let mode = |policy: PolicyMode| match policy.under(config.mode) {
         PolicyMode::Off => Mode::Off as u32,
         PolicyMode::Shadow => Mode::Shadow as u32,

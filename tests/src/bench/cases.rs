@@ -1,133 +1,163 @@
-//! The packets that the benchmark measures, and the tables they meet.
+//! The packets that the benchmark measures in test runs: what they are, from how many sources, and what must become of them.
 
-use anyhow::{Result, ensure};
-use netguard::bpf::{ProgramUnderTest, TestObject};
-use netguard_common::layout::{CLASSES, Rate, Rule};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::{frames::frame, world::World};
+use netguard_common::{Verdict, drive, packet::Family};
 
-const DROP: u32 = 1;
-const PASS: u32 = 2;
+use super::{filters::Filter, peers::XdpFilter};
+use crate::frames::{At, Frame, frame};
+use Family::{V4, V6};
+
+/// Sources that the filters list, and others, the first of which shares no network with a listed one. The long lists cover the
+/// first million and the first quarter of it.
+pub(super) const LISTED: u32 = 0;
+pub(super) const UNLISTED: u32 = (1 << 22) + 1;
+/// A source in a prefix that is blocked.
+pub(super) const PREFIX: u32 = 1 << 21;
+pub(super) const ONE: u32 = 1;
+pub(super) const MANY: u32 = 1 << 16;
+pub(super) const MILLION: u32 = 1 << 20;
+
+/// This machine, as far as the packets know.
+pub(super) const OWN_V4: &str = "198.51.100.1";
+pub(super) const OWN_V6: &str = "2001:db8:1::1";
+/// The service that is answered for.
+pub(super) const SERVICE: u16 = 443;
+
+/// What is good enough.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Goal {
+    /// At most so many times the reference program.
+    Ratio(f64),
+    /// At most so many ns over the empty program.
+    Ns(f64),
+    /// At most so many ns more than without lists, which is [`Filter::Generous`].
+    More(f64),
+}
 
 /// One row of the table.
 pub(super) struct Case {
     pub(super) name: &'static str,
-    pub(super) frame: fn() -> Vec<u8>,
-    /// Whether the limits are so high that nothing reaches them, or so low that everything does.
-    pub(super) generous: bool,
-    /// What the program answers.
-    action: u32,
-    /// Highest ratio to the reference that is good enough.
-    pub(super) goal: Option<f64>,
+    pub(super) filter: Filter,
+    pub(super) family: Family,
+    /// Number of the first source, and how many there are; a single one stands in the frame.
+    pub(super) first: u32,
+    pub(super) sources: u32,
+    packet: fn(Frame) -> Frame,
+    /// What becomes of nearly all packets.
+    pub(super) verdicts: &'static [Verdict],
+    pub(super) goal: Option<Goal>,
 }
 
-pub(super) const CASES: &[Case] = &[
-    case("blocked address, IPv4", || udp_v4("192.0.2.66"), DROP, None),
-    case("blocked address, IPv6", || udp_v6("2001:db8::66"), DROP, None),
-    case("blocked prefix, IPv4", || udp_v4("198.18.5.5"), DROP, None),
-    case("blocked prefix, IPv6", || udp_v6("2001:db8:f000::1"), DROP, None),
-    case("limited UDP, IPv4", || udp_v4("203.0.113.9"), DROP, None),
-    case("limited UDP, IPv6", || udp_v6("2001:db8:7::1"), DROP, None),
-    case("limited SYN, IPv4", || tcp_v4("S"), DROP, None),
-    case("malformed (LAND), IPv4", || udp_v4("198.51.100.1"), DROP, None),
-    passed("passed UDP within its limit, IPv4", || udp_v4("203.0.113.9")),
-    passed("passed UDP within its limit, IPv6", || udp_v6("2001:db8:7::1")),
-    passed("passed TCP data, IPv4", || tcp_v4("PA")),
-];
+impl Case {
+    pub(super) fn frame(&self) -> Vec<u8> {
+        let source = address(self.family, self.first).to_string();
+        let start = match self.family {
+            V4 => frame().ipv4(&source, OWN_V4),
+            V6 => frame().ipv6(&source, OWN_V6),
+        };
+        (self.packet)(start).build()
+    }
 
-/// Tables with some rules of every kind, and limits that everything exceeds.
-pub(super) fn strict() -> World {
-    let mut world = rules().limits([Rate::new(1, 1); CLASSES]);
-    // The daemon's sample budget: reporting drops is part of their cost.
-    world.settings.sample = Rate::new(2_000, 400);
-    world
+    /// What of xdp-filter does the same, if anything: it lists, and limits nothing.
+    pub(super) fn peer(&self) -> Option<XdpFilter> {
+        match (self.verdicts, self.filter) {
+            ([Verdict::BlockAddress], _) => Some(XdpFilter::Addresses),
+            ([Verdict::Pass], Filter::Full) => Some(XdpFilter::All),
+            _ => None,
+        }
+    }
+
+    /// Whether the filter changes the packet.
+    pub(super) fn is_changed(&self) -> bool {
+        self.verdicts.contains(&Verdict::SynCookie)
+    }
 }
 
-/// The same rules, and limits that nothing reaches.
-pub(super) fn generous() -> World {
-    rules().limits([Rate::new(10_000_000, 10_000_000); CLASSES])
+/// The address of source `number`.
+pub(super) fn address(family: Family, number: u32) -> IpAddr {
+    let source = drive::source(family, number);
+    match family {
+        V4 => Ipv4Addr::from(source.octets_v4()).into(),
+        V6 => Ipv6Addr::from(source.octets()).into(),
+    }
 }
 
-/// Lists the sources that are blocked exactly for the reference program, too.
-pub(super) fn list_sources(reference: &mut TestObject) -> Result<()> {
-    let rule = Rule {
-        expires_at: 0,
-        reason: 0,
-        origin: 0,
-        proof: 0,
+macro_rules! cases {
+    ($( $name:literal $filter:ident $family:ident $first:ident $sources:ident $packet:ident
+        [$($verdict:ident)+] $goal:expr; )*) => {
+        &[$( Case {
+            name: $name,
+            filter: Filter::$filter,
+            family: $family,
+            first: $first,
+            sources: $sources,
+            packet: $packet,
+            verdicts: &[$(Verdict::$verdict),+],
+            goal: $goal,
+        } ),*]
     };
-    reference.insert_exact("LISTED_V4", [192, 0, 2, 66], rule)?;
-    let address: std::net::Ipv6Addr = "2001:db8::66".parse()?;
-    reference.insert_exact("LISTED_V6", address.octets(), rule)?;
-    Ok(())
 }
 
-/// Refuses to measure a packet that is not treated as its row says.
-pub(super) fn check(case: &Case, program: &ProgramUnderTest<'_>, frame: &[u8]) -> Result<()> {
-    // The second run of a limited source is the one over its limit.
-    program.run(frame, 2)?;
-    let action = program.run(frame, 1)?;
-    ensure!(
-        action == case.action,
-        "{}: the program answers {action}, not {}",
-        case.name,
-        case.action
-    );
-    Ok(())
+pub(super) const CASES: &[Case] = cases! {
+    "blocked address, IPv4"               Strict    V4 LISTED   ONE     udp  [BlockAddress] ratio(1.5);
+    "blocked address, IPv6"               Strict    V6 LISTED   ONE     udp  [BlockAddress] ratio(1.5);
+    "blocked address, IPv4, 64k"          Strict    V4 LISTED   MANY    udp  [BlockAddress] ratio(1.2);
+    "blocked address, IPv6, 64k"          Strict    V6 LISTED   MANY    udp  [BlockAddress] ratio(1.2);
+    "blocked prefix, IPv4"                Strict    V4 PREFIX   ONE     udp  [BlockPrefix]  None;
+    "blocked prefix, IPv6"                Strict    V6 PREFIX   ONE     udp  [BlockPrefix]  None;
+    "in a feed of 1M, IPv4, 64k"          Full      V4 LISTED   MANY    udp  [BlockFeed]    ns(300.0);
+    "in a feed of 1M, IPv4, 1M"           Full      V4 LISTED   MILLION udp  [BlockFeed]    ns(300.0);
+    "in a feed of 250k, IPv6, 64k"        Full      V6 LISTED   MANY    udp  [BlockFeed]    None;
+    "malformed (LAND), IPv4"              Strict    V4 UNLISTED ONE     land [Land]         None;
+    "limited UDP, IPv4"                   Strict    V4 UNLISTED ONE     udp  [LimitUdp]     None;
+    "limited UDP, IPv6"                   Strict    V6 UNLISTED ONE     udp  [LimitUdp]     None;
+    "limited SYN, IPv4"                   Strict    V4 UNLISTED ONE     syn  [LimitSyn]     None;
+    "limited UDP, IPv4, 1M"               Strict    V4 UNLISTED MILLION udp  [LimitUdp]     ns(150.0);
+    "limited UDP, IPv6, 1M"               Strict    V6 UNLISTED MILLION udp  [LimitUdp]     ns(150.0);
+    "limited SYN, IPv4, 1M"               Strict    V4 UNLISTED MILLION syn  [LimitSyn]     ns(150.0);
+    "limited SYN, IPv6, 1M"               Strict    V6 UNLISTED MILLION syn  [LimitSyn]     ns(150.0);
+    "SYN answered, IPv4"                  Answering V4 UNLISTED ONE     syn  [SynCookie]    ns(350.0);
+    "SYN answered, IPv6"                  Answering V6 UNLISTED ONE     syn  [SynCookie]    ns(350.0);
+    "SYN answered, IPv4, 64k"             Answering V4 UNLISTED MANY    syn  [SynCookie]    None;
+    "SYN answered, IPv6, 64k"             Answering V6 UNLISTED MANY    syn  [SynCookie]    None;
+    "passed UDP, IPv4"                    Generous  V4 UNLISTED ONE     udp  [Pass]         None;
+    "passed UDP, IPv6"                    Generous  V6 UNLISTED ONE     udp  [Pass]         None;
+    "passed TCP data, IPv4"               Generous  V4 UNLISTED ONE     data [Pass]         None;
+    "passed UDP, countries, IPv4, 64k"    Placed    V4 UNLISTED MANY    udp  [Pass]         more(60.0);
+    "passed UDP, all on, IPv4, 64k"       Full      V4 UNLISTED MANY    udp  [Pass]         ns(250.0);
+    "passed UDP, all on, IPv4, 1M"        Full      V4 UNLISTED MILLION udp  [Pass]         None;
+    "passed UDP, all on, IPv6, 64k"       Full      V6 UNLISTED MANY    udp  [Pass]         ns(250.0);
+    "passed SYN, all on, IPv4, 64k"       Full      V4 UNLISTED MANY    syn  [Pass]         ns(250.0);
+    "passed TCP data, all on, IPv4, 64k"  Full      V4 UNLISTED MANY    data [Pass]         ns(250.0);
+};
+
+const fn ratio(goal: f64) -> Option<Goal> {
+    Some(Goal::Ratio(goal))
 }
 
-const fn case(name: &'static str, frame: fn() -> Vec<u8>, action: u32, goal: Option<f64>) -> Case {
-    Case {
-        name,
-        frame,
-        generous: false,
-        action,
-        goal,
-    }
+const fn ns(goal: f64) -> Option<Goal> {
+    Some(Goal::Ns(goal))
 }
 
-const fn passed(name: &'static str, frame: fn() -> Vec<u8>) -> Case {
-    Case {
-        name,
-        frame,
-        generous: true,
-        action: PASS,
-        goal: None,
-    }
+const fn more(goal: f64) -> Option<Goal> {
+    Some(Goal::More(goal))
 }
 
-fn rules() -> World {
-    World::new()
-        .allow("192.0.2.7")
-        .allow("2001:db8:7:7::/64")
-        .block("192.0.2.66")
-        .block("198.18.0.0/15")
-        .block("2001:db8::66")
-        .block("2001:db8:bad::/64")
-        .block("2001:db8:f000::/36")
+fn udp(frame: Frame) -> Frame {
+    frame.udp(1234, SERVICE).payload(22)
 }
 
-fn udp_v4(source: &str) -> Vec<u8> {
-    frame()
-        .ipv4(source, "198.51.100.1")
-        .udp(1234, 443)
-        .payload(22)
-        .build()
+/// With the options that clients send: a SYN without them has no room for an MSS in its answer.
+fn syn(frame: Frame) -> Frame {
+    const OPTIONS: [u8; 20] = [2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7];
+    frame.tcp(1234, SERVICE).flags("S").tcp_options(&OPTIONS)
 }
 
-fn udp_v6(source: &str) -> Vec<u8> {
-    frame()
-        .ipv6(source, "2001:db8:1::1")
-        .udp(1234, 443)
-        .payload(22)
-        .build()
+fn data(frame: Frame) -> Frame {
+    frame.tcp(1234, SERVICE).flags("PA").payload(10)
 }
 
-fn tcp_v4(flags: &str) -> Vec<u8> {
-    frame()
-        .ipv4("203.0.113.9", "198.51.100.1")
-        .tcp(1234, 443)
-        .flags(flags)
-        .payload(10)
-        .build()
+fn land(frame: Frame) -> Frame {
+    udp(frame).set(At::Net(12), &[198, 51, 100, 1])
 }

@@ -1,50 +1,77 @@
-//! `cargo xtask bench`: what a packet costs in the kernel, beside reference programs, in one run.
+//! `cargo xtask bench`: what a packet costs, beside reference programs and other filters, in one run.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use netguard_tests::bench::{self, Report};
+use netguard_tests::{
+    bench::{self, Objects, Report, Section},
+    lab,
+};
 
+/// Measure netguard beside reference programs and other filters (needs root, sends nothing outside)
 #[derive(Parser)]
-#[command(
-    name = "bench",
-    about = "Nanoseconds per packet by BPF_PROG_TEST_RUN, as ratios in one run"
-)]
+#[command(name = "bench")]
 struct Args {
-    /// Also write the table as JSON.
+    /// What to measure [default: datapath memory]
+    #[arg(value_enum, value_name = "SECTION")]
+    sections: Vec<Section>,
+    /// Also write the tables as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Rounds; each row's figure is the median over them.
-    #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(11..))]
+    #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// The reference object that `cargo xtask build-ebpf` made.
+    /// Of the packets in test runs only those whose name contains this.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
+    /// Where `cargo xtask build-ebpf` puts the objects.
+    #[arg(long, value_name = "DIR")]
+    objects: PathBuf,
+    /// The netguard to run [default: the one beside this program]
     #[arg(long, value_name = "FILE")]
-    reference: PathBuf,
+    netguard: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
-        Ok(report) if report.rows.iter().all(|row| row.met != Some(false)) => ExitCode::SUCCESS,
+        Ok(report) if report.all_met() => ExitCode::SUCCESS,
         Ok(_) => {
             eprintln!("bench: a goal was missed");
             ExitCode::from(1)
         }
         Err(error) => {
-            eprintln!("bench: {error:#}");
+            eprintln!("bench: error: {error:#}");
             ExitCode::from(1)
         }
     }
 }
 
 fn run(args: &Args) -> Result<Report> {
-    let reference = fs::read(&args.reference)
-        .with_context(|| format!("{}: run `cargo xtask build-ebpf`", args.reference.display()))?;
-    let report = bench::measure(&reference, args.rounds)?;
+    let objects = Objects {
+        driver: read(&args.objects, "driver.bpf.o")?,
+        reference: read(&args.objects, "reference.bpf.o")?,
+        netguard: args.netguard.clone().map_or_else(lab::binary, Ok)?,
+    };
+    let sections = match &args.sections[..] {
+        [] => &[Section::Datapath, Section::Memory],
+        chosen => chosen,
+    };
+    lab::stop_on_interrupt()?;
+    let report = bench::measure(sections, &objects, &args.only, args.rounds)?;
     print!("{report}");
     if let Some(path) = &args.json {
         fs::write(path, serde_json::to_string_pretty(&report)?)
             .with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(report)
+}
+
+fn read(objects: &Path, name: &str) -> Result<Vec<u8>> {
+    let path = objects.join(name);
+    fs::read(&path).with_context(|| format!("{}: run `cargo xtask build-ebpf`", path.display()))
 }

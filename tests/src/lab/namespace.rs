@@ -98,6 +98,29 @@ impl Namespace {
         }
     }
 
+    /// IP packets that were delivered to protocols in here.
+    pub fn delivered(&self) -> Result<u64> {
+        let (v4, v6) = self.enter(|| {
+            let read = |table| fs::read_to_string(format!("/proc/thread-self/net/{table}"));
+            (read("snmp"), read("snmp6"))
+        })?;
+        let (v4, v6) = (v4?, v6?);
+        let mut lines = v4.lines().filter_map(|line| line.strip_prefix("Ip: "));
+        let (names, counts) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+        let mut columns = names.split(' ').zip(counts.split(' '));
+        let v4 = columns.find(|(name, _)| *name == "InDelivers");
+        let v6 = v6.lines().find_map(|line| line.strip_prefix("Ip6InDelivers"));
+        let counts = [v4.map(|(_, count)| count), v6];
+        let counts = counts.map(|count| {
+            count
+                .context("a count of delivered packets")?
+                .trim()
+                .parse::<u64>()
+                .map_err(Into::into)
+        });
+        counts.into_iter().sum()
+    }
+
     /// Runs lines of `ip` commands in here.
     pub fn ip(&self, lines: &str) -> Result<()> {
         process::run_with_input(Command::new("ip").args(["-n", &self.name, "-batch", "-"]), lines)

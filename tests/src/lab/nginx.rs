@@ -3,7 +3,11 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::Signal;
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    sys::signal::Signal,
+    unistd::Pid,
+};
 
 use super::{Family, Lab, Running, SYN_BACKLOG, honest, wait_until};
 
@@ -49,6 +53,13 @@ impl Nginx {
         Ok(Self { running })
     }
 
+    /// Keeps it on one CPU.
+    pub fn pin_to_cpu(&self, cpu: usize) -> Result<()> {
+        let mut cpus = CpuSet::new();
+        cpus.set(cpu)?;
+        sched_setaffinity(Pid::from_raw(self.running.id().cast_signed()), &cpus).context("moving nginx")
+    }
+
     /// What curl in the client's namespace gets for a path: status and body.
     pub fn curl(&self, lab: &Lab, family: Family, path: &str) -> Result<(u16, Vec<u8>)> {
         let url = family.of(
@@ -80,7 +91,7 @@ fn configuration(dir: &str) -> String {
         .concat();
     format!(
         "daemon off;\nmaster_process off;\nworker_processes 1;\nworker_rlimit_nofile 8192;\npid {dir}/pid;\n\
-         events {{ worker_connections 4096; }}\nhttp {{\n  access_log off;\n{temp}  server {{\n    \
+         events {{ worker_connections 4096; }}\nhttp {{\n  access_log off;\n  keepalive_requests 100000000;\n{temp}  server {{\n    \
          listen 80 backlog={SYN_BACKLOG};\n    listen [::]:80 ipv6only=on backlog={SYN_BACKLOG};\n    \
          root {dir}/www;\n  }}\n}}\n"
     )

@@ -25,7 +25,7 @@ pub(super) fn run(command: &mut Command) -> Result<String> {
 }
 
 /// As `run`, with text on standard input.
-pub(super) fn run_with_input(command: &mut Command, input: &str) -> Result<String> {
+pub(crate) fn run_with_input(command: &mut Command, input: &str) -> Result<String> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

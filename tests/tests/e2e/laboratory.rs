@@ -1,17 +1,17 @@
 //! The lab itself, without netguard: a flood that harms nobody would prove nothing, nor would a deaf client.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use netguard_tests::{
     frames::frame,
     lab::{
-        Attack, BIG_BYTES, Family, Flood, Honest, IFACE, Lab, SMALL_BODY, SYN_BACKLOG, send_frames,
-        wait_until,
+        Attack, BIG_BYTES, Family, Flood, Forged, Forgery, Honest, IFACE, Lab, SMALL_BODY, SYN_BACKLOG,
+        send_frames, wait_until,
     },
 };
 
-use crate::lab;
+use crate::{lab, protect};
 
 #[test]
 fn in_peace_everybody_is_served() -> Result<()> {
@@ -91,4 +91,59 @@ fn nothing_remains() -> Result<()> {
     assert_eq!(namespaces()?, 0);
     assert!(!Path::new(&files).exists());
     Ok(())
+}
+
+/// A flood of forged sources would prove nothing if the kernel refused its packets anyway.
+#[test]
+fn forged_packets_are_whole() -> Result<()> {
+    let driver = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bpf/driver.bpf.o"))?;
+    let (lab, _server) = lab()?;
+    let _wire = lab.swallow_answers(&driver)?;
+    // The cable takes frames of this kind only where an XDP program runs.
+    let _netguard = protect(&lab, "mode = \"shadow\"")?;
+    for (attack, family, table, proto, arrived) in [
+        (Attack::Udp, Family::V4, "snmp", "Udp", "NoPorts"),
+        (Attack::Udp, Family::V6, "snmp6", "Udp6", "NoPorts"),
+        (Attack::Syn, Family::V4, "snmp", "Tcp", "InSegs"),
+        (Attack::Syn, Family::V6, "snmp", "Tcp", "InSegs"),
+    ] {
+        let count = |name: &str| statistic(&lab, table, proto, name);
+        let (before, wrong) = (count(arrived)?, count("InCsumErrors")?);
+        let forgery = Forgery {
+            attack,
+            family,
+            first: 0,
+            sources: 1 << 16,
+            per_second: 5_000,
+        };
+        let flood = Forged::start(&lab, &driver, forgery)?;
+        wait_until("forged packets to arrive", Duration::from_secs(10), || {
+            Ok((count(arrived)? > before + 1_000).then_some(()))
+        })
+        .with_context(|| format!("{attack:?} {family:?}"))?;
+        flood.stop()?;
+        assert_eq!(count("InCsumErrors")?, wrong, "{attack:?} {family:?}");
+    }
+    Ok(())
+}
+
+/// A count of the victim's kernel: `snmp` has a line of names and one of numbers for each protocol, `snmp6` a line for each.
+fn statistic(lab: &Lab, table: &str, proto: &str, name: &str) -> Result<u64> {
+    let text = lab
+        .victim
+        .ns
+        .enter(|| std::fs::read_to_string(format!("/proc/thread-self/net/{table}")))??;
+    let flat = format!("{proto}{name}");
+    let single = text
+        .lines()
+        .find_map(|line| line.strip_prefix(&flat)?.trim().parse().ok());
+    let mut lines = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(proto)?.strip_prefix(": "));
+    let (names, numbers) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let column = names.split(' ').position(|column| column == name);
+    let listed = column.and_then(|column| numbers.split(' ').nth(column)?.parse().ok());
+    single
+        .or(listed)
+        .with_context(|| format!("no {name} of {proto} in {table}"))
 }

@@ -75,7 +75,7 @@ fn a_sample_tells_what_was_dropped() {
 fn what_is_not_sampled_is_weighed() {
     let mut world = World::new().block("192.0.2.66");
     // Every CPU has a budget of its own.
-    netguard_tests::pin_to_one_cpu().expect("this thread can be pinned");
+    netguard_tests::pin_to_cpu(0).expect("this thread can be pinned");
     // Two samples at once, then none for an hour.
     const HOUR: u64 = 3_600_000_000_000;
     world.settings.sample = Rate {

@@ -1,0 +1,103 @@
+//! What a second CPU that is as busy costs the first: both drive the same filter and share all its maps.
+
+use std::{sync::Barrier, thread};
+
+use anyhow::{Context, Result, anyhow};
+use netguard::bpf::{Driver, Enlisted, Target, TestObject};
+use nix::net::if_::if_nametoindex;
+
+use super::{
+    Objects,
+    cases::{CASES, Case},
+    datapath::drive_of,
+    filters::list_sources,
+    full::Full,
+    report::Figure,
+    timing::{Figures, cpu_time_ns},
+};
+use crate::{lab::Namespace, pin_to_cpu, world::DEFAULT_SIZES};
+
+/// Packets of one measurement: half a second, so that the two CPUs begin and end nearly together.
+const PACKETS: u32 = 2_000_000;
+/// Figures of these rows are compared.
+const CASE: &str = "passed UDP, all on, IPv4, 64k";
+/// One driver for each CPU, kept ready on an interface of its own.
+const PARKED: [&str; 2] = ["park0", "park1"];
+
+/// The slowdown of netguard's pass path, and that of the reference program, which shares nothing that is written: what is beyond
+/// it, is netguard's own. Needs two CPUs.
+pub(super) fn measure(ns: &Namespace, objects: &Objects, full: &Full, rounds: u32) -> Result<Vec<Figure>> {
+    if thread::available_parallelism()?.get() < 2 {
+        return Ok(Vec::new());
+    }
+    let case = CASES
+        .iter()
+        .find(|case| case.name == CASE)
+        .context("the case is there")?;
+    let mut reference = TestObject::load(&objects.reference, DEFAULT_SIZES)?;
+    list_sources(&mut reference)?;
+    let reference = Target::of(&mut reference, "parse_hash", false)?;
+    let mut drivers = Vec::new();
+    for (cpu, park) in PARKED.into_iter().enumerate() {
+        let mut driver = Driver::load(&objects.driver)?;
+        ns.enter(|| -> Result<()> { Ok(driver.park("scatter", if_nametoindex(park)?)?) })??;
+        let programs = [driver.enlist(&full.target()?)?, driver.enlist(&reference)?];
+        drivers.push(Busy {
+            cpu,
+            driver,
+            programs,
+        });
+    }
+    let mut slowdowns = [Figures::default(), Figures::default()];
+    for _ in 0..rounds {
+        for (index, slowdown) in slowdowns.iter_mut().enumerate() {
+            let alone = together(ns, &mut drivers[..1], index, case)?;
+            let both = together(ns, &mut drivers, index, case)?;
+            slowdown.push(both / alone);
+        }
+    }
+    let [netguard, reference] = slowdowns.map(|figures| figures.median());
+    Ok(vec![
+        Figure::at_most("two CPUs, time per packet by that of one", netguard, "", 1.05),
+        Figure::plain("the same of parse + hash", reference, ""),
+    ])
+}
+
+struct Busy {
+    cpu: usize,
+    driver: Driver,
+    programs: [Enlisted; 2],
+}
+
+/// CPU time for each packet, on average over the CPUs that are busy at once.
+fn together(ns: &Namespace, drivers: &mut [Busy], program: usize, case: &Case) -> Result<f64> {
+    let start = Barrier::new(drivers.len());
+    let count = drivers.len() as f64;
+    let times = thread::scope(|scope| {
+        let running: Vec<_> = drivers
+            .iter_mut()
+            .map(|busy| scope.spawn(|| ns.enter(|| busy.run(program, case, &start))))
+            .collect();
+        let ended = running.into_iter().map(|thread| {
+            let outcome = thread.join().map_err(|_| anyhow!("a busy thread panicked"))?;
+            outcome?
+        });
+        ended.collect::<Result<Vec<f64>>>()
+    })?;
+    Ok(times.iter().sum::<f64>() / count)
+}
+
+impl Busy {
+    fn run(&mut self, program: usize, case: &Case, start: &Barrier) -> Result<f64> {
+        let frame = case.frame();
+        let pinned = pin_to_cpu(self.cpu);
+        // Whatever went wrong here: the other waits.
+        start.wait();
+        pinned?;
+        self.driver.set(&drive_of(case, &frame))?;
+        let (driver, program) = (&mut self.driver, self.programs[program]);
+        driver.run(program, &frame, PACKETS / 8)?;
+        let time_ns = cpu_time_ns(|| driver.run(program, &frame, PACKETS).map(drop))?;
+        Ok(time_ns / f64::from(PACKETS))
+    }
+}

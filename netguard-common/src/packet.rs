@@ -3,13 +3,13 @@
 //! A packet is flat and made of integers, because in the kernel it lies in a map between parsing and judging: what
 //! comes back from a map has no history, so the verifier follows the stages once and not once per way of parsing.
 
-use core::{net::IpAddr, ops::ControlFlow};
+mod address;
 
-use crate::{
-    Verdict,
-    shared::{Field, Visitor},
-    view::View,
-};
+use core::ops::ControlFlow;
+
+use crate::{Verdict, shared::Field, view::View};
+
+pub use address::{Address, mapped};
 
 crate::shared! {
     /// An IP packet whose headers were followed up to the transport header, or to what is wrong with them.
@@ -43,22 +43,6 @@ crate::shared! {
         /// See [`crate::fragment::Piece`].
         pub(crate) piece: [u16; 2],
         pub(crate) piece_is_last: u32,
-    }
-}
-
-/// An address in network byte order, IPv4 as IPv4-mapped IPv6 (`::ffff:a.b.c.d`). The words are pieces of memory,
-/// not numbers.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Address {
-    pub high: u64,
-    pub low: u64,
-}
-
-impl Field for Address {
-    const ZERO: Self = Self { high: 0, low: 0 };
-    fn visit(&self, name: &'static str, visitor: &mut dyn Visitor) {
-        visitor.bytes(name, &self.octets());
     }
 }
 
@@ -109,7 +93,7 @@ impl Packet {
     /// Begins the packet of `family` anew; what parsing does not set is zero.
     #[inline(always)]
     pub(crate) fn begin<V: View>(&mut self, view: &V, family: Family, source: Address, destination: Address) {
-        // Zeros that the compiler does not know: those it would write by a call of memset, byte by byte.
+        // Unknown to the compiler: zeros that it knows it would write by a call of memset, byte by byte.
         let zero = view.opaque(0);
         *self = Self {
             fragment_id: zero,
@@ -258,63 +242,6 @@ impl Packet {
             _ => Transport::Other,
         }
     }
-}
-
-impl Address {
-    #[inline(always)]
-    pub const fn v4([a, b, c, d]: [u8; 4]) -> Self {
-        Self {
-            high: 0,
-            low: u64::from_ne_bytes([0, 0, 0xff, 0xff, a, b, c, d]),
-        }
-    }
-
-    #[inline(always)]
-    pub const fn v6(octets: [u8; 16]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
-        Self {
-            high: u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
-            low: u64::from_ne_bytes([i, j, k, l, m, n, o, p]),
-        }
-    }
-
-    /// `address` as a packet of its family carries it.
-    pub const fn of(address: IpAddr) -> (Family, Self) {
-        match address {
-            IpAddr::V4(address) => (Family::V4, Self::v4(address.octets())),
-            IpAddr::V6(address) => (Family::V6, Self::v6(address.octets())),
-        }
-    }
-
-    /// The IPv4 address, in network byte order.
-    #[inline(always)]
-    pub const fn octets_v4(&self) -> [u8; 4] {
-        let [_, _, _, _, a, b, c, d] = self.low.to_ne_bytes();
-        [a, b, c, d]
-    }
-
-    /// The IPv4 address as a map key: its four bytes as they lie in the header.
-    #[inline(always)]
-    pub const fn word_v4(&self) -> u32 {
-        u32::from_ne_bytes(self.octets_v4())
-    }
-
-    pub const fn octets(&self) -> [u8; 16] {
-        let [a, b, c, d, e, f, g, h] = self.high.to_ne_bytes();
-        let [i, j, k, l, m, n, o, p] = self.low.to_ne_bytes();
-        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
-    }
-
-    /// The first byte of an IPv6 address.
-    #[inline(always)]
-    pub const fn first_octet(&self) -> u8 {
-        self.high.to_ne_bytes()[0]
-    }
-}
-
-/// `address` as IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2).
-pub const fn mapped(address: [u8; 4]) -> [u8; 16] {
-    Address::v4(address).octets()
 }
 
 /// The flag byte of a TCP header (RFC 9293 section 3.1).

@@ -42,7 +42,6 @@ use crate::{
 
 /// Rule tables grow with their entries: an empty one costs no memory.
 const GROWING: usize = BPF_F_NO_PREALLOC as usize;
-
 /// User space writes the hints as memory: a list of a million prefixes takes no million system calls.
 const MAPPABLE: usize = BPF_F_MMAPABLE as usize;
 

@@ -25,7 +25,7 @@ const FRAMES: u64 = 4 * EXACT;
 #[test]
 fn the_kernel_counts_what_the_host_counts() {
     // Every CPU counts by itself.
-    netguard_tests::pin_to_one_cpu().expect("this thread can be pinned");
+    netguard_tests::pin_to_cpu(0).expect("this thread can be pinned");
     let mut world = World::populated()
         .still_limits()
         .signature(Mode::Shadow, PERMANENT, &["ttl=128/0x80"])

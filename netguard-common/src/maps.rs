@@ -68,6 +68,8 @@ pub const OWN: usize = 4_096;
 pub const FRAGMENT_CELLS: usize = fragment::CELLS as usize;
 /// Words of a bit for each port.
 pub const PORT_WORDS: usize = 65_536 / 64;
+/// The word behind those of the ports: a bit for each signature that there is.
+pub const SIGNATURES_USED_AT: usize = PORT_WORDS;
 /// Cells of sources by class, of prefixes, of services, the one of newcomers, and that of fragments nobody asked for.
 pub const LIMIT_CELLS: usize = reflection::FRAGMENTS_AT as usize + 1;
 /// Sources that have proven their address.
@@ -287,8 +289,8 @@ pub const MAPS: &[MapSpec] = &[
     spec::<u32, u64>(
         "SIGNATURE_PORTS",
         MapKind::Array,
-        PORT_WORDS,
-        "a bit for each port that there are signatures for",
+        PORT_WORDS + 1,
+        "a bit for each port that there are signatures for, and behind them one for each signature",
     ),
     spec::<u32, Counter>(
         "SIGNATURE_HITS",

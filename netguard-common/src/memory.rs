@@ -226,6 +226,9 @@ impl Tables for Memory {
     fn is_flagged(&self, _: u16) -> bool {
         true
     }
+    fn signatures_used(&self) -> u32 {
+        u32::MAX
+    }
     fn signature(&self, slot: u32) -> Option<&Signature> {
         self.signatures.get(slot as usize)
     }

@@ -117,8 +117,9 @@ pub(crate) fn find<V: View, T: Tables>(view: &V, packet: &Packet, tables: &T) ->
     features.take(view, packet);
     let features = view.forget(&mut *features);
     let mut found = Found::Nothing as u32;
+    let used = tables.signatures_used();
     let mut slot = 0;
-    while slot < SIGNATURES {
+    while slot < SIGNATURES && used >> slot != 0 {
         if let Some(signature) = tables.signature(slot)
             && signature.fits(&features.words)
             && !signature.expired(tables)

@@ -81,6 +81,8 @@ pub trait Tables: Sized {
 
     /// Whether there are signatures for `port`; 0 where a packet has none.
     fn is_flagged(&self, port: u16) -> bool;
+    /// A bit for each entry of the signatures that is not free.
+    fn signatures_used(&self) -> u32;
     /// Entry `slot` of the signatures; `None` beyond [`crate::signature::SIGNATURES`].
     fn signature(&self, slot: u32) -> Option<&Signature>;
     /// Memory of this CPU for the vector of the packet that is judged.

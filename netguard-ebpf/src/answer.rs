@@ -14,7 +14,7 @@ use netguard_common::{
 };
 
 use crate::{
-    maps::KernelTables,
+    tables::KernelTables,
     view::{XdpView, unproven},
 };
 

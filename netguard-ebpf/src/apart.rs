@@ -6,7 +6,7 @@ use netguard_common::{
     tables::Tables as _,
 };
 
-use crate::{maps::KernelTables, view::XdpView};
+use crate::{tables::KernelTables, view::XdpView};
 
 /// Defines a global function for each part, and the call of the right one.
 macro_rules! parts {

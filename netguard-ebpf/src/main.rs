@@ -12,6 +12,7 @@ mod cells;
 mod maps;
 mod skb;
 mod sockets;
+mod tables;
 mod view;
 
 use aya_ebpf::{
@@ -21,7 +22,7 @@ use aya_ebpf::{
 };
 use netguard_common::{Action, Judgement, decide, layout, reflection};
 
-use crate::{maps::KernelTables, skb::SkbView, view::XdpView};
+use crate::{skb::SkbView, tables::KernelTables, view::XdpView};
 
 /// Filters a network interface. With `frags`, interfaces with jumbo frames can attach it too.
 #[xdp(frags)]

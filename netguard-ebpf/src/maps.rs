@@ -1,21 +1,16 @@
-//! The BPF maps, declared as `netguard_common::maps::MAPS` lists them, lent to the datapath as [`Tables`].
-
-use core::{cell::Cell, ops::DerefMut};
+//! The BPF maps, declared as `netguard_common::maps::MAPS` lists them.
 
 use aya_ebpf::{
-    EbpfContext,
     bindings::{BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie::Key},
-    helpers::generated::bpf_ktime_get_coarse_ns,
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
 use netguard_common::{
     Packet,
-    apart::Part,
     exact::{ExactLine, LINES as EXACT_LINES},
-    hint::{HintLine, LINE, LINES},
+    hint::{HintLine, LINES},
     known::{KnownLine, LINES as KNOWN_LINES},
-    layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Service, Settings},
+    layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sampler, Service, Settings},
     maps::{
         ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, FRAGMENT_CELLS,
         LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS, PROVEN as PROVEN_LEN,
@@ -23,21 +18,11 @@ use netguard_common::{
     },
     packet::Address,
     ranges::POLICIES,
-    reflection::UdpSocket,
-    service::{LINE as SERVICE_LINE, LINES as SERVICE_LINES_LEN, SERVICES as SERVICES_LEN, ServiceLine},
+    service::{LINES as SERVICE_LINES_LEN, SERVICES as SERVICES_LEN, ServiceLine},
     signature::{Features, SIGNATURES as SIGNATURES_LEN, Signature},
-    state::{Standing, Strays},
-    syn_ack::{Cookie, SynAck},
-    tables::{ExactWords, Generation, KnownSlots, LimitCell, Tables},
+    state::Strays,
+    syn_ack::SynAck,
     telemetry::{GENERATIONS, Sketch, Telemetry},
-    view::View,
-};
-
-use crate::{
-    apart,
-    cells::{Line, Slots, TimeCell, byte},
-    sockets,
-    view::opaque,
 };
 
 /// Rule tables grow with their entries: an empty one costs no memory.
@@ -46,355 +31,79 @@ const GROWING: usize = BPF_F_NO_PREALLOC as usize;
 const MAPPABLE: usize = BPF_F_MMAPABLE as usize;
 
 /// A generation of lists. Each has the length that it needs.
-type Words = Array<u64, 1, { MAPPABLE | BPF_F_INNER_MAP as usize }>;
+pub(crate) type Words = Array<u64, 1, { MAPPABLE | BPF_F_INNER_MAP as usize }>;
 
 #[btf_map]
-static LAYOUT: Array<u64, 1> = Array::new();
+pub(crate) static LAYOUT: Array<u64, 1> = Array::new();
 #[btf_map]
-static SETTINGS: Array<Settings, 1> = Array::new();
+pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]
-static PACKET: PerCpuArray<Packet, 1> = PerCpuArray::new();
+pub(crate) static PACKET: PerCpuArray<Packet, 1> = PerCpuArray::new();
 #[btf_map]
-static SYN_ACK: PerCpuArray<SynAck, 1> = PerCpuArray::new();
+pub(crate) static SYN_ACK: PerCpuArray<SynAck, 1> = PerCpuArray::new();
 #[btf_map]
-static OWN: HashMap<Address, u32, OWN_LEN, GROWING> = HashMap::new();
+pub(crate) static OWN: HashMap<Address, u32, OWN_LEN, GROWING> = HashMap::new();
 #[btf_map]
-static HINTS: Array<HintLine, { LINES as usize }, MAPPABLE> = Array::new();
+pub(crate) static HINTS: Array<HintLine, { LINES as usize }, MAPPABLE> = Array::new();
 #[btf_map]
-static ALLOW_V4: LpmTrie<u32, Rule, ALLOW_PREFIXES> = LpmTrie::new();
+pub(crate) static ALLOW_V4: LpmTrie<u32, Rule, ALLOW_PREFIXES> = LpmTrie::new();
 #[btf_map]
-static ALLOW_V6: LpmTrie<Address, Rule, ALLOW_PREFIXES> = LpmTrie::new();
+pub(crate) static ALLOW_V6: LpmTrie<Address, Rule, ALLOW_PREFIXES> = LpmTrie::new();
 #[btf_map]
-static BLOCK_V4: HashMap<u32, Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new();
+pub(crate) static BLOCK_V4: HashMap<u32, Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new();
 #[btf_map]
-static BLOCK_V6: HashMap<Address, Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new();
+pub(crate) static BLOCK_V6: HashMap<Address, Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new();
 #[btf_map]
-static BLOCK_V6_NET64: HashMap<u64, Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new();
+pub(crate) static BLOCK_V6_NET64: HashMap<u64, Rule, BLOCK_ADDRESSES, GROWING> = HashMap::new();
 #[btf_map]
-static BLOCK_NET_V4: LpmTrie<u32, Rule, BLOCK_PREFIXES> = LpmTrie::new();
+pub(crate) static BLOCK_NET_V4: LpmTrie<u32, Rule, BLOCK_PREFIXES> = LpmTrie::new();
 #[btf_map]
-static BLOCK_WIDE_V4: HashMap<NetworkV4, Rule, BLOCK_PREFIXES, GROWING> = HashMap::new();
+pub(crate) static BLOCK_WIDE_V4: HashMap<NetworkV4, Rule, BLOCK_PREFIXES, GROWING> = HashMap::new();
 #[btf_map]
-static BLOCK_NET_V6: LpmTrie<Address, Rule, BLOCK_PREFIXES> = LpmTrie::new();
+pub(crate) static BLOCK_NET_V6: LpmTrie<Address, Rule, BLOCK_PREFIXES> = LpmTrie::new();
 #[btf_map]
-static RANGES: ArrayOfMaps<Words, 1> = ArrayOfMaps::new();
+pub(crate) static RANGES: ArrayOfMaps<Words, 1> = ArrayOfMaps::new();
 #[btf_map]
-static POLICY_CELLS: Array<u64, { POLICIES as usize }> = Array::new();
+pub(crate) static POLICY_CELLS: Array<u64, { POLICIES as usize }> = Array::new();
 #[btf_map]
-static POLICY_COUNTERS: PerCpuArray<u64, { POLICIES as usize }> = PerCpuArray::new();
+pub(crate) static POLICY_COUNTERS: PerCpuArray<u64, { POLICIES as usize }> = PerCpuArray::new();
 #[btf_map]
-static LIMIT_CELLS: Array<u64, CELLS> = Array::new();
+pub(crate) static LIMIT_CELLS: Array<u64, CELLS> = Array::new();
 #[btf_map]
-static COUNTERS: PerCpuArray<Counter, COUNTERS_LEN> = PerCpuArray::new();
+pub(crate) static COUNTERS: PerCpuArray<Counter, COUNTERS_LEN> = PerCpuArray::new();
 #[btf_map]
-static SAMPLER: PerCpuArray<Sampler, 1> = PerCpuArray::new();
+pub(crate) static SAMPLER: PerCpuArray<Sampler, 1> = PerCpuArray::new();
 #[btf_map]
-static SAMPLES: RingBuf<(), SAMPLES_BYTES> = RingBuf::new();
+pub(crate) static SAMPLES: RingBuf<(), SAMPLES_BYTES> = RingBuf::new();
 #[btf_map]
-static NOTES: HashMap<NoteKey, Note, NOTES_LEN, GROWING> = HashMap::new();
+pub(crate) static NOTES: HashMap<NoteKey, Note, NOTES_LEN, GROWING> = HashMap::new();
 #[btf_map]
-static FRAGMENTS: Array<u64, FRAGMENT_CELLS> = Array::new();
+pub(crate) static FRAGMENTS: Array<u64, FRAGMENT_CELLS> = Array::new();
 #[btf_map]
-static STRAYS: PerCpuArray<Strays, 1> = PerCpuArray::new();
+pub(crate) static STRAYS: PerCpuArray<Strays, 1> = PerCpuArray::new();
 #[btf_map]
-static SIGNATURES: Array<Signature, { SIGNATURES_LEN as usize }> = Array::new();
+pub(crate) static SIGNATURES: Array<Signature, { SIGNATURES_LEN as usize }> = Array::new();
 #[btf_map]
-static SIGNATURE_PORTS: Array<u64, PORT_WORDS> = Array::new();
+pub(crate) static SIGNATURE_PORTS: Array<u64, { PORT_WORDS + 1 }> = Array::new();
 #[btf_map]
-static SIGNATURE_HITS: PerCpuArray<Counter, { SIGNATURES_LEN as usize }> = PerCpuArray::new();
+pub(crate) static SIGNATURE_HITS: PerCpuArray<Counter, { SIGNATURES_LEN as usize }> = PerCpuArray::new();
 #[btf_map]
-static FEATURES: PerCpuArray<Features, 1> = PerCpuArray::new();
+pub(crate) static FEATURES: PerCpuArray<Features, 1> = PerCpuArray::new();
 #[btf_map]
-static KNOWN: Array<KnownLine, { KNOWN_LINES as usize }> = Array::new();
+pub(crate) static KNOWN: Array<KnownLine, { KNOWN_LINES as usize }> = Array::new();
 #[btf_map]
-static PROVEN: HashMap<u64, u64, PROVEN_LEN, GROWING> = HashMap::new();
+pub(crate) static PROVEN: HashMap<u64, u64, PROVEN_LEN, GROWING> = HashMap::new();
 #[btf_map]
-static SERVICE_LINES: Array<ServiceLine, { SERVICE_LINES_LEN as usize }> = Array::new();
+pub(crate) static SERVICE_LINES: Array<ServiceLine, { SERVICE_LINES_LEN as usize }> = Array::new();
 #[btf_map]
-static SERVICES: Array<Service, { SERVICES_LEN as usize }> = Array::new();
+pub(crate) static SERVICES: Array<Service, { SERVICES_LEN as usize }> = Array::new();
 #[btf_map]
-static WATCHED: Array<ServiceLine, { SERVICE_LINES_LEN as usize }> = Array::new();
+pub(crate) static WATCHED: Array<ServiceLine, { SERVICE_LINES_LEN as usize }> = Array::new();
 #[btf_map]
-static TELEMETRY: PerCpuArray<Telemetry, 1> = PerCpuArray::new();
+pub(crate) static TELEMETRY: PerCpuArray<Telemetry, 1> = PerCpuArray::new();
 #[btf_map]
-static SKETCHES: PerCpuArray<Sketch, GENERATIONS> = PerCpuArray::new();
+pub(crate) static SKETCHES: PerCpuArray<Sketch, GENERATIONS> = PerCpuArray::new();
 #[btf_map]
-static EXACT: Array<ExactLine, { EXACT_LINES as usize }, MAPPABLE> = Array::new();
+pub(crate) static EXACT: Array<ExactLine, { EXACT_LINES as usize }, MAPPABLE> = Array::new();
 #[btf_map]
-static QUESTIONS: LruHashMap<Question, u64, QUESTIONS_LEN> = LruHashMap::new();
-
-/// The maps above, the sockets that the packet of `ctx` can reach, and the time at which it is judged.
-pub(crate) struct KernelTables<'a, C> {
-    ctx: &'a C,
-    frame_len: u32,
-    /// 0 until a stage asks: the clock is read at most once for a packet.
-    now_ns: Cell<u64>,
-}
-
-impl<'a, C: EbpfContext> KernelTables<'a, C> {
-    #[inline(always)]
-    pub(crate) fn new(ctx: &'a C, view: &impl View) -> Self {
-        Self {
-            ctx,
-            frame_len: view.len(),
-            // Opaque: to the verifier a clock that was read and one that was not are two ways through all stages.
-            now_ns: Cell::new(opaque(0, view.len())),
-        }
-    }
-}
-
-impl<C: EbpfContext> Tables for KernelTables<'_, C> {
-    /// Only what arrives is judged: the context is that of an XDP program.
-    #[inline(always)]
-    fn apart<V: View>(&self, part: Part, _: &V, _: &Packet, _: &Settings) -> u32 {
-        apart::call(part, self.ctx.as_ptr().cast())
-    }
-
-    #[inline(always)]
-    fn settings(&self) -> Option<&Settings> {
-        SETTINGS.get(0)
-    }
-
-    #[inline(always)]
-    fn now_ns(&self) -> u64 {
-        if self.now_ns.get() == 0 {
-            // SAFETY: the helper takes nothing and only reads a clock (CLOCK_MONOTONIC_COARSE, Linux 5.11).
-            self.now_ns.set(unsafe { bpf_ktime_get_coarse_ns() });
-        }
-        // Nor may it matter who read it, and what a stage found out about its copy.
-        self.now_ns.set(opaque(self.now_ns.get(), self.frame_len));
-        opaque(self.now_ns.get(), self.frame_len)
-    }
-
-    #[inline(always)]
-    fn packet(&self) -> Option<impl DerefMut<Target = Packet>> {
-        // SAFETY: as for `add`.
-        PACKET.get_ptr_mut(0).map(|packet| unsafe { &mut *packet })
-    }
-
-    #[inline(always)]
-    fn hint(&self, slot: u32) -> u8 {
-        HINTS
-            .get_ptr(slot / LINE)
-            .map_or(0, |line| byte(line, slot % LINE))
-    }
-
-    #[inline(always)]
-    fn allow_v4(&self, source: u32) -> Option<Rule> {
-        ALLOW_V4.get(&Key::new(32, source)).copied()
-    }
-
-    #[inline(always)]
-    fn allow_v6(&self, source: Address) -> Option<Rule> {
-        ALLOW_V6.get(&Key::new(128, source)).copied()
-    }
-
-    #[inline(always)]
-    fn block_v4(&self, source: u32) -> Option<Rule> {
-        // SAFETY: the rule is copied at once; an entry replaced meanwhile is a rule of either version.
-        unsafe { BLOCK_V4.get(source) }.copied()
-    }
-
-    #[inline(always)]
-    fn block_net_v4(&self, source: u32) -> Option<Rule> {
-        BLOCK_NET_V4.get(&Key::new(32, source)).copied()
-    }
-
-    #[inline(always)]
-    fn block_v6(&self, source: Address) -> Option<Rule> {
-        // SAFETY: as for `block_v4`.
-        unsafe { BLOCK_V6.get(source) }.copied()
-    }
-
-    #[inline(always)]
-    fn block_v6_net64(&self, network: u64) -> Option<Rule> {
-        // SAFETY: as for `block_v4`.
-        unsafe { BLOCK_V6_NET64.get(network) }.copied()
-    }
-
-    #[inline(always)]
-    fn block_net_v6(&self, source: Address) -> Option<Rule> {
-        BLOCK_NET_V6.get(&Key::new(128, source)).copied()
-    }
-
-    #[inline(always)]
-    fn generation(&self) -> Option<impl Generation> {
-        RANGES.get(0).map(Compiled)
-    }
-
-    #[inline(always)]
-    fn policy_cell(&self, policy: u32) -> Option<impl LimitCell> {
-        POLICY_CELLS.get_ptr_mut(policy).map(TimeCell)
-    }
-
-    #[inline(always)]
-    fn count_policy(&self, policy: u32) {
-        if let Some(counter) = POLICY_COUNTERS.get_ptr_mut(policy) {
-            // SAFETY: as for `count`.
-            unsafe { *counter += 1 };
-        }
-    }
-
-    #[inline(always)]
-    fn cell(&self, index: u32) -> Option<impl LimitCell> {
-        LIMIT_CELLS.get_ptr_mut(index).map(TimeCell)
-    }
-
-    #[inline(always)]
-    fn exact(&self, index: u32) -> Option<impl ExactWords> {
-        EXACT.get_ptr(index).map(|line| Line(line.cast()))
-    }
-
-    #[inline(always)]
-    fn known(&self, index: u32) -> Option<impl KnownSlots> {
-        KNOWN.get_ptr_mut(index).map(|line| Slots(line.cast()))
-    }
-
-    #[inline(always)]
-    fn proven(&self, key: u64) -> Option<u64> {
-        // SAFETY: as for `block_v4`.
-        unsafe { PROVEN.get(key) }.copied()
-    }
-
-    #[inline(always)]
-    fn service(&self, slot: u32) -> Option<&Service> {
-        match byte(SERVICE_LINES.get_ptr(slot / SERVICE_LINE)?, slot % SERVICE_LINE) {
-            0 => None,
-            entry => SERVICES.get(u32::from(entry)),
-        }
-    }
-
-    #[inline(always)]
-    fn fragment_cell(&self, index: u32) -> Option<impl LimitCell> {
-        FRAGMENTS.get_ptr_mut(index).map(TimeCell)
-    }
-
-    #[inline(always)]
-    fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>> {
-        // SAFETY: as for `add`.
-        SYN_ACK.get_ptr_mut(0).map(|answer| unsafe { &mut *answer })
-    }
-
-    #[inline(always)]
-    fn is_own(&self, address: Address) -> bool {
-        OWN.get_ptr(address).is_some()
-    }
-
-    #[inline(always)]
-    fn listener(&self, packet: &Packet, answer: &SynAck, tcp_len: u32) -> Option<Option<Cookie>> {
-        sockets::listener(self.ctx, packet, answer, tcp_len)
-    }
-
-    #[inline(always)]
-    fn strays(&self) -> Option<impl DerefMut<Target = Strays>> {
-        // SAFETY: as for `add`.
-        STRAYS.get_ptr_mut(0).map(|strays| unsafe { &mut *strays })
-    }
-
-    #[inline(always)]
-    fn standing(&self, packet: &Packet) -> Standing {
-        sockets::standing(self.ctx, packet)
-    }
-
-    #[inline(always)]
-    fn is_flagged(&self, port: u16) -> bool {
-        let word = SIGNATURE_PORTS.get(u32::from(port) / 64);
-        word.is_some_and(|word| word >> (port % 64) & 1 != 0)
-    }
-
-    #[inline(always)]
-    fn signature(&self, slot: u32) -> Option<&Signature> {
-        SIGNATURES.get(slot)
-    }
-
-    #[inline(always)]
-    fn features(&self) -> Option<impl DerefMut<Target = Features>> {
-        // SAFETY: as for `add`.
-        FEATURES.get_ptr_mut(0).map(|features| unsafe { &mut *features })
-    }
-
-    #[inline(always)]
-    fn count_signature(&self, slot: u32, bytes: u32) {
-        add(SIGNATURE_HITS.get_ptr_mut(slot), bytes);
-    }
-
-    #[inline(always)]
-    fn asked(&self, question: &Question) -> Option<u64> {
-        // SAFETY: the time is copied at once; that of a question which took the place meanwhile is as good a time.
-        unsafe { QUESTIONS.get(question) }.copied()
-    }
-
-    #[inline(always)]
-    fn remember(&self, question: &Question, now_ns: u64) {
-        // Refused where another CPU changes the same bucket at this moment, or memory is short: then one answer is lost.
-        let _ = QUESTIONS.insert(question, now_ns, 0);
-    }
-
-    #[inline(always)]
-    fn udp_socket(&self, packet: &Packet) -> UdpSocket {
-        sockets::udp(self.ctx, packet)
-    }
-
-    #[inline(always)]
-    fn telemetry(&self) -> Option<impl DerefMut<Target = Telemetry>> {
-        // SAFETY: as for `add`.
-        TELEMETRY
-            .get_ptr_mut(0)
-            .map(|telemetry| unsafe { &mut *telemetry })
-    }
-
-    #[inline(always)]
-    fn sketch(&self, generation: u32) -> Option<impl DerefMut<Target = Sketch>> {
-        // SAFETY: as for `add`.
-        SKETCHES
-            .get_ptr_mut(generation)
-            .map(|sketch| unsafe { &mut *sketch })
-    }
-
-    #[inline(always)]
-    fn watched(&self, slot: u32) -> u8 {
-        WATCHED
-            .get_ptr(slot / SERVICE_LINE)
-            .map_or(0, |line| byte(line, slot % SERVICE_LINE))
-    }
-
-    #[inline(always)]
-    fn count(&self, index: u32, bytes: u32) {
-        add(COUNTERS.get_ptr_mut(index), bytes);
-    }
-
-    #[inline(always)]
-    fn sampler(&self) -> Option<impl DerefMut<Target = Sampler>> {
-        // SAFETY: as for `add`.
-        SAMPLER.get_ptr_mut(0).map(|sampler| unsafe { &mut *sampler })
-    }
-
-    #[inline(always)]
-    fn emit(&self, sample: &Sample) -> bool {
-        // The daemon drains the ring each tick; a wake-up per record would cost 6 us.
-        SAMPLES
-            .output_untyped::<Sample>(*sample, u64::from(aya_ebpf::bindings::BPF_RB_NO_WAKEUP))
-            .is_ok()
-    }
-}
-
-/// The generation that the packet began with: the kernel keeps it as long as the program runs.
-struct Compiled<'a>(&'a Words);
-
-impl Generation for Compiled<'_> {
-    #[inline(always)]
-    fn word(&self, index: u32) -> Option<u64> {
-        self.0.get(index).copied()
-    }
-}
-
-/// Adds one packet of `bytes` to `counter`.
-#[inline(always)]
-fn add(counter: Option<*mut Counter>, bytes: u32) {
-    if let Some(counter) = counter {
-        // SAFETY: the slot belongs to this CPU, and XDP programs are not preempted by one another there.
-        let counter = unsafe { &mut *counter };
-        counter.packets += 1;
-        counter.bytes += u64::from(bytes);
-    }
-}
+pub(crate) static QUESTIONS: LruHashMap<Question, u64, QUESTIONS_LEN> = LruHashMap::new();

@@ -18,7 +18,7 @@ use netguard_common::{
     tables::Tables as _,
 };
 
-use crate::{maps::KernelTables, view::XdpView};
+use crate::{tables::KernelTables, view::XdpView};
 
 /// `TCP_LISTEN` of net/tcp_states.h.
 const LISTEN: u32 = 10;

@@ -77,12 +77,8 @@ impl Signatures {
         // A packet that comes meanwhile must not meet half of it: the mode is written last.
         let mode = Mode::Off as u32;
         self.write(slot, Signature { mode, ..signature })?;
-        self.flag(
-            standing
-                .iter()
-                .map(|(_, signature)| signature)
-                .chain([&signature]),
-        )?;
+        let all = standing.iter().copied().chain([(slot, signature)]);
+        self.flag(all)?;
         self.write(slot, signature)?;
         Ok(slot)
     }
@@ -99,12 +95,8 @@ impl Signatures {
         let mode = Mode::Off as u32;
         self.write(slot, Signature { mode, ..*signature })?;
         self.write(slot, Signature::ZERO)?;
-        self.flag(
-            standing
-                .iter()
-                .filter(|(standing, _)| *standing != slot)
-                .map(|(_, signature)| signature),
-        )?;
+        let left = standing.iter().filter(|(standing, _)| *standing != slot);
+        self.flag(left.copied())?;
         Ok(true)
     }
 
@@ -156,8 +148,8 @@ impl Signatures {
             .map_err(BpfError::map("SIGNATURES", SIGNATURES))
     }
 
-    /// Flags the ports of `signatures`, and no others.
-    fn flag<'a>(&mut self, signatures: impl Iterator<Item = &'a Signature>) -> Result<(), BpfError> {
+    /// Flags the ports of `signatures` and their entries, and no others.
+    fn flag(&mut self, signatures: impl Iterator<Item = (u32, Signature)>) -> Result<(), BpfError> {
         let wrap = BpfError::map("SIGNATURE_PORTS", 0);
         for (word, wanted) in (0..).zip(flags(signatures)) {
             if self.ports.get(&word, 0).map_err(&wrap)? != wanted {
@@ -168,14 +160,17 @@ impl Signatures {
     }
 }
 
-/// A bit for each port that one of `signatures` is for.
-pub(super) fn flags<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Vec<u64> {
+/// A bit for each port that one of `signatures` is for, then one for each of their entries.
+pub(super) fn flags(signatures: impl Iterator<Item = (u32, Signature)>) -> Vec<u64> {
     let mut flags = vec![0_u64; PORT_WORDS];
-    for signature in signatures {
+    let mut used = 0;
+    for (slot, signature) in signatures {
+        used |= 1 << slot;
         match signature.port() {
             Some(port) => flags[usize::from(port / 64)] |= 1 << (port % 64),
             None => flags.fill(u64::MAX),
         }
     }
+    flags.push(used);
     flags
 }

@@ -207,7 +207,7 @@ impl TestObject {
                 .map_err(BpfError::map("SIGNATURES", 0))?;
         }
         let mut ports: Array<&mut MapData, u64> = self.map("SIGNATURE_PORTS")?;
-        for (word, bits) in (0..).zip(flags(signatures.iter())) {
+        for (word, bits) in (0..).zip(flags((0..).zip(signatures.iter().copied()))) {
             ports
                 .set(word, bits, 0)
                 .map_err(BpfError::map("SIGNATURE_PORTS", 0))?;

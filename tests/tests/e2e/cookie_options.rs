@@ -31,7 +31,6 @@ fn follow_the_kernel(family: Family) -> Result<()> {
         &lab,
         "syn_cookies = { mode = \"always\", manage_sysctls = false }",
     )?;
-    let _flood = Flood::spread(&lab, family)?;
     for syncookies in ["2", "1"] {
         lab.victim.ns.sysctl("net.ipv4.tcp_syncookies", syncookies)?;
         for timestamps in ["2", "1", "0"] {
@@ -72,6 +71,8 @@ fn through_a_cookie(
     family: Family,
     meanwhile: impl FnMut(&Seen) -> Option<()>,
 ) -> Result<()> {
+    // One for each transfer: a flood is bounded.
+    let _flood = Flood::spread(lab, family)?;
     let before = netguard.stats()?.get("syn-cookie").copied();
     wait_until("cookies to be made", Duration::from_secs(20), || {
         Ok((netguard.stats()?.get("syn-cookie").copied() > before).then_some(()))

@@ -50,7 +50,7 @@ fn costs_nobody(family: Family) -> Result<()> {
         let armed = sysctl(&lab, "tcp_syncookies")? == "2" && sysctl(&lab, "tcp_timestamps")? == "2";
         Ok(armed.then_some(()))
     })?;
-    let newcomers = Honest::start(&lab, family, 10)?;
+    let newcomers = Honest::patient(&lab, family)?;
     wait_until("the minute to be over", 2 * MINUTE, || {
         Ok((Instant::now() >= end).then_some(()))
     })?;

@@ -28,6 +28,7 @@ use network_types::{
 
 use crate::view::{XdpView, unproven};
 
+mod object;
 mod view;
 
 /// Packets that a flood sends at once, as a network card with interrupt moderation hands them over.
@@ -201,17 +202,6 @@ fn destination(view: &XdpView<'_>) -> Option<(Family, Address)> {
         }
         _ => None,
     }
-}
-
-#[used]
-#[unsafe(no_mangle)]
-#[unsafe(link_section = "license")]
-pub static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
-
-#[cfg(target_arch = "bpf")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
 }
 
 #[cfg(not(target_arch = "bpf"))]

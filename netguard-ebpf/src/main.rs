@@ -10,6 +10,7 @@ mod answer;
 mod apart;
 mod cells;
 mod maps;
+mod object;
 mod skb;
 mod sockets;
 mod tables;
@@ -73,19 +74,6 @@ fn judge(ctx: &XdpContext) -> Judgement {
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".netguard.layout")]
 pub static NETGUARD_LAYOUT: u64 = layout::FINGERPRINT;
-
-/// The kernel reads this to decide which helpers the object may call.
-#[used]
-#[unsafe(no_mangle)]
-#[unsafe(link_section = "license")]
-pub static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
-
-#[cfg(target_arch = "bpf")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // The verifier refuses an object in which this can be reached.
-    loop {}
-}
 
 /// Off the BPF target this package exists for clippy and the type checker only.
 #[cfg(not(target_arch = "bpf"))]

@@ -20,6 +20,7 @@ use network_types::{
 
 use crate::view::XdpView;
 
+mod object;
 mod view;
 
 #[btf_map]
@@ -60,17 +61,6 @@ fn listed(view: &XdpView<'_>) -> Option<bool> {
         }
         _ => None,
     }
-}
-
-#[used]
-#[unsafe(no_mangle)]
-#[unsafe(link_section = "license")]
-pub static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
-
-#[cfg(target_arch = "bpf")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
 }
 
 #[cfg(not(target_arch = "bpf"))]

@@ -46,11 +46,8 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
         .output
         .print(&stats, |stats| match (&stats.traffic, stats.telemetry) {
             (Some(traffic), _) => text(traffic),
-            (None, true) => "the first second is not over yet".to_owned(),
-            (None, false) => {
-                "traffic is not described: `telemetry` is off in the configuration, or the log says why"
-                    .to_owned()
-            }
+            (None, true) => "the first second is not over yet, or the log says why".to_owned(),
+            (None, false) => "traffic is not described: `telemetry` is off in the configuration".to_owned(),
         })
 }
 

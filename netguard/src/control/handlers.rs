@@ -9,6 +9,7 @@ use axum::{
     http::StatusCode,
 };
 use futures_util::stream;
+use netguard_common::layout::Cookies;
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -42,7 +43,9 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         answered_per_s: rates.answered_per_s,
         rules_refused: state.rules_refused.load(std::sync::atomic::Ordering::Relaxed),
         cookies: *state.cookies(),
-        cookie_options: settings.map(|settings| (&settings.offer).into()),
+        cookie_options: settings
+            .filter(|settings| !matches!(Cookies::from_number(settings.cookies), Cookies::Off))
+            .map(|settings| (&settings.offer).into()),
         state: state.reach().clone(),
         spared: state.spared().clone(),
         reflection: *state.reflection(),

@@ -104,6 +104,8 @@ impl CookieSwitch {
                 }
             }
             Some(calm) if calm > CALM + UNDER_WAY => {
+                // Again: there may have been no tick since it was calm.
+                self.make_peace(&state.journal);
                 self.restore_timestamps(&state.journal);
                 self.wanted_ns = None;
             }

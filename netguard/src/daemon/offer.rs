@@ -42,8 +42,8 @@ const MAX_SCALE: u32 = 14;
 
 /// What the kernel takes at this moment.
 pub(super) fn offer() -> Offer {
-    // Any other value: no timestamps, or with an offset that only the kernel knows.
-    if host::sysctl(TIMESTAMPS).is_ok_and(|value| value != "2") {
+    // Any other value: no timestamps, or with an offset that only the kernel knows. Unreadable: nobody knows.
+    if !host::sysctl(TIMESTAMPS).is_ok_and(|value| value == "2") {
         return NOTHING;
     }
     let allows = |name: &str, option: u32| match host::sysctl(name) {

@@ -84,7 +84,7 @@ pub(super) fn restore(instance: &InstanceName, name: &str) -> io::Result<()> {
 fn original(instance: &InstanceName, name: &str) -> Option<String> {
     let text = fs::read_to_string(file(instance, name)).ok()?;
     let (value, namespace_then) = text.trim().split_once(' ')?;
-    (namespace_then == namespace() && matches!(value, "0" | "1" | "2")).then(|| value.to_owned())
+    (namespace_then == namespace() && value.parse::<u8>().is_ok()).then(|| value.to_owned())
 }
 
 /// The network namespace of this process, as a word.

@@ -101,8 +101,8 @@ impl TrafficReport {
         let rate = |count| per_second(count, window.length_ns);
         let kinds = || window.traffic.iter().flatten();
         let families = ["ipv4", "ipv6"].iter().zip(&window.traffic);
-        let notable =
-            |source: &HeavySource| source.at_least.saturating_mul(HEAVY_PART) >= seen(sketches).max(1);
+        let seen = seen(sketches).max(1);
+        let notable = |source: &HeavySource| source.at_least.saturating_mul(HEAVY_PART) >= seen;
         Self {
             window_ms: window.length_ns / 1_000_000,
             packets_per_s: rate(kinds().map(|kind| kind.packets).sum()),
@@ -135,7 +135,7 @@ impl TrafficReport {
             },
             heavy_sources: heavy(sketches, seed)
                 .into_iter()
-                .filter(notable)
+                .take_while(notable)
                 .take(HEAVY_TOLD)
                 .map(|source| HeavyRate {
                     source: source_of_key(source.key),

@@ -10,15 +10,15 @@ use crate::{
 /// A part of a stage that runs apart from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// [`signature::find`], for ports that signatures are for.
+    /// `signature::find`, for ports that signatures are for.
     Signature,
-    /// [`state::is_stray`], for segments that are looked up.
+    /// `state::is_stray`, for segments that are looked up.
     State,
-    /// [`reflection::is_unasked`], for what can be an answer.
+    /// `reflection::is_unasked`, for what can be an answer.
     Reflection,
-    /// [`cookie::ask`], for what asks a service too often.
+    /// `cookie::ask`, for what asks a service too often.
     Cookie,
-    /// [`dns::truncate`], for queries over a limit.
+    /// `dns::truncate`, for queries over a limit.
     Truncate,
 }
 

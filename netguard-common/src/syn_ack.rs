@@ -40,7 +40,7 @@ crate::shared! {
         pub mss: u32,
         /// Bytes of the SYN's TCP header.
         pub asked_len: u32,
-        /// When it came, see [`crate::offer::milliseconds`].
+        /// When it came, in milliseconds as the kernel counts them.
         pub now_ms: u32,
     }
 }

@@ -63,8 +63,9 @@ pub(crate) fn is_unasked<V: View, T: Tables>(
     tables: &T,
 ) -> bool {
     let reflection = &settings.reflection;
-    // What is forwarded is somebody else's; a broadcast or multicast comes from the link, reflectors are elsewhere.
-    if !tables.is_own(packet.destination) {
+    // What is forwarded is somebody else's; a broadcast or multicast comes from the link, reflectors are elsewhere. A service
+    // that is asked from such ports may be one that no socket here shows, as those of containers are.
+    if !tables.is_own(packet.destination) || is_to_a_service(view, packet, reflection) {
         return false;
     }
     let mut question = Question {
@@ -91,11 +92,14 @@ pub(crate) fn is_unasked<V: View, T: Tables>(
         UdpSocket::None => true,
         UdpSocket::Connected => false,
         UdpSocket::Bound => {
-            view.opaque(u32::from(contains(&reflection.services, packet.destination_port))) == 0
-                && !asks_a_service(view, packet)
-                && !may_have_asked(packet.destination_port, reflection, tables)
+            !asks_a_service(view, packet) && !may_have_asked(packet.destination_port, reflection, tables)
         }
     }
+}
+
+#[inline(always)]
+fn is_to_a_service<V: View>(view: &V, packet: &Packet, reflection: &Reflection) -> bool {
+    is_udp(packet) && view.opaque(u32::from(contains(&reflection.services, packet.destination_port))) != 0
 }
 
 /// The hints that belong to `ports`, see [`Reflection::hints`].
@@ -249,6 +253,17 @@ mod tests {
         assert!(arrives(&memory, 53 + 256, 40_000, ANSWER), "the same hint");
         let forwarded = frame((PEER, 53), ([10, 0, 0, 1], 40_000), 0, ANSWER);
         assert_eq!(decide(&SliceView(&forwarded), &memory).verdict, Verdict::Pass);
+    }
+
+    /// Found in review: published by address translation it has no socket here, and its answers took the room of questions.
+    #[test]
+    fn a_configured_service_needs_no_socket_and_asks_nobody() {
+        let mut memory = memory();
+        memory.settings.reflection.services[3] = 27_960;
+        assert!(arrives(&memory, 11_211, 27_960, ANSWER));
+        leaves(&memory, 27_960, 11_211, ANSWER);
+        assert!(memory.questions.borrow().is_empty());
+        assert!(!arrives(&memory, 11_211, 27_961, ANSWER));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
     view::View,
 };
 
-use super::{is_reflector, is_udp};
+use super::{contains, is_reflector, is_udp};
 
 const UDP_LEN: u32 = 8;
 /// A question that was noted so shortly ago is not noted again, so its answers have that much longer.
@@ -35,6 +35,7 @@ pub fn remember<V: View, T: Tables>(view: &V, tables: &T) {
     let packet: &Packet = view.forget(&mut packet);
     if !is_udp(packet)
         || !is_reflector(packet.destination_port, reflection)
+        || contains(&reflection.services, packet.source_port)
         || !tables.is_own(packet.source)
         || !is_question(view, packet)
     {

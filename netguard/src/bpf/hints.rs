@@ -78,7 +78,7 @@ impl Hints {
     }
 
     /// Makes the hints those of `rules`, each a prefix and its hint, and no others but those of the compiled lists, which end
-    /// with their generation. Nobody else may write meanwhile.
+    /// with their generation. Nobody else may write rules meanwhile.
     pub(super) fn rebuild(&self, rules: impl Iterator<Item = (Prefix, u8)>) {
         let mut right = vec![0_u8; BYTES];
         for (prefix, hint) in rules {
@@ -88,10 +88,10 @@ impl Hints {
         }
         for (slot, right) in (0..).zip(right) {
             let byte = self.byte(slot);
-            let standing = byte.load(Ordering::Relaxed);
-            let right = right | standing & RANGE;
-            if standing != right {
-                byte.store(right, Ordering::Relaxed);
+            // Bit by bit: a list that is exchanged meanwhile sets those of its own.
+            if byte.load(Ordering::Relaxed) & !RANGE != right {
+                byte.fetch_or(right, Ordering::Relaxed);
+                byte.fetch_and(right | RANGE, Ordering::Relaxed);
             }
         }
     }

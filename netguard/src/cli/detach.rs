@@ -5,10 +5,10 @@ use std::time::Duration;
 use hyper::Method;
 use serde::Serialize;
 
-use super::{CliError, Context};
+use super::{CliError, Context, alone::alone};
 use crate::{
     control::{Client, ClientError, remove_socket, socket_path},
-    daemon::{DaemonError, lock_instance, restore_sysctls},
+    daemon::restore_sysctls,
 };
 
 /// How long a daemon may take to end.
@@ -28,10 +28,7 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
     // After a crash there is nobody to ask; after a clean end this finds nothing. Under the lock no daemon begins meanwhile,
     // and none runs whose socket is gone: it would not notice that it protects nothing any more.
     if context.pins.root().exists() {
-        let _lock = lock_instance(&context.instance).map_err(|error| match error {
-            DaemonError::AlreadyRunning { pid, .. } => unreachable(pid),
-            other => CliError::Failed(other.to_string()),
-        })?;
+        let _lock = alone(context)?;
         interfaces.extend(context.pins.remove()?);
         remove_socket(&context.instance);
     }
@@ -69,14 +66,6 @@ async fn stop_daemon(context: &Context) -> Result<bool, CliError> {
     let () = client.request(Method::POST, "/v1/detach", None::<&()>).await?;
     wait_for_end(context).await?;
     Ok(true)
-}
-
-fn unreachable(pid: Option<u32>) -> CliError {
-    let kill = pid.map_or_else(String::new, |pid| format!(" with `kill {pid}`"));
-    CliError::Failed(format!(
-        "a daemon runs and cannot be asked, since it starts just now or its control socket is gone: try again, or end it{kill} \
-         and then detach; nothing was changed"
-    ))
 }
 
 async fn wait_for_end(context: &Context) -> Result<(), CliError> {

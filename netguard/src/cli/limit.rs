@@ -6,7 +6,7 @@ use netguard_common::layout::Mode;
 use serde::Serialize;
 use tabled::Tabled;
 
-use super::{CliError, Context, output::table};
+use super::{CliError, Context, alone::alone, output::table};
 use crate::{
     bpf::SettingsMap,
     config::{Burst, RatePerSecond},
@@ -61,6 +61,7 @@ pub(super) async fn run(context: &Context, command: LimitCommand) -> Result<(), 
                     let _: LimitChange = client.request(Method::PUT, &path, Some(&change)).await?;
                 }
                 Err(ClientError::NotRunning) => {
+                    let _lock = alone(context)?;
                     change_limit(&mut SettingsMap::open(&context.pins)?, &limit.to_string(), change)?;
                 }
                 Err(error) => return Err(error.into()),

@@ -1,6 +1,7 @@
 //! The command line: every command answers as text or, with `--json`, as JSON. Exit status 0 done, 1 failed,
 //! 2 bad usage.
 
+mod alone;
 mod config;
 mod detach;
 mod doctor;

@@ -18,6 +18,7 @@ use tabled::Tabled;
 
 use super::{
     CliError, Context,
+    alone::alone,
     output::{seconds, table},
 };
 use crate::{
@@ -28,6 +29,7 @@ use crate::{
         Client, ClientError, Failure, FailureKind, Import, RuleAddition, RuleOutcome, RuleRemoval,
         essentials, remove_rule,
     },
+    daemon::Lock,
     engine::Guard,
     host,
     prefix::{Prefix, PrefixError},
@@ -160,7 +162,11 @@ where
 /// Who changes the rules: the daemon if one runs, this process otherwise.
 enum Target {
     Daemon(Client),
-    Maps { rules: Box<Rules>, guard: Guard },
+    Maps {
+        rules: Box<Rules>,
+        guard: Guard,
+        _lock: Lock,
+    },
 }
 
 impl Target {
@@ -171,6 +177,7 @@ impl Target {
                 let rules = Box::new(Rules::open(&context.pins)?);
                 Ok(Self::Maps {
                     rules,
+                    _lock: alone(context)?,
                     guard: Guard::new(essentials(host::facts().await?)),
                 })
             }
@@ -185,7 +192,7 @@ impl Target {
                 .request(Method::POST, &path(list), Some(&additions))
                 .await
                 .map_err(Failure::from),
-            Self::Maps { rules, guard } => {
+            Self::Maps { rules, guard, .. } => {
                 let mut import =
                     Import::new(guard, list, additions, monotonic_ns()).map_err(|failed| failed.failure())?;
                 let result = loop {

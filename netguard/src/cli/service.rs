@@ -6,7 +6,7 @@ use netguard_common::layout::{Cookies, Service};
 use serde::Serialize;
 use tabled::Tabled;
 
-use super::{CliError, Context, limit::number, output::table};
+use super::{CliError, Context, alone::alone, limit::number, output::table};
 use crate::{
     bpf::Services,
     config::{Burst, CookieMode, RatePerSecond, ServicePort},
@@ -116,6 +116,7 @@ async fn set(context: &Context, service: ServicePort, change: ServiceChange) -> 
             let _: ServiceChange = client.request(Method::PUT, &path, Some(&change)).await?;
         }
         Err(ClientError::NotRunning) => {
+            let _lock = alone(context)?;
             change_service(&mut Services::open(&context.pins)?, &service.to_string(), change)?;
         }
         Err(error) => return Err(error.into()),
@@ -140,6 +141,7 @@ async fn reset(context: &Context, service: ServicePort) -> Result<(), CliError> 
             client.request(Method::DELETE, &path, None::<&()>).await?
         }
         Err(ClientError::NotRunning) => {
+            let _lock = alone(context)?;
             reset_service(&mut Services::open(&context.pins)?, &service.to_string())?
         }
         Err(error) => return Err(error.into()),

@@ -8,6 +8,7 @@ use tabled::Tabled;
 
 use super::{
     CliError, Context,
+    alone::alone,
     output::{seconds, table},
 };
 use crate::{
@@ -93,6 +94,7 @@ pub(super) async fn run(context: &Context, command: SignatureCommand) -> Result<
                         .await?
                 }
                 Err(ClientError::NotRunning) => {
+                    let _lock = alone(context)?;
                     add_signature(&mut Signatures::open(&context.pins)?, &addition, monotonic_ns())?
                 }
                 Err(error) => return Err(error.into()),
@@ -105,7 +107,10 @@ pub(super) async fn run(context: &Context, command: SignatureCommand) -> Result<
                     let path = format!("/v1/signatures/{id}");
                     client.request(Method::DELETE, &path, None::<&()>).await?
                 }
-                Err(ClientError::NotRunning) => remove_signature(&mut Signatures::open(&context.pins)?, id)?,
+                Err(ClientError::NotRunning) => {
+                    let _lock = alone(context)?;
+                    remove_signature(&mut Signatures::open(&context.pins)?, id)?
+                }
                 Err(error) => return Err(error.into()),
             };
             context.output.print(&outcome, sentence)

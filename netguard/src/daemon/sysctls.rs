@@ -27,7 +27,10 @@ impl Borrowed {
         let found = host::sysctl(name)
             .inspect_err(|error| warn!("{name} cannot be read, SYN cookies may not work: {error}"))
             .ok()?;
-        let original = original(instance, name).unwrap_or(found);
+        if let Some(original) = original(instance, name) {
+            return Some(Self { name, original });
+        }
+        let original = found;
         fs::write(file(instance, name), format!("{original} {}\n", namespace()))
             .inspect_err(|error| warn!("{name} stays as it is, what it was cannot be kept: {error}"))
             .ok()?;

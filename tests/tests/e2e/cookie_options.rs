@@ -79,10 +79,11 @@ fn through_a_cookie(
     })?;
     let (received, sent) = (counted(lab, "SyncookiesRecv")?, counted(lab, "SyncookiesSent")?);
     depot.transfer(lab, family, meanwhile)?;
+    // The handshake's acknowledgement and the first data can meet on two CPUs: then both are counted.
     let came = counted(lab, "SyncookiesRecv")? - received;
     ensure!(
-        came == 1,
-        "{came} connections came through cookies, not one: {:?}",
+        came > 0,
+        "the connection came through no cookie: {:?}",
         netguard.stats()?
     );
     ensure!(

@@ -1,6 +1,6 @@
 //! Writing to the maps of an instance whose daemon is dead.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use super::{CliError, Context};
 use crate::daemon::{DaemonError, Lock, lock_instance};
@@ -13,11 +13,11 @@ const TURN: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// When somebody else writes, or the lock cannot be taken: nothing was changed then.
-pub(super) fn alone(context: &Context) -> Result<Lock, CliError> {
+pub(super) async fn alone(context: &Context) -> Result<Lock, CliError> {
     for _ in 1..TURNS {
         match lock_instance(&context.instance) {
             Ok(lock) => return Ok(lock),
-            Err(DaemonError::AlreadyRunning { .. }) => thread::sleep(TURN),
+            Err(DaemonError::AlreadyRunning { .. }) => tokio::time::sleep(TURN).await,
             Err(other) => return Err(CliError::Failed(other.to_string())),
         }
     }

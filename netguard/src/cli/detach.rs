@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
     // After a crash there is nobody to ask; after a clean end this finds nothing. Under the lock no daemon begins meanwhile,
     // and none runs whose socket is gone: it would not notice that it protects nothing any more.
     if context.pins.root().exists() {
-        let _lock = alone(context)?;
+        let _lock = alone(context).await?;
         interfaces.extend(context.pins.remove()?);
         remove_socket(&context.instance);
     }

@@ -61,7 +61,7 @@ pub(super) async fn run(context: &Context, command: LimitCommand) -> Result<(), 
                     let _: LimitChange = client.request(Method::PUT, &path, Some(&change)).await?;
                 }
                 Err(ClientError::NotRunning) => {
-                    let _lock = alone(context)?;
+                    let _lock = alone(context).await?;
                     change_limit(&mut SettingsMap::open(&context.pins)?, &limit.to_string(), change)?;
                 }
                 Err(error) => return Err(error.into()),

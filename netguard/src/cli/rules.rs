@@ -177,7 +177,7 @@ impl Target {
                 let rules = Box::new(Rules::open(&context.pins)?);
                 Ok(Self::Maps {
                     rules,
-                    _lock: alone(context)?,
+                    _lock: alone(context).await?,
                     guard: Guard::new(essentials(host::facts().await?)),
                 })
             }

@@ -116,7 +116,7 @@ async fn set(context: &Context, service: ServicePort, change: ServiceChange) -> 
             let _: ServiceChange = client.request(Method::PUT, &path, Some(&change)).await?;
         }
         Err(ClientError::NotRunning) => {
-            let _lock = alone(context)?;
+            let _lock = alone(context).await?;
             change_service(&mut Services::open(&context.pins)?, &service.to_string(), change)?;
         }
         Err(error) => return Err(error.into()),
@@ -141,7 +141,7 @@ async fn reset(context: &Context, service: ServicePort) -> Result<(), CliError> 
             client.request(Method::DELETE, &path, None::<&()>).await?
         }
         Err(ClientError::NotRunning) => {
-            let _lock = alone(context)?;
+            let _lock = alone(context).await?;
             reset_service(&mut Services::open(&context.pins)?, &service.to_string())?
         }
         Err(error) => return Err(error.into()),

@@ -94,7 +94,7 @@ pub(super) async fn run(context: &Context, command: SignatureCommand) -> Result<
                         .await?
                 }
                 Err(ClientError::NotRunning) => {
-                    let _lock = alone(context)?;
+                    let _lock = alone(context).await?;
                     add_signature(&mut Signatures::open(&context.pins)?, &addition, monotonic_ns())?
                 }
                 Err(error) => return Err(error.into()),
@@ -108,7 +108,7 @@ pub(super) async fn run(context: &Context, command: SignatureCommand) -> Result<
                     client.request(Method::DELETE, &path, None::<&()>).await?
                 }
                 Err(ClientError::NotRunning) => {
-                    let _lock = alone(context)?;
+                    let _lock = alone(context).await?;
                     remove_signature(&mut Signatures::open(&context.pins)?, id)?
                 }
                 Err(error) => return Err(error.into()),

@@ -9,7 +9,7 @@ use crate::prefix::Prefix;
 /// Hints and lines of an instance.
 pub(super) struct Announced {
     pub(super) hints: Hints,
-    exact: ExactLines,
+    pub(super) exact: ExactLines,
 }
 
 impl Announced {
@@ -39,15 +39,5 @@ impl Announced {
         if table.is_exact() {
             self.exact.remove(prefix);
         }
-    }
-
-    /// Makes hints those of `hints` and lines those of `rules`: a writer may have died before it announced a rule.
-    pub(super) fn rebuild(
-        &self,
-        hints: impl Iterator<Item = (Prefix, u8)>,
-        rules: impl Iterator<Item = (Prefix, Rule)>,
-    ) {
-        self.hints.rebuild(hints);
-        self.exact.rebuild(rules);
     }
 }

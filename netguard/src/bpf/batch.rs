@@ -3,7 +3,7 @@
 use netguard_common::layout::Rule;
 use tracing::warn;
 
-use super::{BpfError, List, Rules, rules::Put};
+use super::{BpfError, List, Rules};
 use crate::prefix::Prefix;
 
 /// What an insertion did.
@@ -12,6 +12,15 @@ pub enum InsertOutcome {
     /// The rule stands, in place of an older one for the same prefix if there was one.
     Added { before: Option<Rule> },
     /// Nothing was changed: this wider rule says the same and lasts at least as long.
+    CoveredBy(Prefix),
+}
+
+/// What [`Rules::put`] did.
+pub(super) enum Put {
+    Added {
+        /// The rule that stood there, with its note.
+        before: Option<(Rule, Option<String>)>,
+    },
     CoveredBy(Prefix),
 }
 

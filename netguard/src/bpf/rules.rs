@@ -11,6 +11,7 @@ use netguard_common::{hint, layout::Rule, maps::Table, rule::Origin};
 use super::{
     Batch, BpfError, Entry, InsertOutcome, List, Pins, SettingsMap,
     announced::Announced,
+    batch::Put,
     hiding::{covered_by, hidden, outlasts},
     notes::Notes,
     own::OwnAddresses,
@@ -226,7 +227,7 @@ impl Rules {
                 return Ok(removed);
             }
             if prefix.bits() < FEW_NETWORKS {
-                self.rebuild()?;
+                self.rebuild_hints()?;
             } else {
                 self.unblock(prefix)?;
             }
@@ -239,19 +240,25 @@ impl Rules {
     /// # Errors
     /// When the kernel refuses a read.
     pub fn rebuild(&mut self) -> Result<(), BpfError> {
+        self.rebuild_hints()?;
+        let mut rules = Vec::new();
+        for storage in self.tables.iter().filter(|storage| storage.table().is_exact()) {
+            storage.read(&mut rules)?;
+        }
+        self.announced.exact.rebuild(rules.into_iter());
+        Ok(())
+    }
+
+    fn rebuild_hints(&self) -> Result<(), BpfError> {
         let own = self.own.prefixes()?.into_iter();
         let mut hints: Vec<_> = own.map(|prefix| (prefix, hint::OWN)).collect();
-        let mut exact = Vec::new();
         for storage in &self.tables {
             let mut entries = Vec::new();
             storage.read(&mut entries)?;
             let hint = storage.table().hint();
-            hints.extend(entries.iter().map(|(prefix, _)| (*prefix, hint)));
-            if storage.table().is_exact() {
-                exact.extend(entries);
-            }
+            hints.extend(entries.into_iter().map(|(prefix, _)| (prefix, hint)));
         }
-        self.announced.rebuild(hints.into_iter(), exact.into_iter());
+        self.announced.hints.rebuild(hints.into_iter());
         Ok(())
     }
 
@@ -386,13 +393,4 @@ impl Rules {
             .find(|storage| storage.table() == wanted)
             .ok_or_else(|| BpfError::NoSuchMap(wanted.map().to_owned()))
     }
-}
-
-/// What [`Rules::put`] did.
-pub(super) enum Put {
-    Added {
-        /// The rule that stood there, with its note.
-        before: Option<(Rule, Option<String>)>,
-    },
-    CoveredBy(Prefix),
 }

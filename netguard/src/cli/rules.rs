@@ -174,10 +174,10 @@ impl Target {
         match Client::connect(&context.instance).await {
             Ok(client) => Ok(Self::Daemon(client)),
             Err(ClientError::NotRunning) => {
-                let rules = Box::new(Rules::open(&context.pins)?);
+                let lock = alone(context).await?;
                 Ok(Self::Maps {
-                    rules,
-                    _lock: alone(context).await?,
+                    rules: Box::new(Rules::open(&context.pins)?),
+                    _lock: lock,
                     guard: Guard::new(essentials(host::facts().await?)),
                 })
             }

@@ -4,8 +4,11 @@
 //! A hint promises nothing but this: where a bit is not set, its table has no rule for the source. A bit that is set
 //! without need costs a look-up. [`BLOCKED`] alone is an answer.
 //!
-//! IPv4 has a byte for each /24. IPv6 has two places in a hashed array, one for the /48 and one for the /32 of the source;
-//! shorter prefixes are marked for each /32 in them, and those shorter than a /16 for all of IPv6.
+//! There are coarse hints and fine ones. A coarse one has a byte for each IPv4 /16, or for the hashed /32 of an IPv6 source: so
+//! few that they stay in the cache, whoever sends. Only where such a byte has a bit of [`REFINED`], the fine one is
+//! read, which misses the cache under a flood from many sources. IPv4 has a fine byte for each /24, IPv6 two places
+//! in a hashed array, one for the /48 and one for the /32 of the source; shorter prefixes are marked for each /32 in them, and
+//! those shorter than a /16 for all of IPv6.
 
 use crate::{
     Packet,
@@ -27,17 +30,28 @@ pub const RANGE: u8 = 1 << 4;
 /// The network has an address of this machine.
 pub const OWN: u8 = 1 << 5;
 
+/// Hints for which the fine byte is asked: the look-up that it saves is dearer. That of exact addresses is not.
+pub const REFINED: u8 = ALLOW | PREFIX | BLOCKED | RANGE | OWN;
+
 /// Bytes in one entry of the map `HINTS`: a cache line.
 pub const LINE: u32 = 64;
-/// Bytes for IPv4.
+/// Fine bytes for IPv4.
 pub const V4_BYTES: u32 = 1 << 24;
-/// Bytes for IPv6; a power of two.
+/// Fine bytes for IPv6; a power of two.
 pub const V6_BYTES: u32 = 1 << 22;
+/// Coarse bytes for IPv4.
+const COARSE_V4: u32 = V4_BYTES + V6_BYTES;
+/// Coarse bytes for IPv6.
+const COARSE_V6: u32 = COARSE_V4 + COARSE_BYTES;
+/// Bytes for IPv4 /16s, not 0 if every /24 in it has the hint [`RANGE`]: then there is nothing to refine.
+const DENSE_V4: u32 = COARSE_V6 + COARSE_BYTES;
 /// The byte of all IPv6 sources, for prefixes too short to be marked one by one.
-pub const ALL_V6: u32 = V4_BYTES + V6_BYTES;
+pub const ALL_V6: u32 = DENSE_V4 + COARSE_BYTES;
 /// Entries of the map `HINTS`.
-pub const LINES: u32 = (V4_BYTES + V6_BYTES) / LINE + 1;
+pub const LINES: u32 = ALL_V6 / LINE + 1;
 
+/// Coarse bytes of a family; a power of two.
+const COARSE_BYTES: u32 = 1 << 16;
 /// Lengths of the IPv6 networks that have bytes.
 const V6_LONG: u8 = 48;
 const V6_SHORT: u8 = 32;
@@ -55,63 +69,101 @@ crate::shared! {
 #[inline(always)]
 pub fn of<T: Tables>(packet: &Packet, seed: u64, tables: &T) -> u8 {
     match packet.family() {
-        Family::V4 => tables.hint(slot_v4(packet.source.word_v4())),
-        Family::V6 => {
-            let [long, short] = slots_v6(packet.source, seed);
-            tables.hint(long) | tables.hint(short) | tables.hint(ALL_V6)
-        }
+        Family::V4 => of_v4(packet.source.word_v4(), |slot| tables.hint(slot)),
+        Family::V6 => of_v6(packet.source, seed, |slot| tables.hint(slot)),
     }
 }
 
-/// Where the byte of an IPv4 address lies; `source` is in network byte order.
+#[inline(always)]
+fn of_v4(source: u32, hint: impl Fn(u32) -> u8) -> u8 {
+    let network = u32::from_be(source) >> 16;
+    let coarse = hint(COARSE_V4 + network);
+    let dense = || hint(DENSE_V4 + network) != 0;
+    if coarse & REFINED == 0 || coarse & REFINED == RANGE && dense() {
+        return coarse;
+    }
+    coarse & !REFINED | hint(slot_v4(source)) & REFINED
+}
+
+#[inline(always)]
+fn of_v6(source: Address, seed: u64, hint: impl Fn(u32) -> u8) -> u8 {
+    let network = u64::from_be(source.high);
+    let short = hash_v6(network >> (64 - V6_SHORT), V6_SHORT, seed);
+    let all = hint(ALL_V6);
+    let coarse = hint(coarse_v6(short));
+    if coarse & REFINED == 0 {
+        return coarse | all;
+    }
+    let long = hash_v6(network >> (64 - V6_LONG), V6_LONG, seed);
+    let fine = hint(fine_v6(long)) | hint(fine_v6(short));
+    coarse & !REFINED | fine & REFINED | all
+}
+
+/// Where the fine byte of an IPv4 address lies; `source` is in network byte order.
 #[inline(always)]
 pub const fn slot_v4(source: u32) -> u32 {
     u32::from_be(source) >> 8
 }
 
-/// Where the bytes of an IPv6 address lie: that of its /48, and that of its /32.
-#[inline(always)]
-pub const fn slots_v6(source: Address, seed: u64) -> [u32; 2] {
-    let network = u64::from_be(source.high);
-    [
-        slot_v6(network >> (64 - V6_LONG), V6_LONG, seed),
-        slot_v6(network >> (64 - V6_SHORT), V6_SHORT, seed),
-    ]
+/// The coarse byte of the network with the fine IPv4 byte `slot`, and the one that says whether it is dense.
+pub const fn coarse_v4(slot: u32) -> [u32; 2] {
+    [COARSE_V4 + (slot >> 8), DENSE_V4 + (slot >> 8)]
 }
 
-/// Where the bytes of a prefix of `bits` that begins at `address` lie: a run of them, or one for each of several hashed
-/// networks.
-pub fn slots(family: Family, address: Address, bits: u8, seed: u64) -> impl Iterator<Item = u32> {
-    let (first, count, bits) = match family {
-        Family::V4 => (
-            u64::from(slot_v4(address.word_v4())),
-            1 << 24_u8.saturating_sub(bits),
-            24,
-        ),
-        Family::V6 => {
-            let network = u64::from_be(address.high);
-            match bits {
-                V6_LONG.. => (network >> (64 - V6_LONG), 1, V6_LONG),
-                V6_SHORTEST.. => (
-                    network >> (64 - V6_SHORT),
-                    1 << V6_SHORT.saturating_sub(bits),
-                    V6_SHORT,
-                ),
-                _ => (0, 1, 0),
-            }
-        }
+/// Where the fine bytes of a prefix of `bits` that begins at `address` lie: a run of them, or one for each of several hashed
+/// networks. None for IPv6 prefixes that are marked for all sources.
+pub fn fine(family: Family, address: Address, bits: u8, seed: u64) -> impl Iterator<Item = u32> {
+    let networks = match (family, bits) {
+        (Family::V4, _) => networks(family, address, bits, 24),
+        (Family::V6, V6_LONG..) => networks(family, address, bits, V6_LONG),
+        (Family::V6, V6_SHORTEST..) => networks(family, address, bits, V6_SHORT),
+        (Family::V6, _) => 0..0,
     };
-    (first..first + count).map(move |network| match (family, bits) {
-        (Family::V4, _) => network as u32,
-        (Family::V6, 0) => ALL_V6,
-        (Family::V6, bits) => slot_v6(network, bits, seed),
+    let length = if bits < V6_LONG { V6_SHORT } else { V6_LONG };
+    networks.map(move |network| match family {
+        Family::V4 => network as u32,
+        Family::V6 => fine_v6(hash_v6(network, length, seed)),
     })
 }
 
-/// Where the byte of an IPv6 network lies, given its first `bits` as a number.
+/// Where the coarse bytes of such a prefix lie.
+pub fn coarse(family: Family, address: Address, bits: u8, seed: u64) -> impl Iterator<Item = u32> {
+    let networks = match (family, bits) {
+        (Family::V4, _) => networks(family, address, bits, 16),
+        (Family::V6, V6_SHORTEST..) => networks(family, address, bits, V6_SHORT),
+        (Family::V6, _) => 0..1,
+    };
+    networks.map(move |network| match (family, bits) {
+        (Family::V4, _) => COARSE_V4 + network as u32,
+        (Family::V6, V6_SHORTEST..) => coarse_v6(hash_v6(network, V6_SHORT, seed)),
+        (Family::V6, _) => ALL_V6,
+    })
+}
+
+/// The numbers of the networks of `length` that have something of a prefix of `bits` that begins at `address`.
+fn networks(family: Family, address: Address, bits: u8, length: u8) -> core::ops::Range<u64> {
+    let (address, width) = match family {
+        Family::V4 => (u64::from(u32::from_be(address.word_v4())), 32),
+        Family::V6 => (u64::from_be(address.high), 64),
+    };
+    let first = address >> (width - length);
+    first..first + (1 << length.saturating_sub(bits))
+}
+
+/// Spreads an IPv6 network, given its first `bits` as a number.
 #[inline(always)]
-const fn slot_v6(network: u64, bits: u8, seed: u64) -> u32 {
-    V4_BYTES + (mix(network << 8 | bits as u64, seed) as u32 & (V6_BYTES - 1))
+const fn hash_v6(network: u64, bits: u8, seed: u64) -> u64 {
+    mix(network << 8 | bits as u64, seed)
+}
+
+#[inline(always)]
+const fn fine_v6(hash: u64) -> u32 {
+    V4_BYTES + (hash as u32 & (V6_BYTES - 1))
+}
+
+#[inline(always)]
+const fn coarse_v6(hash: u64) -> u32 {
+    COARSE_V6 + ((hash >> 32) as u32 & (COARSE_BYTES - 1))
 }
 
 /// The finaliser of MurmurHash3 (public domain), seeded: each output bit depends on each input bit.
@@ -125,12 +177,20 @@ pub(crate) const fn mix(key: u64, seed: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
+    use std::{collections::HashMap, net::IpAddr, vec, vec::Vec};
 
     use super::*;
 
     fn address(text: &str) -> Address {
         Address::of(text.parse::<IpAddr>().unwrap()).1
+    }
+
+    fn slots(text: &str, bits: u8) -> [Vec<u32>; 2] {
+        let (family, address) = Address::of(text.parse().unwrap());
+        [
+            fine(family, address, bits, 7).collect(),
+            coarse(family, address, bits, 7).collect(),
+        ]
     }
 
     #[test]
@@ -140,40 +200,118 @@ mod tests {
         assert_eq!(slot("192.0.2.1"), 0xc0_0002);
         assert_eq!(slot("192.0.2.255"), slot("192.0.2.0"));
         assert_eq!(slot("255.255.255.255"), V4_BYTES - 1);
+        assert_eq!(coarse_v4(slot("192.0.2.1")), [COARSE_V4 + 0xc000, DENSE_V4 + 0xc000]);
     }
 
     #[test]
     fn ipv6_networks_share_bytes_by_their_first_bits() {
-        let slots = |text| slots_v6(address(text), 7);
-        assert_eq!(slots("2001:db8:1:2::3"), slots("2001:db8:1:ffff::"));
-        let [long, short] = slots("2001:db8:1::");
-        let [other, same] = slots("2001:db8:2::");
-        assert!(long != other && short == same);
-        assert!(slots("2001:db9:1::")[1] != short);
-        for slot in slots("ff02::1") {
-            assert!((V4_BYTES..V4_BYTES + V6_BYTES).contains(&slot));
-        }
-        assert_ne!(slots_v6(address("2001:db8::"), 8), slots("2001:db8::"));
+        assert_eq!(slots("2001:db8:1:2::3", 128), slots("2001:db8:1:ffff::", 64));
+        let [[one, _], [other, _]] = ["2001:db8:1::", "2001:db8:2::"].map(|text| slots(text, 48));
+        assert_ne!(one, other);
+        assert!((V4_BYTES..COARSE_V4).contains(&one[0]));
     }
 
     #[test]
     fn every_source_of_a_prefix_is_marked() {
-        let of = |text: &str, bits| {
-            let (family, address) = Address::of(text.parse().unwrap());
-            slots(family, address, bits, 7).collect::<std::vec::Vec<_>>()
-        };
-        assert_eq!(of("192.0.2.77", 32), [0xc0_0002]);
-        assert_eq!(of("192.0.2.0", 23), [0xc0_0002, 0xc0_0003]);
-        assert_eq!(of("10.0.0.0", 8).len(), 65_536);
-        assert_eq!(of("0.0.0.0", 0).len(), 1 << 24);
-        let [long, short] = slots_v6(address("2001:db8:1:2::3"), 7);
-        for bits in [48, 64, 128] {
-            assert_eq!(of("2001:db8:1:2::3", bits), [long]);
+        let coarse = |network: u32| COARSE_V4 + network;
+        assert_eq!(slots("192.0.2.77", 32), [vec![0xc0_0002], vec![coarse(0xc000)]]);
+        assert_eq!(slots("192.0.2.0", 23), [vec![0xc0_0002, 0xc0_0003], vec![coarse(0xc000)]]);
+        assert_eq!(slots("10.0.0.0", 15)[1], [coarse(0xa00), coarse(0xa01)]);
+        assert_eq!(slots("10.0.0.0", 8).map(|slots| slots.len()), [65_536, 256]);
+        assert_eq!(slots("0.0.0.0", 0).map(|slots| slots.len()), [1 << 24, 1 << 16]);
+        let host = slots("2001:db8:1:2::3", 128);
+        assert_eq!(host, slots("2001:db8:1::", 48));
+        let short = slots("2001:db8::", 32);
+        assert_ne!(host[0], short[0]);
+        assert_eq!(host[1], short[1]);
+        assert_eq!(slots("2001:db8::", 47), short);
+        for (all, one) in slots("2001::", 16).iter().zip(&short) {
+            assert!(all.len() == 65_536 && all.contains(&one[0]));
         }
-        assert_eq!(of("2001:db8::", 32), [short]);
-        assert_eq!(of("2001:db8::", 47), [short]);
-        assert!(of("2001::", 16).contains(&short));
-        assert_eq!(of("2000::", 3), [ALL_V6]);
-        assert_eq!(of("::", 0), [ALL_V6]);
+        assert_eq!(slots("2000::", 3), [vec![], vec![ALL_V6]]);
+        assert_eq!(slots("::", 0), [vec![], vec![ALL_V6]]);
+    }
+
+    /// Hints that lie in slots, and which slots were asked.
+    fn hints(set: &[(&str, u8, u8)], source: &str) -> (u8, usize) {
+        let mut bytes = HashMap::<u32, u8>::new();
+        for (prefix, bits, hint) in set {
+            for slot in slots(prefix, *bits).concat() {
+                *bytes.entry(slot).or_default() |= hint;
+            }
+        }
+        let asked = core::cell::Cell::new(0);
+        let (family, address) = Address::of(source.parse().unwrap());
+        let look = |slot: u32| {
+            asked.set(asked.get() + usize::from(slot < V4_BYTES + V6_BYTES));
+            bytes.get(&slot).copied().unwrap_or(0)
+        };
+        let found = match family {
+            Family::V4 => of_v4(address.word_v4(), &look),
+            Family::V6 => of_v6(address, 7, &look),
+        };
+        (found, asked.get())
+    }
+
+    #[test]
+    fn a_source_has_the_hints_of_its_network() {
+        let rules = [
+            ("192.0.2.0", 25, ALLOW),
+            ("192.0.9.0", 24, BLOCKED),
+            ("10.0.0.0", 8, BLOCKED),
+            ("2001:db8:1:2::", 64, PREFIX),
+            ("2001:db9::", 32, RANGE),
+        ];
+        for (source, wanted, asked) in [
+            ("192.0.2.200", ALLOW, 1),
+            ("192.0.9.1", BLOCKED, 1),
+            ("192.0.3.1", 0, 1),
+            ("192.1.2.1", 0, 0),
+            ("10.255.255.255", BLOCKED, 1),
+            ("2001:db8:1:ffff::1", PREFIX, 2),
+            ("2001:db8:2::1", 0, 2),
+            ("2001:db9:7::1", RANGE, 2),
+            ("2001:dba::1", 0, 0),
+        ] {
+            assert_eq!(hints(&rules, source), (wanted, asked), "{source}");
+        }
+    }
+
+    #[test]
+    fn the_fine_bytes_are_not_asked_for_addresses() {
+        let rules = [
+            ("192.0.2.1", 32, ADDRESS),
+            ("2001:db8:1:2::", 64, ADDRESS),
+            ("2000::", 3, RANGE),
+        ];
+        for (source, wanted) in [
+            ("192.0.2.1", ADDRESS),
+            ("192.0.3.1", ADDRESS),
+            ("192.1.2.1", 0),
+            ("2001:db8:1:2::3", ADDRESS | RANGE),
+            ("2001:dba::1", RANGE),
+        ] {
+            assert_eq!(hints(&rules, source), (wanted, 0), "{source}");
+        }
+    }
+
+    #[test]
+    fn where_lists_have_all_of_a_network_nothing_is_refined() {
+        let mut rules = vec![("192.0.0.0", 16, RANGE)];
+        assert_eq!(hints(&rules, "192.0.2.1"), (RANGE, 1));
+        let dense = |slot: u32| u8::from(slot == DENSE_V4 + 0xc000) * RANGE;
+        let source = address("192.0.2.1").word_v4();
+        let look = |set: &[(&str, u8, u8)]| {
+            let (coarse, fine) = (COARSE_V4 + 0xc000, slot_v4(source));
+            let all: u8 = set.iter().map(|(_, _, hint)| hint).sum();
+            of_v4(source, |slot| match slot {
+                slot if slot == coarse => all,
+                slot if slot == fine => ALLOW,
+                slot => dense(slot),
+            })
+        };
+        assert_eq!(look(&rules), RANGE);
+        rules.push(("192.0.2.0", 24, ALLOW));
+        assert_eq!(look(&rules), ALLOW, "another rule has to be looked for");
     }
 }

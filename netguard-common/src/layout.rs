@@ -331,8 +331,8 @@ pub const FINGERPRINT: u64 = {
         i += 1;
     }
     i = 0;
-    while i < ranges::LAYOUT.len() {
-        hash = fnv1a(hash, &ranges::LAYOUT[i].to_le_bytes());
+    while i < ranges::layout::FINGERPRINT.len() {
+        hash = fnv1a(hash, &ranges::layout::FINGERPRINT[i].to_le_bytes());
         i += 1;
     }
     i = 0;

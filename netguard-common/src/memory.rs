@@ -17,7 +17,7 @@ use crate::{
     layout::{Counter, Mode, Question, Rate, Rule, Sample, Sampler, Service, Settings},
     maps::{COUNTERS, FRAGMENT_CELLS, LIMIT_CELLS},
     packet::Address,
-    ranges::POLICIES,
+    ranges::{Line, POLICIES},
     reflection::UdpSocket,
     shared::{Field, Shared as _},
     signature::{Features, SIGNATURES, Signature},
@@ -61,8 +61,8 @@ pub struct Memory {
     /// Of at most 24 bits, blocked for good.
     pub block_wide_v4: Prefixes<4>,
     pub block_net_v6: Prefixes<16>,
-    /// The words of the lists' generation.
-    pub generation: Option<Arc<[u64]>>,
+    /// The lines of the lists' generation.
+    pub generation: Option<Arc<[Line]>>,
     pub policy_cells: Box<[AtomicU64]>,
     /// Packets by policy of the lists.
     pub policy_counters: RefCell<Vec<u64>>,
@@ -284,9 +284,9 @@ impl Tables for Memory {
     }
 }
 
-impl Generation for &[u64] {
-    fn word(&self, index: u32) -> Option<u64> {
-        self.get(index as usize).copied()
+impl Generation for &[Line] {
+    fn line(&self, index: u32) -> Option<&Line> {
+        self.get(index as usize)
     }
 }
 

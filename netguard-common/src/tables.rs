@@ -11,6 +11,7 @@ use crate::{
     apart::{self, Part},
     layout::{Question, Rule, Sample, Sampler, Service, Settings},
     packet::Address,
+    ranges::Line,
     reflection::UdpSocket,
     signature::{Features, Signature},
     state::{Standing, Strays},
@@ -113,8 +114,8 @@ pub trait Tables: Sized {
 
 /// Lists compiled into one table; it stays what it is while a packet is judged.
 pub trait Generation {
-    /// Word `index`; `None` beyond the last.
-    fn word(&self, index: u32) -> Option<u64>;
+    /// Line `index`; `None` beyond the last.
+    fn line(&self, index: u32) -> Option<&Line>;
 }
 
 /// One line of blocked addresses, see [`crate::exact`]. Indices count modulo 8.

@@ -17,7 +17,7 @@ use netguard_common::{
         QUESTIONS as QUESTIONS_LEN, SAMPLES_BYTES,
     },
     packet::Address,
-    ranges::POLICIES,
+    ranges::{Line, POLICIES},
     service::{LINES as SERVICE_LINES_LEN, SERVICES as SERVICES_LEN, ServiceLine},
     signature::{Features, SIGNATURES as SIGNATURES_LEN, Signature},
     state::Strays,
@@ -31,7 +31,7 @@ const GROWING: usize = BPF_F_NO_PREALLOC as usize;
 const MAPPABLE: usize = BPF_F_MMAPABLE as usize;
 
 /// A generation of lists. Each has the length that it needs.
-pub(crate) type Words = Array<u64, 1, { MAPPABLE | BPF_F_INNER_MAP as usize }>;
+pub(crate) type Lines = Array<Line, 1, { MAPPABLE | BPF_F_INNER_MAP as usize }>;
 
 #[btf_map]
 pub(crate) static LAYOUT: Array<u64, 1> = Array::new();
@@ -62,7 +62,7 @@ pub(crate) static BLOCK_WIDE_V4: HashMap<NetworkV4, Rule, BLOCK_PREFIXES, GROWIN
 #[btf_map]
 pub(crate) static BLOCK_NET_V6: LpmTrie<Address, Rule, BLOCK_PREFIXES> = LpmTrie::new();
 #[btf_map]
-pub(crate) static RANGES: ArrayOfMaps<Words, 1> = ArrayOfMaps::new();
+pub(crate) static RANGES: ArrayOfMaps<Lines, 1> = ArrayOfMaps::new();
 #[btf_map]
 pub(crate) static POLICY_CELLS: Array<u64, { POLICIES as usize }> = Array::new();
 #[btf_map]

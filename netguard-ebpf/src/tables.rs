@@ -10,6 +10,7 @@ use netguard_common::{
     layout::{Counter, Question, Rule, Sample, Sampler, Service, Settings},
     maps::SIGNATURES_USED_AT,
     packet::Address,
+    ranges,
     reflection::UdpSocket,
     service::LINE as SERVICE_LINE,
     signature::{Features, Signature},
@@ -291,12 +292,12 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
 }
 
 /// The generation that the packet began with: the kernel keeps it as long as the program runs.
-struct Compiled<'a>(&'a Words);
+struct Compiled<'a>(&'a Lines);
 
 impl Generation for Compiled<'_> {
     #[inline(always)]
-    fn word(&self, index: u32) -> Option<u64> {
-        self.0.get(index).copied()
+    fn line(&self, index: u32) -> Option<&ranges::Line> {
+        self.0.get(index)
     }
 }
 

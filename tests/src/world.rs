@@ -298,7 +298,7 @@ impl World {
             assert!(replaced.is_none(), "{prefix} stands twice in the world");
         }
         if !self.listings.is_empty() {
-            memory.generation = Some(self.compiled().words.clone());
+            memory.generation = Some(self.compiled().lines.clone());
         }
         for address in &self.own {
             memory.own.insert(Address::of(*address).1.octets());

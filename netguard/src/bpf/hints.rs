@@ -9,7 +9,7 @@ use std::{
 use aya::maps::Map;
 use memmap2::{MmapOptions, MmapRaw};
 use netguard_common::{
-    hint::{LINE, LINES, RANGE, slots},
+    hint::{LINE, LINES, RANGE, REFINED, coarse, fine},
     packet::Address,
 };
 
@@ -43,14 +43,14 @@ impl Hints {
 
     /// Sets `hint` for every source in `prefix`.
     pub(super) fn set(&self, prefix: Prefix, hint: u8) {
-        for slot in self.slots(prefix) {
+        for slot in self.slots(prefix, hint) {
             self.byte(slot).fetch_or(hint, Ordering::Relaxed);
         }
     }
 
-    /// Clears `hint` for every source in the networks that hold `prefix`.
+    /// Clears the fine `hint` for every source in the networks that hold `prefix`. The coarse one may be another rule's, too.
     pub(super) fn clear(&self, prefix: Prefix, hint: u8) {
-        for slot in self.slots(prefix) {
+        for slot in self.fine(prefix) {
             self.byte(slot).fetch_and(!hint, Ordering::Relaxed);
         }
     }
@@ -82,7 +82,7 @@ impl Hints {
     pub(super) fn rebuild(&self, rules: impl Iterator<Item = (Prefix, u8)>) {
         let mut right = vec![0_u8; BYTES];
         for (prefix, hint) in rules {
-            for slot in self.slots(prefix) {
+            for slot in self.slots(prefix, hint) {
                 right[slot as usize] |= hint;
             }
         }
@@ -96,9 +96,17 @@ impl Hints {
         }
     }
 
-    fn slots(&self, prefix: Prefix) -> impl Iterator<Item = u32> {
+    /// Where the datapath looks for `hint` of sources in `prefix`.
+    fn slots(&self, prefix: Prefix, hint: u8) -> impl Iterator<Item = u32> {
         let (family, address) = Address::of(prefix.address());
-        slots(family, address, prefix.bits(), self.seed)
+        let refined = (hint & REFINED != 0).then(|| self.fine(prefix));
+        let coarse = coarse(family, address, prefix.bits(), self.seed);
+        refined.into_iter().flatten().chain(coarse)
+    }
+
+    fn fine(&self, prefix: Prefix) -> impl Iterator<Item = u32> + use<> {
+        let (family, address) = Address::of(prefix.address());
+        fine(family, address, prefix.bits(), self.seed)
     }
 
     fn byte(&self, slot: u32) -> &AtomicU8 {

@@ -6,7 +6,10 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use aya::maps::{ArrayOfMaps, Map, MapData, PerCpuArray};
 use aya_obj::generated::{BPF_F_INNER_MAP, BPF_F_MMAPABLE, bpf_map_type::BPF_MAP_TYPE_ARRAY};
 use memmap2::MmapOptions;
-use netguard_common::{hint, ranges::POLICIES};
+use netguard_common::{
+    hint,
+    ranges::{Line, POLICIES},
+};
 
 use super::{BpfError, Pins, SettingsMap, hints::Hints};
 use crate::ranges::Compiled;
@@ -70,7 +73,7 @@ impl Ranges {
     /// When the kernel has no memory for it, or refuses.
     pub fn write(compiled: &Compiled) -> Result<WrittenRanges<'_>, BpfError> {
         Ok(WrittenRanges {
-            generation: written(&compiled.words)?,
+            generation: written(&compiled.lines)?,
             compiled,
         })
     }
@@ -116,28 +119,28 @@ pub(super) fn generation(map: Map) -> Option<MapData> {
 pub(super) fn install_in(map: &mut Map, compiled: &Compiled) -> Result<(), BpfError> {
     let mut table: ArrayOfMaps<&mut MapData> = map.try_into().map_err(BpfError::map("RANGES", 1))?;
     table
-        .set(0, &written(&compiled.words)?, 0)
+        .set(0, &written(&compiled.lines)?, 0)
         .map_err(BpfError::map("RANGES", 1))
 }
 
-/// A new array that holds `words`.
-fn written(words: &[u64]) -> Result<MapData, BpfError> {
+/// A new array that holds `lines`.
+fn written(lines: &[Line]) -> Result<MapData, BpfError> {
     let definition = aya_obj::Map::new_from_params(
         BPF_MAP_TYPE_ARRAY as u32,
         size_of::<u32>() as u32,
-        size_of::<u64>() as u32,
-        words.len() as u32,
+        size_of::<Line>() as u32,
+        lines.len() as u32,
         BPF_F_MMAPABLE | BPF_F_INNER_MAP,
     );
     let map = MapData::create(definition, "generation", None).map_err(BpfError::map("RANGES", 1))?;
     let memory = MmapOptions::new()
-        .len(size_of_val(words))
+        .len(size_of_val(lines))
         .map_raw(map.fd().as_fd().as_raw_fd())
         .map_err(|source| BpfError::Memory {
             map: "RANGES",
             source,
         })?;
-    // SAFETY: the mapping is as long as `words`, and nobody else knows the map yet.
-    unsafe { std::ptr::copy_nonoverlapping(words.as_ptr(), memory.as_mut_ptr().cast(), words.len()) };
+    // SAFETY: the mapping is as long as `lines`, and nobody else knows the map yet.
+    unsafe { std::ptr::copy_nonoverlapping(lines.as_ptr(), memory.as_mut_ptr().cast(), lines.len()) };
     Ok(map)
 }

@@ -2,13 +2,17 @@
 //! ranges, each with the policies that hold in it (`netguard_common::ranges`). No files, no clock, no kernel.
 
 mod bounds;
+mod lines;
 mod slots;
-mod words;
+
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use netguard_common::{
-    ranges::{MARKS, Mark, POLICIES, Policy, V6_BOUNDS},
+    ranges::{
+        Line, Mark, POLICIES, Policy,
+        layout::{MARKS, V4_LINES, V6_BOUNDS},
+    },
     rule::has_ended,
 };
 
@@ -54,7 +58,7 @@ impl Effect {
 #[derive(Clone, Debug)]
 pub struct Compiled {
     /// As `netguard_common::ranges` describes them.
-    pub words: Arc<[u64]>,
+    pub lines: Arc<[Line]>,
     /// The hints that announce them, IPv6 ones for `seed`.
     pub slots: Slots,
     /// How many ranges of addresses there are.
@@ -70,6 +74,8 @@ pub enum CompileError {
     Policies(usize),
     #[error("the lists overlap in more than {MARKS} different ways: use fewer of them")]
     Marks,
+    #[error("the lists need more than {V4_LINES} lines for their IPv4 ranges: use smaller ones")]
+    V4Bounds,
     #[error("the lists have more than {V6_BOUNDS} bounds of IPv6 ranges: use smaller ones")]
     V6Bounds,
 }
@@ -84,7 +90,7 @@ pub fn compile(listings: &[Listing<'_>], seed: u64) -> Result<Compiled, CompileE
     }
     if listings.is_empty() {
         return Ok(Compiled {
-            words: [words::EMPTY].into(),
+            lines: [lines::EMPTY].into(),
             slots: Slots::new(seed),
             ranges: 0,
         });
@@ -93,9 +99,6 @@ pub fn compile(listings: &[Listing<'_>], seed: u64) -> Result<Compiled, CompileE
     let mut marks = Marks::new(&effects);
     let v4 = bounds::v4(listings, &mut marks)?;
     let v6 = bounds::v6(listings, &mut marks)?;
-    if v6.len() > V6_BOUNDS as usize {
-        return Err(CompileError::V6Bounds);
-    }
     let mut slots = Slots::new(seed);
     slots.mark_v4(&v4);
     for listing in listings
@@ -109,7 +112,7 @@ pub fn compile(listings: &[Listing<'_>], seed: u64) -> Result<Compiled, CompileE
     }
     Ok(Compiled {
         ranges: bounds::marked(&v4) + bounds::marked(&v6),
-        words: words::lay_out(&effects, &marks.list, &v4, &v6).into(),
+        lines: lines::lay_out(&effects, &marks.list, &v4, &v6)?.into(),
         slots,
     })
 }
@@ -255,7 +258,7 @@ mod tests {
             sanity: Mode::Off as u32,
             ..Memory::enforcing()
         });
-        memory.generation = Some(compiled.words.clone());
+        memory.generation = Some(compiled.lines.clone());
         let frame = match source.parse().unwrap() {
             IpAddr::V4(source) => [
                 &[0; 12][..],

@@ -1,7 +1,7 @@
 //! Which hints announce a generation: a set of places in the map `HINTS`.
 
 use netguard_common::{
-    hint::{LINE, LINES, slot_v4, slots},
+    hint::{LINE, LINES, V4_BYTES, coarse, coarse_v4, fine, slot_v4},
     packet::Address,
 };
 
@@ -29,7 +29,8 @@ impl Slots {
     /// Adds the places of all addresses in `prefix`.
     pub(super) fn mark(&mut self, prefix: Prefix) {
         let (family, address) = Address::of(prefix.address());
-        for slot in slots(family, address, prefix.bits(), self.seed) {
+        let (bits, seed) = (prefix.bits(), self.seed);
+        for slot in fine(family, address, bits, seed).chain(coarse(family, address, bits, seed)) {
             self.insert(slot);
         }
     }
@@ -40,6 +41,18 @@ impl Slots {
         for ((begin, mark), last) in bounds.iter().zip(ends.chain([u32::MAX])) {
             if *mark != 0 {
                 (slot_v4(begin.to_be())..=slot_v4(last.to_be())).for_each(|slot| self.insert(slot));
+            }
+        }
+        const WORDS: usize = (u8::MAX as usize + 1) / u64::BITS as usize;
+        for network in 0..V4_BYTES >> 8 {
+            let [coarse, dense] = coarse_v4(network << 8);
+            let fine = &self.words[network as usize * WORDS..][..WORDS];
+            let (any, all) = (fine.iter().any(|word| *word != 0), fine.iter().all(|word| *word == u64::MAX));
+            if any {
+                self.insert(coarse);
+            }
+            if all {
+                self.insert(dense);
             }
         }
     }

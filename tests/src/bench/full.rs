@@ -21,7 +21,7 @@ use netguard::{
     signature,
 };
 use netguard_common::{
-    layout::{CLASSES, Mode, Settings},
+    layout::{CLASSES, Mode, Rate, Settings},
     packet::Family,
     shared::Field as _,
     signature::Signature,
@@ -118,6 +118,24 @@ fn everything_on() -> Settings {
     settings.levels.prefix = [NEVER; CLASSES];
     settings.levels.service_udp = NEVER;
     settings.suspicion.strays = NEVER;
+    let off = std::env::var("NG_OFF").unwrap_or_default();
+    for what in off.split(',') {
+        match what {
+            "sanity" => settings.sanity = 0,
+            "block" => settings.blocklist = 0,
+            "signature" => settings.suspicion.signatures = 0,
+            "state" => settings.suspicion.state = 0,
+            "reflection" => settings.reflection.mode = 0,
+            "limit" => settings.limit = 0,
+            "source" => settings.limits = [Rate { interval_ns: 0, tolerance_ns: 0 }; CLASSES],
+            "prefix" => settings.levels.prefix = [Rate { interval_ns: 0, tolerance_ns: 0 }; CLASSES],
+            "service" => settings.levels.service_udp = Rate { interval_ns: 0, tolerance_ns: 0 },
+            "cookies" => settings.cookies = 0,
+            "telemetry" => settings.telemetry.on = 0,
+            "" => {}
+            other => panic!("{other}"),
+        }
+    }
     settings
 }
 

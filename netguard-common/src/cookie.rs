@@ -115,7 +115,7 @@ fn within_rate<T: Tables>(rate: &Rate, packet: &Packet, tables: &T) -> bool {
     let Some(cell) = tables.cell(service::tcp_cell(packet.destination_port)) else {
         return true;
     };
-    limit::admit(rate, &cell, &cell, tables.now_ns())
+    limit::admit(rate, &cell, tables.now_ns())
 }
 
 /// Copies the headers of `packet` into `answer`; tells the length of the TCP header.

@@ -200,7 +200,10 @@ mod tests {
         assert_eq!(slot("192.0.2.1"), 0xc0_0002);
         assert_eq!(slot("192.0.2.255"), slot("192.0.2.0"));
         assert_eq!(slot("255.255.255.255"), V4_BYTES - 1);
-        assert_eq!(coarse_v4(slot("192.0.2.1")), [COARSE_V4 + 0xc000, DENSE_V4 + 0xc000]);
+        assert_eq!(
+            coarse_v4(slot("192.0.2.1")),
+            [COARSE_V4 + 0xc000, DENSE_V4 + 0xc000]
+        );
     }
 
     #[test]
@@ -215,7 +218,10 @@ mod tests {
     fn every_source_of_a_prefix_is_marked() {
         let coarse = |network: u32| COARSE_V4 + network;
         assert_eq!(slots("192.0.2.77", 32), [vec![0xc0_0002], vec![coarse(0xc000)]]);
-        assert_eq!(slots("192.0.2.0", 23), [vec![0xc0_0002, 0xc0_0003], vec![coarse(0xc000)]]);
+        assert_eq!(
+            slots("192.0.2.0", 23),
+            [vec![0xc0_0002, 0xc0_0003], vec![coarse(0xc000)]]
+        );
         assert_eq!(slots("10.0.0.0", 15)[1], [coarse(0xa00), coarse(0xa01)]);
         assert_eq!(slots("10.0.0.0", 8).map(|slots| slots.len()), [65_536, 256]);
         assert_eq!(slots("0.0.0.0", 0).map(|slots| slots.len()), [1 << 24, 1 << 16]);
@@ -247,8 +253,8 @@ mod tests {
             bytes.get(&slot).copied().unwrap_or(0)
         };
         let found = match family {
-            Family::V4 => of_v4(address.word_v4(), &look),
-            Family::V6 => of_v6(address, 7, &look),
+            Family::V4 => of_v4(address.word_v4(), look),
+            Family::V6 => of_v6(address, 7, look),
         };
         (found, asked.get())
     }

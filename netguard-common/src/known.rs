@@ -117,7 +117,7 @@ impl<K: KnownSlots> Seen<K> {
         let Some(newcomers) = tables.cell(NEWCOMERS_AT) else {
             return;
         };
-        if free < SLOTS && limit::admit(&NEWCOMERS, &newcomers, &newcomers, now_ns) {
+        if free < SLOTS && limit::admit(&NEWCOMERS, &newcomers, now_ns) {
             self.line.store(free, self.fingerprint | now);
         }
     }

@@ -9,19 +9,14 @@
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict,
-    hint::mix,
-    known,
+    Packet, Verdict, bucket, known,
     layout::{Rate, Settings},
-    limit::{self, CELLS, Class, is_link_local, source_key},
+    limit::{Class, is_link_local, source_key},
     packet::{Address, Family},
     service,
     tables::{LimitCell, Tables},
     view::View,
 };
-
-/// The first of the cells of prefixes; there are as many as of a class.
-pub const PREFIXES_AT: u32 = Class::ALL.len() as u32 * CELLS;
 
 /// What a source may fill a bucket to, in quarters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +64,9 @@ fn prefix<V: View, T: Tables>(
     if !has_prefix(packet.family(), packet.source) {
         return ControlFlow::Continue(());
     }
-    let cells = prefix_cells(class, prefix_key(packet.family(), packet.source), settings.seed);
-    if limit::charge(&rate, cells, now_ns, tables) || is_proven(packet, now_ns, tables) {
+    let key = prefix_key(packet.family(), packet.source);
+    let place = bucket::of_prefix(class, key, settings.seed);
+    if bucket::charge(&rate, place, now_ns, tables) || is_proven(packet, now_ns, tables) {
         ControlFlow::Continue(())
     } else {
         ControlFlow::Break(Verdict::LimitPrefix)
@@ -164,17 +160,6 @@ pub const fn prefix_key(family: Family, source: Address) -> u64 {
         Family::V4 => key & V4,
         Family::V6 => key & V6,
     }
-}
-
-/// Indices of the two cells of `key` in the map `LIMIT_CELLS`. The classes share them, spread differently.
-#[inline(always)]
-pub fn prefix_cells(class: Class, key: u64, seed: u64) -> [u32; 2] {
-    let hash = mix(key, seed.rotate_left(8 * (class as u32 + 1)));
-    let mask = CELLS - 1;
-    [
-        PREFIXES_AT + (hash as u32 & mask),
-        PREFIXES_AT + ((hash >> 32) as u32 & mask),
-    ]
 }
 
 #[cfg(test)]

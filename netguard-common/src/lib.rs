@@ -9,6 +9,7 @@
 extern crate std;
 
 pub mod apart;
+pub mod bucket;
 pub mod cookie;
 pub mod decide;
 pub mod dns;

@@ -1,24 +1,14 @@
-//! Limit stage: a token bucket per source and class, as GCRA in a fixed array of hashed cells. Nothing is
-//! inserted for a new source, so a flood of forged sources evicts nobody.
-//!
-//! A source has two cells. It passes while the emptier of the two admits it, so that sharing one cell with a
-//! flooder does not hurt; both are charged, by conservative update, so that no source ever gets more than
-//! `burst + rate * t`. Cells are read and written without a lock: two CPUs that judge packets of one source
-//! in the same nanoseconds may admit one packet too many.
+//! Limit stage: a token bucket per source and class, see [`crate::bucket`].
 
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict,
-    hint::mix,
+    Packet, Verdict, bucket,
     layout::{CLASSES, Rate, Settings},
     packet::{Address, Family, Transport, protocol},
     tables::{LimitCell, Tables},
     view::View,
 };
-
-/// Cells of one class; a power of two.
-pub const CELLS: u32 = 65_536;
 
 /// What is limited. TCP segments that open nothing are not limited here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,44 +108,29 @@ pub fn check<V: View, T: Tables>(
         return ControlFlow::Continue(());
     };
     let key = source_key(packet.family(), packet.source);
-    let path_mtu = u32::from(matches!(class, Class::Control) && is_path_mtu(packet));
-    let cells = cells_of(class, key, settings.seed).map(|cell| cell | path_mtu);
-    if charge(&rate, cells, now_ns, tables) {
+    let place = bucket::of_source(class, key, is_path_mtu(packet), settings.seed);
+    if bucket::charge(&rate, place, now_ns, tables) {
         ControlFlow::Continue(())
     } else {
         ControlFlow::Break(class.verdict())
     }
 }
 
-/// [`admit`] for the cells with these indices; everything is admitted where there are none.
+/// GCRA over a cell that all CPUs share: whether `rate` admits one more packet. The cell holds the theoretical arrival time of the
+/// next, in ns.
 #[inline(always)]
-pub(crate) fn charge<T: Tables>(rate: &Rate, [first, second]: [u32; 2], now_ns: u64, tables: &T) -> bool {
-    let (Some(first), Some(second)) = (tables.cell(first), tables.cell(second)) else {
-        return true;
-    };
-    admit(rate, &first, &second, now_ns)
-}
-
-/// GCRA over the emptier of two cells. A cell holds the theoretical arrival time of the next packet, in ns.
-#[inline(always)]
-pub fn admit<C: LimitCell>(rate: &Rate, first: &C, second: &C, now_ns: u64) -> bool {
-    let (a, b) = (first.load(), second.load());
+pub fn admit<C: LimitCell>(rate: &Rate, cell: &C, now_ns: u64) -> bool {
+    let found = cell.load();
     let full = now_ns.wrapping_add(rate.tolerance_ns);
     // A cell further ahead than the tolerance was filled under a more generous limit: it counts as full.
-    let level = a.min(b).max(now_ns).min(full);
-    let next = level.wrapping_add(rate.interval_ns);
+    let next = found.max(now_ns).min(full).wrapping_add(rate.interval_ns);
     if next > full {
-        if a.min(b) > full {
-            first.store(full);
+        if found > full {
+            cell.store(full);
         }
         return false;
     }
-    if a < next {
-        first.store(next);
-    }
-    if b < next {
-        second.store(next);
-    }
+    cell.store(next);
     true
 }
 
@@ -195,20 +170,6 @@ pub(crate) const fn is_link_local(source: Address) -> bool {
     source.high & MASK == PREFIX
 }
 
-/// Indices of the two cells of `key` in the map `LIMIT_CELLS`. Control messages have even ones, for neighbour discovery,
-/// and the odd ones behind them for path-MTU messages: anybody may send the latter in any name, and whichever name they
-/// choose must not use up the discovery of a router.
-#[inline(always)]
-pub fn cells_of(class: Class, key: u64, seed: u64) -> [u32; 2] {
-    let hash = mix(key, seed);
-    let base = class as u32 * CELLS;
-    let mask = match class {
-        Class::Control => (CELLS - 1) & !1,
-        _ => CELLS - 1,
-    };
-    [base + (hash as u32 & mask), base + ((hash >> 32) as u32 & mask)]
-}
-
 /// "Fragmentation needed" (RFC 1191 section 4) and "packet too big" (RFC 8201), each in its own family: the other's
 /// messages mean nothing to a host.
 #[inline(always)]
@@ -231,53 +192,29 @@ const fn is_neighbour_discovery(packet: &Packet) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use core::sync::atomic::{AtomicU64, Ordering};
+    use core::sync::atomic::AtomicU64;
 
     use super::*;
     use crate::{memory::Memory, packet::tests::packet, view::SliceView};
 
     const MS: u64 = 1_000_000;
 
-    fn cell() -> AtomicU64 {
-        AtomicU64::new(0)
-    }
-
     #[test]
     fn grants_the_burst_then_the_rate() {
-        let rate = Rate::new(10, 5);
-        let (a, b) = (cell(), cell());
+        let (rate, cell) = (Rate::new(10, 5), AtomicU64::new(0));
         let now = 1_000 * MS;
-        let granted = (0..100).filter(|_| admit(&rate, &&a, &&b, now)).count();
+        let granted = (0..100).filter(|_| admit(&rate, &&cell, now)).count();
         assert_eq!(granted, 5);
-        assert!(!admit(&rate, &&a, &&b, now + 99 * MS));
-        assert!(admit(&rate, &&a, &&b, now + 100 * MS));
-        assert!(!admit(&rate, &&a, &&b, now + 100 * MS));
-    }
-
-    #[test]
-    fn one_full_cell_does_not_hurt() {
-        let rate = Rate::new(10, 5);
-        let (flooded, own) = (cell(), cell());
-        flooded.store(u64::MAX / 2, Ordering::Relaxed);
-        assert!(admit(&rate, &&flooded, &&own, MS));
+        assert!(!admit(&rate, &&cell, now + 99 * MS));
+        assert!(admit(&rate, &&cell, now + 100 * MS));
+        assert!(!admit(&rate, &&cell, now + 100 * MS));
     }
 
     #[test]
     fn a_cell_filled_under_a_larger_limit_comes_back() {
-        let rate = Rate::new(10, 5);
-        let shared = cell();
-        shared.store(u64::MAX, Ordering::Relaxed);
-        assert!(!admit(&rate, &&shared, &&shared, 0));
-        assert!(admit(&rate, &&shared, &&shared, 501 * MS));
-    }
-
-    #[test]
-    fn classes_use_separate_cells() {
-        for class in Class::ALL {
-            for index in cells_of(class, 42, 7) {
-                assert_eq!(index / CELLS, class as u32);
-            }
-        }
+        let (rate, cell) = (Rate::new(10, 5), AtomicU64::new(u64::MAX));
+        assert!(!admit(&rate, &&cell, 0));
+        assert!(admit(&rate, &&cell, 501 * MS));
     }
 
     fn key_v6(source: &str) -> u64 {

@@ -3,6 +3,7 @@
 
 use crate::{
     Packet,
+    bucket::{self, BucketLine},
     exact::{self, ExactLine},
     fragment,
     hint::{self, HintLine, LINES},
@@ -70,7 +71,7 @@ pub const FRAGMENT_CELLS: usize = fragment::CELLS as usize;
 pub const PORT_WORDS: usize = 65_536 / 64;
 /// The word behind those of the ports: a bit for each signature that there is.
 pub const SIGNATURES_USED_AT: usize = PORT_WORDS;
-/// Cells of sources by class, of prefixes, of services, the one of newcomers, and that of fragments nobody asked for.
+/// Cells of services, the one of newcomers, and that of fragments nobody asked for.
 pub const LIMIT_CELLS: usize = reflection::FRAGMENTS_AT as usize + 1;
 /// Sources that have proven their address.
 pub const PROVEN: usize = 16_384;
@@ -240,7 +241,7 @@ pub const MAPS: &[MapSpec] = &[
         "LIMIT_CELLS",
         MapKind::Array,
         LIMIT_CELLS,
-        "theoretical arrival times (ns) of the limiter: by class and hashed source, by hashed prefix, by service",
+        "theoretical arrival times (ns) of the limits of services",
     ),
     spec::<u32, Counter>(
         "COUNTERS",
@@ -333,6 +334,12 @@ pub const MAPS: &[MapSpec] = &[
         MapKind::Array,
         exact::LINES as usize,
         "blocked addresses again, in lines that are quickly looked at",
+    ),
+    spec::<u32, BucketLine>(
+        "BUCKETS",
+        MapKind::Array,
+        bucket::LINES as usize,
+        "what sources and prefixes have used of their limits: fingerprint and theoretical arrival time, by class",
     ),
     spec::<Question, u64>(
         "QUESTIONS",

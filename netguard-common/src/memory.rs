@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    Packet, hint, known,
+    Packet, bucket, hint, known,
     layout::{Counter, Mode, Question, Rate, Rule, Sample, Sampler, Service, Settings},
     maps::{COUNTERS, FRAGMENT_CELLS, LIMIT_CELLS},
     packet::Address,
@@ -23,7 +23,7 @@ use crate::{
     signature::{Features, SIGNATURES, Signature},
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck, TCP_AT},
-    tables::{ExactWords, Generation, KnownSlots, LimitCell, Tables},
+    tables::{BucketSlots, ExactWords, Generation, KnownSlots, LimitCell, Tables},
     telemetry::{GENERATIONS, Sketch, Telemetry},
 };
 
@@ -66,6 +66,8 @@ pub struct Memory {
     pub policy_cells: Box<[AtomicU64]>,
     /// Packets by policy of the lists.
     pub policy_counters: RefCell<Vec<u64>>,
+    /// Lines of buckets.
+    pub buckets: Box<[[AtomicU64; 8]]>,
     pub cells: Box<[AtomicU64]>,
     pub fragments: Box<[AtomicU64]>,
     pub known: Box<[[AtomicU32; 8]]>,
@@ -112,6 +114,7 @@ impl Memory {
             generation: None,
             policy_cells: (0..POLICIES).map(|_| AtomicU64::new(0)).collect(),
             policy_counters: RefCell::new(std::vec![0; POLICIES as usize]),
+            buckets: (0..bucket::LINES).map(|_| Default::default()).collect(),
             cells: (0..LIMIT_CELLS).map(|_| AtomicU64::new(0)).collect(),
             fragments: (0..FRAGMENT_CELLS).map(|_| AtomicU64::new(0)).collect(),
             known: (0..known::LINES).map(|_| Default::default()).collect(),
@@ -188,6 +191,9 @@ impl Tables for Memory {
     }
     fn count_policy(&self, policy: u32) {
         self.policy_counters.borrow_mut()[policy as usize] += 1;
+    }
+    fn buckets(&self, index: u32) -> Option<impl BucketSlots> {
+        self.buckets.get(index as usize)
     }
     fn cell(&self, index: u32) -> Option<impl LimitCell> {
         self.cells.get(index as usize)
@@ -296,6 +302,15 @@ enum NoWords {}
 impl ExactWords for NoWords {
     fn word(&self, _: u32) -> u64 {
         match *self {}
+    }
+}
+
+impl BucketSlots for &[AtomicU64; 8] {
+    fn load(&self, index: u32) -> u64 {
+        self[index as usize % 8].load(Ordering::Relaxed)
+    }
+    fn store(&self, index: u32, slot: u64) {
+        self[index as usize % 8].store(slot, Ordering::Relaxed);
     }
 }
 

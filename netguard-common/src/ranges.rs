@@ -12,14 +12,7 @@ use core::ops::ControlFlow;
 
 use layout::{ENFORCED_AT, POLICY_WORDS, SHADOW_AT};
 
-use crate::{
-    Packet, Verdict,
-    layout::Rate,
-    limit,
-    rule::has_ended,
-    tables::Tables,
-    view::View,
-};
+use crate::{Packet, Verdict, layout::Rate, limit, rule::has_ended, tables::Tables, view::View};
 
 /// Policies that a generation can hold.
 pub const POLICIES: u32 = 1024;
@@ -130,7 +123,7 @@ fn against<const AT: usize, T: Tables>(number: u32, mark: &Line, tables: &T) -> 
             tolerance_ns: mark[AT + 2],
         };
         let cell = tables.policy_cell(index)?;
-        if limit::admit(&rate, &cell, &cell, tables.now_ns()) {
+        if limit::admit(&rate, &cell, tables.now_ns()) {
             return None;
         }
     }

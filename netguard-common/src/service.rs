@@ -3,15 +3,13 @@
 
 use crate::{
     layout::{Cookies, Rate, Service, Settings},
-    level::PREFIXES_AT,
-    limit::CELLS,
     packet::protocol,
     tables::Tables,
 };
 
 const PORTS: u32 = 1 << 16;
 /// The first of the cells of TCP services, one each.
-const TCP_AT: u32 = PREFIXES_AT + CELLS;
+const TCP_AT: u32 = 0;
 /// The first of the cells of UDP services, two each: the bucket, and until when no source is learnt.
 const UDP_AT: u32 = TCP_AT + PORTS;
 /// Where the cells of services end.

@@ -55,7 +55,9 @@ pub trait Tables: Sized {
     /// Counts a packet that a policy of the lists is against.
     fn count_policy(&self, policy: u32);
 
-    /// Cell `index` of the limiter; `None` beyond [`crate::maps::LIMIT_CELLS`].
+    /// Line `index` of the buckets of sources; `None` beyond [`crate::bucket::LINES`].
+    fn buckets(&self, index: u32) -> Option<impl BucketSlots>;
+    /// Cell `index` of the limits of services; `None` beyond [`crate::maps::LIMIT_CELLS`].
     fn cell(&self, index: u32) -> Option<impl LimitCell>;
     /// Line `index` of the known sources; `None` beyond [`crate::known::LINES`].
     fn known(&self, index: u32) -> Option<impl KnownSlots>;
@@ -128,6 +130,12 @@ pub trait LimitCell {
     /// Of the limiter: theoretical arrival time of the next packet, in ns.
     fn load(&self) -> u64;
     fn store(&self, word: u64);
+}
+
+/// One line of buckets, shared by all CPUs as [`LimitCell`] is. Indices count modulo [`crate::bucket::SLOTS`].
+pub trait BucketSlots {
+    fn load(&self, index: u32) -> u64;
+    fn store(&self, index: u32, slot: u64);
 }
 
 /// One line of the known sources, shared by all CPUs as [`LimitCell`] is. Indices count modulo [`crate::known::SLOTS`].

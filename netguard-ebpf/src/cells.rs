@@ -1,8 +1,8 @@
 //! Words in array maps that CPUs and user space share, read and written one by one.
 
 use netguard_common::{
-    known::SLOTS,
-    tables::{ExactWords, KnownSlots, LimitCell},
+    bucket, known,
+    tables::{BucketSlots, ExactWords, KnownSlots, LimitCell},
 };
 
 /// An entry of `LIMIT_CELLS` or `FRAGMENTS`. Volatile, because LLVM has no relaxed atomics for the BPF target's base CPU; an
@@ -41,13 +41,30 @@ impl KnownSlots for Slots {
     #[inline(always)]
     fn load(&self, index: u32) -> u32 {
         // SAFETY: the slot lies in the line; array entries live as long as the map and are 8-aligned.
-        unsafe { self.0.add((index % SLOTS) as usize).read_volatile() }
+        unsafe { self.0.add((index % known::SLOTS) as usize).read_volatile() }
     }
 
     #[inline(always)]
     fn store(&self, index: u32, slot: u32) {
         // SAFETY: as for `load`.
-        unsafe { self.0.add((index % SLOTS) as usize).write_volatile(slot) }
+        unsafe { self.0.add((index % known::SLOTS) as usize).write_volatile(slot) }
+    }
+}
+
+/// The slots of an entry of `BUCKETS`, volatile as [`TimeCell`] is.
+pub(crate) struct Buckets(pub(crate) *mut u64);
+
+impl BucketSlots for Buckets {
+    #[inline(always)]
+    fn load(&self, index: u32) -> u64 {
+        // SAFETY: the slot lies in the line; array entries live as long as the map and are 8-aligned.
+        unsafe { self.0.add((index % bucket::SLOTS) as usize).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn store(&self, index: u32, slot: u64) {
+        // SAFETY: as for `load`.
+        unsafe { self.0.add((index % bucket::SLOTS) as usize).write_volatile(slot) }
     }
 }
 

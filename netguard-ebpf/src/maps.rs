@@ -7,6 +7,7 @@ use aya_ebpf::{
 };
 use netguard_common::{
     Packet,
+    bucket::{BucketLine, LINES as BUCKET_LINES},
     exact::{ExactLine, LINES as EXACT_LINES},
     hint::{HintLine, LINES},
     known::{KnownLine, LINES as KNOWN_LINES},
@@ -105,5 +106,7 @@ pub(crate) static TELEMETRY: PerCpuArray<Telemetry, 1> = PerCpuArray::new();
 pub(crate) static SKETCHES: PerCpuArray<Sketch, GENERATIONS> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static EXACT: Array<ExactLine, { EXACT_LINES as usize }, MAPPABLE> = Array::new();
+#[btf_map]
+pub(crate) static BUCKETS: Array<BucketLine, { BUCKET_LINES as usize }> = Array::new();
 #[btf_map]
 pub(crate) static QUESTIONS: LruHashMap<Question, u64, QUESTIONS_LEN> = LruHashMap::new();

@@ -16,14 +16,14 @@ use netguard_common::{
     signature::{Features, Signature},
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
-    tables::{ExactWords, Generation, KnownSlots, LimitCell, Tables},
+    tables::{BucketSlots, ExactWords, Generation, KnownSlots, LimitCell, Tables},
     telemetry::{Sketch, Telemetry},
     view::View,
 };
 
 use crate::{
     apart,
-    cells::{Line, Slots, TimeCell, byte},
+    cells::{Buckets, Line, Slots, TimeCell, byte},
     maps::*,
     sockets,
     view::opaque,
@@ -139,6 +139,11 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
             // SAFETY: as for `count`.
             unsafe { *counter += 1 };
         }
+    }
+
+    #[inline(always)]
+    fn buckets(&self, index: u32) -> Option<impl BucketSlots> {
+        BUCKETS.get_ptr_mut(index).map(|line| Buckets(line.cast()))
     }
 
     #[inline(always)]

@@ -6,6 +6,7 @@ use netguard::{
     ranges::{Compiled, Effect, Listing, compile},
 };
 use netguard_common::{
+    bucket::BucketLine,
     decide,
     layout::{CLASSES, Mode, Question, Rate, Rule, Settings},
     maps::{ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, Table},
@@ -19,8 +20,12 @@ use netguard_common::{
     view::SliceView,
 };
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
-    sync::{Arc, LazyLock, OnceLock, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, LazyLock, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 /// A rule that never ends.
@@ -49,6 +54,7 @@ pub struct World {
     listings: Vec<Listing<'static>>,
     /// Made of `listings` when they are needed.
     compiled: OnceLock<Arc<Compiled>>,
+    buckets: BTreeMap<u32, [u64; 8]>,
     cells: Vec<(u32, u64)>,
     own: Vec<IpAddr>,
     signatures: Vec<Signature>,
@@ -69,6 +75,7 @@ impl World {
             rules: Vec::new(),
             listings: Vec::new(),
             compiled: OnceLock::new(),
+            buckets: BTreeMap::new(),
             cells: Vec::new(),
             own: Vec::new(),
             signatures: Vec::new(),
@@ -246,7 +253,13 @@ impl World {
         self
     }
 
-    /// Sets cell `index` of the limiter to the theoretical arrival time `arrival_ns`.
+    /// Makes line `index` of the buckets this.
+    pub fn line(mut self, index: u32, slots: [u64; 8]) -> Self {
+        self.buckets.insert(index, slots);
+        self
+    }
+
+    /// Sets cell `index` of the limits of services to the theoretical arrival time `arrival_ns`.
     pub fn cell(mut self, index: u32, arrival_ns: u64) -> Self {
         self.cells.push((index, arrival_ns));
         self
@@ -254,13 +267,14 @@ impl World {
 
     /// Leaves the source of `frame` nothing of its limit for this kind of packet.
     pub fn exhausted(self, frame: &[u8]) -> Self {
-        self.cells_of(frame)
+        let lines = self.lines_of(frame);
+        lines
             .into_iter()
-            .fold(self, |world, index| world.cell(index, u64::MAX))
+            .fold(self, |world, index| world.line(index, [u64::MAX; 8]))
     }
 
-    /// The limiter cells that `frame` is charged to, found by watching which ones change.
-    pub fn cells_of(&self, frame: &[u8]) -> Vec<u32> {
+    /// The lines of buckets that `frame` is charged to, found by watching which ones change.
+    pub fn lines_of(&self, frame: &[u8]) -> Vec<u32> {
         let mut settings = Self::new()
             .in_modes([Mode::Off, Mode::Off, Mode::Enforce])
             .settings;
@@ -269,8 +283,8 @@ impl World {
         let memory = Memory::new(settings);
         decide(&SliceView(frame), &memory);
         (0..)
-            .zip(&memory.cells)
-            .filter(|(_, cell)| cell.load(Relaxed) != 0)
+            .zip(&memory.buckets)
+            .filter(|(_, line)| line.iter().any(|slot| slot.load(Relaxed) != 0))
             .map(|(index, _)| index)
             .collect()
     }
@@ -306,6 +320,9 @@ impl World {
         memory.signatures[..self.signatures.len()].copy_from_slice(&self.signatures);
         for (question, asked_ns) in &self.questions {
             memory.remember(question, *asked_ns);
+        }
+        for (index, line) in &self.buckets {
+            memory.buckets[*index as usize] = line.map(AtomicU64::new);
         }
         for (index, arrival_ns) in &self.cells {
             memory.cells[*index as usize].store(*arrival_ns, Relaxed);
@@ -349,6 +366,9 @@ impl World {
         self.own.iter().try_for_each(|address| object.own(*address))?;
         for (question, asked_ns) in &self.questions {
             object.ask(*question, *asked_ns)?;
+        }
+        for (index, slots) in &self.buckets {
+            object.write_buckets(*index, BucketLine { slots: *slots })?;
         }
         self.cells
             .iter()

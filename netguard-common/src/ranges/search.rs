@@ -2,9 +2,7 @@
 
 use super::{
     Line,
-    layout::{
-        CHILDREN, GROUP_BITS, GROUPS_AT, HALVES, LEAF, LEVELS, MARKS_AT, group, half,
-    },
+    layout::{CHILDREN, GROUP_BITS, GROUPS_AT, HALVES, LEAF, LEVELS, MARKS_AT, group, half},
 };
 use crate::{
     Packet,
@@ -153,7 +151,13 @@ mod tests {
 
     #[test]
     fn an_ipv4_address_has_the_mark_of_the_last_bound_before_it() {
-        let bounds = [bound(0, 0), bound(10, 1), bound(20, 2), bound(21, 0), bound(16_383, 3)];
+        let bounds = [
+            bound(0, 0),
+            bound(10, 1),
+            bound(20, 2),
+            bound(21, 0),
+            bound(16_383, 3),
+        ];
         let groups = [0, uniform(7), bounded(MARKS_AT, 1)];
         let generation = generation(&groups, &[halves(&bounds)]);
         let of = |group: u32, low| number_v4(&VIEW, group << GROUP_BITS | low, &generation.as_slice());
@@ -218,8 +222,14 @@ mod tests {
             let found = number_v6(&VIEW, source, &generation.as_slice());
             assert_eq!(found, Some(mark), "{high}:{low}");
         }
-        assert_eq!(number_v6(&VIEW, Address { high: 0, low: 0 }, &[[0; 8]].as_slice()), None);
-        assert_eq!(number_v6(&VIEW, Address { high: 0, low: 0 }, &[].as_slice()), None);
+        assert_eq!(
+            number_v6(&VIEW, Address { high: 0, low: 0 }, &[[0; 8]].as_slice()),
+            None
+        );
+        assert_eq!(
+            number_v6(&VIEW, Address { high: 0, low: 0 }, &[].as_slice()),
+            None
+        );
     }
 
     #[test]

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use aya::maps::{Array, MapData};
 use netguard_common::{
     Verdict,
+    bucket::{self, BucketLine, Place},
     layout::{Rate, Settings},
-    level::{has_prefix, prefix_cells, prefix_key},
-    limit::{Class, cells_of, source_key},
+    level::{has_prefix, prefix_key},
+    limit::{Class, source_key},
     packet::Address,
 };
 
@@ -80,15 +81,15 @@ impl LimitLevel {
 /// When nothing is pinned or the kernel refuses the read.
 pub fn limit_levels(pins: &Pins, source: IpAddr, now_ns: u64) -> Result<Vec<LimitLevel>, BpfError> {
     let settings = SettingsMap::open(pins)?.read()?;
-    let cells: Array<_, u64> = pins
-        .open("LIMIT_CELLS")?
+    let buckets: Array<_, Raw<BucketLine>> = pins
+        .open("BUCKETS")?
         .try_into()
-        .map_err(BpfError::map("LIMIT_CELLS", 0))?;
+        .map_err(BpfError::map("BUCKETS", bucket::LINES))?;
     let (family, source) = Address::of(source.to_canonical());
-    let level = |class: Class, of_prefix, rate: Rate, indices: [u32; 2]| {
-        let [first, second] =
-            indices.map(|index| cells.get(&index, 0).map_err(BpfError::map("LIMIT_CELLS", 0)));
-        let ahead_ns = first?.min(second?).saturating_sub(now_ns);
+    let level = |class: Class, of_prefix, rate: Rate, place: Place| {
+        let line = buckets.get(&place.line, 0);
+        let line = line.map_err(BpfError::map("BUCKETS", bucket::LINES))?.0;
+        let ahead_ns = line.arrival_ns(place).saturating_sub(now_ns);
         Ok::<_, BpfError>(LimitLevel {
             class,
             of_prefix,
@@ -104,12 +105,12 @@ pub fn limit_levels(pins: &Pins, source: IpAddr, now_ns: u64) -> Result<Vec<Limi
             settings.levels.prefix[class as usize],
         );
         if own.interval_ns != 0 {
-            let indices = cells_of(class, source_key(family, source), settings.seed);
-            levels.push(level(class, false, own, indices)?);
+            let place = bucket::of_source(class, source_key(family, source), false, settings.seed);
+            levels.push(level(class, false, own, place)?);
         }
         if prefix.interval_ns != 0 && has_prefix(family, source) {
-            let indices = prefix_cells(class, prefix_key(family, source), settings.seed);
-            levels.push(level(class, true, prefix, indices)?);
+            let place = bucket::of_prefix(class, prefix_key(family, source), settings.seed);
+            levels.push(level(class, true, prefix, place)?);
         }
     }
     Ok(levels)

@@ -11,6 +11,7 @@ use aya::{
     programs::SchedClassifier,
 };
 use netguard_common::{
+    bucket::{self, BucketLine},
     hint,
     layout::{Question, Rule, Sample, Settings},
     maps::Table,
@@ -172,7 +173,18 @@ impl TestObject {
         Ok(())
     }
 
-    /// Sets one cell of the limiter.
+    /// Sets one line of buckets.
+    ///
+    /// # Errors
+    /// When the index is out of range.
+    pub fn write_buckets(&mut self, index: u32, line: BucketLine) -> Result<(), BpfError> {
+        let mut lines: Array<&mut MapData, Raw<BucketLine>> = self.map("BUCKETS")?;
+        lines
+            .set(index, Raw(line), 0)
+            .map_err(BpfError::map("BUCKETS", bucket::LINES))
+    }
+
+    /// Sets one cell of the limits of services.
     ///
     /// # Errors
     /// When the index is out of range.

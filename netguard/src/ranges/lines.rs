@@ -5,8 +5,8 @@ use std::iter;
 use netguard_common::ranges::{
     Line, Mark, Policy,
     layout::{
-        CHILDREN, GROUP_BITS, GROUPS, GROUPS_AT, HALVES, LEAF, MARKS_AT, NO_BOUND, V4_LINES, V6_BOUNDS, bound,
-        bounded, children, entry, mark_line, put_half, tree, uniform,
+        CHILDREN, GROUP_BITS, GROUPS, GROUPS_AT, HALVES, LEAF, MARKS_AT, NO_BOUND, V4_LINES, V6_BOUNDS,
+        bound, bounded, children, entry, mark_line, put_half, tree, uniform,
     },
 };
 

@@ -5,7 +5,6 @@ mod bounds;
 mod lines;
 mod slots;
 
-
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use netguard_common::{

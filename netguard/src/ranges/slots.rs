@@ -47,7 +47,10 @@ impl Slots {
         for network in 0..V4_BYTES >> 8 {
             let [coarse, dense] = coarse_v4(network << 8);
             let fine = &self.words[network as usize * WORDS..][..WORDS];
-            let (any, all) = (fine.iter().any(|word| *word != 0), fine.iter().all(|word| *word == u64::MAX));
+            let (any, all) = (
+                fine.iter().any(|word| *word != 0),
+                fine.iter().all(|word| *word == u64::MAX),
+            );
             if any {
                 self.insert(coarse);
             }

@@ -127,9 +127,24 @@ fn everything_on() -> Settings {
             "state" => settings.suspicion.state = 0,
             "reflection" => settings.reflection.mode = 0,
             "limit" => settings.limit = 0,
-            "source" => settings.limits = [Rate { interval_ns: 0, tolerance_ns: 0 }; CLASSES],
-            "prefix" => settings.levels.prefix = [Rate { interval_ns: 0, tolerance_ns: 0 }; CLASSES],
-            "service" => settings.levels.service_udp = Rate { interval_ns: 0, tolerance_ns: 0 },
+            "source" => {
+                settings.limits = [Rate {
+                    interval_ns: 0,
+                    tolerance_ns: 0,
+                }; CLASSES]
+            }
+            "prefix" => {
+                settings.levels.prefix = [Rate {
+                    interval_ns: 0,
+                    tolerance_ns: 0,
+                }; CLASSES]
+            }
+            "service" => {
+                settings.levels.service_udp = Rate {
+                    interval_ns: 0,
+                    tolerance_ns: 0,
+                }
+            }
             "cookies" => settings.cookies = 0,
             "telemetry" => settings.telemetry.on = 0,
             "" => {}

@@ -38,7 +38,16 @@ fn mixed_modes() {
 #[test]
 fn limits_that_are_exhausted_and_limits_that_are_not() {
     let mut world = World::populated().still_limits();
-    // A third of all cells is full: some sources have none left, some one, some two; so have prefixes, and some services none.
+    // A third of all lines is full, and another half full of others: some sources have nothing left, and so have some prefixes.
+    for index in 0..netguard_common::bucket::LINES {
+        let full = u64::MAX >> 1;
+        match index % 3 {
+            0 => world = world.line(index, [full; 8]),
+            1 => world = world.line(index, [full, 0, full, 1 << 10, full, 2, full, 0x3ff]),
+            _ => {}
+        }
+    }
+    // And so have some services.
     for index in (0..netguard_common::maps::LIMIT_CELLS as u32).filter(|index| index % 3 == 0) {
         world = world.cell(index, u64::MAX >> 1);
     }

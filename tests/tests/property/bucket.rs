@@ -1,11 +1,12 @@
-//! The limiter: never more than burst + rate x time, never less for a source that has its cells to itself.
+//! The limiter: never more than burst + rate x time, never less for a source that has room in its line.
 
 use std::sync::atomic::AtomicU64;
 
 use netguard_common::{
+    bucket::{self, Place, SLOTS},
     layout::Rate,
     level::{Standing, fill},
-    limit::admit,
+    limit,
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -21,6 +22,17 @@ fn pauses() -> impl Strategy<Value = Vec<u64>> {
 
 fn rates() -> impl Strategy<Value = Rate> {
     (prop_oneof![1u32..100, 1u32..1_000_000], 1u32..500).prop_map(|(rate, burst)| Rate::new(rate, burst))
+}
+
+/// What a line rounds up at most.
+const UNIT_NS: u64 = 32;
+
+fn line() -> [AtomicU64; SLOTS as usize] {
+    Default::default()
+}
+
+const fn source(fingerprint: u64) -> Place {
+    Place { line: 0, fingerprint }
 }
 
 /// At most this many packets may pass in `span_ns`: the burst and what the rate gives meanwhile.
@@ -47,28 +59,32 @@ proptest! {
 
     #[test]
     fn no_span_of_time_sees_more_than_burst_and_rate(rate in rates(), pauses in pauses()) {
-        let (a, b) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (cell, line) = (AtomicU64::new(0), line());
         let mut now = 1_000_000_000;
-        let mut granted = Vec::new();
+        let (mut by_cell, mut by_line) = (Vec::new(), Vec::new());
         for pause in pauses {
             now += pause;
-            if admit(&rate, &&a, &&b, now) {
-                granted.push(now);
+            if limit::admit(&rate, &&cell, now) {
+                by_cell.push(now);
+            }
+            if bucket::admit(&rate, &&line, source(7), now) {
+                by_line.push(now);
             }
         }
-        bounded(&rate, &granted)?;
+        bounded(&rate, &by_cell)?;
+        bounded(&rate, &by_line)?;
     }
 
-    /// Three sources, each sharing one cell with each of the others: the bound holds for every one.
+    /// More sources than a line has slots: they take each other's, and the bound holds for every one.
     #[test]
-    fn shared_cells_grant_nobody_more(rate in rates(), packets in vec((0usize..3, 0u64..2_000_000), 1..600)) {
-        let cells = [AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0)];
-        let mut granted = [const { Vec::new() }; 3];
+    fn a_crowded_line_grants_nobody_more(rate in rates(), packets in vec((0usize..20, 0u64..2_000_000), 1..800)) {
+        let line = line();
+        let mut granted = [const { Vec::new() }; 20];
         let mut now = 1_000_000_000;
-        for (source, pause) in packets {
+        for (number, pause) in packets {
             now += pause;
-            if admit(&rate, &&cells[source], &&cells[(source + 1) % 3], now) {
-                granted[source].push(now);
+            if bucket::admit(&rate, &&line, source(number as u64), now) {
+                granted[number].push(now);
             }
         }
         for granted in granted {
@@ -78,25 +94,28 @@ proptest! {
 
     #[test]
     fn a_source_within_its_rate_is_never_refused(rate in rates(), extra in vec(0u64..1_000_000, 1..300)) {
-        let (a, b) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (cell, line) = (AtomicU64::new(0), line());
         let mut now = 1_000_000_000;
         for pause in extra {
-            now += rate.interval_ns + pause;
-            prop_assert!(admit(&rate, &&a, &&b, now));
+            now += rate.interval_ns + UNIT_NS + pause;
+            prop_assert!(limit::admit(&rate, &&cell, now));
+            prop_assert!(bucket::admit(&rate, &&line, source(7), now));
         }
     }
 
-    /// A flooder in one of two cells does not cost a bystander anything.
+    /// Flooders in all other slots of its line do not cost a bystander anything.
     #[test]
-    fn one_shared_cell_does_not_hurt(rate in rates(), flood in 1u32..50, extra in vec(0u64..1_000_000, 1..200)) {
-        let (flooded, own, other) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    fn a_line_of_flooders_does_not_hurt(rate in rates(), flood in 1u32..50, extra in vec(0u64..1_000_000, 1..100)) {
+        let line = line();
         let mut now = 1_000_000_000;
         for pause in extra {
-            now += rate.interval_ns + pause;
-            for _ in 0..flood {
-                admit(&rate, &&flooded, &&other, now);
+            now += rate.interval_ns + UNIT_NS + pause;
+            for flooder in 0..u64::from(SLOTS) - 1 {
+                for _ in 0..flood {
+                    bucket::admit(&rate, &&line, source(flooder), now);
+                }
             }
-            prop_assert!(admit(&rate, &&flooded, &&own, now));
+            prop_assert!(bucket::admit(&rate, &&line, source(99), now));
         }
     }
 
@@ -133,8 +152,9 @@ proptest! {
 
     #[test]
     fn any_cell_and_any_clock_are_survived(rate in rates(), a in any::<u64>(), b in any::<u64>(), now in any::<u64>()) {
-        let (a, b) = (AtomicU64::new(a), AtomicU64::new(b));
-        admit(&rate, &&a, &&b, now);
+        let a = AtomicU64::new(a);
+        limit::admit(&rate, &&a, now);
+        bucket::admit(&rate, &&std::array::from_fn(|slot| AtomicU64::new(b << slot)), source(b % 1_024), now);
         for standing in STANDINGS {
             fill(&rate, &&a, standing, now);
         }

@@ -3,10 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netguard_common::{
-    Action, Verdict, decide,
+    Action, Verdict,
+    bucket::of_source,
+    decide,
     layout::Rule,
     layout::{CLASSES, Mode, Rate},
-    limit::{Class, cells_of, source_key},
+    limit::{Class, source_key},
     packet::{Address, Family},
     rule::{EXPIRY_SHIFT, Proof},
     view::SliceView,
@@ -133,18 +135,18 @@ proptest! {
         prop_assert!(rule.expired(now + ttl + (2 << EXPIRY_SHIFT)));
     }
 
-    /// Whatever others send, in whatever number and under whatever forged address: a source that shares no cell
-    /// with them is judged as if they were not there.
+    /// Whatever others send, in whatever number and under whatever forged address: a source that shares no line
+    /// of buckets with them is judged as if they were not there.
     #[test]
     fn no_packet_changes_the_verdict_on_another_source(
         others in vec(source_v4(), 1..200), mine in source_v4(), packets in 1usize..5,
     ) {
         let mut world = World::populated().limits([Rate::new(1, 3); CLASSES]);
         world.settings.seed = 7;
-        let cells = |source: Ipv4Addr| {
-            cells_of(Class::Udp, source_key(Family::V4, Address::v4(source.octets())), 7)
+        let line = |source: Ipv4Addr| {
+            of_source(Class::Udp, source_key(Family::V4, Address::v4(source.octets())), false, 7).line
         };
-        let distinct = |other: &Ipv4Addr| !cells(*other).iter().any(|cell| cells(mine).contains(cell));
+        let distinct = |other: &Ipv4Addr| line(*other) != line(mine);
         let frame = |source: Ipv4Addr| {
             netguard_tests::frames::frame().ipv4(&source.to_string(), "198.51.100.1").udp(1, 2).build()
         };

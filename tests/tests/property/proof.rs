@@ -7,10 +7,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netguard_common::{
-    Verdict, decide,
+    Verdict,
+    bucket::{of_prefix, of_source},
+    decide,
     layout::{CLASSES, Cookies, Mode, Rate},
-    level::{prefix_cells, prefix_key},
-    limit::{Class, cells_of, source_key},
+    level::prefix_key,
+    limit::{Class, source_key},
     memory::Memory,
     packet::Address,
     state::{Reach, Standing},
@@ -153,7 +155,7 @@ fn send(memory: &Memory, flood: &[Volley], source: IpAddr, forged: bool) {
         let mut frame = volley.frame.clone();
         if forged && volley.in_its_name {
             send_from(&mut frame, source);
-        } else if source_of(&frame).is_some_and(|other| share_a_cell(other, source)) {
+        } else if source_of(&frame).is_some_and(|other| share_a_line(other, source)) {
             continue;
         }
         for _ in 0..volley.times {
@@ -163,24 +165,23 @@ fn send(memory: &Memory, flood: &[Volley], source: IpAddr, forged: bool) {
     }
 }
 
-/// Whether a limit of `one` or of its prefix lies in a cell of `other`.
-fn share_a_cell(one: IpAddr, other: IpAddr) -> bool {
+/// Whether a limit of `one` or of its prefix lies in a line of `other`.
+fn share_a_line(one: IpAddr, other: IpAddr) -> bool {
     let seed = Memory::enforcing().seed;
-    let cells = |address: IpAddr| -> Vec<u32> {
+    let lines = |address: IpAddr| -> Vec<u32> {
         let (family, address) = Address::of(address);
         let (key, prefix) = (source_key(family, address), prefix_key(family, address));
         let of_class = |class: &Class| {
-            // Those of path-MTU messages lie behind those of neighbour discovery.
-            let source = cells_of(*class, key, seed).map(|cell| match class {
-                Class::Control => cell & !1,
-                _ => cell,
-            });
-            [source, prefix_cells(*class, prefix, seed)].concat()
+            [
+                of_source(*class, key, false, seed).line,
+                of_source(*class, key, true, seed).line,
+                of_prefix(*class, prefix, seed).line,
+            ]
         };
         Class::ALL.iter().flat_map(of_class).collect()
     };
-    let others = cells(other);
-    cells(one).iter().any(|cell| others.contains(cell))
+    let others = lines(other);
+    lines(one).iter().any(|line| others.contains(line))
 }
 
 /// What an honest host sends: each kind that has a limit or a state.

@@ -3,6 +3,7 @@
 use aya::maps::{Array, Map, MapData, PerCpuArray};
 use netguard_common::{
     Packet,
+    bucket::BucketLine,
     exact::ExactLine,
     hint::HintLine,
     known::KnownLine,
@@ -36,6 +37,7 @@ pub(super) enum AnyArray {
     Signatures(Array<MapData, Raw<Signature>>),
     Features(PerCpuArray<MapData, Raw<Features>>),
     Exact(Array<MapData, Raw<ExactLine>>),
+    Buckets(Array<MapData, Raw<BucketLine>>),
     Known(Array<MapData, Raw<KnownLine>>),
     ServiceLines(Array<MapData, Raw<ServiceLine>>),
     Services(Array<MapData, Raw<Service>>),
@@ -58,6 +60,7 @@ impl AnyArray {
             "PACKET" => Self::Packets(map.try_into().map_err(wrap)?),
             "HINTS" => Self::Hints(map.try_into().map_err(wrap)?),
             "EXACT" => Self::Exact(map.try_into().map_err(wrap)?),
+            "BUCKETS" => Self::Buckets(map.try_into().map_err(wrap)?),
             "KNOWN" => Self::Known(map.try_into().map_err(wrap)?),
             "SERVICE_LINES" | "WATCHED" => Self::ServiceLines(map.try_into().map_err(wrap)?),
             "SERVICES" => Self::Services(map.try_into().map_err(wrap)?),
@@ -96,6 +99,9 @@ impl AnyArray {
             Self::Exact(map) => map
                 .get(&index, 0)
                 .map(|line| shown(skip_zero, line.0 == ExactLine::ZERO, || render(&line.0))),
+            Self::Buckets(map) => map
+                .get(&index, 0)
+                .map(|line| shown(skip_zero, line.0 == BucketLine::ZERO, || render(&line.0))),
             Self::Known(map) => map
                 .get(&index, 0)
                 .map(|line| shown(skip_zero, line.0 == KnownLine::ZERO, || render(&line.0))),

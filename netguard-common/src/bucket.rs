@@ -1,0 +1,274 @@
+//! Token buckets of sources and prefixes, as GCRA in a fixed array: nothing is ever inserted or evicted by a call to the kernel,
+//! and each bucket costs one line of the cache.
+//!
+//! A source has one line of eight slots. A slot is a fingerprint and the theoretical arrival time of the source's next packet; once
+//! that time has come the bucket is full again, and the slot as good as free. So only who sent just now needs a slot: a
+//! flood of forged sources, each of which sends little, leaves nothing behind.
+//!
+//! When more than eight sources of a line are busy, a newcomer takes over the slot of the least busy one, with all that this one has
+//! used; and who lost its slot takes over another, which is at least as used. So no source ever gets more than `burst + rate * t`.
+//! Lines are read and written without a lock: two CPUs that judge packets of one line in the same nanoseconds may admit one too
+//! many.
+
+use crate::{
+    hint::mix,
+    layout::Rate,
+    limit::Class,
+    tables::{BucketSlots, Tables},
+};
+
+/// Lines of the sources of a class; a power of two.
+const SOURCE_LINES: u32 = 8_192;
+/// Lines of the prefixes of a class; a power of two.
+const PREFIX_LINES: u32 = 4_096;
+const CLASSES: u32 = Class::ALL.len() as u32;
+/// Entries of the map `BUCKETS`: the lines of sources by class, then those of prefixes.
+pub const LINES: u32 = CLASSES * (SOURCE_LINES + PREFIX_LINES);
+/// Slots of a line.
+pub const SLOTS: u32 = 8;
+
+/// Bits of a fingerprint, below the time in a slot.
+const FINGERPRINT_BITS: u32 = 10;
+const FINGERPRINT: u64 = (1 << FINGERPRINT_BITS) - 1;
+/// The time counts units of 32 ns: 18 years of them have room.
+const UNIT_BITS: u32 = 5;
+
+crate::shared! {
+    /// One entry of the map `BUCKETS`.
+    pub struct BucketLine {
+        pub slots: [u64; 8],
+    }
+}
+
+/// Where the bucket of somebody lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its line in the map `BUCKETS`.
+    pub line: u32,
+    /// Tells it from others in the line; less than 1024.
+    pub fingerprint: u64,
+}
+
+/// The place of the source with `key`, see [`crate::limit::source_key`]. Control messages have two: `apart` says which.
+///
+/// Anybody may send path-MTU messages in any name: whichever name they choose, those lie in a line that no neighbour discovery
+/// lies in.
+#[inline(always)]
+pub fn of_source(class: Class, key: u64, apart: bool, seed: u64) -> Place {
+    let mut place = place(class, key, seed, SOURCE_LINES);
+    if matches!(class, Class::Control) {
+        place.line = place.line & !1 | apart as u32;
+    }
+    place
+}
+
+/// The place of the prefix with `key`, see [`crate::level::prefix_key`].
+#[inline(always)]
+pub fn of_prefix(class: Class, key: u64, seed: u64) -> Place {
+    let mut place = place(class, key, seed, PREFIX_LINES);
+    place.line += CLASSES * SOURCE_LINES;
+    place
+}
+
+#[inline(always)]
+const fn place(class: Class, key: u64, seed: u64, lines: u32) -> Place {
+    let hash = mix(key, seed);
+    Place {
+        line: class as u32 * lines + (hash as u32 & (lines - 1)),
+        fingerprint: hash >> (u64::BITS - FINGERPRINT_BITS),
+    }
+}
+
+/// Charges one packet to the bucket at `place`: whether `rate` admits it. Everything is admitted where there is no such line.
+#[inline(always)]
+pub(crate) fn charge<T: Tables>(rate: &Rate, place: Place, now_ns: u64, tables: &T) -> bool {
+    match tables.buckets(place.line) {
+        Some(line) => admit(rate, &line, place, now_ns),
+        None => true,
+    }
+}
+
+/// [`charge`] for the line of `place`.
+#[inline(always)]
+pub fn admit<L: BucketSlots>(rate: &Rate, line: &L, place: Place, now_ns: u64) -> bool {
+    let found = find(line, place);
+    let arrival_ns = found.arrival_ns();
+    let full = now_ns.wrapping_add(rate.tolerance_ns);
+    // A bucket further ahead than the tolerance was filled under a more generous limit: it counts as full.
+    let next = arrival_ns.max(now_ns).min(full).wrapping_add(rate.interval_ns);
+    if next > full {
+        if arrival_ns > full {
+            line.store(found.slot, slot(full, found.word));
+        }
+        return false;
+    }
+    line.store(found.slot, slot(next, place.fingerprint));
+    true
+}
+
+impl BucketLine {
+    /// The theoretical arrival time of the next packet of whose bucket lies at `place`, in ns; it may be over.
+    pub fn arrival_ns(&self, place: Place) -> u64 {
+        find(&self, place).arrival_ns()
+    }
+}
+
+/// A line that only is read.
+impl BucketSlots for &BucketLine {
+    fn load(&self, index: u32) -> u64 {
+        self.slots[(index % SLOTS) as usize]
+    }
+    fn store(&self, _: u32, _: u64) {}
+}
+
+/// A slot, and what lies in it.
+struct Found {
+    slot: u32,
+    word: u64,
+}
+
+impl Found {
+    #[inline(always)]
+    const fn arrival_ns(&self) -> u64 {
+        self.word >> FINGERPRINT_BITS << UNIT_BITS
+    }
+}
+
+/// A slot that is used until `arrival_ns`, never less, by who has the fingerprint in `word`.
+#[inline(always)]
+const fn slot(arrival_ns: u64, word: u64) -> u64 {
+    let units = arrival_ns.wrapping_add((1 << UNIT_BITS) - 1) >> UNIT_BITS;
+    units << FINGERPRINT_BITS | word & FINGERPRINT
+}
+
+/// The slot with the fingerprint of `place`, else the least busy one. Without branches, which would be guessed wrong.
+#[inline(always)]
+fn find<L: BucketSlots>(line: &L, place: Place) -> Found {
+    let mut found = Found { slot: SLOTS, word: 0 };
+    for index in 0..SLOTS {
+        let word = line.load(index);
+        // All ones where it is the one, else zero.
+        let other = (word ^ place.fingerprint) & FINGERPRINT;
+        let is_it = 0_u64.wrapping_sub(other.wrapping_sub(1) >> 63);
+        found.word = found.word & !is_it | word & is_it;
+        found.slot = found.slot & !(is_it as u32) | index & is_it as u32;
+    }
+    if found.slot < SLOTS {
+        found
+    } else {
+        least_busy(line)
+    }
+}
+
+#[inline(always)]
+fn least_busy<L: BucketSlots>(line: &L) -> Found {
+    let mut least = Found {
+        slot: 0,
+        word: line.load(0),
+    };
+    for index in 1..SLOTS {
+        let word = line.load(index);
+        if word < least.word {
+            least = Found { slot: index, word };
+        }
+    }
+    least
+}
+
+#[cfg(test)]
+mod tests {
+    use core::cell::RefCell;
+
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+    const NOW: u64 = 1_000 * MS;
+
+    #[derive(Default)]
+    struct Line(RefCell<[u64; 8]>);
+
+    impl BucketSlots for Line {
+        fn load(&self, index: u32) -> u64 {
+            self.0.borrow()[index as usize]
+        }
+        fn store(&self, index: u32, slot: u64) {
+            self.0.borrow_mut()[index as usize] = slot;
+        }
+    }
+
+    const fn source(fingerprint: u64) -> Place {
+        Place { line: 0, fingerprint }
+    }
+
+    fn granted(rate: &Rate, line: &Line, fingerprint: u64, now_ns: u64) -> usize {
+        (0..100)
+            .filter(|_| admit(rate, line, source(fingerprint), now_ns))
+            .count()
+    }
+
+    #[test]
+    fn grants_the_burst_then_the_rate() {
+        let (rate, line) = (Rate::new(10, 5), Line::default());
+        assert_eq!(granted(&rate, &line, 7, NOW), 5);
+        assert_eq!(granted(&rate, &line, 7, NOW + 99 * MS), 0);
+        assert_eq!(granted(&rate, &line, 7, NOW + 101 * MS), 1);
+    }
+
+    #[test]
+    fn eight_sources_of_a_line_have_nothing_to_do_with_each_other() {
+        let (rate, line) = (Rate::new(10, 5), Line::default());
+        for fingerprint in 0..8 {
+            assert_eq!(granted(&rate, &line, fingerprint, NOW), 5, "{fingerprint}");
+        }
+        assert_eq!(granted(&rate, &line, 8, NOW), 0, "all are busy");
+        let later = NOW + 501 * MS;
+        for fingerprint in 100..108 {
+            assert_eq!(
+                granted(&rate, &line, fingerprint, later),
+                5,
+                "all slots are free again"
+            );
+        }
+    }
+
+    #[test]
+    fn who_lost_its_slot_does_not_begin_anew() {
+        let (rate, line) = (Rate::new(10, 5), Line::default());
+        for fingerprint in 0..8 {
+            assert!(admit(&rate, &line, source(fingerprint), NOW));
+        }
+        // Each of a hundred newcomers takes somebody's place.
+        let newcomers = (100..200)
+            .filter(|other| admit(&rate, &line, source(*other), NOW))
+            .count();
+        assert_eq!(newcomers, 8 * 4);
+        assert!((0..8).all(|fingerprint| !admit(&rate, &line, source(fingerprint), NOW)));
+    }
+
+    #[test]
+    fn a_bucket_filled_under_a_larger_limit_comes_back() {
+        let (rate, line) = (Rate::new(10, 5), Line(RefCell::new([u64::MAX; 8])));
+        assert_eq!(granted(&rate, &line, FINGERPRINT, NOW), 0);
+        assert_eq!(granted(&rate, &line, FINGERPRINT, NOW + 501 * MS), 5);
+    }
+
+    #[test]
+    fn classes_and_prefixes_have_lines_of_their_own() {
+        let mut seen = std::collections::BTreeMap::new();
+        for class in Class::ALL {
+            for key in 0..50_000 {
+                for (place, owner) in [
+                    (of_source(class, key, false, 7), (class as u32, 0)),
+                    (
+                        of_source(Class::Control, key, true, 7),
+                        (Class::Control as u32, 1),
+                    ),
+                    (of_prefix(class, key, 7), (class as u32, 2)),
+                ] {
+                    assert!(place.line < LINES && place.fingerprint <= FINGERPRINT);
+                    assert_eq!(*seen.entry(place.line).or_insert(owner), owner);
+                }
+            }
+        }
+    }
+}

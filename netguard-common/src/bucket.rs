@@ -12,9 +12,10 @@
 
 use crate::{
     hint::mix,
-    layout::Rate,
+    layout::{Rate, UNIT_NS},
     limit::Class,
     tables::{BucketSlots, Tables},
+    view::{SliceView, View},
 };
 
 /// Lines of the sources of a class; a power of two.
@@ -28,10 +29,10 @@ pub const LINES: u32 = CLASSES * (SOURCE_LINES + PREFIX_LINES);
 pub const SLOTS: u32 = 8;
 
 /// Bits of a fingerprint, below the time in a slot.
-const FINGERPRINT_BITS: u32 = 10;
+const FINGERPRINT_BITS: u32 = 8;
 const FINGERPRINT: u64 = (1 << FINGERPRINT_BITS) - 1;
-/// The time counts units of 32 ns: 18 years of them have room.
-const UNIT_BITS: u32 = 5;
+/// The time is a multiple of [`UNIT_NS`], so that nine years have room.
+const UNIT_BITS: u32 = UNIT_NS.ilog2();
 
 crate::shared! {
     /// One entry of the map `BUCKETS`.
@@ -45,7 +46,7 @@ crate::shared! {
 pub struct Place {
     /// Its line in the map `BUCKETS`.
     pub line: u32,
-    /// Tells it from others in the line; less than 1024.
+    /// Tells it from others in the line; less than 256.
     pub fingerprint: u64,
 }
 
@@ -81,18 +82,26 @@ const fn place(class: Class, key: u64, seed: u64, lines: u32) -> Place {
 
 /// Charges one packet to the bucket at `place`: whether `rate` admits it. Everything is admitted where there is no such line.
 #[inline(always)]
-pub(crate) fn charge<T: Tables>(rate: &Rate, place: Place, now_ns: u64, tables: &T) -> bool {
+pub(crate) fn charge<V: View, T: Tables>(
+    view: &V,
+    rate: &Rate,
+    place: Place,
+    now_ns: u64,
+    tables: &T,
+) -> bool {
     match tables.buckets(place.line) {
-        Some(line) => admit(rate, &line, place, now_ns),
+        Some(line) => admit(view, rate, &line, place, now_ns),
         None => true,
     }
 }
 
 /// [`charge`] for the line of `place`.
 #[inline(always)]
-pub fn admit<L: BucketSlots>(rate: &Rate, line: &L, place: Place, now_ns: u64) -> bool {
-    let found = find(line, place);
+pub fn admit<V: View, L: BucketSlots>(view: &V, rate: &Rate, line: &L, place: Place, now_ns: u64) -> bool {
+    let found = find(view, line, place);
     let arrival_ns = found.arrival_ns();
+    // In whole units, as rates are: so nothing is ever rounded.
+    let now_ns = now_ns & !(UNIT_NS - 1);
     let full = now_ns.wrapping_add(rate.tolerance_ns);
     // A bucket further ahead than the tolerance was filled under a more generous limit: it counts as full.
     let next = arrival_ns.max(now_ns).min(full).wrapping_add(rate.interval_ns);
@@ -109,7 +118,7 @@ pub fn admit<L: BucketSlots>(rate: &Rate, line: &L, place: Place, now_ns: u64) -
 impl BucketLine {
     /// The theoretical arrival time of the next packet of whose bucket lies at `place`, in ns; it may be over.
     pub fn arrival_ns(&self, place: Place) -> u64 {
-        find(&self, place).arrival_ns()
+        find(&SliceView(&[]), &self, place).arrival_ns()
     }
 }
 
@@ -134,16 +143,15 @@ impl Found {
     }
 }
 
-/// A slot that is used until `arrival_ns`, never less, by who has the fingerprint in `word`.
+/// A slot that is used until `arrival_ns` by who has the fingerprint in `word`.
 #[inline(always)]
 const fn slot(arrival_ns: u64, word: u64) -> u64 {
-    let units = arrival_ns.wrapping_add((1 << UNIT_BITS) - 1) >> UNIT_BITS;
-    units << FINGERPRINT_BITS | word & FINGERPRINT
+    arrival_ns >> UNIT_BITS << FINGERPRINT_BITS | word & FINGERPRINT
 }
 
 /// The slot with the fingerprint of `place`, else the least busy one. Without branches, which would be guessed wrong.
 #[inline(always)]
-fn find<L: BucketSlots>(line: &L, place: Place) -> Found {
+fn find<V: View, L: BucketSlots>(view: &V, line: &L, place: Place) -> Found {
     let mut found = Found { slot: SLOTS, word: 0 };
     for index in 0..SLOTS {
         let word = line.load(index);
@@ -156,12 +164,12 @@ fn find<L: BucketSlots>(line: &L, place: Place) -> Found {
     if found.slot < SLOTS {
         found
     } else {
-        least_busy(line)
+        least_busy(view, line)
     }
 }
 
 #[inline(always)]
-fn least_busy<L: BucketSlots>(line: &L) -> Found {
+fn least_busy<V: View, L: BucketSlots>(view: &V, line: &L) -> Found {
     let mut least = Found {
         slot: 0,
         word: line.load(0),
@@ -171,6 +179,7 @@ fn least_busy<L: BucketSlots>(line: &L) -> Found {
         if word < least.word {
             least = Found { slot: index, word };
         }
+        least.slot = view.opaque(least.slot);
     }
     least
 }
@@ -183,6 +192,7 @@ mod tests {
 
     const MS: u64 = 1_000_000;
     const NOW: u64 = 1_000 * MS;
+    const VIEW: SliceView<'_> = SliceView(&[]);
 
     #[derive(Default)]
     struct Line(RefCell<[u64; 8]>);
@@ -202,7 +212,7 @@ mod tests {
 
     fn granted(rate: &Rate, line: &Line, fingerprint: u64, now_ns: u64) -> usize {
         (0..100)
-            .filter(|_| admit(rate, line, source(fingerprint), now_ns))
+            .filter(|_| admit(&VIEW, rate, line, source(fingerprint), now_ns))
             .count()
     }
 
@@ -235,14 +245,14 @@ mod tests {
     fn who_lost_its_slot_does_not_begin_anew() {
         let (rate, line) = (Rate::new(10, 5), Line::default());
         for fingerprint in 0..8 {
-            assert!(admit(&rate, &line, source(fingerprint), NOW));
+            assert!(admit(&VIEW, &rate, &line, source(fingerprint), NOW));
         }
         // Each of a hundred newcomers takes somebody's place.
         let newcomers = (100..200)
-            .filter(|other| admit(&rate, &line, source(*other), NOW))
+            .filter(|other| admit(&VIEW, &rate, &line, source(*other), NOW))
             .count();
         assert_eq!(newcomers, 8 * 4);
-        assert!((0..8).all(|fingerprint| !admit(&rate, &line, source(fingerprint), NOW)));
+        assert!((0..8).all(|fingerprint| !admit(&VIEW, &rate, &line, source(fingerprint), NOW)));
     }
 
     #[test]

@@ -263,6 +263,9 @@ impl Mode {
     }
 }
 
+/// Rates are kept in multiples of this, see [`crate::bucket`].
+pub const UNIT_NS: u64 = 4;
+
 impl Rate {
     /// No limit.
     pub const UNLIMITED: Self = Self::ZERO;
@@ -272,7 +275,8 @@ impl Rate {
         if per_second == 0 {
             return Self::UNLIMITED;
         }
-        let interval_ns = 1_000_000_000 / per_second as u64;
+        let interval_ns = (1_000_000_000 / per_second as u64) & !(UNIT_NS - 1);
+        let interval_ns = if interval_ns == 0 { UNIT_NS } else { interval_ns };
         Self {
             interval_ns,
             tolerance_ns: interval_ns * burst as u64,

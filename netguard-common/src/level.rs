@@ -66,7 +66,7 @@ fn prefix<V: View, T: Tables>(
     }
     let key = prefix_key(packet.family(), packet.source);
     let place = bucket::of_prefix(class, key, settings.seed);
-    if bucket::charge(&rate, place, now_ns, tables) || is_proven(packet, now_ns, tables) {
+    if bucket::charge(view, &rate, place, now_ns, tables) || is_proven(packet, now_ns, tables) {
         ControlFlow::Continue(())
     } else {
         ControlFlow::Break(Verdict::LimitPrefix)

@@ -109,7 +109,7 @@ pub fn check<V: View, T: Tables>(
     };
     let key = source_key(packet.family(), packet.source);
     let place = bucket::of_source(class, key, is_path_mtu(packet), settings.seed);
-    if bucket::charge(&rate, place, now_ns, tables) {
+    if bucket::charge(view, &rate, place, now_ns, tables) {
         ControlFlow::Continue(())
     } else {
         ControlFlow::Break(class.verdict())

@@ -3,7 +3,7 @@
 //! | lines | content |
 //! | --- | --- |
 //! | 0 | word 0: the [`tree`] of IPv6 |
-//! | [`GROUPS_AT`] | [`GROUPS`] groups of 2^14 IPv4 addresses, half a word each: all of one mark, or which lines have their bounds |
+//! | [`GROUPS_AT`] | a word for each of [`GROUPS`] groups of 2^14 IPv4 addresses: which /23s in it have any mark; all of one, or which lines have their bounds |
 //! | [`MARKS_AT`] | a line for each mark: the policies that hold for a range, one to enforce and one in shadow |
 //! | behind | lines of IPv4 bounds: from this address of the group on, this mark; and nodes of IPv6 trees |
 //!
@@ -20,9 +20,12 @@ pub const GROUP_BITS: u32 = 14;
 pub const GROUPS: u32 = 1 << (32 - GROUP_BITS);
 
 pub const GROUPS_AT: u32 = 1;
-pub const MARKS_AT: u32 = GROUPS_AT + GROUPS / HALVES;
+pub const MARKS_AT: u32 = GROUPS_AT + GROUPS / WORDS;
 
-/// Half words of a line, each of which holds a group or a bound of IPv4.
+/// Words of a line, each of which holds a group.
+pub const WORDS: u32 = 8;
+
+/// Half words of a line, each of which holds a bound of IPv4.
 pub const HALVES: u32 = 16;
 /// Lines of a generation up to which bounds of IPv4 can lie.
 pub const V4_LINES: u32 = 1 << LINE_BITS;
@@ -77,9 +80,16 @@ pub const fn bounded(first: u32, count: u32) -> u32 {
     BOUNDED | (count - 1) << LINE_BITS | first
 }
 
+/// The word of a group: `half` is that of [`uniform`] or [`bounded`], and bit i of `marked` says whether an address of its /23
+/// number i has a mark.
+pub const fn group_word(half: u32, marked: u32) -> u64 {
+    (marked as u64) << 32 | half as u64
+}
+
 /// The mark of a [`uniform`] group, or the first and the number of its lines.
 #[inline(always)]
-pub(super) const fn group(half: u32) -> Result<u16, (u32, u32)> {
+pub(super) const fn group(word: u64) -> Result<u16, (u32, u32)> {
+    let half = word as u32;
     if half & BOUNDED == 0 {
         Ok(half as u16)
     } else {

@@ -2,7 +2,7 @@
 
 use super::{
     Line,
-    layout::{CHILDREN, GROUP_BITS, GROUPS_AT, HALVES, LEAF, LEVELS, MARKS_AT, group, half},
+    layout::{CHILDREN, GROUP_BITS, GROUPS_AT, HALVES, LEAF, LEVELS, MARKS_AT, WORDS, group, half},
 };
 use crate::{
     Packet,
@@ -34,8 +34,12 @@ pub(super) fn mark<'a, V: View, G: Generation>(
 #[inline(always)]
 fn number_v4<V: View, G: Generation>(view: &V, source: u32, generation: &G) -> Option<u16> {
     let number = source >> GROUP_BITS;
-    let group_line = generation.line(GROUPS_AT + number / HALVES)?;
-    let (mut first, mut count) = match group(half(group_line, number % HALVES)) {
+    let word = generation.line(GROUPS_AT + number / WORDS)?[(number % WORDS) as usize];
+    // Most sources are on no list, and need no further look.
+    if word >> (32 + (source >> 9) % 32) & 1 == 0 {
+        return None;
+    }
+    let (mut first, mut count) = match group(word) {
         Ok(mark) => return Some(mark),
         Err(lines) => lines,
     };
@@ -125,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        ranges::layout::{NO_BOUND, bound, bounded, children, entry, put_half, tree, uniform},
+        ranges::layout::{NO_BOUND, bound, bounded, children, entry, group_word, put_half, tree, uniform},
         view::SliceView,
     };
 
@@ -135,7 +139,7 @@ mod tests {
     fn generation(groups: &[u32], lines: &[Line]) -> Vec<Line> {
         let mut all = vec![[0; 8]; MARKS_AT as usize];
         for (index, group) in groups.iter().enumerate() {
-            put_half(&mut all[GROUPS_AT as usize], index, *group);
+            all[GROUPS_AT as usize][index] = group_word(*group, u32::MAX);
         }
         all.extend(lines);
         all
@@ -167,6 +171,23 @@ mod tests {
             .map(|low| of(2, *low).unwrap())
             .collect();
         assert_eq!(found, [0, 0, 1, 1, 2, 0, 0, 3]);
+    }
+
+    #[test]
+    fn a_network_without_marks_is_not_looked_at() {
+        let mut generation = generation(&[uniform(7)], &[]);
+        generation[GROUPS_AT as usize][0] = group_word(uniform(7), 1 << 31 | 1 << 3);
+        let of = |source| number_v4(&VIEW, source, &generation.as_slice());
+        for (source, mark) in [
+            (3 << 9, Some(7)),
+            ((4 << 9) - 1, Some(7)),
+            (4 << 9, None),
+            (0, None),
+            ((1 << GROUP_BITS) - 1, Some(7)),
+            (1 << GROUP_BITS, None),
+        ] {
+            assert_eq!(of(source), mark, "{source}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 use aya::maps::Map;
 use memmap2::{MmapOptions, MmapRaw};
 use netguard_common::{
-    hint::{LINE, LINES, RANGE, REFINED, coarse, fine},
+    hint::{LINE, LINES, RANGE, coarse, fine, refined},
     packet::Address,
 };
 
@@ -99,7 +99,7 @@ impl Hints {
     /// Where the datapath looks for `hint` of sources in `prefix`.
     fn slots(&self, prefix: Prefix, hint: u8) -> impl Iterator<Item = u32> {
         let (family, address) = Address::of(prefix.address());
-        let refined = (hint & REFINED != 0).then(|| self.fine(prefix));
+        let refined = (hint & refined(family) != 0).then(|| self.fine(prefix));
         let coarse = coarse(family, address, prefix.bits(), self.seed);
         refined.into_iter().flatten().chain(coarse)
     }

@@ -6,7 +6,7 @@ use netguard_common::ranges::{
     Line, Mark, Policy,
     layout::{
         CHILDREN, GROUP_BITS, GROUPS, GROUPS_AT, HALVES, LEAF, MARKS_AT, NO_BOUND, V4_LINES, V6_BOUNDS,
-        bound, bounded, children, entry, mark_line, put_half, tree, uniform,
+        WORDS, bound, bounded, children, entry, group_word, mark_line, put_half, tree, uniform,
     },
 };
 
@@ -70,10 +70,23 @@ fn groups(v4: &[Bound<u32>], lines: &mut Vec<Line>) -> Result<(), CompileError> 
             }
             bounded(first as u32, (lines.len() - first) as u32)
         };
-        let line = &mut lines[(GROUPS_AT + number / HALVES) as usize];
-        put_half(line, (number % HALVES) as usize, group);
+        let line = &mut lines[(GROUPS_AT + number / WORDS) as usize];
+        line[(number % WORDS) as usize] = group_word(group, marked(begin, begins, here));
     }
     Ok(())
+}
+
+/// Which /23s of the group that begins at `begin` with mark `begins` have any mark; `bounds` are the others in it.
+fn marked(begin: u32, begins: u16, bounds: &[Bound<u32>]) -> u32 {
+    let starts = iter::once((begin, begins)).chain(bounds.iter().copied());
+    let last = begin + ((1 << GROUP_BITS) - 1);
+    let ends = bounds.iter().map(|(at, _)| at - 1).chain([last]);
+    let network = |at: u32| (at - begin) >> 9;
+    starts
+        .zip(ends)
+        .filter(|((_, mark), _)| *mark != 0)
+        .map(|((first, _), last)| u32::MAX << network(first) & u32::MAX >> (31 - network(last)))
+        .fold(0, |all, some| all | some)
 }
 
 fn bounds_line(bounds: &[u32]) -> Line {

@@ -107,7 +107,7 @@ pub fn compile(listings: &[Listing<'_>], seed: u64) -> Result<Compiled, CompileE
         let prefixes = listing.prefixes.iter();
         prefixes
             .filter(|prefix| prefix.address().is_ipv6())
-            .for_each(|prefix| slots.mark(*prefix));
+            .for_each(|prefix| slots.mark_v6(*prefix));
     }
     Ok(Compiled {
         ranges: bounds::marked(&v4) + bounds::marked(&v6),

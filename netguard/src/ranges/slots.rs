@@ -1,7 +1,7 @@
 //! Which hints announce a generation: a set of places in the map `HINTS`.
 
 use netguard_common::{
-    hint::{LINE, LINES, V4_BYTES, coarse, coarse_v4, fine, slot_v4},
+    hint::{LINE, LINES, coarse, coarse_v4, fine},
     packet::Address,
 };
 
@@ -26,8 +26,8 @@ impl Slots {
         }
     }
 
-    /// Adds the places of all addresses in `prefix`.
-    pub(super) fn mark(&mut self, prefix: Prefix) {
+    /// Adds the places of all addresses in the IPv6 `prefix`.
+    pub(super) fn mark_v6(&mut self, prefix: Prefix) {
         let (family, address) = Address::of(prefix.address());
         let (bits, seed) = (prefix.bits(), self.seed);
         for slot in fine(family, address, bits, seed).chain(coarse(family, address, bits, seed)) {
@@ -35,27 +35,12 @@ impl Slots {
         }
     }
 
-    /// Adds the places of all IPv4 addresses that have a mark.
+    /// Adds the places of all IPv4 addresses that have a mark: coarse ones, the fine ones are not asked.
     pub(super) fn mark_v4(&mut self, bounds: &[Bound<u32>]) {
         let ends = bounds.iter().skip(1).map(|(begin, _)| begin - 1);
         for ((begin, mark), last) in bounds.iter().zip(ends.chain([u32::MAX])) {
             if *mark != 0 {
-                (slot_v4(begin.to_be())..=slot_v4(last.to_be())).for_each(|slot| self.insert(slot));
-            }
-        }
-        const WORDS: usize = (u8::MAX as usize + 1) / u64::BITS as usize;
-        for network in 0..V4_BYTES >> 8 {
-            let [coarse, dense] = coarse_v4(network << 8);
-            let fine = &self.words[network as usize * WORDS..][..WORDS];
-            let (any, all) = (
-                fine.iter().any(|word| *word != 0),
-                fine.iter().all(|word| *word == u64::MAX),
-            );
-            if any {
-                self.insert(coarse);
-            }
-            if all {
-                self.insert(dense);
+                (coarse_v4(begin.to_be())..=coarse_v4(last.to_be())).for_each(|slot| self.insert(slot));
             }
         }
     }

@@ -95,6 +95,14 @@ pub(crate) fn charge<V: View, T: Tables>(
     }
 }
 
+/// Has the line of `place` fetched into the cache, while others are.
+#[inline(always)]
+pub(crate) fn fetch<T: Tables>(place: Place, tables: &T) {
+    if let Some(line) = tables.buckets(place.line) {
+        line.load(0);
+    }
+}
+
 /// [`charge`] for the line of `place`.
 #[inline(always)]
 pub fn admit<V: View, L: BucketSlots>(view: &V, rate: &Rate, line: &L, place: Place, now_ns: u64) -> bool {

@@ -217,9 +217,10 @@ fn stages<V: View, T: Tables>(
         && !matches!(limit_mode, Mode::Off)
     {
         let now_ns = tables.now_ns();
+        let places = level::Places::fetch(view, class, packet, settings, tables);
         let mut outcome = limit::check(view, class, packet, settings, now_ns, tables);
         if outcome.is_continue() {
-            outcome = level::check(view, class, packet, settings, now_ns, tables);
+            outcome = level::check(view, class, packet, places, settings, now_ns, tables);
         }
         shadow.rule(limit_mode, outcome)?;
     }

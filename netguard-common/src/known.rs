@@ -43,18 +43,34 @@ crate::shared! {
     }
 }
 
-/// Where a source and service lie, and what its slot begins with; never 0, which is a free slot.
+/// Where a source and service lie.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    line: u32,
+    /// What its slot begins with; never 0, which is a free slot.
+    fingerprint: u32,
+}
+
+/// The place of the source with `key` and the UDP service at `port`.
 #[inline(always)]
-fn place(key: u64, port: u16, seed: u64) -> (u32, u32) {
+pub(crate) fn place(key: u64, port: u16, seed: u64) -> Place {
     // Not a mere combination of both, or one source at one port could stand for another at another.
     let hash = mix(
         key,
         seed.wrapping_add(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(port as u64 + 1)),
     );
-    (
-        (hash as u32) & (LINES - 1),
-        ((hash >> 32) as u32 & FINGERPRINT) | 0x1_0000,
-    )
+    Place {
+        line: (hash as u32) & (LINES - 1),
+        fingerprint: ((hash >> 32) as u32 & FINGERPRINT) | 0x1_0000,
+    }
+}
+
+/// Has the line of `place` fetched into the cache, while others are.
+#[inline(always)]
+pub(crate) fn fetch<T: Tables>(place: Place, tables: &T) {
+    if let Some(line) = tables.known(place.line) {
+        line.load(0);
+    }
 }
 
 #[inline(always)]
@@ -76,22 +92,19 @@ pub(crate) struct Seen<K> {
     slot: u32,
 }
 
-/// Looks the source with `key` up among those that the UDP service at `port` remembers.
+/// What is remembered at `place`.
 #[inline(always)]
 pub(crate) fn look<V: View, T: Tables>(
     view: &V,
-    key: u64,
-    port: u16,
-    seed: u64,
+    place: Place,
     now_ns: u64,
     tables: &T,
 ) -> Option<Seen<impl KnownSlots>> {
-    let (line, fingerprint) = place(key, port, seed);
-    let line = tables.known(line)?;
-    let slot = find(view, &line, fingerprint, unit(now_ns));
+    let line = tables.known(place.line)?;
+    let slot = find(view, &line, place.fingerprint, unit(now_ns));
     Some(Seen {
         line,
-        fingerprint,
+        fingerprint: place.fingerprint,
         slot,
     })
 }
@@ -113,11 +126,14 @@ impl<K: KnownSlots> Seen<K> {
             }
             return;
         }
-        let free = weakest(view, &self.line, now);
         let Some(newcomers) = tables.cell(NEWCOMERS_AT) else {
             return;
         };
-        if free < SLOTS && limit::admit(&NEWCOMERS, &newcomers, now_ns) {
+        if !limit::admit(&NEWCOMERS, &newcomers, now_ns) {
+            return;
+        }
+        let free = weakest(view, &self.line, now);
+        if free < SLOTS {
             self.line.store(free, self.fingerprint | now);
         }
     }
@@ -168,12 +184,12 @@ mod tests {
     const VIEW: SliceView<'_> = SliceView(&[]);
 
     fn sight(memory: &Memory, key: u64, port: u16, now_ns: u64) {
-        let seen = look(&VIEW, key, port, 7, now_ns, memory).expect("a line");
+        let seen = look(&VIEW, place(key, port, 7), now_ns, memory).expect("a line");
         seen.learn(&VIEW, now_ns, memory);
     }
 
     fn knows(memory: &Memory, key: u64, port: u16, now_ns: u64) -> bool {
-        look(&VIEW, key, port, 7, now_ns, memory).is_some_and(|seen| seen.is_known())
+        look(&VIEW, place(key, port, 7), now_ns, memory).is_some_and(|seen| seen.is_known())
     }
 
     fn memory() -> Memory {

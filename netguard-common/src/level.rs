@@ -32,44 +32,61 @@ const UNREST_NS: u64 = 10_000_000_000;
 /// How late the end of the unrest may be moved on: not for every packet of a flood, all CPUs write that word.
 const UNREST_STEP_NS: u64 = 1_000_000_000;
 
+/// Where the levels of a packet look.
+#[derive(Clone, Copy)]
+pub struct Places {
+    prefix: bucket::Place,
+    known: known::Place,
+}
+
+impl Places {
+    /// Those of `packet`, which is of `class`. Their lines are on the way into the cache meanwhile: they lie anywhere in memory,
+    /// and one after the other each would be waited for.
+    #[inline(always)]
+    pub fn fetch<V: View, T: Tables>(
+        view: &V,
+        class: Class,
+        packet: &Packet,
+        settings: &Settings,
+        tables: &T,
+    ) -> Self {
+        let (family, seed) = (packet.family(), settings.seed);
+        let places = Self {
+            prefix: bucket::of_prefix(class, prefix_key(family, packet.source), seed),
+            known: known::place(source_key(family, packet.source), packet.destination_port, seed),
+        };
+        let levels = &settings.levels;
+        if class.rate(view, &levels.prefix).is_some() {
+            bucket::fetch(places.prefix, tables);
+        }
+        if matches!(class, Class::Udp) && levels.service_udp.interval_ns != 0 {
+            known::fetch(places.known, tables);
+        }
+        places
+    }
+}
+
 /// Breaks when the prefix of `packet`, or the service that it asks, has too much of `class`. `class` is not control messages.
 #[inline(always)]
 pub fn check<V: View, T: Tables>(
     view: &V,
     class: Class,
     packet: &Packet,
+    places: Places,
     settings: &Settings,
     now_ns: u64,
     tables: &T,
 ) -> ControlFlow<Verdict> {
-    prefix(view, class, packet, settings, now_ns, tables)?;
+    if let Some(rate) = class.rate(view, &settings.levels.prefix)
+        && has_prefix(packet.family(), packet.source)
+        && !bucket::charge(view, &rate, places.prefix, now_ns, tables)
+        && !is_proven(packet, now_ns, tables)
+    {
+        return ControlFlow::Break(Verdict::LimitPrefix);
+    }
     match class {
-        Class::Udp => udp_service(view, packet, settings, now_ns, tables),
+        Class::Udp => udp_service(view, packet, places.known, settings, now_ns, tables),
         _ => ControlFlow::Continue(()),
-    }
-}
-
-#[inline(always)]
-fn prefix<V: View, T: Tables>(
-    view: &V,
-    class: Class,
-    packet: &Packet,
-    settings: &Settings,
-    now_ns: u64,
-    tables: &T,
-) -> ControlFlow<Verdict> {
-    let Some(rate) = class.rate(view, &settings.levels.prefix) else {
-        return ControlFlow::Continue(());
-    };
-    if !has_prefix(packet.family(), packet.source) {
-        return ControlFlow::Continue(());
-    }
-    let key = prefix_key(packet.family(), packet.source);
-    let place = bucket::of_prefix(class, key, settings.seed);
-    if bucket::charge(view, &rate, place, now_ns, tables) || is_proven(packet, now_ns, tables) {
-        ControlFlow::Continue(())
-    } else {
-        ControlFlow::Break(Verdict::LimitPrefix)
     }
 }
 
@@ -77,6 +94,7 @@ fn prefix<V: View, T: Tables>(
 fn udp_service<V: View, T: Tables>(
     view: &V,
     packet: &Packet,
+    place: known::Place,
     settings: &Settings,
     now_ns: u64,
     tables: &T,
@@ -95,8 +113,7 @@ fn udp_service<V: View, T: Tables>(
     if admitted && !calm {
         return ControlFlow::Continue(());
     }
-    let key = source_key(packet.family(), packet.source);
-    let Some(seen) = known::look(view, key, port, settings.seed, now_ns, tables) else {
+    let Some(seen) = known::look(view, place, now_ns, tables) else {
         return ControlFlow::Continue(());
     };
     if admitted {
@@ -198,6 +215,7 @@ mod tests {
             &SliceView(&[]),
             Class::Udp,
             packet,
+            Places::fetch(&SliceView(&[]), Class::Udp, packet, &memory.settings, memory),
             &memory.settings,
             now_ns,
             memory,

@@ -32,6 +32,7 @@ mod storage;
 mod telemetry;
 mod testrun;
 mod trace;
+mod wide;
 
 pub use attach::{AttachError, AttachMode, Attached, attach};
 pub use batch::{Batch, InsertOutcome};

@@ -1,14 +1,13 @@
 //! The map `RANGES`: the lists of an instance, compiled into one table. A new generation is an array of its own, written as
 //! memory and then put in the place of the old one.
 
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::sync::atomic::Ordering;
 
 use aya::maps::{ArrayOfMaps, Map, MapData, PerCpuArray};
 use aya_obj::generated::{BPF_F_INNER_MAP, BPF_F_MMAPABLE, bpf_map_type::BPF_MAP_TYPE_ARRAY};
-use memmap2::MmapOptions;
 use netguard_common::{hint, ranges::POLICIES};
 
-use super::{BpfError, Pins, SettingsMap, hints::Hints};
+use super::{BpfError, Pins, SettingsMap, hints::Hints, mapped::Mapped};
 use crate::ranges::Compiled;
 
 /// The compiled lists of an instance, and the counters of their policies.
@@ -130,14 +129,9 @@ fn written(words: &[u64]) -> Result<MapData, BpfError> {
         BPF_F_MMAPABLE | BPF_F_INNER_MAP,
     );
     let map = MapData::create(definition, "generation", None).map_err(BpfError::map("RANGES", 1))?;
-    let memory = MmapOptions::new()
-        .len(size_of_val(words))
-        .map_raw(map.fd().as_fd().as_raw_fd())
-        .map_err(|source| BpfError::Memory {
-            map: "RANGES",
-            source,
-        })?;
-    // SAFETY: the mapping is as long as `words`, and nobody else knows the map yet.
-    unsafe { std::ptr::copy_nonoverlapping(words.as_ptr(), memory.as_mut_ptr().cast(), words.len()) };
+    let memory = Mapped::of_data(&map, "RANGES", size_of_val(words))?;
+    for (index, word) in words.iter().enumerate() {
+        memory.word(index).store(*word, Ordering::Relaxed);
+    }
     Ok(map)
 }

@@ -1,5 +1,7 @@
 //! One line of the map `EXACT` as a value, and the stores that change it, in their order. Pure: whoever has the memory carries
-//! them out. The datapath looks meanwhile, so what a line says is right after each of them.
+//! them out. The datapath looks meanwhile, so what a line says is right after each of them. A packet that reads a slot of IPv6
+//! in the very moment in which it passes from one address to another may find the upper half of the one beside the mark of the
+//! other, and be dropped if that is its address. No order of the stores is against that.
 
 use netguard_common::{
     exact::{Mark, V4_SLOTS, V6_SLOTS},

@@ -132,7 +132,7 @@ mod tests {
 
     fn lines() -> ExactLines {
         ExactLines {
-            memory: Mapped::anonymous(LINES as usize * size_of::<ExactLine>()),
+            memory: Mapped::anonymous(LINES as usize * size_of::<ExactLine>()).unwrap(),
             seed: SEED,
         }
     }

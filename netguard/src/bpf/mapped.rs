@@ -31,9 +31,9 @@ impl Mapped {
 
     /// Memory of no map.
     #[cfg(test)]
-    pub(super) fn anonymous(bytes: usize) -> Self {
-        let memory = MmapOptions::new().len(bytes).map_anon();
-        Self(memory.expect("anonymous memory").into())
+    pub(super) fn anonymous(bytes: usize) -> std::io::Result<Self> {
+        let memory = MmapOptions::new().len(bytes).map_anon()?;
+        Ok(Self(memory.into()))
     }
 
     /// Byte `index`.

@@ -177,10 +177,8 @@ impl Rules {
     fn place(&mut self, list: List, prefix: Prefix, rule: Rule) -> Result<Option<Rule>, BpfError> {
         let table = table_of(list, prefix, &rule);
         let before = self.write(table, prefix, rule)?;
-        let others = tables_of(list, prefix)
-            .into_iter()
-            .filter(|other| *other != table);
-        let Some(other) = others.last() else {
+        let mut tables = tables_of(list, prefix).into_iter();
+        let Some(other) = tables.find(|other| *other != table) else {
             return Ok(before);
         };
         match self.take(other, prefix) {

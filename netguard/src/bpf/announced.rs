@@ -34,10 +34,14 @@ impl Announced {
         }
     }
 
-    /// After the rule for `prefix` was taken out of `table`. Its hint is left.
-    pub(super) fn remove(&self, table: Table, prefix: Prefix) {
+    /// After the rule for `prefix` was taken out of `table`, which blocked the networks `freed` alone. Hints are left but for
+    /// theirs.
+    pub(super) fn remove(&self, table: Table, prefix: Prefix, freed: &[Prefix]) {
         if table.is_exact() {
             self.exact.remove(prefix);
+        }
+        for network in freed {
+            self.hints.clear(*network, table.hint());
         }
     }
 }

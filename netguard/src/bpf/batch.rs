@@ -75,15 +75,31 @@ impl Batch {
         })
     }
 
-    /// Removes what the new rules hide.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn finish(&self, rules: &mut Rules) -> Result<(), BpfError> {
-        if self.tries {
-            rules.drop_hidden(self.list)?;
+    /// [`Rules::insert_all`].
+    pub(super) fn insert_all(
+        mut self,
+        rules: &mut Rules,
+        prefixes: impl IntoIterator<Item = Prefix>,
+        rule: Rule,
+    ) -> Result<(), BpfError> {
+        for prefix in prefixes {
+            if let Err(error) = self.insert(rules, prefix, rule, None) {
+                while self.undo(rules, usize::MAX) {}
+                return Err(error);
+            }
         }
+        self.finish(rules);
         Ok(())
+    }
+
+    /// Removes what ends before the new rules and would hide them from then on. What the kernel refuses now is only told: the new
+    /// rules are in force, and what ended is swept away.
+    pub fn finish(&self, rules: &mut Rules) {
+        if self.tries
+            && let Err(error) = rules.drop_hidden(self.list)
+        {
+            warn!("rules that end early hide longer ones until they are swept: {error}");
+        }
     }
 
     /// Takes back up to `at_most` insertions, the newest first; false when there are no more.

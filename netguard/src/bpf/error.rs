@@ -36,7 +36,8 @@ pub enum BpfError {
     #[error("the kernel object could not be loaded: {0}")]
     Load(String),
     #[error(
-        "map {map} is full: it holds {capacity} entries; remove some, or raise its size under [tables] in the configuration"
+        "map {map} is full: it holds {capacity} entries; remove some, or raise its size under [tables] in the configuration, which \
+         holds for maps made after `netguard detach`"
     )]
     Full { map: &'static str, capacity: u32 },
     #[error(
@@ -76,9 +77,9 @@ pub enum BpfError {
 }
 
 impl BpfError {
-    /// Turns aya's error on `map` into ours, telling "full" apart.
+    /// Turns aya's error on `map` into ours, telling "full" apart where the `capacity` is known (not 0).
     pub(super) fn map(map: &'static str, capacity: u32) -> impl Fn(MapError) -> Self {
-        move |source| match full(&source) {
+        move |source| match full(&source) && capacity != 0 {
             true => Self::Full { map, capacity },
             false => Self::Map { map, source },
         }

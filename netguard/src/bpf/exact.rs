@@ -1,76 +1,51 @@
 //! The map `EXACT` as memory, see `netguard_common::exact`. The rules are in the hashes; what a process that died left wrong
 //! here, the next daemon puts right.
 
-use std::{
-    collections::HashMap,
-    os::fd::{AsFd as _, AsRawFd as _},
-    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
-};
+use std::{collections::HashMap, sync::atomic::Ordering};
 
 use aya::maps::Map;
-use memmap2::{MmapOptions, MmapRaw};
 use netguard_common::{
-    exact::{ExactLine, LINES, Mark, V4_LINES, V4_SLOTS, V6_SLOTS, line_v4, line_v6},
+    exact::{ExactLine, LINES, Mark, V4_LINES, line_v4, line_v6},
     layout::Rule,
     packet::{Address, Family},
 };
+use rustix::thread::{MembarrierCommand, membarrier};
 
-use super::{BpfError, catalogue::map_data};
+use super::{
+    BpfError,
+    line::{Key, Line, Store, WORDS},
+    mapped::Mapped,
+};
 use crate::prefix::Prefix;
 
 /// The lines of blocked addresses of an instance.
 pub(super) struct ExactLines {
-    memory: MmapRaw,
+    memory: Mapped,
     /// The secret by which addresses are spread.
     seed: u64,
-}
-
-/// What a slot holds: IPv4 addresses as `low`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
-    high: u64,
-    low: u64,
-    is_network: bool,
 }
 
 impl ExactLines {
     /// Those that lie in `map`.
     pub(super) fn of(map: &Map, seed: u64) -> Result<Self, BpfError> {
-        let missing = || BpfError::NoSuchMap("EXACT".to_owned());
-        let descriptor = map_data(map).ok_or_else(missing)?.fd().as_fd().as_raw_fd();
-        let memory = MmapOptions::new()
-            .len(LINES as usize * size_of::<ExactLine>())
-            .map_raw(descriptor)
-            .map_err(|source| BpfError::Memory { map: "EXACT", source })?;
+        let memory = Mapped::of(map, "EXACT", LINES as usize * size_of::<ExactLine>())?;
         Ok(Self { memory, seed })
     }
 
     /// Puts the rule for `prefix`, an address or an IPv6 /64, into its line; into none when that is full.
     pub(super) fn put(&self, prefix: Prefix, rule: &Rule) {
         let (line, key) = self.place(prefix);
-        let mark = Mark::of(rule, key.is_network);
-        let standing = |slot| self.key(line, slot) == Some(key);
-        let usable = |slot| self.key(line, slot).is_none();
-        let slot = slots(line)
-            .find(|&slot| standing(slot))
-            .or_else(|| slots(line).find(|&slot| usable(slot)));
-        if let Some(slot) = slot {
-            self.write(line, slot, key, mark);
-        }
+        self.store(line, &self.line(line).put(key, Mark::of(rule, key.is_network)));
     }
 
     /// Takes the rule for `prefix` out of its line.
     pub(super) fn remove(&self, prefix: Prefix) {
         let (line, key) = self.place(prefix);
-        if let Some(slot) = slots(line).find(|&slot| self.key(line, slot) == Some(key)) {
-            // The last one stays taken: something may have found no slot while it was.
-            let is_last = slots(line).next_back() == Some(slot);
-            let mark = if is_last { Mark::GONE } else { Mark::FREE };
-            self.write(line, slot, Key::NOBODY, mark);
-        }
+        self.store(line, &self.line(line).remove(key));
     }
 
-    /// Makes the lines those of `rules`. What stands in them rightly is not touched: it blocks without a gap.
+    /// Makes the lines those of `rules`. What stands in them rightly is not touched: it blocks without a gap. Nobody else may
+    /// write rules meanwhile.
     pub(super) fn rebuild(&self, rules: impl Iterator<Item = (Prefix, Rule)>) {
         let mut wanted: HashMap<u32, Vec<(Key, Mark)>> = HashMap::new();
         for (prefix, rule) in rules {
@@ -78,32 +53,19 @@ impl ExactLines {
             let mark = Mark::of(&rule, key.is_network);
             wanted.entry(line).or_default().push((key, mark));
         }
+        let mut unfinished = Vec::new();
         for line in 0..LINES {
-            self.make(line, wanted.remove(&line).unwrap_or_default());
-        }
-    }
-
-    /// First puts in what is missing, then clears what is too much: a line that told less than all never claims to tell all.
-    fn make(&self, line: u32, mut missing: Vec<(Key, Mark)>) {
-        let mut free = Vec::new();
-        for slot in slots(line) {
-            let standing = self.key(line, slot);
-            match missing.iter().position(|(key, _)| Some(*key) == standing) {
-                Some(index) => {
-                    let (key, mark) = missing.swap_remove(index);
-                    if self.mark(line, slot) != mark {
-                        self.write(line, slot, key, mark);
-                    }
-                }
-                None => free.push(slot),
+            let renewal = self.line(line).renew(wanted.remove(&line).unwrap_or_default());
+            self.store(line, &renewal.stores);
+            if !renewal.at_last.is_empty() {
+                unfinished.push((line, renewal.at_last));
             }
         }
-        let mut free = free.into_iter();
-        for ((key, mark), slot) in missing.into_iter().zip(free.by_ref()) {
-            self.write(line, slot, key, mark);
-        }
-        for slot in free.filter(|&slot| self.mark(line, slot) != Mark::FREE) {
-            self.write(line, slot, Key::NOBODY, Mark::FREE);
+        // Otherwise these lines go on telling less than all, which costs a look into the hash.
+        if !unfinished.is_empty() && packets_under_way_are_judged() {
+            for (line, stores) in unfinished {
+                self.store(line, &stores);
+            }
         }
     }
 
@@ -129,86 +91,35 @@ impl ExactLines {
         }
     }
 
-    /// What `slot` holds, ended or not.
-    fn key(&self, line: u32, slot: u32) -> Option<Key> {
-        let mark = self.mark(line, slot);
-        if matches!(mark, Mark::FREE | Mark::GONE) {
-            return None;
-        }
-        if line < V4_LINES {
-            let low = self.word(line, slot).load(Relaxed) & u64::from(u32::MAX);
-            return Some(Key { low, ..Key::NOBODY });
-        }
-        Some(Key {
-            high: self.word(line, slot).load(Relaxed),
-            low: self.word(line, V6_SLOTS + slot).load(Relaxed),
-            is_network: mark.is_network(),
-        })
+    /// What line `number` is now.
+    fn line(&self, number: u32) -> Line {
+        let family = if number < V4_LINES { Family::V4 } else { Family::V6 };
+        let word = |index| {
+            self.memory
+                .word(first_word(number) + index)
+                .load(Ordering::Relaxed)
+        };
+        Line::new(family, std::array::from_fn(word))
     }
 
-    fn mark(&self, line: u32, slot: u32) -> Mark {
-        if line < V4_LINES {
-            return Mark((self.word(line, slot).load(Relaxed) >> 32) as u32);
-        }
-        Mark(self.mark_v6(line, slot).load(Relaxed))
-    }
-
-    /// The datapath may look at any moment. A slot of IPv6 blocks nobody while it changes its address.
-    fn write(&self, line: u32, slot: u32, key: Key, mark: Mark) {
-        if line < V4_LINES {
-            self.word(line, slot)
-                .store(key.low | u64::from(mark.0) << 32, Relaxed);
-            return;
-        }
-        let (high, low) = (self.word(line, slot), self.word(line, V6_SLOTS + slot));
-        if (high.load(Relaxed), low.load(Relaxed)) != (key.high, key.low) {
-            self.mark_v6(line, slot).store(Mark::GONE.0, Relaxed);
-            high.store(key.high, Relaxed);
-            low.store(key.low, Relaxed);
-        }
-        self.mark_v6(line, slot).store(mark.0, Relaxed);
-    }
-
-    fn word(&self, line: u32, index: u32) -> &AtomicU64 {
-        assert!(line < LINES && index < 8, "the word lies in the map");
-        // SAFETY: inside the mapping, which is page-aligned and lives as long as `self`; processes and the kernel use its words
-        // and half words by single instructions.
-        unsafe {
-            AtomicU64::from_ptr(
-                self.memory
-                    .as_mut_ptr()
-                    .cast::<u64>()
-                    .add((line * 8 + index) as usize),
-            )
-        }
-    }
-
-    /// The half word behind the addresses that is the mark of `slot`.
-    fn mark_v6(&self, line: u32, slot: u32) -> &AtomicU32 {
-        let index = 4 * V6_SLOTS + slot;
-        assert!(line < LINES && index < 16, "the mark lies in the map");
-        // SAFETY: as for `word`.
-        unsafe {
-            AtomicU32::from_ptr(
-                self.memory
-                    .as_mut_ptr()
-                    .cast::<u32>()
-                    .add((line * 16 + index) as usize),
-            )
+    /// Carries out `stores`, so that whoever sees one sees those before it.
+    fn store(&self, line: u32, stores: &[Store]) {
+        for store in stores {
+            let word = self.memory.word(first_word(line) + store.index);
+            word.store(store.word, Ordering::Release);
         }
     }
 }
 
-impl Key {
-    const NOBODY: Self = Self {
-        high: 0,
-        low: 0,
-        is_network: false,
-    };
+const fn first_word(line: u32) -> usize {
+    line as usize * WORDS
 }
 
-fn slots(line: u32) -> std::ops::Range<u32> {
-    0..if line < V4_LINES { V4_SLOTS } else { V6_SLOTS }
+/// Waits until each packet is judged that is being judged now; false when the kernel does not wait. A packet is judged in one
+/// RCU read section, and this call waits for those that have begun (Linux 6.18, kernel/sched/membarrier.c; with `nohz_full` it
+/// is refused).
+fn packets_under_way_are_judged() -> bool {
+    membarrier(MembarrierCommand::Global).is_ok()
 }
 
 #[cfg(test)]
@@ -220,12 +131,8 @@ mod tests {
     const SEED: u64 = 7;
 
     fn lines() -> ExactLines {
-        let memory = MmapOptions::new()
-            .len(LINES as usize * size_of::<ExactLine>())
-            .map_anon()
-            .unwrap();
         ExactLines {
-            memory: memory.into(),
+            memory: Mapped::anonymous(LINES as usize * size_of::<ExactLine>()).unwrap(),
             seed: SEED,
         }
     }
@@ -251,16 +158,24 @@ mod tests {
         }
     }
 
+    fn last_word(lines: &ExactLines, line: u32) -> u64 {
+        lines
+            .memory
+            .word(first_word(line) + WORDS - 1)
+            .load(Ordering::Relaxed)
+    }
+
     /// What the datapath relies upon: a rule has its slot, or its line does not claim to tell all; and no other slot is taken.
-    fn check(lines: &ExactLines, rules: &HashMap<Prefix, Rule>) {
-        for prefix in prefixes() {
+    fn check(lines: &ExactLines, prefixes: &[Prefix], rules: &HashMap<Prefix, Rule>) {
+        for &prefix in prefixes {
             let (line, key) = lines.place(prefix);
-            let slot = slots(line).find(|&slot| lines.key(line, slot) == Some(key));
-            let mark = slot.map(|slot| lines.mark(line, slot));
+            let content = lines.line(line);
+            let slot = content.slots().find(|&slot| content.key(slot) == Some(key));
+            let mark = slot.map(|slot| content.mark(slot));
             match rules.get(&prefix) {
                 None => assert_eq!(mark, None, "{prefix}"),
                 Some(rule) if mark.is_some() => assert_eq!(mark, Some(Mark::of(rule, key.is_network))),
-                Some(_) => assert_ne!(lines.word(line, 7).load(Relaxed), 0, "{prefix} is nowhere"),
+                Some(_) => assert_ne!(last_word(lines, line), 0, "{prefix} is nowhere"),
             }
         }
     }
@@ -290,7 +205,7 @@ mod tests {
                     lines.remove(prefix);
                 }
             }
-            check(&lines, &rules);
+            check(&lines, &prefixes, &rules);
         }
     }
 
@@ -304,10 +219,11 @@ mod tests {
             lines.remove(*prefix);
         }
         let (line, _) = lines.place(prefixes[0]);
-        assert_ne!(lines.word(line, 7).load(Relaxed), 0);
+        assert_ne!(last_word(&lines, line), 0);
         lines.rebuild(std::iter::empty());
-        for index in 0..8 {
-            assert_eq!(lines.word(line, index).load(Relaxed), 0);
+        for index in 0..WORDS {
+            let word = lines.memory.word(first_word(line) + index);
+            assert_eq!(word.load(Ordering::Relaxed), 0);
         }
     }
 }

@@ -35,6 +35,8 @@ pub(super) fn covered_by(storage: &Storage, prefix: Prefix, rule: &Rule) -> Resu
 pub(super) fn hidden(mut entries: Vec<(Prefix, Rule)>) -> Vec<Prefix> {
     // In this order a prefix comes right after those that cover it.
     entries.sort_by_key(|(prefix, _)| (prefix.address(), prefix.bits()));
+    // A trie that changes while it is read can tell an entry twice, and none hides itself.
+    entries.dedup_by_key(|(prefix, _)| *prefix);
     let mut hidden = Vec::new();
     let mut covering: Vec<(Prefix, Rule)> = Vec::new();
     for (prefix, rule) in entries {
@@ -90,6 +92,7 @@ mod tests {
             (prefix("10.1.0.0/16"), rule(5)),
             (prefix("10.1.2.0/24"), rule(0)),
             (prefix("10.1.2.128/25"), rule(7)),
+            (prefix("11.0.0.0/16"), rule(5)),
             (prefix("11.0.0.0/16"), rule(5)),
         ];
         assert_eq!(hidden(entries), [prefix("10.1.0.0/16"), prefix("10.1.2.128/25")]);

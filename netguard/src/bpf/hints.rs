@@ -1,26 +1,22 @@
 //! The map `HINTS` as memory, see `netguard_common::hint`. Of the hints only that of blocked networks is cleared with its rule:
 //! another one too many costs the datapath a look-up. What a process that died left wrong, the next daemon puts right.
 
-use std::{
-    os::fd::{AsFd as _, AsRawFd as _},
-    sync::atomic::{AtomicU8, Ordering},
-};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use aya::maps::Map;
-use memmap2::{MmapOptions, MmapRaw};
 use netguard_common::{
     hint::{LINE, LINES, RANGE, coarse, fine, refined},
     packet::Address,
 };
 
-use super::{BpfError, Pins, catalogue::map_data};
+use super::{BpfError, Pins, mapped::Mapped};
 use crate::prefix::Prefix;
 
 const BYTES: usize = (LINES * LINE) as usize;
 
 /// The hints of an instance.
 pub(super) struct Hints {
-    memory: MmapRaw,
+    memory: Mapped,
     /// The secret by which IPv6 networks are spread.
     seed: u64,
 }
@@ -32,12 +28,7 @@ impl Hints {
 
     /// Those that lie in `map`.
     pub(super) fn of(map: &Map, seed: u64) -> Result<Self, BpfError> {
-        let missing = || BpfError::NoSuchMap("HINTS".to_owned());
-        let descriptor = map_data(map).ok_or_else(missing)?.fd().as_fd().as_raw_fd();
-        let memory = MmapOptions::new()
-            .len(BYTES)
-            .map_raw(descriptor)
-            .map_err(|source| BpfError::Memory { map: "HINTS", source })?;
+        let memory = Mapped::of(map, "HINTS", BYTES)?;
         Ok(Self { memory, seed })
     }
 
@@ -110,9 +101,6 @@ impl Hints {
     }
 
     fn byte(&self, slot: u32) -> &AtomicU8 {
-        let slot = slot as usize;
-        assert!(slot < BYTES, "slots lie in the map");
-        // SAFETY: inside the mapping, which lives as long as `self`; all processes and the kernel use single bytes of it.
-        unsafe { AtomicU8::from_ptr(self.memory.as_mut_ptr().add(slot)) }
+        self.memory.byte(slot as usize)
     }
 }

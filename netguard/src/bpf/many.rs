@@ -55,6 +55,13 @@ pub(super) fn read_all<K: Pod, V: Pod>(map: &MapData, zero: (K, V)) -> io::Resul
         let end = match lookup(&mut batch) {
             Ok(()) => false,
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+            // A trie whose entries went while they were read (before Linux 6.14): what was read so far counts.
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {
+                if batch.count == 0 {
+                    continue;
+                }
+                false
+            }
             Err(error) => return Err(error),
         };
         let count = (batch.count as usize).min(AT_ONCE);

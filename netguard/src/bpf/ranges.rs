@@ -1,17 +1,16 @@
 //! The map `RANGES`: the lists of an instance, compiled into one table. A new generation is an array of its own, written as
 //! memory and then put in the place of the old one.
 
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::sync::atomic::Ordering;
 
 use aya::maps::{ArrayOfMaps, Map, MapData, PerCpuArray};
 use aya_obj::generated::{BPF_F_INNER_MAP, BPF_F_MMAPABLE, bpf_map_type::BPF_MAP_TYPE_ARRAY};
-use memmap2::MmapOptions;
 use netguard_common::{
     hint,
     ranges::{Line, POLICIES},
 };
 
-use super::{BpfError, Pins, SettingsMap, hints::Hints};
+use super::{BpfError, Pins, SettingsMap, hints::Hints, mapped::Mapped};
 use crate::ranges::Compiled;
 
 /// The compiled lists of an instance, and the counters of their policies.
@@ -133,14 +132,9 @@ fn written(lines: &[Line]) -> Result<MapData, BpfError> {
         BPF_F_MMAPABLE | BPF_F_INNER_MAP,
     );
     let map = MapData::create(definition, "generation", None).map_err(BpfError::map("RANGES", 1))?;
-    let memory = MmapOptions::new()
-        .len(size_of_val(lines))
-        .map_raw(map.fd().as_fd().as_raw_fd())
-        .map_err(|source| BpfError::Memory {
-            map: "RANGES",
-            source,
-        })?;
-    // SAFETY: the mapping is as long as `lines`, and nobody else knows the map yet.
-    unsafe { std::ptr::copy_nonoverlapping(lines.as_ptr(), memory.as_mut_ptr().cast(), lines.len()) };
+    let memory = Mapped::of_data(&map, "RANGES", size_of_val(lines))?;
+    for (index, word) in lines.as_flattened().iter().enumerate() {
+        memory.word(index).store(*word, Ordering::Relaxed);
+    }
     Ok(map)
 }

@@ -16,14 +16,9 @@ use super::{
     notes::Notes,
     own::OwnAddresses,
     storage::{Storage, table_of, tables_of},
+    wide,
 };
 use crate::{clock::monotonic_ns, prefix::Prefix};
-
-/// IPv4 prefixes up to this length are blocked for good by a hint.
-const WIDE: u8 = 24;
-
-/// From this length on it is quicker to look at each network in a prefix than at all rules.
-const FEW_NETWORKS: u8 = 12;
 
 /// The rule tables of an instance.
 pub struct Rules {
@@ -65,7 +60,7 @@ impl Rules {
     ) -> Result<InsertOutcome, BpfError> {
         let mut batch = Batch::new(list);
         let outcome = batch.insert(self, prefix, rule, note)?;
-        batch.finish(self)?;
+        batch.finish(self);
         Ok(outcome)
     }
 
@@ -102,17 +97,7 @@ impl Rules {
         prefixes: impl IntoIterator<Item = Prefix>,
         rule: Rule,
     ) -> Result<(), BpfError> {
-        let mut batch = Batch::new(list);
-        let inserted = prefixes
-            .into_iter()
-            .try_for_each(|prefix| batch.insert(self, prefix, rule, None).map(|_| ()));
-        match inserted {
-            Ok(()) => batch.finish(self),
-            Err(error) => {
-                while batch.undo(self, usize::MAX) {}
-                Err(error)
-            }
-        }
+        Batch::new(list).insert_all(self, prefixes, rule)
     }
 
     /// Removes the rule for exactly `prefix`; false when there is none.
@@ -122,7 +107,7 @@ impl Rules {
     pub fn remove(&mut self, list: List, prefix: Prefix) -> Result<bool, BpfError> {
         let mut removed = false;
         for table in tables_of(list, prefix) {
-            removed |= self.take(table, prefix)?;
+            removed |= self.take(table, prefix)?.is_some();
         }
         self.notes.write(list, prefix, None)?;
         Ok(removed)
@@ -180,59 +165,58 @@ impl Rules {
     fn covered_by(&mut self, list: List, prefix: Prefix, rule: &Rule) -> Result<Option<Prefix>, BpfError> {
         if list == List::Block
             && prefix.address().is_ipv4()
-            && let Some(wider) = self.blocked_around(prefix)?
+            && let Some(wider) = wide::around(self.storage(Table::BlockWideV4)?, prefix)?
         {
             return Ok(Some(wider));
         }
         covered_by(self.storage(table_of(list, prefix, rule))?, prefix, rule)
     }
 
-    /// The longest of the shorter IPv4 prefixes around `prefix` that are blocked for good.
-    fn blocked_around(&mut self, prefix: Prefix) -> Result<Option<Prefix>, BpfError> {
-        let wide = self.storage(Table::BlockWideV4)?;
-        let shorter = (0..prefix.bits().min(WIDE + 1)).rev();
-        for wider in shorter.filter_map(|bits| Prefix::truncated(prefix.address(), bits)) {
-            if wide.exact(wider)?.is_some() {
-                return Ok(Some(wider));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Puts `rule` into its table, and out of the other that `prefix` may be in; answers what it replaces.
+    /// Puts `rule` into its table, and out of the other that `prefix` may be in; answers what it replaces. After an error all
+    /// is as it was.
     fn place(&mut self, list: List, prefix: Prefix, rule: Rule) -> Result<Option<Rule>, BpfError> {
         let table = table_of(list, prefix, &rule);
-        let mut before = self.storage(table)?.insert(prefix, rule)?;
-        self.announced.put(table, prefix, &rule);
-        for other in tables_of(list, prefix)
-            .into_iter()
-            .filter(|other| *other != table)
-        {
-            if before.is_none() {
-                before = self.storage(other)?.own(prefix)?;
+        let before = self.write(table, prefix, rule)?;
+        let mut tables = tables_of(list, prefix).into_iter();
+        let Some(other) = tables.find(|other| *other != table) else {
+            return Ok(before);
+        };
+        match self.take(other, prefix) {
+            Ok(taken) => Ok(before.or(taken)),
+            Err(error) => {
+                match before {
+                    Some(before) => self.write(table, prefix, before)?,
+                    None => self.take(table, prefix)?,
+                };
+                Err(error)
             }
-            self.take(other, prefix)?;
         }
+    }
+
+    /// Puts `rule` into `table`; answers what it replaces there.
+    fn write(&mut self, table: Table, prefix: Prefix, rule: Rule) -> Result<Option<Rule>, BpfError> {
+        let before = self.storage(table)?.insert(prefix, rule)?;
+        self.announced.put(table, prefix, &rule);
         Ok(before)
     }
 
-    /// Removes the rule for exactly `prefix` from `table`, and the hint if that is an answer; other hints may be left.
-    fn take(&mut self, table: Table, prefix: Prefix) -> Result<bool, BpfError> {
-        let removed = self.storage(table)?.remove(prefix)?;
-        if removed {
-            self.announced.remove(table, prefix);
+    /// Takes the rule for exactly `prefix` out of `table`, and its hint where that is an answer; other hints are left. What the
+    /// kernel may refuse comes first: a hint that is an answer does not outlast its rule.
+    fn take(&mut self, table: Table, prefix: Prefix) -> Result<Option<Rule>, BpfError> {
+        let storage = self.storage(table)?;
+        // In a trie that of a wider prefix, perhaps: then there is nothing to remove.
+        let Some(rule) = storage.get(prefix, u32::from(prefix.bits()))? else {
+            return Ok(None);
+        };
+        let freed = match table {
+            Table::BlockWideV4 => wide::alone(storage, prefix)?,
+            _ => Vec::new(),
+        };
+        if !storage.remove(prefix)? {
+            return Ok(None);
         }
-        if removed && table == Table::BlockWideV4 {
-            if self.blocked_around(prefix)?.is_some() {
-                return Ok(removed);
-            }
-            if prefix.bits() < FEW_NETWORKS {
-                self.rebuild_hints()?;
-            } else {
-                self.unblock(prefix)?;
-            }
-        }
-        Ok(removed)
+        self.announced.remove(table, prefix, &freed);
+        Ok(Some(rule))
     }
 
     /// Makes hints and lines those of the rules and own addresses that stand: a writer may have died between the two.
@@ -268,21 +252,6 @@ impl Rules {
         self.take(ending, prefix)?;
         if for_good == ending || self.storage(for_good)?.exact(prefix)?.is_none() {
             self.notes.write(list, prefix, None)?;
-        }
-        Ok(())
-    }
-
-    /// Clears the hint of what is blocked for all of `prefix` but the longer ones that still are.
-    fn unblock(&mut self, prefix: Prefix) -> Result<(), BpfError> {
-        if self.storage(Table::BlockWideV4)?.exact(prefix)?.is_some() {
-            return Ok(());
-        }
-        if prefix.bits() >= WIDE {
-            self.announced.hints.clear(prefix, Table::BlockWideV4.hint());
-            return Ok(());
-        }
-        for half in prefix.halves().into_iter().flatten() {
-            self.unblock(half)?;
         }
         Ok(())
     }
@@ -373,7 +342,11 @@ impl Rules {
         Ok(entries)
     }
 
-    fn entries(&self, list: List) -> Result<Vec<(Prefix, Rule)>, BpfError> {
+    /// All rules of `list` without their notes, ended ones among them, in no order.
+    ///
+    /// # Errors
+    /// As for [`Rules::list`].
+    pub fn entries(&self, list: List) -> Result<Vec<(Prefix, Rule)>, BpfError> {
         let mut entries = Vec::new();
         for storage in self.of_list(list) {
             storage.read(&mut entries)?;

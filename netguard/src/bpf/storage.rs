@@ -74,7 +74,32 @@ impl Storage {
 
     /// Puts `rule` for `prefix`; answers the rule that it replaces.
     pub(super) fn insert(&mut self, prefix: Prefix, rule: Rule) -> Result<Option<Rule>, BpfError> {
-        let replaced = self.own(prefix)?;
+        let replaced = self.replaced(prefix)?;
+        match self.write(prefix, rule) {
+            Ok(()) => Ok(replaced),
+            Err(error) => {
+                // A trie may have let go of it, see `replaced`.
+                if let Some(before) = replaced.filter(|_| self.is_trie()) {
+                    self.write(prefix, before)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The rule for exactly `prefix`, before another takes its place. A trie answers with the longest match and not with its
+    /// length (and before Linux 6.13 ignores the flag that would tell), so where a wider rule says the same it is asked to
+    /// remove the one in question: it does so for exactly this prefix only, and meanwhile the wider one says what was said.
+    fn replaced(&mut self, prefix: Prefix) -> Result<Option<Rule>, BpfError> {
+        let bits = u32::from(prefix.bits());
+        let found = self.get(prefix, bits)?;
+        if found.is_some() && self.is_trie() && bits > 0 && self.get(prefix, bits - 1)? == found {
+            return Ok(if self.remove(prefix)? { found } else { None });
+        }
+        Ok(found)
+    }
+
+    fn write(&mut self, prefix: Prefix, rule: Rule) -> Result<(), BpfError> {
         let (v4, v6, bits) = key(prefix);
         match &mut self.map {
             Keyed::V4(map) => map.insert(v4, Raw(rule), 0),
@@ -84,20 +109,7 @@ impl Storage {
             Keyed::NetV4(map) => map.insert(&Key::new(bits, v4), Raw(rule), 0),
             Keyed::NetV6(map) => map.insert(&Key::new(bits, v6), Raw(rule), 0),
         }
-        .map(|()| replaced)
         .map_err(self.failed())
-    }
-
-    /// The rule for exactly `prefix`. A trie answers with the longest match and not with its length (and before Linux 6.13
-    /// ignored the flag that would tell): there it is a rule that the next shorter prefix has not, so that a rule which says
-    /// what a wider one says is not seen.
-    pub(super) fn own(&self, prefix: Prefix) -> Result<Option<Rule>, BpfError> {
-        let bits = u32::from(prefix.bits());
-        let found = self.get(prefix, bits)?;
-        if found.is_some() && self.is_trie() && bits > 0 && self.get(prefix, bits - 1)? == found {
-            return Ok(None);
-        }
-        Ok(found)
     }
 
     /// The rule of a hash for exactly `prefix`; the longest rule of a trie for a prefix of `bits` or fewer that covers it.
@@ -126,6 +138,7 @@ impl Storage {
         self.get(prefix, u32::from(prefix.bits()))
     }
 
+    /// Removes the rule for exactly `prefix`; false when there is none.
     pub(super) fn remove(&mut self, prefix: Prefix) -> Result<bool, BpfError> {
         let (v4, v6, bits) = key(prefix);
         let removed = match &mut self.map {

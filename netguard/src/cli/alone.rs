@@ -14,21 +14,24 @@ const TURN: Duration = Duration::from_millis(50);
 /// # Errors
 /// When somebody else writes, or the lock cannot be taken: nothing was changed then.
 pub(super) async fn alone(context: &Context) -> Result<Lock, CliError> {
-    for _ in 1..TURNS {
+    let mut turns = 1..TURNS;
+    loop {
         match lock_instance(&context.instance) {
-            Ok(lock) => return Ok(lock),
-            Err(DaemonError::AlreadyRunning { .. }) => tokio::time::sleep(TURN).await,
-            Err(other) => return Err(CliError::Failed(other.to_string())),
+            Err(DaemonError::AlreadyRunning { .. }) if turns.next().is_some() => {
+                tokio::time::sleep(TURN).await
+            }
+            locked => return locked.map_err(|error| CliError::Failed(told(&error))),
         }
     }
-    lock_instance(&context.instance).map_err(|error| match error {
-        DaemonError::AlreadyRunning { pid, .. } => {
-            let kill = pid.map_or_else(String::new, |pid| format!(" with `kill {pid}`"));
-            CliError::Failed(format!(
-                "a daemon runs and cannot be asked, since it starts just now or its control socket is gone, or another command \
-                 is under way: try again, or end it{kill}; nothing was changed"
-            ))
-        }
-        other => CliError::Failed(other.to_string()),
-    })
+}
+
+fn told(error: &DaemonError) -> String {
+    let DaemonError::AlreadyRunning { pid, .. } = error else {
+        return error.to_string();
+    };
+    let kill = pid.map_or_else(String::new, |pid| format!(" with `kill {pid}`"));
+    format!(
+        "a daemon runs and cannot be asked, since it starts just now or its control socket is gone, or another command \
+         is under way: try again, or end it{kill}; nothing was changed"
+    )
 }

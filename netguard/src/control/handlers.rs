@@ -80,13 +80,8 @@ impl EventQuery {
 
 /// Events as JSON lines: those remembered, then, with `follow`, those to come.
 pub(super) async fn events(Shared(state): Shared<Arc<State>>, Query(query): Query<EventQuery>) -> Body {
-    let live = state.journal.subscribe();
-    let recent: Vec<Result<Bytes, BpfError>> = state
-        .journal
-        .recent(query.limit)
-        .iter()
-        .map(|event| Ok(line(event)))
-        .collect();
+    let (recent, live) = state.journal.follow(query.limit);
+    let recent: Vec<Result<Bytes, BpfError>> = recent.iter().map(|event| Ok(line(event))).collect();
     if !query.follow {
         return Body::from_stream(stream::iter(recent));
     }

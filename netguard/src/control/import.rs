@@ -7,7 +7,7 @@ use netguard_common::{
 
 use super::{Failure, RequestError, RuleAddition, RuleOutcome, Shortened, requests::outcome};
 use crate::{
-    bpf::{Batch, BpfError, InsertOutcome, List, Rules},
+    bpf::{Batch, InsertOutcome, List, Rules},
     engine::{Guard, GuardKind},
     prefix::BlockPrefix,
 };
@@ -45,15 +45,6 @@ impl FailedAt {
         Failure {
             index: self.index,
             ..self.error.failure()
-        }
-    }
-}
-
-impl From<BpfError> for FailedAt {
-    fn from(error: BpfError) -> Self {
-        Self {
-            index: None,
-            error: error.into(),
         }
     }
 }
@@ -98,8 +89,8 @@ impl Import {
         if self.outcomes.len() < self.additions.len() {
             return None;
         }
-        let finished = self.batch.finish(rules).map_err(FailedAt::from);
-        Some(finished.map(|()| std::mem::take(&mut self.outcomes)))
+        self.batch.finish(rules);
+        Some(Ok(std::mem::take(&mut self.outcomes)))
     }
 
     fn insert(&mut self, rules: &mut Rules) -> Result<(), FailedAt> {

@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::{EventKind, Journal};
 use crate::{
-    bpf::{BpfError, Entry, List, Rules},
+    bpf::{BpfError, List, Rules},
     clock::monotonic_ns,
     config::Config,
     control::essentials,
@@ -41,7 +41,9 @@ pub(super) struct Configured {
     facts: Facts,
     /// What of `block` may be blocked, and what is spared.
     judged: Judged,
-    /// The pieces of `block` that were put in force; fewer than judged when a table is full.
+    /// What of `allow` was put in force; less while an operator's rule stands in its place.
+    allowed: BTreeSet<Prefix>,
+    /// The pieces of `block` that were put in force; fewer than judged then, too, and when a table is full.
     placed: BTreeSet<Prefix>,
 }
 
@@ -59,6 +61,7 @@ impl Configured {
             never_block: config.guard.never_block.clone(),
             facts: Facts::default(),
             judged: Judged::default(),
+            allowed: BTreeSet::new(),
             placed: BTreeSet::new(),
         }
     }
@@ -80,14 +83,15 @@ impl Configured {
         self.judged = self.judge(facts);
         self.facts = facts.clone();
         for (list, wanted) in [(List::Allow, &self.allow), (List::Block, &self.judged.pieces)] {
-            for entry in rules.list(list, monotonic_ns())? {
-                if entry.rule.origin == RULE.origin && !wanted.contains(&entry.prefix) {
-                    rules.remove(list, entry.prefix)?;
+            for (prefix, rule) in rules.entries(list)? {
+                if rule.origin == RULE.origin && !wanted.contains(&prefix) {
+                    rules.remove(list, prefix)?;
                 }
             }
-            place(rules, list, wanted)?;
         }
-        self.placed.clone_from(&self.judged.pieces);
+        (self.allowed, self.placed) = (BTreeSet::new(), BTreeSet::new());
+        place(rules, List::Allow, &self.allow, &mut self.allowed)?;
+        place(rules, List::Block, &self.judged.pieces, &mut self.placed)?;
         for spared in &self.judged.spared {
             warn!("{}", spared.sentence());
         }
@@ -107,7 +111,7 @@ impl Configured {
             }
             (self.judged, self.facts) = (judged, facts.clone());
         }
-        self.placed != self.judged.pieces
+        self.allowed != self.allow || self.placed != self.judged.pieces
     }
 
     /// Brings the rules in line with what was judged. Only what changes is touched: an operator may have removed a
@@ -115,16 +119,14 @@ impl Configured {
     pub(super) fn follow(&mut self, rules: &mut Rules) -> Result<(), BpfError> {
         let wanted = &self.judged.pieces;
         let outdated: Vec<Prefix> = self.placed.difference(wanted).copied().collect();
-        let new: BTreeSet<Prefix> = wanted.difference(&self.placed).copied().collect();
         for prefix in outdated {
             if rules.stands(List::Block, prefix, &RULE)? {
                 rules.remove(List::Block, prefix)?;
             }
             self.placed.remove(&prefix);
         }
-        place(rules, List::Block, &new)?;
-        self.placed.extend(new);
-        Ok(())
+        let blocked = place(rules, List::Block, wanted, &mut self.placed);
+        place(rules, List::Allow, &self.allow, &mut self.allowed).and(blocked)
     }
 
     fn judge(&self, facts: &Facts) -> Judged {
@@ -145,16 +147,50 @@ impl Configured {
     }
 }
 
-/// Puts the rule of a configuration for each of `prefixes` on `list`, all or none, but for those that have one for good or
-/// from an operator.
-fn place(rules: &mut Rules, list: List, prefixes: &BTreeSet<Prefix>) -> Result<(), BpfError> {
-    if prefixes.is_empty() {
+/// Puts the rule of a configuration for each of `wanted` on `list`, all or none, but for those that are `placed` already, that
+/// have one for good, or that have to wait.
+fn place(
+    rules: &mut Rules,
+    list: List,
+    wanted: &BTreeSet<Prefix>,
+    placed: &mut BTreeSet<Prefix>,
+) -> Result<(), BpfError> {
+    let new: BTreeSet<Prefix> = wanted.difference(placed).copied().collect();
+    if new.is_empty() {
         return Ok(());
     }
-    let standing = rules.list(list, monotonic_ns())?;
-    let theirs = |entry: &&Entry| entry.rule.is_permanent() || entry.rule.origin == Origin::Operator as u8;
-    let taken: BTreeSet<Prefix> = standing.iter().filter(theirs).map(|entry| entry.prefix).collect();
-    rules.insert_all(list, prefixes.difference(&taken).copied(), RULE)
+    let Standing { settled, waiting } = Standing::of(&new, &rules.entries(list)?, monotonic_ns());
+    let missing = new
+        .iter()
+        .filter(|prefix| !settled.contains(prefix) && !waiting.contains(prefix));
+    rules.insert_all(list, missing.copied(), RULE)?;
+    placed.extend(new.difference(&waiting));
+    Ok(())
+}
+
+/// What is in the way of new rules.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Standing {
+    /// Prefixes that have a rule for good.
+    settled: BTreeSet<Prefix>,
+    /// Prefixes that have one of an operator which will end: the configured one comes then.
+    waiting: BTreeSet<Prefix>,
+}
+
+impl Standing {
+    /// That of `new`, by the `rules` that there are at `now_ns`.
+    fn of(new: &BTreeSet<Prefix>, rules: &[(Prefix, Rule)], now_ns: u64) -> Self {
+        let mut standing = Self::default();
+        for (prefix, rule) in rules.iter().filter(|(prefix, _)| new.contains(prefix)) {
+            if rule.is_permanent() {
+                standing.settled.insert(*prefix);
+            } else if rule.origin == Origin::Operator as u8 && !rule.expired(now_ns) {
+                standing.waiting.insert(*prefix);
+            }
+        }
+        standing.waiting = &standing.waiting - &standing.settled;
+        standing
+    }
 }
 
 /// Every rule of a configuration.
@@ -177,5 +213,37 @@ impl Spared {
                 "in which is"
             }
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netguard_common::rule::EXPIRY_SHIFT;
+
+    use super::*;
+
+    /// Found in review: what an operator's rule stood in the way of was never put in force.
+    #[test]
+    fn a_configured_rule_waits_for_the_end_of_an_operators_and_no_longer() {
+        let prefixes = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"];
+        let [timed, permanent, detected, free] = prefixes.map(|text| text.parse::<Prefix>().unwrap());
+        let rule = |expires_at, origin: Origin| Rule {
+            expires_at,
+            origin: origin as u8,
+            ..RULE
+        };
+        let rules = [
+            (timed, rule(7, Origin::Operator)),
+            (permanent, rule(0, Origin::Operator)),
+            (detected, rule(7, Origin::Detector)),
+        ];
+        let new = BTreeSet::from([timed, permanent, detected, free]);
+        let mut standing = Standing {
+            settled: BTreeSet::from([permanent]),
+            waiting: BTreeSet::from([timed]),
+        };
+        assert_eq!(Standing::of(&new, &rules, 6 << EXPIRY_SHIFT), standing);
+        standing.waiting.clear();
+        assert_eq!(Standing::of(&new, &rules, 7 << EXPIRY_SHIFT), standing);
     }
 }

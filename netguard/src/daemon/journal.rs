@@ -159,24 +159,21 @@ impl Journal {
             recent.remove(summary.unwrap_or(0));
         }
         recent.push_back(event.clone());
-        drop(recent);
         // Nobody listens most of the time: that is no error.
         let _listeners = self.stream.send(event);
     }
 
     /// The last `limit` events, oldest first.
     pub fn recent(&self, limit: usize) -> Vec<Event> {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent
-            .iter()
-            .skip(recent.len().saturating_sub(limit))
-            .cloned()
-            .collect()
+        self.follow(limit).0
     }
 
-    /// Events from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.stream.subscribe()
+    /// The last `limit` events, oldest first, and those from now on: each is among the former or the latter.
+    pub fn follow(&self, limit: usize) -> (Vec<Event>, broadcast::Receiver<Event>) {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let skipped = recent.len().saturating_sub(limit);
+        let events = recent.iter().skip(skipped).cloned().collect();
+        (events, self.stream.subscribe())
     }
 }
 
@@ -212,6 +209,32 @@ mod tests {
         assert_eq!(recent.len(), REMEMBERED);
         assert_eq!(recent[999].kind, EventKind::SamplesLost { count: 1_499 });
         assert_eq!(journal.recent(2).len(), 2);
+    }
+
+    /// Found in review: what happened while somebody began to follow could be told twice.
+    #[test]
+    fn whoever_follows_hears_each_event_once() {
+        const EVENTS: u64 = 50;
+        for _ in 0..200 {
+            let journal = Journal::default();
+            let (mut heard, mut live) = std::thread::scope(|scope| {
+                let recorder = scope.spawn(|| {
+                    for count in 0..EVENTS {
+                        journal.record(EventKind::SamplesLost { count });
+                    }
+                });
+                while journal.recent(1).is_empty() && !recorder.is_finished() {
+                    std::hint::spin_loop();
+                }
+                journal.follow(usize::MAX)
+            });
+            heard.extend(std::iter::from_fn(|| live.try_recv().ok()));
+            let told: Vec<EventKind> = heard.into_iter().map(|event| event.kind).collect();
+            let all: Vec<EventKind> = (0..EVENTS)
+                .map(|count| EventKind::SamplesLost { count })
+                .collect();
+            assert_eq!(told, all);
+        }
     }
 
     #[test]

@@ -124,6 +124,15 @@ fn overlapping_prefixes_come_and_go_one_by_one() -> Result<()> {
     del("198.18.7.0/24")?;
     judged("198.18.7.1", "pass")?;
     judged("198.18.7.7", "block-address")?;
+    // One so wide that nobody looks at each network in it.
+    add("198.18.6.0/23")?;
+    add("198.0.0.0/8")?;
+    judged("198.20.0.1", "block-prefix")?;
+    del("198.0.0.0/8")?;
+    judged("198.20.0.1", "pass")?;
+    judged("198.18.6.1", "block-prefix")?;
+    del("198.18.6.0/23")?;
+    judged("198.18.6.1", "pass")?;
     // What is allowed in what is blocked.
     add("198.18.0.0/15")?;
     netguard.must(&["allow", "add", "198.18.9.9"])?;

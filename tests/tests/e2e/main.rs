@@ -5,6 +5,7 @@
 mod attach;
 mod blocklist;
 mod cli;
+mod configured;
 mod control;
 mod cookie_options;
 mod cookies;

@@ -12,6 +12,7 @@ mod fragments;
 mod levels;
 mod own;
 mod peers;
+mod pinned;
 mod reflection;
 mod rules;
 mod samples;

@@ -23,7 +23,7 @@ pub use load::ConfigError;
 pub use mistake::Mistake;
 pub use reflection::Reflection;
 pub use schema::schema_json;
-pub use state::{Reach, StatePolicy};
+pub use state::{Reach, StatePolicy, StrayBurst};
 pub use telemetry::{Telemetry, TelemetryMode};
 pub use values::{
     Burst, InterfaceName, InterfaceNameError, Period, PeriodError, Ports, RatePerSecond, TableSize, Within,
@@ -67,7 +67,7 @@ pub struct Config {
     /// What becomes of DNS queries over a limit.
     pub dns: Dns,
     /// What holds for some services instead of the common limits.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "limits::services", skip_serializing_if = "Vec::is_empty")]
     pub service: Vec<Service>,
     /// Answers that nobody asked for.
     pub reflection: Reflection,

@@ -185,11 +185,7 @@ pub(super) fn guard(facts: host::Facts, allowed: &[Entry], configured: &Configur
 
 /// What no list touches: what this machine cannot do without (for IPv6 the whole /64), and what the operator guards.
 pub(super) fn spared_by_lists(facts: &host::Facts, configured: &Configured) -> Vec<Prefix> {
-    let network = |prefix: Prefix| {
-        let longest = if prefix.address().is_ipv4() { 32 } else { 64 };
-        Prefix::truncated(prefix.address(), prefix.bits().min(longest)).unwrap_or(prefix)
-    };
-    let essential = essentials(facts.clone()).map(|(prefix, _)| network(prefix));
+    let essential = essentials(facts.clone()).map(|(prefix, _)| prefix.within(32, 64));
     let guarded = configured.never_block().map(|(prefix, _)| prefix);
     let spared: BTreeSet<Prefix> = essential.chain(guarded).collect();
     spared.into_iter().collect()

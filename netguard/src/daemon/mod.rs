@@ -9,6 +9,7 @@ mod lock;
 mod offer;
 mod reach;
 mod reflection;
+mod segments;
 mod settings;
 mod setup;
 mod state;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use netguard_common::layout::Settings;
+use netguard_common::layout::{Segments, Settings};
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -13,6 +13,7 @@ use super::{
     cookies::{CookieSwitch, Wanted},
     reach,
     reflection::Beginning,
+    segments::segments,
     settings::{services, settings},
     state::Parts,
     traffic::TrafficWatch,
@@ -79,8 +80,19 @@ pub(super) async fn set_up(
     let reach = reach::reach(config);
     let names: Vec<&str> = config.interfaces.iter().map(|name| name.as_str()).collect();
     // Where maps stood, the watch stays when this start fails: the settings that need it do, too.
-    let reflection = Beginning::new(config, &mut attachment, &filtered(pins, &names, &standing));
-    let attached = prepare(config, &reflection, &mut configured, pins, &facts, reach).and_then(|lists| {
+    let filtered = filtered(pins, &names, &standing);
+    let reflection = Beginning::new(config, &mut attachment, &filtered);
+    let segments = segments(&filtered);
+    let prepared = prepare(
+        config,
+        &reflection,
+        &mut configured,
+        pins,
+        &facts,
+        reach,
+        segments,
+    );
+    let attached = prepared.and_then(|lists| {
         if !reflection.watches() {
             attachment.watch_nothing()?;
         }
@@ -199,11 +211,13 @@ fn prepare(
     pins: &Pins,
     facts: &host::Facts,
     reach: reach::Found,
+    segments: Segments,
 ) -> Result<Lists, DaemonError> {
     let mut map = SettingsMap::open(pins)?;
     let before = map.read()?;
     map.write(&Settings {
         reflection: reflection.settings(config, &before.reflection),
+        segments,
         ..settings(config, &before, reach.0)
     })?;
     Services::open(pins)?.replace(&services(config))?;

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::{
     CookieState, EventKind, State, Stop,
     configured::Configured,
-    reach, reflection,
+    reach, reflection, segments,
     setup::{Inputs, guard, spared_by_lists},
     state::Rates,
 };
@@ -69,6 +69,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
                         format!("most cards take tags off, and answers without one would not reach {vlan}");
                     stop_answering(state, &why);
                 }
+                segments::follow(state, looked.segments);
                 let refused = looked.watched.is_err();
                 reflection::follow(state, looked.watched);
                 if refused && let Err(error) = inputs.attachment.watch_nothing() {

@@ -261,6 +261,8 @@ pub struct Tables {
     pub block_prefixes: TableSize,
     /// Allowed prefixes of any length.
     pub allow_prefixes: TableSize,
+    /// Addresses of this machine, for which it may be answered and which nobody else may use.
+    pub own_addresses: TableSize,
 }
 
 impl PolicyMode {
@@ -317,6 +319,7 @@ impl Default for Tables {
             block_addresses: Within::constant::<131_072>(),
             block_prefixes: Within::constant::<16_384>(),
             allow_prefixes: Within::constant::<4_096>(),
+            own_addresses: Within::constant::<65_536>(),
         }
     }
 }

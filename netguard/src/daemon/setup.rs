@@ -11,7 +11,7 @@ use super::{
     attachment::{Attachment, filtered},
     configured::Configured,
     cookies::{CookieSwitch, Wanted},
-    reach,
+    own, reach,
     reflection::Beginning,
     segments::segments,
     settings::{services, settings},
@@ -109,6 +109,8 @@ pub(super) async fn set_up(
     };
     let rules = Rules::open(pins)?;
     let allowed = rules.list(List::Allow, monotonic_ns())?;
+    let mut addresses = OwnAddresses::open(pins)?;
+    let left_out = addresses.set(&facts.own)?;
     let guard = guard(facts, &allowed, &configured);
     let mode = if config.mode == Mode::Shadow {
         "shadow"
@@ -136,6 +138,7 @@ pub(super) async fn set_up(
         reflection: reflection.state,
     };
     let state = State::new(parts, stop);
+    own::tell(&state, left_out);
     state.journal.record(EventKind::Started {
         interfaces: state
             .interfaces()
@@ -167,7 +170,7 @@ pub(super) async fn set_up(
         },
         block_for_ns: nanoseconds(flooder.block_for.duration()),
         configured,
-        own: OwnAddresses::open(pins)?,
+        own: addresses,
         proven: Proven::open(pins)?,
         cookies,
         attachment,
@@ -263,6 +266,7 @@ fn sizes(config: &Config) -> TableSizes {
         block_addresses: config.tables.block_addresses.value(),
         block_prefixes: config.tables.block_prefixes.value(),
         allow_prefixes: config.tables.allow_prefixes.value(),
+        own_addresses: config.tables.own_addresses.value(),
     }
 }
 

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::{
     CookieState, EventKind, State, Stop,
     configured::Configured,
-    reach, reflection, segments,
+    own, reach, reflection, segments,
     setup::{Inputs, guard, spared_by_lists},
     state::Rates,
 };
@@ -344,9 +344,7 @@ async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
     inputs.traffic.follow().await;
     match host::facts().await {
         Ok(facts) => {
-            if let Err(error) = inputs.own.set(&facts.own) {
-                warn!("services at new addresses are not answered for: {error}");
-            }
+            own::follow(state, &mut inputs.own, &facts.own);
             follow_lists(state, spared_by_lists(&facts, &inputs.configured));
             review(state, facts, &mut inputs.configured);
         }

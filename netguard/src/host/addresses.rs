@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteVia};
 use rtnetlink::RouteMessageBuilder;
 
@@ -46,8 +46,13 @@ pub async fn gateways() -> Result<Vec<IpAddr>, HostError> {
     .await
 }
 
-/// On a point-to-point link the kernel calls the peer `Address` and this machine `Local`; elsewhere IPv6 has `Address` only.
+/// The address that a message tells of, if it is this machine's. One that another host was found to have is not assigned
+/// (RFC 4862 section 5.4.5), and that host must not be taken for a forger. On a point-to-point link the kernel calls the peer
+/// `Address` and this machine `Local`; elsewhere IPv6 has `Address` only.
 fn own(message: &AddressMessage) -> Option<IpAddr> {
+    if message.header.flags.contains(AddressHeaderFlags::Dadfailed) {
+        return None;
+    }
     let local = message.attributes.iter().find_map(|attribute| match attribute {
         AddressAttribute::Local(address) => Some(*address),
         _ => None,
@@ -106,6 +111,18 @@ mod tests {
             .attributes
             .push(AddressAttribute::Local(address("192.0.2.1")));
         assert_eq!(own(&message), Some(address("192.0.2.1")));
+    }
+
+    #[test]
+    fn an_address_that_another_host_has_is_not_own() {
+        let mut message = AddressMessage::default();
+        message
+            .attributes
+            .push(AddressAttribute::Address(address("2001:db8::1")));
+        message.header.flags = AddressHeaderFlags::Permanent | AddressHeaderFlags::Tentative;
+        assert_eq!(own(&message), Some(address("2001:db8::1")), "a moment more");
+        message.header.flags |= AddressHeaderFlags::Dadfailed;
+        assert_eq!(own(&message), None);
     }
 
     #[test]

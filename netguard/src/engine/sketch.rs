@@ -66,7 +66,7 @@ pub fn distinct(sketches: &[Sketch]) -> f64 {
     registers * registers / (2.0 * std::f64::consts::LN_2 * sum)
 }
 
-/// The sources that certainly sent a [`NOTABLE`]th of all packets, those that sent most first. In either row each shares a bucket
+/// The sources that certainly sent a thousandth of all packets, those that sent most first. In either row each shares a bucket
 /// with a 512th of the others, so who sent a 256th is mostly among them.
 ///
 /// Each CPU has leaders of its own, so a look at each of them on every CPU would take CPUs squared.

@@ -59,6 +59,7 @@ pub struct Config {
     /// Published lists of sources that are blocked.
     pub feed: Feeds,
     /// What is done with sources because of where they are.
+    #[serde(deserialize_with = "lists::geo")]
     pub geo: Geo,
     /// TCP segments of connections that do not exist, when they come in numbers.
     pub state: StatePolicy,

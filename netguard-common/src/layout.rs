@@ -44,6 +44,7 @@ crate::shared! {
         pub reflection: Reflection,
         pub telemetry: TelemetrySettings,
         pub offer: Offer,
+        pub segments: Segments,
     }
 
     /// What becomes of packets that are well formed and yet belong to nobody.
@@ -120,6 +121,12 @@ crate::shared! {
         pub grace_until_ns: u64,
         /// Later fragments from all addresses together that were not asked.
         pub fragments: Rate,
+    }
+
+    /// The largest TCP segments that the protected interfaces can take, which no answer may ask for more than. 0: nobody knows.
+    pub struct Segments {
+        pub v4: u32,
+        pub v6: u32,
     }
 
     /// A rate with a burst in the form that GCRA needs.

@@ -65,7 +65,8 @@ pub const NOTES: usize = 16_384;
 pub const SAMPLES_BYTES: usize = 262_144;
 /// Two banks of counters: verdicts enforced, verdicts in shadow.
 pub const COUNTERS: usize = Verdict::ALL.len() * 2;
-pub const OWN: usize = 4_096;
+/// A machine with thousands of containers or anycast addresses has as many; `tables` in the configuration changes it.
+pub const OWN: usize = 65_536;
 pub const FRAGMENT_CELLS: usize = fragment::CELLS as usize;
 /// Words of a bit for each port.
 pub const PORT_WORDS: usize = 65_536 / 64;

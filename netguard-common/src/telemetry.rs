@@ -269,7 +269,7 @@ mod tests {
         count(&SliceView(&[]), packet, 100, judgement, &memory.settings, memory);
     }
 
-    fn tcp(flags: u8) -> Packet {
+    pub(super) fn tcp(flags: u8) -> Packet {
         let transport = Transport::Tcp {
             source_port: 1,
             destination_port: 80,

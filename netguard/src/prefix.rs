@@ -78,6 +78,13 @@ impl Prefix {
             .map(|net| Self(net.trunc()))
     }
 
+    /// The network of at most `v4` or `v6` bits that it lies in, or it itself if it has no more.
+    #[must_use]
+    pub fn within(&self, v4: u8, v6: u8) -> Self {
+        let longest = if self.address().is_ipv4() { v4 } else { v6 };
+        Self::truncated(self.address(), self.bits().min(longest)).unwrap_or(*self)
+    }
+
     /// First address of the prefix.
     #[must_use]
     pub fn address(&self) -> IpAddr {

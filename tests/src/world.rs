@@ -9,7 +9,7 @@ use netguard_common::{
     bucket::BucketLine,
     decide,
     layout::{CLASSES, Mode, Question, Rate, Rule, Settings},
-    maps::{ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, Table},
+    maps::{ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, OWN, Table},
     memory::Memory,
     packet::Address,
     ranges::{Policy, Subject},
@@ -38,11 +38,12 @@ pub const DISTANT: u32 = u32::MAX;
 /// How long a world remembers a question.
 pub const REMEMBERED_NS: u64 = 10_000_000_000;
 
-/// The default capacities of the rule tables.
+/// The default capacities of the tables.
 pub const DEFAULT_SIZES: TableSizes = TableSizes {
     block_addresses: BLOCK_ADDRESSES as u32,
     block_prefixes: BLOCK_PREFIXES as u32,
     allow_prefixes: ALLOW_PREFIXES as u32,
+    own_addresses: OWN as u32,
 };
 
 /// What a packet is judged by, apart from its own bytes and the clock.

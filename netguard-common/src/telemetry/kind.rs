@@ -95,17 +95,8 @@ impl Kind {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::tests::tcp, *};
     use crate::packet::{Address, Family, Transport, tests::packet};
-
-    fn tcp(flags: u8) -> Packet {
-        let transport = Transport::Tcp {
-            source_port: 1,
-            destination_port: 80,
-            flags: TcpFlags(flags),
-        };
-        packet(Family::V4, Address::v4([192, 0, 2, 1]), protocol::TCP, transport)
-    }
 
     #[test]
     fn kinds_are_told_apart() {

@@ -19,25 +19,27 @@ pub(super) const XDP_PROGRAM: &str = "netguard_xdp";
 /// Name of the program that remembers questions.
 pub(super) const EGRESS_PROGRAM: &str = "netguard_egress";
 
-/// Capacities of the rule tables, in entries.
+/// Capacities of the tables that can be resized, in entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableSizes {
     pub block_addresses: u32,
     pub block_prefixes: u32,
     pub allow_prefixes: u32,
+    pub own_addresses: u32,
 }
 
 impl TableSizes {
-    /// The capacity of each rule table, by the name of its map.
-    pub fn by_map(&self) -> [(&'static str, u32); 8] {
-        Table::ALL.map(|table| {
+    /// The capacity of each table, by the name of its map.
+    pub fn by_map(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        let rules = Table::ALL.map(|table| {
             let entries = match table {
                 Table::AllowV4 | Table::AllowV6 => self.allow_prefixes,
                 Table::BlockV4 | Table::BlockV6 | Table::BlockV6Net64 => self.block_addresses,
                 Table::BlockNetV4 | Table::BlockWideV4 | Table::BlockNetV6 => self.block_prefixes,
             };
             (table.map(), entries)
-        })
+        });
+        rules.into_iter().chain([("OWN", self.own_addresses)])
     }
 }
 

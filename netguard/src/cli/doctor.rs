@@ -216,11 +216,17 @@ fn realtime() -> Check {
     let version = uname()
         .map(|name| name.version().to_string_lossy().into_owned())
         .unwrap_or_default();
-    if version.contains("PREEMPT_RT") {
+    if is_realtime(&version, Path::new("/sys/kernel/realtime")) {
         let detail = "PREEMPT_RT: netguard is not proven on real-time kernels; begin with --shadow";
         return check("preemption", State::Warn, detail);
     }
     check("preemption", State::Ok, "not a real-time kernel")
+}
+
+/// Whether a kernel with this version, as `uname -v` prints it, is a real-time one: those with the patches of before Linux 6.12
+/// have a file, too, which says 1.
+fn is_realtime(version: &str, marker: &Path) -> bool {
+    version.contains("PREEMPT_RT") || fs::read_to_string(marker).is_ok_and(|text| text.trim() == "1")
 }
 
 fn object() -> Check {
@@ -288,5 +294,23 @@ async fn daemon(instance: &InstanceName) -> Result<Check, CliError> {
             format!("instance {instance} does not run: `netguard run -i IFACE`"),
         )),
         Err(error) => Ok(check("daemon", State::Fail, error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_time_kernels_are_told() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let marker = directory.path().join("realtime");
+        let ordinary = "#1 SMP PREEMPT_DYNAMIC Debian 6.18.1-1 (2026-01-01)";
+        assert!(!is_realtime(ordinary, &marker));
+        assert!(is_realtime("#1 SMP PREEMPT_RT Debian 6.18.1-1", &marker));
+        for (text, expected) in [("1\n", true), ("0\n", false), ("", false)] {
+            fs::write(&marker, text).expect("a file");
+            assert_eq!(is_realtime(ordinary, &marker), expected, "{text:?}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     bpf::{BpfError, Link, List, Rules},
     clock::monotonic_ns,
     control::{Client, ClientError, DaemonStatus},
-    daemon::{CookieOptions, CookieState, ReflectionState, Spared, lock_holder},
+    daemon::{CookieOptions, CookieState, ReflectionState, Spared, left_out_sentence, lock_holder},
     host,
 };
 
@@ -162,6 +162,9 @@ fn text(status: &Status) -> String {
                     "reflection is OFF, since questions cannot be remembered: see `netguard events`"
                         .to_owned(),
                 );
+            }
+            if daemon.own_left_out > 0 {
+                lines.push(left_out_sentence(daemon.own_left_out));
             }
             lines.extend(daemon.spared.iter().map(Spared::sentence));
             if daemon.rules_refused > 0 {

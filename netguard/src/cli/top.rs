@@ -1,6 +1,7 @@
 //! `netguard top`: what the traffic of the last second was like.
 
 use hyper::Method;
+use netguard_common::telemetry::{EIGHTH, EXACT};
 use tabled::Tabled;
 
 use super::{CliError, Context, output::table};
@@ -60,9 +61,15 @@ fn text(traffic: &TrafficReport) -> String {
         traffic.sources,
         traffic.sources as f64 * traffic.sources_error,
     );
+    let about = if traffic.sampled { "~" } else { "" };
     let entropy = &traffic.entropy;
-    let spread =
-        |name: &str, spread: Spread| format!("{name} {:.2} ({:.0} %)", spread.bits, spread.evenness * 100.0);
+    let spread = |name: &str, spread: Spread| {
+        format!(
+            "{name} {about}{:.2} ({:.0} %)",
+            spread.bits,
+            spread.evenness * 100.0
+        )
+    };
     let entropies = [
         spread("source networks", entropy.source),
         spread("source ports", entropy.source_port),
@@ -76,8 +83,17 @@ fn text(traffic: &TrafficReport) -> String {
     ));
     for source in &traffic.heavy_sources {
         text.push_str(&format!(
-            "{} sends {} to {} packets/s\n",
+            "{} sends {about}{} to {about}{} packets/s",
             source.source, source.at_least_per_s, source.at_most_per_s
+        ));
+        if source.error_per_s > 0 {
+            text.push_str(&format!(" (give or take {})", source.error_per_s));
+        }
+        text.push('\n');
+    }
+    if traffic.sampled {
+        text.push_str(&format!(
+            "~ is an estimate: beyond {EXACT} packets a second a CPU looks at one in {EIGHTH}; kinds and services are exact\n"
         ));
     }
     let kinds = traffic.kinds.iter().cloned().map(KindRow::from);
@@ -119,6 +135,62 @@ impl From<&ServiceRate> for ServiceRow {
             bytes: rate.bytes_per_s,
             opening: rate.opening_per_s,
             dropped: rate.dropped_per_s,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::{Entropies, HeavyRate};
+
+    fn report(sampled: bool, error_per_s: u64) -> TrafficReport {
+        let same = Spread {
+            bits: 1.0,
+            evenness: 0.5,
+        };
+        TrafficReport {
+            window_ms: 1_000,
+            packets_per_s: 9_000,
+            bytes_per_s: 0,
+            dropped_per_s: 0,
+            kinds: Vec::new(),
+            sources: 100,
+            sources_error: 0.023,
+            entropy: Entropies {
+                source: same,
+                source_port: same,
+                destination_port: same,
+                size: same,
+                ttl: same,
+            },
+            heavy_sources: vec![HeavyRate {
+                source: "192.0.2.1".to_owned(),
+                at_least_per_s: 800,
+                at_most_per_s: 900,
+                error_per_s,
+            }],
+            sampled,
+            services: Vec::new(),
+            unwatched_services: 0,
+        }
+    }
+
+    #[test]
+    fn estimates_are_told_from_counts() {
+        let exact = text(&report(false, 0));
+        assert!(
+            exact.contains("192.0.2.1 sends 800 to 900 packets/s\n"),
+            "{exact}"
+        );
+        assert!(!exact.contains('~'), "{exact}");
+        let sampled = text(&report(true, 80));
+        for part in [
+            "192.0.2.1 sends ~800 to ~900 packets/s (give or take 80)\n",
+            "sizes ~1.00 (50 %)",
+            "~ is an estimate: beyond 4096 packets",
+        ] {
+            assert!(sampled.contains(part), "{sampled}");
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Packet rates in the configuration: of a source, of a prefix, of a service, and of single services.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
-use netguard_common::packet::protocol;
+use netguard_common::{packet::protocol, service::SERVICES};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{Burst, CookieMode, PolicyMode, Ports, RatePerSecond, Within};
 
@@ -94,6 +94,20 @@ pub struct Service {
     /// When it is answered for with SYN cookies; TCP only, and only where `syn_cookies.mode` is not "off".
     #[serde(default)]
     pub cookies: CookieMode,
+}
+
+/// Services, as many as the kernel has room for.
+pub(super) fn services<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Service>, D::Error> {
+    const MOST: usize = SERVICES as usize - 1;
+    let services = Vec::<Service>::deserialize(from)?;
+    let ports: BTreeSet<ServicePort> = services.iter().map(|service| service.port).collect();
+    if ports.len() > MOST {
+        return Err(D::Error::custom(format!(
+            "{} services have limits of their own, at most {MOST} can: leave some to the common limits",
+            ports.len()
+        )));
+    }
+    Ok(services)
 }
 
 /// A service: `tcp/443`, `udp/53`.
@@ -215,6 +229,7 @@ const fn limit<const RATE: u32, const BURST: u32>() -> Limit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn services_are_read_back_as_they_are_shown() {
@@ -235,5 +250,23 @@ mod tests {
             let error = text.parse::<ServicePort>().unwrap_err();
             assert!(error.contains("is not a service"), "{text}: {error}");
         }
+    }
+
+    /// Found in review: only the kernel's table said so, and told to `reset` one that was none yet.
+    #[test]
+    fn more_services_than_the_kernel_has_room_for_are_a_mistake() {
+        let services = |count: u16| -> String {
+            let one = |port| format!("[[service]]\nport = \"udp/{port}\"\nrate_per_s = 1\nburst = 1\n");
+            (1..=count).map(one).collect()
+        };
+        let parse = |text: &str| Config::parse("test.toml", text);
+        assert_eq!(parse(&services(255)).unwrap().service.len(), 255);
+        assert_eq!(parse(&services(255).repeat(2)).unwrap().service.len(), 510);
+        let error = parse(&services(256)).unwrap_err().to_string();
+        assert!(
+            error.starts_with("test.toml:1:")
+                && error.contains("256 services have limits of their own, at most 255"),
+            "{error}"
+        );
     }
 }

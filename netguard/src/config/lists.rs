@@ -2,8 +2,9 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
+use netguard_common::ranges::POLICIES;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{Limit, Period, PolicyMode};
 
@@ -115,6 +116,37 @@ enum GeoWord {
     Allow,
     Limit,
     Block,
+}
+
+/// Settings for places that can be put in force: a policy without its database would be silently none, and a default that blocks
+/// would then block those whom the policy was to let in.
+pub(super) fn geo<'de, D: Deserializer<'de>>(from: D) -> Result<Geo, D::Error> {
+    let geo = Geo::deserialize(from)?;
+    let policies = || geo.policy.iter().filter(|policy| policy.mode != PolicyMode::Off);
+    if geo.country_database.is_none() && policies().any(|policy| !policy.countries.is_empty()) {
+        return Err(D::Error::custom(
+            "a policy names countries: say which addresses are theirs by `country_database`",
+        ));
+    }
+    if geo.asn_database.is_none() && policies().any(|policy| !policy.asns.is_empty()) {
+        return Err(D::Error::custom(
+            "a policy names autonomous systems: say which addresses are theirs by `asn_database`",
+        ));
+    }
+    if geo.default == GeoDefault::Block && policies().next().is_none() {
+        return Err(D::Error::custom(
+            "`default` blocks everybody: name those who are served in a policy",
+        ));
+    }
+    let places: usize = policies()
+        .map(|policy| policy.countries.len() + policy.asns.len())
+        .sum();
+    if places > POLICIES as usize {
+        return Err(D::Error::custom(format!(
+            "{places} countries and autonomous systems have a policy, at most {POLICIES} can: publish the others as a feed"
+        )));
+    }
+    Ok(geo)
 }
 
 impl Feeds {
@@ -244,7 +276,7 @@ mod tests {
         let config = Config::parse(
             "test",
             "[[feed]]\nname = \"drop\"\nfile = \"/x\"\nmax_age = \"7d\"\n\
-             [geo]\ndefault = \"block\"\n[[geo.policy]]\ncountries = [\"aq\"]\naction = \"allow\"\n\
+             [geo]\ndefault = \"block\"\ncountry_database = \"/c\"\nasn_database = \"/a\"\n[[geo.policy]]\ncountries = [\"aq\"]\naction = \"allow\"\n\
              [[geo.policy]]\nasns = [64496]\naction = \"limit\"\nlimit = { rate_per_s = 5, burst = 9 }\n",
         )
         .unwrap();
@@ -264,5 +296,32 @@ mod tests {
         assert!(policy("countries = [\"Mars\"]\naction = \"block\"").contains("code of two letters"));
         let extra = "asns = [1]\naction = \"block\"\nlimit = { rate_per_s = 5, burst = 9 }";
         assert!(policy(extra).contains("with the action \"limit\" only"));
+    }
+
+    /// Found in review: without a database nobody was blocked by such a policy, or everybody by the default.
+    #[test]
+    fn a_policy_for_places_needs_to_know_them() {
+        let policy = |geo: &str, places: &str| {
+            Config::parse(
+                "test",
+                &format!("[geo]\n{geo}\n[[geo.policy]]\n{places}\naction = \"allow\"\n"),
+            )
+        };
+        let country = "country_database = \"/c\"";
+        let refused = |geo: &str, places: &str| policy(geo, places).unwrap_err().to_string();
+        let error = refused("", "countries = [\"AQ\"]");
+        assert!(
+            error.starts_with("test:1:1: a policy names countries: say which"),
+            "{error}"
+        );
+        assert!(refused(country, "countries = [\"AQ\"]\nasns = [1]").contains("by `asn_database`"));
+        assert!(policy(country, "countries = [\"AQ\"]").is_ok());
+        assert!(policy("", "countries = [\"AQ\"]\nmode = \"off\"").is_ok());
+        assert!(
+            refused("default = \"block\"", "asns = [1]\nmode = \"off\"")
+                .contains("`default` blocks everybody")
+        );
+        let asns = format!("asns = {:?}", (1..=1_025).collect::<Vec<u32>>());
+        assert!(refused("asn_database = \"/a\"", &asns).contains("at most 1024 can"));
     }
 }

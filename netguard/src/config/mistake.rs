@@ -172,6 +172,11 @@ mod tests {
                 "[limit.icmp]\nrate_per_s = 9\nburst = -1",
                 ":3:9: invalid value: integer `-1`, expected a whole number from 1",
             ),
+            // Found in review: with less, the first stray brought the alert.
+            (
+                "[state]\nburst = 15",
+                ":2:9: invalid value: integer `15`, expected a whole number from 16",
+            ),
             (
                 "[limit]\nsyn = 5",
                 ":2:7: invalid type: integer `5`, expected a table with `rate_per_s` and `burst`",

@@ -23,7 +23,7 @@ pub use load::ConfigError;
 pub use mistake::Mistake;
 pub use reflection::Reflection;
 pub use schema::schema_json;
-pub use state::{Reach, StatePolicy};
+pub use state::{Reach, StatePolicy, StrayBurst};
 pub use telemetry::{Telemetry, TelemetryMode};
 pub use values::{
     Burst, InterfaceName, InterfaceNameError, Period, PeriodError, Ports, RatePerSecond, TableSize, Within,
@@ -59,6 +59,7 @@ pub struct Config {
     /// Published lists of sources that are blocked.
     pub feed: Feeds,
     /// What is done with sources because of where they are.
+    #[serde(deserialize_with = "lists::geo")]
     pub geo: Geo,
     /// TCP segments of connections that do not exist, when they come in numbers.
     pub state: StatePolicy,
@@ -67,7 +68,7 @@ pub struct Config {
     /// What becomes of DNS queries over a limit.
     pub dns: Dns,
     /// What holds for some services instead of the common limits.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "limits::services", skip_serializing_if = "Vec::is_empty")]
     pub service: Vec<Service>,
     /// Answers that nobody asked for.
     pub reflection: Reflection,
@@ -261,6 +262,8 @@ pub struct Tables {
     pub block_prefixes: TableSize,
     /// Allowed prefixes of any length.
     pub allow_prefixes: TableSize,
+    /// Addresses of this machine, for which it may be answered and which nobody else may use.
+    pub own_addresses: TableSize,
 }
 
 impl PolicyMode {
@@ -317,6 +320,7 @@ impl Default for Tables {
             block_addresses: Within::constant::<131_072>(),
             block_prefixes: Within::constant::<16_384>(),
             allow_prefixes: Within::constant::<4_096>(),
+            own_addresses: Within::constant::<65_536>(),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What becomes of TCP segments that belong to no connection.
 
+use netguard_common::state::ONE_IN;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Burst, PolicyMode, RatePerSecond, Within};
+use super::{PolicyMode, RatePerSecond, Within};
 
 /// TCP segments of connections that do not exist, as floods of ACK, RST, FIN and SYN-ACK bring them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,9 +20,13 @@ pub struct StatePolicy {
     pub reach: Reach,
     /// Such segments per second and CPU that are left to the kernel, which answers them with a reset.
     pub rate_per_s: RatePerSecond,
-    /// That many may come at once.
-    pub burst: Burst,
+    /// That many may come at once; at least as many as one stands for that is looked at.
+    pub burst: StrayBurst,
 }
+
+/// Segments that may come at once. One in [`ONE_IN`] is looked at and stands for all of them: with less room the first one would
+/// be dropped already.
+pub type StrayBurst = Within<ONE_IN, 10_000_000>;
 
 /// Where the kernel's table of sockets can be believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

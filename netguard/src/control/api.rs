@@ -32,6 +32,9 @@ pub struct DaemonStatus {
     /// What the configured blocks leave out.
     pub spared: Vec<Spared>,
     pub reflection: ReflectionState,
+    /// Addresses of this machine that find no room in the kernel's table.
+    #[serde(default)]
+    pub own_left_out: usize,
 }
 
 /// Answer of `GET /v1/stats`.

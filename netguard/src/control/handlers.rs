@@ -49,6 +49,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         state: state.reach().clone(),
         spared: state.spared().clone(),
         reflection: *state.reflection(),
+        own_left_out: state.own_left_out.load(std::sync::atomic::Ordering::Relaxed),
     })
 }
 

@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 
+use netguard_common::layout::Segments;
 use tracing::{info, warn};
 
-use super::{DaemonError, EventKind, Protected, State, setup::suitable};
+use super::{DaemonError, EventKind, Protected, State, segments::segments, setup::suitable};
 use crate::{
     bpf::{self, AttachError, AttachMode, Attached, BpfError, EgressError, Link, Loaded, Pins},
     config::Attach,
@@ -28,6 +29,8 @@ pub(super) struct Looked {
     pub(super) tx_dropped: u64,
     /// A VLAN on one of them.
     pub(super) vlan: Option<String>,
+    /// The largest TCP segments that all of them can take.
+    pub(super) segments: Segments,
     /// Whether one of them had to be watched anew, or why it cannot be.
     pub(super) watched: Result<bool, EgressError>,
 }
@@ -179,6 +182,7 @@ impl Attachment {
         let looked = Looked {
             tx_dropped: ours.iter().map(|interface| interface.tx_dropped).sum(),
             vlan: standing.iter().find(of_ours).map(|vlan| vlan.name.clone()),
+            segments: segments(&filtered),
             watched,
         };
         *state.interfaces() = after;

@@ -81,6 +81,7 @@ impl Configured {
     pub(super) fn establish(&mut self, rules: &mut Rules, facts: &Facts) -> Result<(), BpfError> {
         rules.rebuild()?;
         self.judged = self.judge(facts);
+        self.tell_faults(facts);
         self.facts = facts.clone();
         for (list, wanted) in [(List::Allow, &self.allow), (List::Block, &self.judged.pieces)] {
             for (prefix, rule) in rules.entries(list)? {
@@ -102,6 +103,7 @@ impl Configured {
     pub(super) fn judge_again(&mut self, facts: &Facts, journal: &Journal) -> bool {
         if *facts != self.facts {
             let judged = self.judge(facts);
+            self.tell_faults(facts);
             for spared in judged.spared.difference(&self.judged.spared) {
                 warn!("{}", spared.sentence());
                 journal.record(EventKind::Spared(spared.clone()));
@@ -112,6 +114,14 @@ impl Configured {
             (self.judged, self.facts) = (judged, facts.clone());
         }
         self.allowed != self.allow || self.placed != self.judged.pieces
+    }
+
+    /// Tells what is not known about this machine any more.
+    fn tell_faults(&self, facts: &Facts) {
+        let known = &self.facts.faults;
+        for fault in facts.faults.iter().filter(|fault| !known.contains(fault)) {
+            warn!("a name server may not be guarded: {fault}");
+        }
     }
 
     /// Brings the rules in line with what was judged. Only what changes is touched: an operator may have removed a

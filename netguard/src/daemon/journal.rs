@@ -125,6 +125,8 @@ pub enum EventKind {
     ServiceReset { service: String },
     /// The daemon ends.
     Stopped { detach: bool },
+    /// So many addresses of this machine find no room in the kernel's table; 0: no more.
+    OwnLeftOut { count: usize },
 }
 
 /// Remembers and streams events.

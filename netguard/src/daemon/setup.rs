@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use netguard_common::layout::Settings;
+use netguard_common::layout::{Segments, Settings};
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -11,8 +11,9 @@ use super::{
     attachment::{Attachment, filtered},
     configured::Configured,
     cookies::{CookieSwitch, Wanted},
-    reach,
+    own, reach,
     reflection::Beginning,
+    segments::segments,
     settings::{services, settings},
     state::Parts,
     traffic::TrafficWatch,
@@ -79,8 +80,19 @@ pub(super) async fn set_up(
     let reach = reach::reach(config);
     let names: Vec<&str> = config.interfaces.iter().map(|name| name.as_str()).collect();
     // Where maps stood, the watch stays when this start fails: the settings that need it do, too.
-    let reflection = Beginning::new(config, &mut attachment, &filtered(pins, &names, &standing));
-    let attached = prepare(config, &reflection, &mut configured, pins, &facts, reach).and_then(|lists| {
+    let filtered = filtered(pins, &names, &standing);
+    let reflection = Beginning::new(config, &mut attachment, &filtered);
+    let segments = segments(&filtered);
+    let prepared = prepare(
+        config,
+        &reflection,
+        &mut configured,
+        pins,
+        &facts,
+        reach,
+        segments,
+    );
+    let attached = prepared.and_then(|lists| {
         if !reflection.watches() {
             attachment.watch_nothing()?;
         }
@@ -97,6 +109,8 @@ pub(super) async fn set_up(
     };
     let rules = Rules::open(pins)?;
     let allowed = rules.list(List::Allow, monotonic_ns())?;
+    let mut addresses = OwnAddresses::open(pins)?;
+    let left_out = addresses.set(&facts.own)?;
     let guard = guard(facts, &allowed, &configured);
     let mode = if config.mode == Mode::Shadow {
         "shadow"
@@ -124,6 +138,7 @@ pub(super) async fn set_up(
         reflection: reflection.state,
     };
     let state = State::new(parts, stop);
+    own::tell(&state, left_out);
     state.journal.record(EventKind::Started {
         interfaces: state
             .interfaces()
@@ -155,7 +170,7 @@ pub(super) async fn set_up(
         },
         block_for_ns: nanoseconds(flooder.block_for.duration()),
         configured,
-        own: OwnAddresses::open(pins)?,
+        own: addresses,
         proven: Proven::open(pins)?,
         cookies,
         attachment,
@@ -185,11 +200,7 @@ pub(super) fn guard(facts: host::Facts, allowed: &[Entry], configured: &Configur
 
 /// What no list touches: what this machine cannot do without (for IPv6 the whole /64), and what the operator guards.
 pub(super) fn spared_by_lists(facts: &host::Facts, configured: &Configured) -> Vec<Prefix> {
-    let network = |prefix: Prefix| {
-        let longest = if prefix.address().is_ipv4() { 32 } else { 64 };
-        Prefix::truncated(prefix.address(), prefix.bits().min(longest)).unwrap_or(prefix)
-    };
-    let essential = essentials(facts.clone()).map(|(prefix, _)| network(prefix));
+    let essential = essentials(facts.clone()).map(|(prefix, _)| prefix.within(32, 64));
     let guarded = configured.never_block().map(|(prefix, _)| prefix);
     let spared: BTreeSet<Prefix> = essential.chain(guarded).collect();
     spared.into_iter().collect()
@@ -203,11 +214,13 @@ fn prepare(
     pins: &Pins,
     facts: &host::Facts,
     reach: reach::Found,
+    segments: Segments,
 ) -> Result<Lists, DaemonError> {
     let mut map = SettingsMap::open(pins)?;
     let before = map.read()?;
     map.write(&Settings {
         reflection: reflection.settings(config, &before.reflection),
+        segments,
         ..settings(config, &before, reach.0)
     })?;
     Services::open(pins)?.replace(&services(config))?;
@@ -253,6 +266,7 @@ fn sizes(config: &Config) -> TableSizes {
         block_addresses: config.tables.block_addresses.value(),
         block_prefixes: config.tables.block_prefixes.value(),
         allow_prefixes: config.tables.allow_prefixes.value(),
+        own_addresses: config.tables.own_addresses.value(),
     }
 }
 

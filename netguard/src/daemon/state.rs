@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError, TryLockError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use serde::{Deserialize, Serialize};
@@ -94,6 +94,8 @@ pub struct State {
     pub journal: Journal,
     /// Rules that could not be placed because a table was full.
     pub rules_refused: AtomicU64,
+    /// Addresses of this machine that found no room in the kernel's table.
+    pub own_left_out: AtomicUsize,
     interfaces: Mutex<Vec<Protected>>,
     rules: Mutex<Rules>,
     settings: Mutex<SettingsMap>,
@@ -119,6 +121,7 @@ impl State {
             mode: parts.mode,
             journal: Journal::default(),
             rules_refused: AtomicU64::new(0),
+            own_left_out: AtomicUsize::new(0),
             interfaces: Mutex::new(parts.interfaces),
             rules: Mutex::new(parts.rules),
             settings: Mutex::new(parts.settings),

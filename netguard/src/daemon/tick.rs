@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::{
     CookieState, EventKind, State, Stop,
     configured::Configured,
-    reach, reflection,
+    own, reach, reflection, segments,
     setup::{Inputs, guard, spared_by_lists},
     state::Rates,
 };
@@ -69,6 +69,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
                         format!("most cards take tags off, and answers without one would not reach {vlan}");
                     stop_answering(state, &why);
                 }
+                segments::follow(state, looked.segments);
                 let refused = looked.watched.is_err();
                 reflection::follow(state, looked.watched);
                 if refused && let Err(error) = inputs.attachment.watch_nothing() {
@@ -343,9 +344,7 @@ async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
     inputs.traffic.follow().await;
     match host::facts().await {
         Ok(facts) => {
-            if let Err(error) = inputs.own.set(&facts.own) {
-                warn!("services at new addresses are not answered for: {error}");
-            }
+            own::follow(state, &mut inputs.own, &facts.own);
             follow_lists(state, spared_by_lists(&facts, &inputs.configured));
             review(state, facts, &mut inputs.configured);
         }

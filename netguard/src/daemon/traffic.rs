@@ -1,14 +1,14 @@
 //! Watches the traffic: once a second it changes the generation of the kernel's sketches and makes a report of what was
 //! counted. Which services are counted by themselves follows what listens. It decides nothing.
 
+mod numbers;
 mod report;
 
 use std::collections::BTreeSet;
 
 use netguard_common::{
     packet::protocol,
-    service::slot,
-    telemetry::{GENERATIONS, SERVICES, ServiceTraffic, Telemetry as Counted},
+    telemetry::{GENERATIONS, ServiceTraffic, Telemetry as Counted},
 };
 use tokio::task::spawn_blocking;
 use tracing::{debug, warn};
@@ -22,6 +22,7 @@ use crate::{
     host,
 };
 
+use numbers::Numbers;
 pub use report::{Entropies, HeavyRate, KindRate, ServiceRate, Spread, TrafficReport};
 
 /// What the tick needs to describe traffic.
@@ -30,23 +31,9 @@ pub(super) struct TrafficWatch {
     before: Box<Counted>,
     before_ns: u64,
     generation: u32,
-    /// Services that the configuration names are watched whether something listens or not.
-    configured: Vec<ServicePort>,
-    /// Those watched now.
-    watched: Vec<Watched>,
+    numbers: Numbers,
     /// What all others got when watching began.
     others: ServiceTraffic,
-    /// Services that found no number.
-    unwatched: usize,
-}
-
-/// A service with counters of its own.
-#[derive(Clone, Copy)]
-struct Watched {
-    service: ServicePort,
-    number: u8,
-    /// What the counters stood at when it got them.
-    since: ServiceTraffic,
 }
 
 impl TrafficWatch {
@@ -56,6 +43,8 @@ impl TrafficWatch {
         for generation in 0..GENERATIONS as u32 {
             maps.empty(generation)?;
         }
+        // Under the numbers of an earlier daemon nothing is counted any more before they are given anew.
+        maps.watch(&[])?;
         let before = maps.read()?;
         let mut watch = Self {
             maps,
@@ -63,11 +52,9 @@ impl TrafficWatch {
             before,
             before_ns: monotonic_ns(),
             generation: SettingsMap::open(pins)?.read()?.telemetry.generation,
-            configured: config.service.iter().map(|service| service.port).collect(),
-            watched: Vec::new(),
-            unwatched: 0,
+            numbers: Numbers::new(config.service.iter().map(|service| service.port).collect()),
         };
-        watch.watch(served())?;
+        watch.watch(Some(served().unwrap_or_default()))?;
         Ok(watch)
     }
 
@@ -82,7 +69,7 @@ impl TrafficWatch {
 
     /// Watches what listens now.
     pub(super) async fn follow(&mut self) {
-        let served = spawn_blocking(served).await.unwrap_or_default();
+        let served = spawn_blocking(served).await.ok().flatten();
         if let Err(error) = self.watch(served) {
             warn!("services that began or ended are not watched as they should: {error}");
         }
@@ -108,7 +95,8 @@ impl TrafficWatch {
         let window = compare(&self.before, &now, now_ns.saturating_sub(self.before_ns));
         let mut report = TrafficReport::of(&window, &sketches, seed);
         report.services = self
-            .watched
+            .numbers
+            .watched()
             .iter()
             .map(|watched| (watched.service.to_string(), watched.number, watched.since))
             .chain([("other".to_owned(), 0, self.others)])
@@ -118,57 +106,28 @@ impl TrafficWatch {
                 ServiceRate::of(name, &window.services[number], window.length_ns, &total)
             })
             .collect();
-        report.unwatched_services = self.unwatched;
+        report.unwatched_services = self.numbers.unwatched();
         (self.before, self.before_ns) = (now, now_ns);
         Ok(Some(report))
     }
 
-    /// Gives `served` and the configured services numbers; those that have one keep it.
-    fn watch(&mut self, served: BTreeSet<ServicePort>) -> Result<(), BpfError> {
-        let mut wanted = self.configured.clone();
-        wanted.extend(served);
-        let kept = |watched: &Watched| wanted.contains(&watched.service);
-        let mut watched: Vec<Watched> = self.watched.iter().copied().filter(kept).collect();
-        let counted = self.maps.read()?;
-        self.unwatched = 0;
-        for service in wanted {
-            if watched.iter().any(|standing| standing.service == service) {
-                continue;
-            }
-            let free =
-                (1..SERVICES).find(|number| watched.iter().all(|taken| usize::from(taken.number) != *number));
-            match free {
-                Some(number) => watched.push(Watched {
-                    service,
-                    number: number as u8,
-                    since: counted.services[number],
-                }),
-                None => self.unwatched += 1,
-            }
-        }
-        let slots: Vec<(u32, u8)> = watched
-            .iter()
-            .filter_map(|watched| {
-                let slot = slot(watched.service.protocol(), watched.service.port())?;
-                Some((slot, watched.number))
-            })
-            .collect();
-        self.maps.watch(&slots)?;
-        self.watched = watched;
-        Ok(())
+    /// Counts `served` and the configured services by themselves.
+    fn watch(&mut self, served: Option<BTreeSet<ServicePort>>) -> Result<(), BpfError> {
+        self.numbers.assign(served, &self.maps.read()?.services);
+        self.maps.watch(&self.numbers.slots())
     }
 }
 
-/// What listens on this machine; nothing where the kernel does not tell, since `doctor` says what is missing.
-fn served() -> BTreeSet<ServicePort> {
-    let [tcp, udp] = host::served_ports().unwrap_or_else(|error| {
-        debug!("only configured services are watched: {error}");
-        Default::default()
-    });
+/// What listens on this machine; `None` where the kernel does not tell, since `doctor` says what is missing.
+fn served() -> Option<BTreeSet<ServicePort>> {
+    let served = host::served_ports();
+    let [tcp, udp] = served
+        .inspect_err(|error| debug!("services that begin or end are not noticed: {error}"))
+        .ok()?;
     let of = |protocol: u8, ports: BTreeSet<u16>| {
         ports
             .into_iter()
             .filter_map(move |port| ServicePort::new(protocol, port))
     };
-    of(protocol::TCP, tcp).chain(of(protocol::UDP, udp)).collect()
+    Some(of(protocol::TCP, tcp).chain(of(protocol::UDP, udp)).collect())
 }

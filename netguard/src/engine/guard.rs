@@ -1,11 +1,13 @@
 //! Guard list: what no automatic decision may ever block.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::prefix::Prefix;
 
 /// Why a prefix is guarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GuardKind {
     OwnAddress,
@@ -42,30 +44,48 @@ pub struct Carved {
     pub spared: Vec<(Prefix, GuardKind)>,
 }
 
-/// Guarded prefixes.
+/// Guarded prefixes. A machine can have tens of thousands of addresses, and a list to import a million lines: neither is gone
+/// through for each of the other.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
+    /// In the order of the prefixes: those within another stand behind it, without a gap.
     entries: Vec<(Prefix, GuardKind)>,
+    /// The lengths that there are.
+    lengths: BTreeSet<u8>,
 }
 
 impl Guard {
     pub fn new(entries: impl IntoIterator<Item = (Prefix, GuardKind)>) -> Self {
-        Self {
-            entries: entries.into_iter().collect(),
-        }
+        let mut entries: Vec<_> = entries.into_iter().collect();
+        entries.sort_unstable();
+        entries.dedup();
+        let lengths = entries.iter().map(|(prefix, _)| prefix.bits()).collect();
+        Self { entries, lengths }
     }
 
-    /// The guarded prefix that blocking `prefix` would touch, wholly or in part.
+    /// The guarded prefix that blocking `prefix` would touch, wholly or in part; of several one of the first kind.
     pub fn objection(&self, prefix: &Prefix) -> Option<(Prefix, GuardKind)> {
-        self.objections(prefix).next()
+        self.objections(prefix).min_by_key(|(_, kind)| *kind)
     }
 
     /// All guarded prefixes that blocking `prefix` would touch.
     pub fn objections(&self, prefix: &Prefix) -> impl Iterator<Item = (Prefix, GuardKind)> {
-        self.entries
-            .iter()
-            .filter(|(guarded, _)| guarded.covers(prefix) || prefix.covers(guarded))
-            .copied()
+        let shorter = self.lengths.range(..prefix.bits());
+        let around = shorter.filter_map(|bits| Prefix::truncated(prefix.address(), *bits));
+        let around = around.flat_map(|wide| {
+            self.starting_at(wide)
+                .take_while(move |(guarded, _)| *guarded == wide)
+        });
+        let inside = self
+            .starting_at(*prefix)
+            .take_while(|(guarded, _)| prefix.covers(guarded));
+        around.chain(inside)
+    }
+
+    /// The entries from `prefix` on.
+    fn starting_at(&self, prefix: Prefix) -> impl Iterator<Item = (Prefix, GuardKind)> {
+        let start = self.entries.partition_point(|(guarded, _)| *guarded < prefix);
+        self.entries[start..].iter().copied()
     }
 
     /// What of `prefix` can be blocked, and what is spared. All of a guarded IPv6 /64 is spared, and where the guarded are
@@ -73,13 +93,9 @@ impl Guard {
     pub fn carve(&self, prefix: Prefix) -> Carved {
         for (v4, v6) in [(32, 64), (24, 48), (16, 32)] {
             let widened = self.objections(&prefix).map(|(guarded, kind)| {
-                let longest = if guarded.address().is_ipv4() { v4 } else { v6 };
                 // A prefix that is itself longer is cut exactly.
-                let bits = guarded.bits().min(longest.max(prefix.bits()));
-                (
-                    Prefix::truncated(guarded.address(), bits).unwrap_or(guarded),
-                    kind,
-                )
+                let [v4, v6] = [v4, v6].map(|longest| prefix.bits().max(longest));
+                (guarded.within(v4, v6), kind)
             });
             let around = Self::new(widened);
             let blocked = around.outside(prefix);
@@ -126,6 +142,47 @@ mod tests {
         assert_eq!(kind("192.0.2.2"), None);
         assert_eq!(kind("2001:db8:7::/64"), Some(GuardKind::Configured));
         assert_eq!(kind("::/0"), Some(GuardKind::Configured));
+    }
+
+    #[test]
+    fn all_objections_are_found() {
+        let mut state = 1_u32;
+        let mut draw = |below: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) % below
+        };
+        let mut prefix = || {
+            let [a, b] = [draw(4) as u8, draw(256) as u8];
+            let length = draw(7) as usize;
+            let (address, bits) = match draw(2) {
+                0 => (
+                    std::net::IpAddr::from([10, a, b, draw(4) as u8]),
+                    [20, 22, 24, 28, 30, 31, 32][length],
+                ),
+                _ => (
+                    std::net::IpAddr::from([0x2001, 0xdb8, u16::from(a), u16::from(b) << 8, 0, 0, 0, 1]),
+                    [50, 52, 54, 56, 60, 64, 128][length],
+                ),
+            };
+            Prefix::truncated(address, bits).expect("a prefix")
+        };
+        let entries: BTreeSet<_> = (0..300).map(|_| (prefix(), GuardKind::Configured)).collect();
+        let guard = Guard::new(entries.iter().copied());
+        let mut touched = 0;
+        for _ in 0..3_000 {
+            let asked = prefix();
+            let found: Vec<_> = guard.objections(&asked).collect();
+            let touches = |guarded: &Prefix| guarded.covers(&asked) || asked.covers(guarded);
+            let all: BTreeSet<_> = entries
+                .iter()
+                .copied()
+                .filter(|(guarded, _)| touches(guarded))
+                .collect();
+            assert_eq!(found.len(), all.len(), "{asked}: one is told twice");
+            assert_eq!(found.iter().copied().collect::<BTreeSet<_>>(), all, "{asked}");
+            touched += usize::from(!found.is_empty());
+        }
+        assert!((100..2_999).contains(&touched), "{touched}");
     }
 
     #[test]

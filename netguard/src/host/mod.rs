@@ -18,12 +18,13 @@ use std::path::{Path, PathBuf};
 
 use rtnetlink::Handle;
 
+use resolvers::resolvers;
+
 pub use addresses::{gateways, own_addresses};
 pub use interfaces::{AttachedXdp, Interface, LinkLayer, MacAddress, XdpMode, interface, interfaces};
-pub use resolvers::resolvers;
 pub use session::{own_session_peers, ssh_peers};
 pub use sockets::{established_peers, served_ports};
-pub use sysctl::{set_sysctl, sysctl};
+pub use sysctl::{ipv6_mtu, set_sysctl, sysctl};
 pub use translation::{Translation, translation};
 
 /// Where the name servers stand; the second file has those behind the local stub of systemd-resolved.
@@ -40,6 +41,8 @@ pub struct Facts {
     pub resolvers: Vec<IpAddr>,
     /// From where people are logged in by ssh.
     pub sessions: Vec<IpAddr>,
+    /// What of this is not known, in sentences: files with name servers are written by people and programs.
+    pub faults: Vec<String>,
 }
 
 /// Why a fact about this machine is not known.
@@ -76,7 +79,7 @@ pub enum HostError {
         source: io::Error,
     },
     /// A file with name servers has a broken line.
-    #[error("{}:{line}: this is not a name server: write `nameserver ADDRESS`", .path.display())]
+    #[error("{}:{line}: this line is passed over: a name server is written `nameserver ADDRESS`", .path.display())]
     Resolver {
         /// The file.
         path: PathBuf,
@@ -88,17 +91,20 @@ pub enum HostError {
 /// Own addresses, gateways, name servers and ssh clients, as the files in `/etc` and `/run` and the kernel have them now.
 ///
 /// # Errors
-/// When the kernel does not answer or a file with name servers is broken; a missing file is no error.
+/// When the kernel does not answer.
 pub async fn facts() -> Result<Facts, HostError> {
-    let mut servers = BTreeSet::new();
+    let (mut servers, mut faults) = (BTreeSet::new(), Vec::new());
     for file in RESOLVER_FILES {
-        servers.extend(resolvers(Path::new(file))?);
+        let (found, fault) = resolvers(Path::new(file));
+        servers.extend(found);
+        faults.extend(fault.map(|fault| fault.to_string()));
     }
     Ok(Facts {
         own: own_addresses().await?,
         gateways: gateways().await?,
         resolvers: servers.into_iter().collect(),
         sessions: tokio::task::spawn_blocking(ssh_peers).await.unwrap_or_default(),
+        faults,
     })
 }
 

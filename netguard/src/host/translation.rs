@@ -17,8 +17,10 @@ pub enum Translation {
 
 /// What the kernel says now. A rule of a firewall is not looked for, but what one would need.
 pub fn translation() -> Translation {
-    let forwards = |name| sysctl(name).is_ok_and(|value| value != "0");
-    if forwards("net.ipv4.ip_forward") || forwards("net.ipv6.conf.all.forwarding") {
+    if is_set_for_any(Path::new("/proc/sys/net/ipv4/conf"), "forwarding")
+        || sysctl("net.ipv6.conf.all.forwarding").is_ok_and(|value| value != "0")
+        || is_set_for_any(Path::new("/proc/sys/net/ipv6/conf"), "force_forwarding")
+    {
         return Translation::Forwarding;
     }
     let loaded = |module: &&str| Path::new("/sys/module").join(module).exists();
@@ -26,6 +28,20 @@ pub fn translation() -> Translation {
         return Translation::Possible;
     }
     Translation::None
+}
+
+/// Whether one of the interfaces that have a directory in `conf`, or all, have the `setting`. IPv4 forwards what comes through
+/// an interface that does, whatever `net.ipv4.ip_forward` says (`ip_route_input_slow()` in net/ipv4/route.c), and IPv6 since
+/// Linux 6.17 one with `force_forwarding`.
+fn is_set_for_any(conf: &Path, setting: &str) -> bool {
+    let interfaces = fs::read_dir(conf).into_iter().flatten().flatten();
+    interfaces
+        // What interfaces to come begin with.
+        .filter(|interface| interface.file_name() != "default")
+        .any(|interface| {
+            let value = fs::read_to_string(interface.path().join(setting));
+            value.is_ok_and(|value| value.trim() != "0")
+        })
 }
 
 /// A part of the kernel that is no module has no directory under `/sys/module`, but its symbols. They do not change.
@@ -46,6 +62,26 @@ mod tests {
         let forwards = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"]
             .iter()
             .any(|name| sysctl(name).is_ok_and(|value| value != "0"));
-        assert_eq!(translation() == Translation::Forwarding, forwards);
+        assert!(!forwards || translation() == Translation::Forwarding);
+    }
+
+    /// Found in review: systemd-networkd lets single interfaces forward.
+    #[test]
+    fn one_interface_that_forwards_is_enough() {
+        let conf = tempfile::tempdir().unwrap();
+        let write = |interface: &str, value: &str| {
+            fs::create_dir_all(conf.path().join(interface)).unwrap();
+            fs::write(conf.path().join(interface).join("forwarding"), value).unwrap();
+        };
+        let forwards = || is_set_for_any(conf.path(), "forwarding");
+        assert!(!forwards());
+        for interface in ["all", "eth0", "br-lan.100"] {
+            write(interface, "0\n");
+        }
+        write("default", "1\n");
+        assert!(!forwards());
+        write("br-lan.100", "1\n");
+        assert!(forwards());
+        assert!(!is_set_for_any(conf.path(), "force_forwarding"));
     }
 }

@@ -20,6 +20,7 @@ mod interface;
 mod laboratory;
 mod lists;
 mod malformed;
+mod own;
 mod places;
 mod prefixes;
 mod proven;

@@ -64,6 +64,7 @@ fn a_flood_of_one_source_is_seen_as_one() -> Result<()> {
     for (family, source) in [(Family::V4, SOURCE_V4), (Family::V6, SOURCE_V6)] {
         let flood = Flood::start(&lab, Attack::Syn, family)?;
         let traffic = window(&netguard, |traffic| is_all(traffic, family, "syn", 3_000))?;
+        let shown = netguard.must(&["top"])?;
         flood.stop()?;
         ensure!(number(&traffic["sources"])? < 10.0, "{family:?}: {traffic}");
         ensure!(bits(&traffic, "source")? < 0.3, "{family:?}: {traffic}");
@@ -77,6 +78,9 @@ fn a_flood_of_one_source_is_seen_as_one() -> Result<()> {
             number(&traffic["packets_per_s"])?,
         );
         ensure!(at_least > 0.8 * all, "{family:?}: {traffic}");
+        // So many are looked at in part.
+        ensure!(shown.contains(&format!("{source} sends ~")), "{shown}");
+        ensure!(number(&heavy["error_per_s"])? > 0.0, "{family:?}: {traffic}");
         let syn = kind(&traffic, family, "syn")?;
         ensure!(
             syn["dropped_per_s"].as_u64() > Some(1_000),

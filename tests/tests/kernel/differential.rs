@@ -1,18 +1,9 @@
-//! Host and kernel against each other on generated frames. `NETGUARD_SEED` repeats a run.
-
-use std::env;
+//! Host and kernel against each other on generated frames.
 
 use netguard_common::{decide, layout::Mode, view::SliceView};
-use netguard_tests::{
-    generate::any_frame,
-    world::{DISTANT, EXPIRED, PERMANENT, World},
-};
-use proptest::{
-    strategy::{Strategy as _, ValueTree as _},
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
-};
+use netguard_tests::world::{DISTANT, EXPIRED, PERMANENT, World};
 
-use super::{SHORTEST, judge, kernel};
+use super::{generated::Generated, judge, kernel};
 
 /// Frames for each world.
 const FRAMES: usize = 20_000;
@@ -72,36 +63,18 @@ fn signatures_enforced_and_in_shadow() {
 }
 
 fn agree(name: &str, world: &World) {
-    let seed = env::var("NETGUARD_SEED")
-        .ok()
-        .and_then(|text| text.parse::<u64>().ok());
-    let seed = seed.unwrap_or_else(netguard::clock::monotonic_ns);
-    println!("differential, {name}: NETGUARD_SEED={seed}");
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-
+    let frames = Generated::frames(&format!("differential, {name}"));
+    let seed = frames.seed();
     let mut object = kernel(world);
     let program = object.program("netguard_judge").expect("it loads");
     // The clock differs by what this process was late; no rule or cell of these worlds is near its end.
     let memory = world.memory(netguard::clock::monotonic_ns());
-    let strategy = any_frame();
-    let mut compared = 0;
-    while compared < FRAMES {
-        let frame = strategy
-            .new_tree(&mut runner)
-            .expect("frames can be generated")
-            .current();
-        if frame.len() < SHORTEST {
-            continue;
-        }
-        compared += 1;
+    for (number, frame) in frames.take(FRAMES).enumerate() {
         let host = decide(&SliceView(&frame), &memory);
         let kernel = judge(&program, &frame);
         assert_eq!(
             kernel, host,
-            "NETGUARD_SEED={seed}, frame {compared} of {name}: kernel (left) and host disagree on {frame:02x?}"
+            "NETGUARD_SEED={seed}, frame {number} of {name}: kernel (left) and host disagree on {frame:02x?}"
         );
     }
 }

@@ -9,6 +9,7 @@ mod encapsulation;
 mod exact;
 mod fixtures;
 mod fragments;
+mod generated;
 mod levels;
 mod own;
 mod peers;

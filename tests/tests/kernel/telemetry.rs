@@ -8,16 +8,9 @@ use netguard_common::{
     telemetry::{EXACT, Sketch, Telemetry},
     view::SliceView,
 };
-use netguard_tests::{
-    generate::any_frame,
-    world::{DISTANT, PERMANENT, World},
-};
-use proptest::{
-    strategy::{Strategy as _, ValueTree as _},
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
-};
+use netguard_tests::world::{DISTANT, PERMANENT, World};
 
-use super::{SHORTEST, judge, kernel};
+use super::{generated::Generated, judge, kernel};
 
 /// So many that part of them is chosen by chance.
 const FRAMES: u64 = 4 * EXACT;
@@ -32,13 +25,8 @@ fn the_kernel_counts_what_the_host_counts() {
         .signature(Mode::Enforce, DISTANT, &["protocol=udp", "payload=000102"]);
     world.settings.telemetry.on = 1;
     world.settings.telemetry.generation = 1;
-    let seed = netguard::clock::monotonic_ns();
-    println!("telemetry: seed {seed}");
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-
+    let frames = Generated::frames("telemetry");
+    let seed = frames.seed();
     let mut object = kernel(&world);
     let mut telemetry = object.take_telemetry().expect("the object has telemetry");
     let watched: Vec<(u32, u8)> = [(6, 80, 1), (17, 53, 2), (17, 443, 255)]
@@ -50,34 +38,33 @@ fn the_kernel_counts_what_the_host_counts() {
     memory.watched.extend(watched);
 
     let program = object.program("netguard_judge").expect("it loads");
-    let strategy = any_frame();
-    let mut seen = 0;
-    while seen < FRAMES {
-        let frame = strategy
-            .new_tree(&mut runner)
-            .expect("frames can be generated")
-            .current();
-        if frame.len() < SHORTEST {
-            continue;
-        }
+    for frame in frames {
         assert_eq!(
             judge(&program, &frame),
             decide(&SliceView(&frame), &memory),
-            "seed {seed}"
+            "NETGUARD_SEED={seed}"
         );
-        seen = memory.sketches[1].borrow().seen;
+        if memory.sketches[1].borrow().seen >= FRAMES {
+            break;
+        }
     }
     let host = Telemetry {
         dice: 0,
         ..**memory.telemetry.borrow()
     };
-    assert!(*telemetry.read().expect("it can be read") == host, "seed {seed}");
+    assert!(
+        *telemetry.read().expect("it can be read") == host,
+        "NETGUARD_SEED={seed}"
+    );
     for service in [0, 1, 2, 255] {
         assert!(host.services[service].packets > 0, "{service}");
     }
     let sketches = telemetry.sketches(1).expect("they can be read");
     let written: Vec<&Sketch> = sketches.iter().filter(|sketch| sketch.seen > 0).collect();
-    assert!(written == [&**memory.sketches[1].borrow()], "seed {seed}");
+    assert!(
+        written == [&**memory.sketches[1].borrow()],
+        "NETGUARD_SEED={seed}"
+    );
     let other = telemetry.sketches(0).expect("they can be read");
     assert!(other.iter().all(|sketch| *sketch == Sketch::ZERO));
 

@@ -7,7 +7,7 @@ use crate::{
     bpf::source_of_key,
     engine::{
         Entropy, TrafficWindow,
-        sketch::{DISTINCT_ERROR, HeavySource, distinct, heavy, is_sampled, seen},
+        sketch::{DISTINCT_ERROR, HeavySource, deviation, distinct, heavy, is_sampled, seen},
         traffic::per_second,
     },
 };
@@ -76,6 +76,9 @@ pub struct HeavyRate {
     pub source: String,
     pub at_least_per_s: u64,
     pub at_most_per_s: u64,
+    /// The standard deviation of both; 0: they are exact.
+    #[serde(default)]
+    pub error_per_s: u64,
 }
 
 /// Packets to one service.
@@ -102,6 +105,7 @@ impl TrafficReport {
         let kinds = || window.traffic.iter().flatten();
         let families = ["ipv4", "ipv6"].iter().zip(&window.traffic);
         let seen = seen(sketches).max(1);
+        let sampled = is_sampled(sketches);
         let notable = |source: &HeavySource| source.at_least.saturating_mul(HEAVY_PART) >= seen;
         Self {
             window_ms: window.length_ns / 1_000_000,
@@ -141,9 +145,14 @@ impl TrafficReport {
                     source: source_of_key(source.key),
                     at_least_per_s: rate(source.at_least),
                     at_most_per_s: rate(source.at_most),
+                    error_per_s: if sampled {
+                        rate(deviation(source.at_most))
+                    } else {
+                        0
+                    },
                 })
                 .collect(),
-            sampled: is_sampled(sketches),
+            sampled,
             services: Vec::new(),
             unwatched_services: 0,
         }

@@ -206,7 +206,14 @@ impl Attachment {
         let named = standing
             .iter()
             .find(|interface| interface.name == protected.interface);
-        let link = Link::pinned(&self.pins, &protected.interface);
+        let link = match Link::read(&self.pins, &protected.interface) {
+            Ok(link) => link,
+            // Unknown is not gone: nothing is attached in the place of what may stand.
+            Err(error) => {
+                warn!("whether the filter is still attached is not known: {error}");
+                return (protected.clone(), false);
+            }
+        };
         let filtered = link.and_then(|link| link.filtered(standing));
         match (named, filtered) {
             // Under another name, and nobody has taken the old one.

@@ -16,6 +16,7 @@ use crate::{
     },
     config::InterfaceName,
     control::{Client, ClientError},
+    daemon::sysctl_faults,
     host::{self, Interface, LinkLayer},
 };
 
@@ -92,6 +93,7 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), CliE
         }));
     }
     checks.push(reflection(&interfaces, &context.pins));
+    checks.push(sysctls());
     checks.push(daemon(&context.instance).await?);
     let ok = checks.iter().all(|check| check.state != State::Fail);
     context.output.print(&Diagnosis { ok, checks }, |diagnosis| {
@@ -165,6 +167,18 @@ fn reflection(interfaces: &[Interface], pins: &Pins) -> Check {
         }
     }
     check("reflection", State::Ok, "questions can be remembered (TCX)")
+}
+
+/// Where `/proc/sys` is read-only, as in most containers, cookies begin late or never.
+fn sysctls() -> Check {
+    match sysctl_faults().as_slice() {
+        [] => check(
+            "sysctls",
+            State::Ok,
+            "SYN cookies can be armed when they are needed",
+        ),
+        faults => check("sysctls", State::Warn, faults.join("; ")),
+    }
 }
 
 fn root() -> Check {

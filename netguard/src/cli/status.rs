@@ -156,6 +156,7 @@ fn text(status: &Status) -> String {
                 );
             }
             lines.extend(daemon.cookie_options.as_ref().and_then(carried));
+            lines.extend(daemon.cookie_faults.iter().cloned());
             lines.extend(unjudged(daemon));
             if daemon.reflection == ReflectionState::Unavailable {
                 lines.push(

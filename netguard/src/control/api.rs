@@ -32,6 +32,9 @@ pub struct DaemonStatus {
     /// What the configured blocks leave out.
     pub spared: Vec<Spared>,
     pub reflection: ReflectionState,
+    /// Why SYN cookies do not do all that they are to, in sentences.
+    #[serde(default)]
+    pub cookie_faults: Vec<String>,
 }
 
 /// Answer of `GET /v1/stats`.

@@ -32,6 +32,7 @@ use crate::{
 };
 
 pub use configured::Spared;
+pub use cookies::withdraw_cookies;
 pub use journal::{Event, EventKind, Journal};
 pub use lists::{ListMatch, ListReport, Lists};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
@@ -40,7 +41,7 @@ pub use reach::StateReach;
 pub use reflection::ReflectionState;
 pub use settings::{limit_rate, service_entry, settings};
 pub use state::{CookieState, Protected, State, Stop};
-pub use sysctls::restore_sysctls;
+pub use sysctls::{restore_sysctls, sysctl_faults};
 pub use traffic::{Entropies, HeavyRate, KindRate, ServiceRate, Spread, TrafficReport};
 
 /// Runtime files: control sockets and locks.
@@ -131,6 +132,9 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         _ => options.config.on_exit == OnExit::Detach,
     };
     if detach {
+        if let Err(error) = withdraw_cookies(&pins) {
+            warn!("cookies that are made until the detachment may be lost: {error}");
+        }
         if let Err(error) = restore_sysctls(&options.instance) {
             warn!("after the detachment {error}");
         }

@@ -103,6 +103,17 @@ pub(super) async fn set_up(
     } else {
         "enforce"
     };
+    let cookies = match (config.mode, config.syn_cookies.mode) {
+        (Mode::Shadow, _) | (_, CookieMode::Off) => CookieState::Off,
+        (_, CookieMode::Auto) => CookieState::Auto,
+        (_, CookieMode::Always) => CookieState::Always,
+    };
+    let managed = config.syn_cookies.manage_sysctls;
+    let wanted = Wanted {
+        used: cookies != CookieState::Off,
+        syncookies: managed,
+        timestamps: managed && config.syn_cookies.timestamps == CookieTimestamps::Manage,
+    };
     let parts = Parts {
         instance: options.instance.clone(),
         started_ns: monotonic_ns(),
@@ -115,13 +126,10 @@ pub(super) async fn set_up(
         services: Services::open(pins)?,
         guard,
         spared: configured.spared().cloned().collect(),
-        cookies: match (config.mode, config.syn_cookies.mode) {
-            (Mode::Shadow, _) | (_, CookieMode::Off) => CookieState::Off,
-            (_, CookieMode::Auto) => CookieState::Auto,
-            (_, CookieMode::Always) => CookieState::Always,
-        },
+        cookies,
         reach: reach::told(reach),
         reflection: reflection.state,
+        sysctls: wanted,
     };
     let state = State::new(parts, stop);
     state.journal.record(EventKind::Started {
@@ -136,12 +144,6 @@ pub(super) async fn set_up(
     if let Some(why) = reflection.why {
         state.journal.record(EventKind::ReflectionOff { why });
     }
-    let managed = config.syn_cookies.manage_sysctls;
-    let wanted = Wanted {
-        used: *state.cookies() != CookieState::Off,
-        syncookies: managed,
-        timestamps: managed && config.syn_cookies.timestamps == CookieTimestamps::Manage,
-    };
     let cookies = CookieSwitch::new(&options.instance, wanted, &state.journal);
     let flooder = &config.detect.flooder;
     let inputs = Inputs {

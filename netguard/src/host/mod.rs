@@ -23,7 +23,7 @@ pub use interfaces::{AttachedXdp, Interface, LinkLayer, MacAddress, XdpMode, int
 pub use resolvers::resolvers;
 pub use session::{own_session_peers, ssh_peers};
 pub use sockets::{established_peers, served_ports};
-pub use sysctl::{set_sysctl, sysctl};
+pub use sysctl::{can_set_sysctl, network_namespace, set_sysctl, sysctl};
 pub use translation::{Translation, translation};
 
 /// Where the name servers stand; the second file has those behind the local stub of systemd-resolved.

@@ -31,6 +31,7 @@ mod shadow;
 mod signatures;
 mod state;
 mod steady;
+mod sysctls;
 mod telemetry;
 mod verdicts;
 

@@ -160,8 +160,7 @@ fn text(status: &Status) -> String {
             lines.extend(unjudged(daemon));
             if daemon.reflection == ReflectionState::Unavailable {
                 lines.push(
-                    "reflection is OFF, since questions cannot be remembered: see `netguard events`"
-                        .to_owned(),
+                    "reflection is OFF until questions can be remembered: see `netguard events`".to_owned(),
                 );
             }
             lines.extend(daemon.spared.iter().map(Spared::sentence));

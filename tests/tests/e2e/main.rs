@@ -29,6 +29,7 @@ mod selective;
 mod services;
 mod shadow;
 mod signatures;
+mod start;
 mod state;
 mod steady;
 mod sysctls;

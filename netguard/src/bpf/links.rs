@@ -84,11 +84,17 @@ impl Link {
 /// stands in the way keeps its place when its link filters one of them, and is removed when it filters nothing.
 ///
 /// # Errors
-/// When a pin cannot be renamed.
+/// When a pin cannot be read or renamed.
 pub fn follow_names(pins: &Pins, interfaces: &[Interface]) -> Result<(), BpfError> {
-    let moved: Vec<(String, &str)> = Link::all(pins)
+    let names = pins.interfaces();
+    let links = names.iter().map(|name| Link::read(pins, name));
+    let links: Vec<Link> = links.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    if !links.iter().all(Link::is_known) {
+        // One of them could stand in the way that protects something. There is another look.
+        return Ok(());
+    }
+    let moved: Vec<(String, &str)> = links
         .into_iter()
-        .filter(Link::is_known)
         .filter_map(|link| {
             let name = link.filtered(interfaces)?.name.as_str();
             (link.name != name).then_some((link.name, name))

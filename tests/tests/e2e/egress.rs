@@ -53,6 +53,8 @@ fn other_programs_on_the_way_out() -> Result<()> {
     let status = netguard.json(&["status", "--json"])?;
     ensure!(status["daemon"]["reflection"] == "unavailable", "{status}");
     ensure!(netguard.must(&["status"])?.contains("reflection is OFF"));
+    let doctor = netguard.must(&["doctor"])?;
+    ensure!(doctor.contains("what leaves cannot be watched"), "{doctor}");
     ensure!(netguard.must(&["events"])?.contains("reflection-off"));
     synchronise(&lab, Family::V4)?;
 

@@ -220,7 +220,7 @@ pub(super) fn faults(managed: &[Setting]) -> Vec<String> {
     managed.iter().filter_map(fault).collect()
 }
 
-/// [`faults`] of what the default configuration manages.
+/// What stands in the way of SYN cookies where nothing is configured, in sentences.
 pub fn sysctl_faults() -> Vec<String> {
     faults(&[Setting::SynCookies])
 }

@@ -184,6 +184,9 @@ fn cookies(status: Option<&DaemonStatus>) -> Check {
             return check(NAME, State::Warn, detail);
         }
         Some(status) => status.cookie_faults.clone(),
+        None if !nix::unistd::geteuid().is_root() => {
+            return check(NAME, State::Ok, "only root sees what is in their way");
+        }
         None => sysctl_faults(),
     };
     if faults.is_empty() {

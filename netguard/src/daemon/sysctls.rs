@@ -170,7 +170,14 @@ fn claim(instance: &InstanceName, setting: Setting) -> io::Result<Borrowed> {
 /// When one may not be set, or was changed in another network namespace; the others are restored all the same.
 pub fn restore_sysctls(instance: &InstanceName) -> io::Result<()> {
     let restored = Setting::ALL.map(|setting| restore(instance, setting));
-    restored.into_iter().collect()
+    let failed: Vec<String> = restored
+        .into_iter()
+        .filter_map(|restored| Some(restored.err()?.to_string()))
+        .collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(io::Error::other(failed.join("; ")))
 }
 
 /// [`restore_sysctls`], of one setting.

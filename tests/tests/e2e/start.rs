@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Context, Result};
 use netguard_tests::lab::{IFACE, Lab, Netguard, Running, output, wait_until};
-use nix::unistd::Pid;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use crate::{lab, protect};
 
@@ -134,6 +137,29 @@ fn a_daemon_short_of_descriptors_keeps_its_filter() -> Result<()> {
     let events = other.must(&["events"])?;
     assert!(!events.contains("unprotected"), "{events}");
     assert!(!events.contains("reflection-off"), "{events}");
+    other.must(&["detach"])?;
+    Ok(())
+}
+
+/// Found in review: a daemon that hangs takes connections, and was said to run.
+#[test]
+fn a_daemon_that_hangs_is_told_as_one() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let netguard = protect(&lab, "")?;
+    lab.victim.ns.ip(PAIR)?;
+    let other = netguard.as_instance("x");
+    let mut command = other.command()?;
+    command.args(["run", "-i", "v9"]);
+    let mut daemon = Running::start(&mut command, &lab.dir.path().join("second.log"))?;
+    wait_until("the daemon to protect", Duration::from_secs(10), || {
+        daemon.must_run()?;
+        Ok((other.cli(&["status"])?.status == 0).then_some(()))
+    })?;
+    kill(Pid::from_raw(daemon.id().cast_signed()), Signal::SIGSTOP)?;
+    let doctor = output(other.command()?.arg("doctor"), Duration::from_secs(40))?;
+    assert_eq!(doctor.status, 1, "{doctor:?}");
+    assert!(doctor.stdout.contains("it hangs"), "{}", doctor.stdout);
+    drop(daemon);
     other.must(&["detach"])?;
     Ok(())
 }

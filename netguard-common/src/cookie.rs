@@ -355,7 +355,7 @@ mod tests {
                 timestamps: 1,
                 allowed: SACK | ECN,
                 window_scale: 7,
-                reserved: 0,
+                expires_at: 0,
             };
             let answer = answered(&memory, &frame);
             let (header, segment) = headers(&answer, ip);

@@ -86,7 +86,8 @@ crate::shared! {
         pub allowed: u32,
         /// The window scale that sockets have here, or [`crate::offer::UNSCALED`].
         pub window_scale: u32,
-        pub reserved: u32,
+        /// When all this ends, as that of a [`Rule`].
+        pub expires_at: u32,
     }
 
     /// An entry of the map `SERVICES`: what holds for one service instead of the common settings. The first entry is

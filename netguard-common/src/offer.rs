@@ -9,6 +9,7 @@ use crate::{
     Packet,
     layout::Offer,
     packet::{Family, TcpFlags},
+    rule::has_ended,
     syn_ack::{SynAck, TCP_AT, V4_WORDS, V6_WORDS, WITH_TIMESTAMPS},
     view::View,
 };
@@ -51,7 +52,9 @@ impl Timestamps {
     /// For the SYN `packet`, whose headers lie in `answer`; `None` where only the maximum segment size can be offered.
     #[inline(always)]
     pub(crate) fn of<V: View>(view: &V, packet: &Packet, offer: &Offer, answer: &SynAck) -> Option<Self> {
-        if offer.timestamps == 0 {
+        // Who made the offer may be dead, and the kernel's settings others. The budget's time, which this answer was just granted
+        // by, is now or a moment later: no clock is read for it.
+        if offer.timestamps == 0 || has_ended(offer.expires_at, answer.due_ns) {
             return None;
         }
         let asked = asked(answer);
@@ -178,7 +181,7 @@ pub(crate) const fn timestamp(now_ms: u32, options: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::Field as _;
+    use crate::{shared::Field as _, view::SliceView};
 
     const STAMP: [u8; 8] = [1, 2, 3, 4, 0, 0, 0, 0];
 
@@ -237,6 +240,33 @@ mod tests {
             (&[permitted, &STAMP, scale], "no segment size"),
         ] {
             assert_eq!(options(pieces), None, "{what}");
+        }
+    }
+
+    #[test]
+    fn an_offer_that_has_ended_offers_nothing() {
+        let mut answer = SynAck::ZERO;
+        let bytes = [&[2, 4, 5, 180, 4, 2, 8, 10][..], &STAMP, &[1, 3, 3, 7]].concat();
+        for (word, bytes) in answer.headers[TCP_AT + 5..].iter_mut().zip(bytes.as_chunks().0) {
+            *word = u32::from_ne_bytes(*bytes);
+        }
+        answer.asked_len = 40;
+        // The clock of milliseconds begins anew after 50 days, that of the end does not.
+        let end = 1 << 23;
+        for (expires_at, due_ns, offered) in [
+            (0, u64::MAX, true),
+            (end, (u64::from(end) << 30) - 1, true),
+            (end, u64::from(end) << 30, false),
+            (1, u64::MAX, false),
+        ] {
+            let offer = Offer {
+                timestamps: 1,
+                expires_at,
+                ..Offer::ZERO
+            };
+            answer.due_ns = due_ns;
+            let made = Timestamps::of(&SliceView(&[]), &Packet::ZERO, &offer, &answer);
+            assert_eq!(made.is_some(), offered, "{expires_at} {due_ns}");
         }
     }
 

@@ -104,7 +104,18 @@ fn adopt(loaded: &mut Loaded, pins: &Pins, interface: &Interface) -> Result<bool
         return Ok(false);
     }
     let link = FdLink::from(PinnedLink::from_pin(&path).map_err(|error| refused(name, &error))?);
-    if !Link::of(name, &link).is_some_and(|link| link.filters(interface)) {
+    let found = Link::of(name, &link).map_err(|error| refused(name, &error))?;
+    if !found.filters(interface) {
+        // It may be what protects a renamed interface.
+        if !found.is_known() {
+            return Err(AttachError::Refused {
+                interface: name.to_owned(),
+                reason: format!(
+                    "what {} filters cannot be read from /proc/self/fdinfo",
+                    path.display()
+                ),
+            });
+        }
         detach(pins, name)?;
         return Ok(false);
     }

@@ -44,7 +44,7 @@ pub fn watch(loaded: &mut Loaded, pins: &Pins, interface: &Interface) -> Result<
             .load()
             .map_err(|error| refused_program(EGRESS_PROGRAM, &error))?;
     }
-    if let Some(link) = standing(pins, interface) {
+    if let Some(link) = standing(pins, interface).map_err(|error| refused(&*error))? {
         let link = SchedClassifierLink::try_from(link).map_err(|error| refused(&error))?;
         let id = program.attach_to_link(link).map_err(|error| refused(&error))?;
         // It is pinned: dropping it detaches nothing.
@@ -63,9 +63,9 @@ pub fn watch(loaded: &mut Loaded, pins: &Pins, interface: &Interface) -> Result<
     Ok(true)
 }
 
-/// Whether what `interface` sends is watched.
+/// Whether what `interface` sends is watched, as far as that can be read: a watch that cannot be is not gone.
 pub fn is_watched(pins: &Pins, interface: &Interface) -> bool {
-    standing(pins, interface).is_some()
+    !matches!(standing(pins, interface), Ok(None))
 }
 
 /// Watches nothing any more but what `kept` send.
@@ -81,11 +81,16 @@ pub fn forget(pins: &Pins, kept: &[Interface]) -> Result<(), BpfError> {
         .try_for_each(forget_pin)
 }
 
-/// The link that watches `interface`.
-fn standing(pins: &Pins, interface: &Interface) -> Option<FdLink> {
-    let link = FdLink::from(PinnedLink::from_pin(pin(pins, interface)).ok()?);
-    let index = interface_index(link.info().ok()?.id())?;
-    (index == interface.index).then_some(link)
+/// The link that watches `interface`; an error when there is a pin that cannot be read.
+fn standing(pins: &Pins, interface: &Interface) -> Result<Option<FdLink>, Box<dyn std::error::Error>> {
+    let path = pin(pins, interface);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let link = FdLink::from(PinnedLink::from_pin(path)?);
+    // The pin is called by the number; a link whose interface is gone says 0.
+    let gone = interface_index(link.info()?.id()).is_some_and(|index| index != interface.index);
+    Ok((!gone).then_some(link))
 }
 
 fn pin(pins: &Pins, interface: &Interface) -> PathBuf {

@@ -74,6 +74,8 @@ pub enum BpfError {
     Run(String),
     #[error("{path}: {source}")]
     Pin { path: PathBuf, source: io::Error },
+    #[error("{cause}; and what was made until then is left: {left}")]
+    Left { cause: Box<Self>, left: Box<Self> },
 }
 
 impl BpfError {

@@ -1,11 +1,11 @@
 //! Pinned links: which interfaces run the filter now. A pin is called as its interface was when the filter was attached;
 //! the link goes where the interface goes, whatever that is called, and outlives it without filtering anything.
 
-use std::fs;
+use std::{fs, io};
 
-use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::links::{FdLink, LinkError, PinnedLink};
 
-use super::{BpfError, Pins};
+use super::{BpfError, Pins, attach::root_cause};
 use crate::host::Interface;
 
 /// What a pinned link says about itself.
@@ -13,15 +13,34 @@ use crate::host::Interface;
 pub struct Link {
     /// The name of the pin.
     pub name: String,
-    /// The number of the interface; 0 when that is gone.
-    index: u32,
+    /// The number of the interface, 0 when that is gone; `None` when the kernel's description cannot be read, as when no
+    /// descriptors are left.
+    index: Option<u32>,
     program_id: u32,
 }
 
 impl Link {
     /// The link pinned for the interface that was called `name`; `None` when there is none that can be read.
     pub fn pinned(pins: &Pins, name: &str) -> Option<Self> {
-        Self::of(name, &FdLink::from(PinnedLink::from_pin(pins.link(name)).ok()?))
+        Self::read(pins, name).ok().flatten()
+    }
+
+    /// [`Link::pinned`], that tells what is unknown from what is not there.
+    ///
+    /// # Errors
+    /// When there is a pin, and it cannot be read.
+    pub fn read(pins: &Pins, name: &str) -> Result<Option<Self>, BpfError> {
+        let path = pins.link(name);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let unreadable = |error: &dyn std::error::Error| BpfError::Pin {
+            path: path.clone(),
+            source: io::Error::other(root_cause(error)),
+        };
+        let link = FdLink::from(PinnedLink::from_pin(&path).map_err(|error| unreadable(&error))?);
+        let link = Self::of(name, &link).map_err(|error| unreadable(&error))?;
+        Ok(Some(link))
     }
 
     /// All links of an instance, sorted by name.
@@ -31,18 +50,28 @@ impl Link {
     }
 
     /// `link`, whose pin is called `name`.
-    pub(super) fn of(name: &str, link: &FdLink) -> Option<Self> {
-        let info = link.info().ok()?;
-        Some(Self {
+    pub(super) fn of(name: &str, link: &FdLink) -> Result<Self, LinkError> {
+        let info = link.info()?;
+        Ok(Self {
             name: name.to_owned(),
-            index: interface_index(info.id())?,
+            index: interface_index(info.id()),
             program_id: info.program_id(),
         })
     }
 
-    /// Whether `interface` runs the filter through this link.
+    /// Whether `interface` runs the filter through this link. What cannot be read is taken to filter the one that it is called
+    /// after, which runs its program.
     pub fn filters(&self, interface: &Interface) -> bool {
-        self.index == interface.index && interface.program_id() == Some(self.program_id)
+        let same = match self.index {
+            Some(index) => index == interface.index,
+            None => self.name == interface.name,
+        };
+        same && interface.program_id() == Some(self.program_id)
+    }
+
+    /// Whether it is known what it filters.
+    pub(super) const fn is_known(&self) -> bool {
+        self.index.is_some()
     }
 
     /// The one of `interfaces` that runs the filter through this link.
@@ -55,9 +84,16 @@ impl Link {
 /// stands in the way keeps its place when its link filters one of them, and is removed when it filters nothing.
 ///
 /// # Errors
-/// When a pin cannot be renamed.
+/// When a pin cannot be read or renamed.
 pub fn follow_names(pins: &Pins, interfaces: &[Interface]) -> Result<(), BpfError> {
-    let moved: Vec<(String, &str)> = Link::all(pins)
+    let names = pins.interfaces();
+    let links = names.iter().map(|name| Link::read(pins, name));
+    let links: Vec<Link> = links.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    if !links.iter().all(Link::is_known) {
+        // One of them could stand in the way that protects something. There is another look.
+        return Ok(());
+    }
+    let moved: Vec<(String, &str)> = links
         .into_iter()
         .filter_map(|link| {
             let name = link.filtered(interfaces)?.name.as_str();
@@ -97,7 +133,7 @@ pub fn detach(pins: &Pins, interface: &str) -> Result<(), BpfError> {
 }
 
 /// The number of the interface of a link that this process has open. aya tells neither that number nor its descriptor,
-/// but the kernel describes each descriptor under `/proc`.
+/// but the kernel describes each descriptor under `/proc`. `None` when that cannot be read.
 pub(super) fn interface_index(link_id: u32) -> Option<u32> {
     fs::read_dir("/proc/self/fdinfo")
         .ok()?

@@ -1,6 +1,6 @@
 //! Loads the kernel object: maps are taken from the instance's pins where they exist, programs are new.
 
-use std::fs;
+use std::{fs, io, path::Path};
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
@@ -59,8 +59,22 @@ pub fn load(pins: &Pins, sizes: TableSizes) -> Result<Loaded, BpfError> {
     if pins.exist() {
         discard_unfinished(pins)?;
     }
-    pins.create()?;
     let adopted = pins.exist();
+    match load_pinned(pins, sizes, adopted) {
+        // The maps of an earlier daemon stay, others would be taken for some.
+        Err(error) if !adopted => Err(match pins.remove() {
+            Ok(_) => error,
+            Err(left) => BpfError::Left {
+                cause: Box::new(error),
+                left: Box::new(left),
+            },
+        }),
+        loaded => loaded,
+    }
+}
+
+fn load_pinned(pins: &Pins, sizes: TableSizes, adopted: bool) -> Result<Loaded, BpfError> {
+    pins.create()?;
     if adopted {
         require_layout(pins)?;
     }
@@ -182,14 +196,21 @@ fn write_layout(ebpf: &mut Ebpf) -> Result<(), BpfError> {
 
 fn pin_program(ebpf: &mut Ebpf, pins: &Pins) -> Result<(), BpfError> {
     let path = pins.program(XDP_PROGRAM);
-    // The running filter holds its own reference: the old pin is only a name.
-    if path.exists() {
-        fs::remove_file(&path).map_err(|source| BpfError::Pin {
-            path: path.clone(),
-            source,
-        })?;
-    }
+    // The old one, which is only a name of the running filter, stays until there is another.
+    let aside = pins.program("unfinished");
+    remove_file(&aside)?;
     xdp(ebpf, XDP_PROGRAM)?
-        .pin(&path)
-        .map_err(|error| BpfError::Load(format!("it cannot be pinned at {}: {error}", path.display())))
+        .pin(&aside)
+        .map_err(|error| BpfError::Load(format!("it cannot be pinned at {}: {error}", aside.display())))?;
+    fs::rename(&aside, &path).map_err(|source| BpfError::Pin { path, source })
+}
+
+fn remove_file(path: &Path) -> Result<(), BpfError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(BpfError::Pin {
+            path: path.to_owned(),
+            source,
+        }),
+        _ => Ok(()),
+    }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{CliError, Context, alone::alone};
 use crate::{
     control::{Client, ClientError, remove_socket, socket_path},
-    daemon::restore_sysctls,
+    daemon::{restore_sysctls, withdraw_cookies},
 };
 
 /// How long a daemon may take to end.
@@ -27,14 +27,23 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
     let daemon_stopped = stop_daemon(context).await?;
     // After a crash there is nobody to ask; after a clean end this finds nothing. Under the lock no daemon begins meanwhile,
     // and none runs whose socket is gone: it would not notice that it protects nothing any more.
-    if context.pins.root().exists() {
+    let restored = if context.pins.root().exists() {
         let _lock = alone(context).await?;
-        interfaces.extend(context.pins.remove()?);
+        // In this order no cookie is made that nobody takes. A filter that cannot be told goes all the same.
+        let _told = withdraw_cookies(&context.pins);
+        let restored = restore_sysctls(&context.instance);
+        let removed = context.pins.remove().map_err(|error| match &restored {
+            Ok(()) => CliError::from(error),
+            Err(other) => CliError::Failed(format!("{error}; and {other}")),
+        });
+        interfaces.extend(removed?);
         remove_socket(&context.instance);
-    }
-    // Also where an earlier attempt could not, or somebody removed the pins by hand.
-    restore_sysctls(&context.instance)
-        .map_err(|error| CliError::Failed(format!("nothing is filtered any more, but {error}")))?;
+        restored
+    } else {
+        // Also where an earlier attempt could not, or somebody removed the pins by hand.
+        restore_sysctls(&context.instance)
+    };
+    restored.map_err(|error| CliError::Failed(format!("nothing is filtered any more, but {error}")))?;
     interfaces.sort();
     interfaces.dedup();
     context.output.print(

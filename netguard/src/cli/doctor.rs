@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use clap::Args;
+use hyper::Method;
 use netguard_common::layout::Mode;
 use nix::sys::utsname::uname;
 use serde::Serialize;
@@ -15,7 +16,8 @@ use crate::{
         verify_object,
     },
     config::InterfaceName,
-    control::{Client, ClientError},
+    control::{Client, ClientError, DaemonStatus},
+    daemon::{CookieState, ReflectionState, sysctl_faults},
     host::{self, Interface, LinkLayer},
 };
 
@@ -91,8 +93,10 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), CliE
             check(format!("interface {name}"), State::Fail, detail)
         }));
     }
-    checks.push(reflection(&interfaces, &context.pins));
-    checks.push(daemon(&context.instance).await?);
+    let (daemon, status) = daemon(&context.instance).await;
+    checks.push(reflection(&interfaces, &context.pins, status.as_ref()));
+    checks.push(cookies(status.as_ref()));
+    checks.push(daemon);
     let ok = checks.iter().all(|check| check.state != State::Fail);
     context.output.print(&Diagnosis { ok, checks }, |diagnosis| {
         table(
@@ -144,9 +148,13 @@ fn release() -> (String, (u32, u32)) {
 }
 
 /// Without the watch on what an interface sends, answers to this machine's own questions would be dropped.
-fn reflection(interfaces: &[Interface], pins: &Pins) -> Check {
+fn reflection(interfaces: &[Interface], pins: &Pins, status: Option<&DaemonStatus>) -> Check {
     if release().1 < MIN_KERNEL_REFLECTION {
         let detail = "off: it needs Linux 6.6 or newer; all other policies work";
+        return check("reflection", State::Warn, detail);
+    }
+    if status.is_some_and(|status| status.reflection == ReflectionState::Unavailable) {
+        let detail = "OFF: what leaves cannot be watched, which is tried again; `netguard events` tells why";
         return check("reflection", State::Warn, detail);
     }
     let settings = SettingsMap::open(pins).and_then(|map| map.read());
@@ -165,6 +173,26 @@ fn reflection(interfaces: &[Interface], pins: &Pins) -> Check {
         }
     }
     check("reflection", State::Ok, "questions can be remembered (TCX)")
+}
+
+/// What the daemon says, or could say: where `/proc/sys` is read-only, as in most containers, cookies begin late or never.
+fn cookies(status: Option<&DaemonStatus>) -> Check {
+    const NAME: &str = "SYN cookies";
+    let faults = match status {
+        Some(status) if status.cookies == CookieState::Undelivered => {
+            let detail = "OFF: their answers did not arrive; `netguard events` tells why";
+            return check(NAME, State::Warn, detail);
+        }
+        Some(status) => status.cookie_faults.clone(),
+        None if !nix::unistd::geteuid().is_root() => {
+            return check(NAME, State::Ok, "only root sees what is in their way");
+        }
+        None => sysctl_faults(),
+    };
+    if faults.is_empty() {
+        return check(NAME, State::Ok, "nothing is in their way");
+    }
+    check(NAME, State::Warn, faults.join("; "))
 }
 
 fn root() -> Check {
@@ -285,15 +313,22 @@ fn attached(interface: &Interface, pins: &Pins) -> Check {
     }
 }
 
-async fn daemon(instance: &InstanceName) -> Result<Check, CliError> {
-    match Client::connect(instance).await {
-        Ok(_) => Ok(check("daemon", State::Ok, format!("instance {instance} runs"))),
-        Err(ClientError::NotRunning) => Ok(check(
-            "daemon",
-            State::Warn,
-            format!("instance {instance} does not run: `netguard run -i IFACE`"),
-        )),
-        Err(error) => Ok(check("daemon", State::Fail, error.to_string())),
+/// Whether the daemon runs, and what it says: one that hangs takes connections, too.
+async fn daemon(instance: &InstanceName) -> (Check, Option<DaemonStatus>) {
+    let asked = match Client::connect(instance).await {
+        Ok(mut client) => client.request(Method::GET, "/v1/status", None::<&()>).await,
+        Err(error) => Err(error),
+    };
+    match asked {
+        Ok(status) => {
+            let detail = format!("instance {instance} runs");
+            (check("daemon", State::Ok, detail), Some(status))
+        }
+        Err(ClientError::NotRunning) => {
+            let detail = format!("instance {instance} does not run: `netguard run -i IFACE`");
+            (check("daemon", State::Warn, detail), None)
+        }
+        Err(error) => (check("daemon", State::Fail, error.to_string()), None),
     }
 }
 

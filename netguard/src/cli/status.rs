@@ -156,11 +156,11 @@ fn text(status: &Status) -> String {
                 );
             }
             lines.extend(daemon.cookie_options.as_ref().and_then(carried));
+            lines.extend(daemon.cookie_faults.iter().cloned());
             lines.extend(unjudged(daemon));
             if daemon.reflection == ReflectionState::Unavailable {
                 lines.push(
-                    "reflection is OFF, since questions cannot be remembered: see `netguard events`"
-                        .to_owned(),
+                    "reflection is OFF until questions can be remembered: see `netguard events`".to_owned(),
                 );
             }
             if daemon.own_left_out > 0 {

@@ -35,6 +35,9 @@ pub struct DaemonStatus {
     /// Addresses of this machine that find no room in the kernel's table.
     #[serde(default)]
     pub own_left_out: usize,
+    /// Why SYN cookies do not do all that they are to, in sentences.
+    #[serde(default)]
+    pub cookie_faults: Vec<String>,
 }
 
 /// Answer of `GET /v1/stats`.

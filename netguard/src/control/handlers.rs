@@ -32,6 +32,8 @@ const TOLD_ONE_BY_ONE: usize = 16;
 pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStatus> {
     let rates = *state.rates();
     let settings = state.settings().read().ok();
+    // What is locked below stays so until the answer is made.
+    let cookie_faults = state.cookie_faults();
     Json(DaemonStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
@@ -50,6 +52,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         spared: state.spared().clone(),
         reflection: *state.reflection(),
         own_left_out: state.own_left_out.load(std::sync::atomic::Ordering::Relaxed),
+        cookie_faults,
     })
 }
 

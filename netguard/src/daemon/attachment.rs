@@ -1,6 +1,8 @@
 //! Keeps the filter on its interfaces: attaches it at the start, and again when an interface was removed and made
 //! anew under its name (a driver reloaded, a container restarted), which takes the filter with it.
 
+mod backoff;
+
 use std::collections::HashMap;
 
 use netguard_common::layout::Segments;
@@ -12,14 +14,18 @@ use crate::{
     config::Attach,
     host::{self, Interface},
 };
+use backoff::Backoff;
 
 /// The loaded filter and how it is to be attached.
 pub(super) struct Attachment {
     loaded: Loaded,
     pins: Pins,
     attach: Attach,
-    /// Whether what leaves is watched, too.
+    /// Whether what leaves is to be watched, too.
+    to_watch: bool,
+    /// Whether it is, and packets may be judged by that.
     watching: bool,
+    watch_refusals: Backoff,
     refusals: HashMap<String, Refusals>,
 }
 
@@ -31,22 +37,24 @@ pub(super) struct Looked {
     pub(super) vlan: Option<String>,
     /// The largest TCP segments that all of them can take.
     pub(super) segments: Segments,
-    /// Whether one of them had to be watched anew, or why it cannot be.
-    pub(super) watched: Result<bool, EgressError>,
+    pub(super) watched: Watched,
+}
+
+/// What became of the watch on what leaves.
+pub(super) enum Watched {
+    AsBefore,
+    /// One of the interfaces was not watched until now.
+    Anew,
+    Refused(EgressError),
 }
 
 /// Attempts in a row that an interface refused.
 struct Refusals {
     /// Of the interface; another number is another interface, which may not refuse.
     index: u32,
-    count: u32,
-    /// Looks until the next attempt.
-    wait: u32,
+    attempts: Backoff,
     why: String,
 }
-
-/// Looks between two attempts at the most. An attempt can cost a driver a reset of its card.
-const MAX_WAIT: u32 = 64;
 
 impl Attachment {
     pub(super) fn new(loaded: Loaded, pins: Pins, attach: Attach) -> Self {
@@ -54,7 +62,9 @@ impl Attachment {
             loaded,
             pins,
             attach,
+            to_watch: false,
             watching: false,
+            watch_refusals: Backoff::default(),
             refusals: HashMap::new(),
         }
     }
@@ -66,30 +76,47 @@ impl Attachment {
 
     /// Watches what `interfaces` send, and nothing else, from now on; true when one of them was not watched until now.
     pub(super) fn watch(&mut self, interfaces: &[Interface]) -> Result<bool, EgressError> {
+        self.to_watch = true;
         bpf::forget(&self.pins, interfaces)?;
         let mut fresh = false;
         for interface in interfaces {
             fresh |= bpf::watch(&mut self.loaded, &self.pins, interface)?;
         }
         self.watching = true;
+        self.watch_refusals = Backoff::default();
         Ok(fresh)
     }
 
-    /// Watches nothing any more. Nothing that arrives may be judged by it now.
-    pub(super) fn watch_nothing(&mut self) -> Result<(), BpfError> {
+    /// Watches nothing any more, until it is tried again where it is wanted. Nothing that arrives may be judged by it now.
+    pub(super) fn watch_nothing(&mut self) {
         self.watching = false;
-        bpf::forget(&self.pins, &[])
+        self.watch_refusals.refused();
+        if let Err(error) = bpf::forget(&self.pins, &[]) {
+            warn!("what leaves is still watched: {error}");
+        }
     }
 
-    /// Watches again what nobody watches any more: the interface was made anew, or somebody detached the watch.
-    fn watch_again(&mut self, standing: &[Interface]) -> Result<bool, EgressError> {
-        let unwatched = |interface: &Interface| !bpf::is_watched(&self.pins, interface);
-        if !self.watching || !self.pins.have_links() || !standing.iter().any(unwatched) {
-            return Ok(false);
+    /// Watches again what nobody watches any more: the interface was made anew, somebody detached the watch, or it was refused
+    /// before.
+    fn watch_again(&mut self, standing: &[Interface]) -> Watched {
+        if !self.to_watch || standing.is_empty() || !self.pins.have_links() {
+            return Watched::AsBefore;
         }
-        let watched = self.watch(standing);
-        self.watching = watched.is_ok();
-        watched
+        let before = self.watching;
+        let due = if before {
+            let unwatched = |interface: &Interface| !bpf::is_watched(&self.pins, interface);
+            standing.iter().any(unwatched)
+        } else {
+            self.watch_refusals.is_due()
+        };
+        if !due {
+            return Watched::AsBefore;
+        }
+        match self.watch(standing) {
+            Ok(fresh) if fresh || !before => Watched::Anew,
+            Ok(_) => Watched::AsBefore,
+            Err(error) => Watched::Refused(error),
+        }
     }
 
     /// Protects all `interfaces`, or changes nothing.
@@ -99,10 +126,9 @@ impl Attachment {
             match self.protect(interface) {
                 Ok(one) => protected.push(one),
                 Err(error) => {
-                    for new in protected.iter().filter(|protected| !protected.adopted) {
-                        bpf::detach(&self.pins, &new.interface)?;
-                    }
-                    return Err(error);
+                    let new = protected.iter().filter(|protected| !protected.adopted);
+                    let failed = new.filter_map(|new| bpf::detach(&self.pins, &new.interface).err());
+                    return Err(error.and_left(failed.map(|error| error.to_string()).collect()));
                 }
             }
         }
@@ -210,7 +236,14 @@ impl Attachment {
         let named = standing
             .iter()
             .find(|interface| interface.name == protected.interface);
-        let link = Link::pinned(&self.pins, &protected.interface);
+        let link = match Link::read(&self.pins, &protected.interface) {
+            Ok(link) => link,
+            // Unknown is not gone: nothing is attached in the place of what may stand.
+            Err(error) => {
+                warn!("whether the filter is still attached is not known: {error}");
+                return (protected.clone(), false);
+            }
+        };
         let filtered = link.and_then(|link| link.filtered(standing));
         match (named, filtered) {
             // Under another name, and nobody has taken the old one.
@@ -240,21 +273,20 @@ impl Attachment {
             return faulty("its pins were removed: end this daemon, or start it again".to_owned());
         }
         let refused = self.refusals.remove(&interface.name);
-        let count = match refused.filter(|refused| refused.index == interface.index) {
-            Some(refused) if refused.wait > 0 => {
+        let mut attempts = Backoff::default();
+        if let Some(mut refused) = refused.filter(|refused| refused.index == interface.index) {
+            if !refused.attempts.is_due() {
                 let why = refused.why.clone();
-                let wait = refused.wait - 1;
-                self.refusals
-                    .insert(interface.name.clone(), Refusals { wait, ..refused });
+                self.refusals.insert(interface.name.clone(), refused);
                 return faulty(why);
             }
-            refused => refused.map_or(0, |refused| refused.count),
-        };
+            attempts = refused.attempts;
+        }
         self.protect(interface).unwrap_or_else(|error| {
+            attempts.refused();
             let refusals = Refusals {
                 index: interface.index,
-                count: count + 1,
-                wait: (1_u32 << count.min(31)).min(MAX_WAIT) - 1,
+                attempts,
                 why: error.to_string(),
             };
             self.refusals.insert(interface.name.clone(), refusals);

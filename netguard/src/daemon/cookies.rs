@@ -8,15 +8,19 @@
 
 use std::time::Duration;
 
-use netguard_common::layout::Offer;
+use netguard_common::layout::{Cookies, Offer, Settings};
 use tracing::warn;
 
 use super::{
     Journal, State,
-    offer::{NOTHING, offer},
-    sysctls::{Borrowed, SYNCOOKIES, TIMESTAMPS, restore},
+    offer::{NOTHING, offer, until},
+    sysctls::{self, Borrowed, Setting, restore},
 };
-use crate::{bpf::InstanceName, clock::monotonic_ns, host};
+use crate::{
+    bpf::{BpfError, InstanceName, Pins, SettingsMap},
+    clock::monotonic_ns,
+    host,
+};
 
 /// How long a service must not have been asked too often before the kernel answers again.
 const CALM: Duration = Duration::from_secs(10);
@@ -39,6 +43,27 @@ pub(super) struct Wanted {
     pub(super) timestamps: bool,
 }
 
+impl Wanted {
+    /// Why cookies do not do all that they are to, at this moment, in sentences.
+    pub(super) fn faults(self) -> Vec<String> {
+        let name = Setting::SynCookies.name();
+        if !self.used {
+            return Vec::new();
+        }
+        if !self.syncookies && host::sysctl(name).is_ok_and(|value| value == "0") {
+            return vec![format!(
+                "SYN cookies do not work: {name} is 0 and `syn_cookies.manage_sysctls` is off"
+            )];
+        }
+        let managed = [
+            self.syncookies.then_some(Setting::SynCookies),
+            self.timestamps.then_some(Setting::Timestamps),
+        ];
+        let managed: Vec<Setting> = managed.into_iter().flatten().collect();
+        sysctls::faults(&managed)
+    }
+}
+
 /// The switch of one instance.
 #[derive(Default)]
 pub(super) struct CookieSwitch {
@@ -58,26 +83,32 @@ pub(super) struct CookieSwitch {
 impl CookieSwitch {
     /// Makes sure that sockets take cookies, if the setting may be changed.
     pub(super) fn new(instance: &InstanceName, wanted: Wanted, journal: &Journal) -> Self {
-        let borrow = |name, managed| {
+        let borrow = |setting, managed| {
             if managed {
-                return Borrowed::new(instance, name);
+                return Borrowed::new(instance, setting);
             }
-            if let Err(error) = restore(instance, name) {
+            if let Err(error) = restore(instance, setting) {
                 warn!("since an earlier daemon {error}");
             }
             None
         };
-        let switch = Self {
+        let mut switch = Self {
             used: wanted.used,
-            syncookies: borrow(SYNCOOKIES, wanted.used && wanted.syncookies),
-            timestamps: borrow(TIMESTAMPS, wanted.used && wanted.timestamps),
+            syncookies: borrow(Setting::SynCookies, wanted.used && wanted.syncookies),
+            timestamps: borrow(Setting::Timestamps, wanted.used && wanted.timestamps),
             ..Self::default()
         };
-        if wanted.used && !wanted.syncookies && host::sysctl(SYNCOOKIES).is_ok_and(|value| value == "0") {
-            warn!("{SYNCOOKIES} is 0 and `syn_cookies.manage_sysctls` is off: SYN cookies do not work");
+        for fault in wanted.faults() {
+            warn!("{fault}");
         }
-        switch.make_peace(journal);
-        switch.restore_timestamps(journal);
+        let borrowed = [&switch.syncookies, &switch.timestamps];
+        if borrowed.into_iter().flatten().any(|setting| setting.armed) {
+            // An earlier daemon ended in a flood: its cookies are under way, and mean what they meant.
+            switch.wanted_ns = Some(monotonic_ns());
+        } else {
+            switch.make_peace(journal);
+            switch.restore_timestamps(journal);
+        }
         switch
     }
 
@@ -96,11 +127,8 @@ impl CookieSwitch {
         match calm {
             // Each time: somebody else may have set them back.
             Some(_) if wanted => {
-                if let Some(timestamps) = &self.timestamps {
-                    timestamps.set("2", &state.journal);
-                }
-                if let Some(syncookies) = &self.syncookies {
-                    syncookies.set("2", &state.journal);
+                for setting in [&mut self.timestamps, &mut self.syncookies].into_iter().flatten() {
+                    setting.arm(true, &state.journal);
                 }
             }
             Some(calm) if calm > CALM + UNDER_WAY => {
@@ -112,25 +140,21 @@ impl CookieSwitch {
             Some(calm) if calm > CALM => self.make_peace(&state.journal),
             _ => {}
         }
-        let ends = self.timestamps.as_ref().is_some_and(|it| it.original != "2");
+        let ends = self.timestamps.as_ref().is_some_and(Borrowed::changes);
         let ended = ends && calm.is_none_or(|calm| calm > CALM);
-        self.tell(if ended { NOTHING } else { offer() }, state);
+        self.tell(if ended { NOTHING } else { until(offer(), now_ns) }, state);
     }
 
     /// Sockets take cookies, and the kernel makes them when it needs to.
-    fn make_peace(&self, journal: &Journal) {
-        if let Some(syncookies) = &self.syncookies {
-            let peace = match syncookies.original.as_str() {
-                "0" => "1",
-                original => original,
-            };
-            syncookies.set(peace, journal);
+    fn make_peace(&mut self, journal: &Journal) {
+        if let Some(syncookies) = &mut self.syncookies {
+            syncookies.arm(false, journal);
         }
     }
 
-    fn restore_timestamps(&self, journal: &Journal) {
-        if let Some(timestamps) = &self.timestamps {
-            timestamps.set(&timestamps.original, journal);
+    fn restore_timestamps(&mut self, journal: &Journal) {
+        if let Some(timestamps) = &mut self.timestamps {
+            timestamps.arm(false, journal);
         }
     }
 
@@ -160,6 +184,20 @@ impl CookieSwitch {
         self.lost = if all_lost { self.lost + 1 } else { 0 };
         self.lost >= PATIENCE
     }
+}
+
+/// Lets the datapath make no cookies any more. Before settings are restored: those that it would make then nobody could take.
+///
+/// # Errors
+/// When nothing is pinned, or the kernel refuses.
+pub fn withdraw_cookies(pins: &Pins) -> Result<(), BpfError> {
+    let mut map = SettingsMap::open(pins)?;
+    let settings = map.read()?;
+    map.write(&Settings {
+        cookies: Cookies::Off as u32,
+        offer: NOTHING,
+        ..settings
+    })
 }
 
 #[cfg(test)]

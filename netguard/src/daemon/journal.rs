@@ -123,6 +123,8 @@ pub enum EventKind {
     },
     /// An operator let the common limits hold for a service again.
     ServiceReset { service: String },
+    /// Questions are remembered again, and answers to none are refused.
+    ReflectionOn,
     /// The daemon ends.
     Stopped { detach: bool },
     /// So many addresses of this machine find no room in the kernel's table; 0: no more.

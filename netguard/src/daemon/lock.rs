@@ -54,6 +54,15 @@ pub fn acquire(instance: &InstanceName) -> Result<Lock, DaemonError> {
     }
 }
 
+/// Whether another process holds the lock of `instance`, also one that has no number here.
+pub(super) fn is_held(instance: &InstanceName) -> bool {
+    let path = Path::new(RUNTIME_DIRECTORY).join(format!("{instance}.lock"));
+    let mut lock = whole_file();
+    File::open(path).is_ok_and(|file| {
+        fcntl(&file, FcntlArg::F_GETLK(&mut lock)).is_ok() && i32::from(lock.l_type) != libc::F_UNLCK
+    })
+}
+
 /// The process that holds the lock of `instance`, if another one does; nothing is made or changed.
 pub fn holder(instance: &InstanceName) -> Option<u32> {
     let path = Path::new(RUNTIME_DIRECTORY).join(format!("{instance}.lock"));

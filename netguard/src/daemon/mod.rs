@@ -1,6 +1,7 @@
 //! The daemon: sets protection up, then every 100 ms collects, lets the pure chain judge, and enforces.
 
 mod attachment;
+mod before;
 mod configured;
 mod cookies;
 mod journal;
@@ -18,10 +19,10 @@ mod sysctls;
 mod tick;
 mod traffic;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 use tracing::{info, warn};
@@ -34,6 +35,7 @@ use crate::{
 };
 
 pub use configured::Spared;
+pub use cookies::withdraw_cookies;
 pub use journal::{Event, EventKind, Journal};
 pub use lists::{ListMatch, ListReport, Lists};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
@@ -43,7 +45,7 @@ pub use reach::StateReach;
 pub use reflection::ReflectionState;
 pub use settings::{limit_rate, service_entry, settings};
 pub use state::{CookieState, Protected, State, Stop};
-pub use sysctls::restore_sysctls;
+pub use sysctls::{restore_sysctls, sysctl_faults};
 pub use traffic::{Entropies, HeavyRate, KindRate, ServiceRate, Spread, TrafficReport};
 
 /// Runtime files: control sockets and locks.
@@ -87,21 +89,39 @@ pub enum DaemonError {
         pid: Option<u32>,
     },
     #[error("{path}: {source}")]
-    Runtime { path: PathBuf, source: std::io::Error },
+    Runtime { path: PathBuf, source: io::Error },
     #[error("signals cannot be received: {0}")]
-    Signals(std::io::Error),
+    Signals(io::Error),
+    #[error("asked to stop before anything was protected")]
+    Interrupted,
+    #[error(
+        "{cause}; and not all that this start had made could be taken back: {left}; `netguard status` tells what stands"
+    )]
+    Left { cause: Box<Self>, left: String },
 }
 
 impl DaemonError {
     /// Whether the caller asked for something that cannot be (rather than something failing).
-    pub const fn is_usage(&self) -> bool {
-        matches!(
-            self,
+    pub fn is_usage(&self) -> bool {
+        match self {
             Self::NoInterface
-                | Self::Loopback(_)
-                | Self::NotEthernet(_)
-                | Self::Host(HostError::NoInterface { .. })
-        )
+            | Self::Loopback(_)
+            | Self::NotEthernet(_)
+            | Self::Host(HostError::NoInterface { .. }) => true,
+            Self::Left { cause, .. } => cause.is_usage(),
+            _ => false,
+        }
+    }
+
+    /// With what could not be taken back after it, if anything: the first error is the one to mend.
+    fn and_left(self, left: Vec<String>) -> Self {
+        if left.is_empty() {
+            return self;
+        }
+        Self::Left {
+            cause: Box::new(self),
+            left: left.join("; "),
+        }
     }
 }
 
@@ -112,13 +132,19 @@ impl DaemonError {
 pub async fn run(options: Options) -> Result<(), DaemonError> {
     let (stop, mut stopped) = watch::channel(None);
     let _lock = lock::acquire(&options.instance)?;
+    // Before anything is made: from here on a signal ends the daemon in order, and nothing fails once it protects.
+    let mut signals = Signals::begin().map_err(DaemonError::Signals)?;
     let pins = Pins::of(&options.instance);
     let listener = control::listen(&options.instance)?;
-    let set_up = setup::set_up(&options, &pins, stop).await;
+    // It waits for answers only before it has made anything.
+    let set_up = tokio::select! {
+        set_up = setup::set_up(&options, &pins, stop) => set_up,
+        () = signals.received() => Err(DaemonError::Interrupted),
+    };
     let (state, inputs) = set_up.inspect_err(|_| control::remove_socket(&options.instance))?;
     let state = Arc::new(state);
     let server = tokio::spawn(control::serve(listener, Arc::clone(&state)));
-    let signals = signals(Arc::clone(&state))?;
+    let signals = tokio::spawn(signals.stop(Arc::clone(&state)));
 
     tick::run(&state, inputs, &mut stopped).await;
 
@@ -134,6 +160,9 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         _ => options.config.on_exit == OnExit::Detach,
     };
     if detach {
+        if let Err(error) = withdraw_cookies(&pins) {
+            warn!("cookies that are made until the detachment may be lost: {error}");
+        }
         if let Err(error) = restore_sysctls(&options.instance) {
             warn!("after the detachment {error}");
         }
@@ -147,18 +176,31 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     Ok(())
 }
 
-/// Ends the daemon on SIGINT and SIGTERM, and on SIGHUP: the terminal it was started in is gone.
-fn signals(state: Arc<State>) -> Result<tokio::task::JoinHandle<()>, DaemonError> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
-    Ok(tokio::spawn(async move {
+/// What ends the daemon: SIGINT and SIGTERM, and SIGHUP: the terminal it was started in is gone.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn begin() -> io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn received(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
         tokio::select! {
             _ = hangup.recv() => {}
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
+    }
+
+    /// Stops the daemon of `state` when one comes.
+    async fn stop(mut self, state: Arc<State>) {
+        self.received().await;
         warn!("asked to stop");
         state.stop(Stop::Signal);
-    }))
+    }
 }

@@ -2,13 +2,13 @@
 //! take. It refuses a connection that uses what is switched off, so they are looked at in every tick.
 
 use netguard_common::{
-    layout::Offer,
+    layout::{Offer, Rule},
     offer::{ECN, SACK, UNSCALED},
     shared::Field as _,
 };
 use serde::{Deserialize, Serialize};
 
-use super::sysctls::TIMESTAMPS;
+use super::sysctls::Setting;
 use crate::host;
 
 /// What connections that are made through a cookie can use, as it is told.
@@ -37,13 +37,27 @@ pub(super) const NOTHING: Offer = Offer {
     ..Offer::ZERO
 };
 
+/// How long an offer holds, ns. When the daemon is dead nobody sees that the settings change.
+const HOLDS_NS: u64 = 4_000_000_000;
+
+/// `offer` for a while from `now_ns` on; the same for about a second, and to be made again then.
+pub(super) fn until(offer: Offer, now_ns: u64) -> Offer {
+    Offer {
+        expires_at: match offer.timestamps {
+            0 => 0,
+            _ => Rule::expiry(now_ns, HOLDS_NS),
+        },
+        ..offer
+    }
+}
+
 /// The largest window scale (RFC 7323 section 2.3).
 const MAX_SCALE: u32 = 14;
 
 /// What the kernel takes at this moment.
 pub(super) fn offer() -> Offer {
     // Any other value: no timestamps, or with an offset that only the kernel knows. Unreadable: nobody knows.
-    if !host::sysctl(TIMESTAMPS).is_ok_and(|value| value == "2") {
+    if !host::sysctl(Setting::Timestamps.name()).is_ok_and(|value| value == "2") {
         return NOTHING;
     }
     let allows = |name: &str, option: u32| match host::sysctl(name) {
@@ -55,7 +69,7 @@ pub(super) fn offer() -> Offer {
         timestamps: 1,
         allowed: allows("net.ipv4.tcp_sack", SACK) | allows("net.ipv4.tcp_ecn", ECN),
         window_scale: receive_space().filter(|_| scaling).map_or(UNSCALED, scale),
-        reserved: 0,
+        expires_at: 0,
     }
 }
 
@@ -76,7 +90,22 @@ fn scale(space: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use netguard_common::rule::has_ended;
+
     use super::*;
+
+    #[test]
+    fn an_offer_ends_soon_after_whoever_made_it() {
+        let offer = Offer {
+            timestamps: 1,
+            ..NOTHING
+        };
+        let now_ns = 1_000_000_000_000;
+        let made = until(offer, now_ns);
+        assert!(!has_ended(made.expires_at, now_ns + HOLDS_NS - 1));
+        assert!(has_ended(made.expires_at, now_ns + 2 * HOLDS_NS));
+        assert_eq!(until(NOTHING, now_ns), NOTHING, "nothing is not told each second");
+    }
 
     #[test]
     fn the_scale_is_that_of_the_kernel() {

@@ -7,9 +7,13 @@ use netguard_common::{
     reflection::hints_of,
 };
 use serde::{Deserialize, Serialize};
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::{EventKind, State, attachment::Attachment, settings::limit_rate};
+use super::{
+    EventKind, State,
+    attachment::{Attachment, Watched},
+    settings::limit_rate,
+};
 use crate::{
     bpf::{BpfError, EgressError},
     clock::monotonic_ns,
@@ -48,11 +52,7 @@ pub(super) struct Beginning {
 impl Beginning {
     /// Sees to it that questions which leave through `interfaces` are remembered, if `config` wants that.
     pub(super) fn new(config: &Config, attachment: &mut Attachment, interfaces: &[Interface]) -> Self {
-        let state = match config.reflection.mode.under(config.mode) {
-            PolicyMode::Off => ReflectionState::Off,
-            PolicyMode::Shadow => ReflectionState::Shadow,
-            PolicyMode::Enforce => ReflectionState::Enforce,
-        };
+        let state = wanted(config);
         let mut beginning = Self {
             state,
             grace: false,
@@ -82,11 +82,7 @@ impl Beginning {
         let (asking_first, asking_last) = asking_ports();
         let ports = config.reflection.ports.padded();
         Reflection {
-            mode: match self.state {
-                ReflectionState::Off | ReflectionState::Unavailable => Mode::Off as u32,
-                ReflectionState::Shadow => Mode::Shadow as u32,
-                ReflectionState::Enforce => Mode::Enforce as u32,
-            },
+            mode: mode(self.state) as u32,
             asking_first,
             asking_last,
             hints: hints_of(&ports),
@@ -103,24 +99,66 @@ impl Beginning {
     }
 }
 
-/// Draws the consequence when an interface was not watched any more, and is now, or cannot be.
-pub(super) fn follow(state: &State, watched: Result<bool, EgressError>) {
-    let changed = match &watched {
-        Ok(false) => return,
-        Ok(true) => change(state, |settings| settings.grace_until_ns = grace_ends_ns()),
-        Err(_) => change(state, |settings| settings.mode = Mode::Off as u32),
-    };
-    if let Err(error) = changed {
-        warn!("the kernel is not told that questions were forgotten: {error}");
-        return;
+/// What `config` asks for.
+fn wanted(config: &Config) -> ReflectionState {
+    match config.reflection.mode.under(config.mode) {
+        PolicyMode::Off => ReflectionState::Off,
+        PolicyMode::Shadow => ReflectionState::Shadow,
+        PolicyMode::Enforce => ReflectionState::Enforce,
     }
-    let Err(error) = watched else {
-        return;
-    };
+}
+
+const fn mode(state: ReflectionState) -> Mode {
+    match state {
+        ReflectionState::Off | ReflectionState::Unavailable => Mode::Off,
+        ReflectionState::Shadow => Mode::Shadow,
+        ReflectionState::Enforce => Mode::Enforce,
+    }
+}
+
+/// Draws the consequence when an interface was not watched any more, and is now, or cannot be. True when nothing is to be
+/// watched until the next attempt: never before the datapath has been told, which would refuse every answer.
+pub(super) fn follow(state: &State, config: &Config, watched: Watched) -> bool {
+    match watched {
+        Watched::AsBefore => false,
+        Watched::Anew => !resume(state, wanted(config)),
+        Watched::Refused(error) => give_up(state, &error),
+    }
+}
+
+/// Refuses answers again, if it did not; false when the datapath could not be told.
+fn resume(state: &State, wanted: ReflectionState) -> bool {
+    let told = change(state, |settings| {
+        settings.grace_until_ns = grace_ends_ns();
+        settings.mode = mode(wanted) as u32;
+    });
+    let before = *state.reflection();
+    if let Err(error) = told {
+        warn!("the kernel is not told that questions were forgotten: {error}");
+        return before != ReflectionState::Unavailable;
+    }
+    *state.reflection() = wanted;
+    if before == ReflectionState::Unavailable {
+        info!("answers that nobody asked for are refused from now on");
+        state.journal.record(EventKind::ReflectionOn);
+    }
+    true
+}
+
+/// Lets all answers pass; true when the datapath was told.
+fn give_up(state: &State, error: &EgressError) -> bool {
+    if *state.reflection() == ReflectionState::Unavailable {
+        return true;
+    }
+    if let Err(error) = change(state, |settings| settings.mode = Mode::Off as u32) {
+        warn!("the kernel is not told that questions cannot be remembered: {error}");
+        return false;
+    }
     *state.reflection() = ReflectionState::Unavailable;
-    warn!("answers that nobody asked for are NOT refused until the next start: {error}");
+    warn!("answers that nobody asked for are NOT refused until what leaves can be watched: {error}");
     let why = error.to_string();
     state.journal.record(EventKind::ReflectionOff { why });
+    true
 }
 
 fn change(state: &State, to: impl FnOnce(&mut Reflection)) -> Result<(), BpfError> {

@@ -9,6 +9,7 @@ use tracing::warn;
 use super::{
     CookieState, DaemonError, EventKind, Journal, Lists, Options, State, Stop,
     attachment::{Attachment, filtered},
+    before::Before,
     configured::Configured,
     cookies::{CookieSwitch, Wanted},
     own, reach,
@@ -69,115 +70,149 @@ pub(super) async fn set_up(
     let standing = host::interfaces().await?;
     bpf::follow_names(pins, &standing)?;
     let facts = host::facts().await?;
-    let existed = pins.exist();
-    let mut loaded = bpf::load(pins, sizes(config))?;
-    if let Some(log) = bpf::trace_log(&mut loaded)? {
-        tokio::spawn(log);
-    }
-    warn_of_leftovers(&loaded, config, pins)?;
-    let mut attachment = Attachment::new(loaded, pins.clone(), config.attach);
-    let mut configured = Configured::of(config);
-    let reach = reach::reach(config);
-    let names: Vec<&str> = config.interfaces.iter().map(|name| name.as_str()).collect();
-    // Where maps stood, the watch stays when this start fails: the settings that need it do, too.
-    let filtered = filtered(pins, &names, &standing);
-    let reflection = Beginning::new(config, &mut attachment, &filtered);
-    let segments = segments(&filtered);
-    let prepared = prepare(
-        config,
-        &reflection,
-        &mut configured,
+    let loaded = bpf::load(pins, sizes(config))?;
+    let before = Before::of(pins, loaded.adopted, &standing)?;
+    // From here on nothing is waited for: who is asked to stop meanwhile leaves nothing half made.
+    let start = Start {
+        options,
         pins,
-        &facts,
-        reach,
-        segments,
-    );
-    let attached = prepared.and_then(|lists| {
+        loaded,
+        to_protect: interfaces,
+        standing,
+        facts,
+        from_nothing: before.is_nothing(),
+    };
+    start
+        .protect(stop)
+        .map_err(|error| error.and_left(before.restore(pins)))
+}
+
+/// What a start begins with.
+struct Start<'a> {
+    options: &'a Options,
+    pins: &'a Pins,
+    loaded: Loaded,
+    to_protect: Vec<Interface>,
+    /// All interfaces.
+    standing: Vec<Interface>,
+    facts: host::Facts,
+    /// Whether no earlier daemon left anything.
+    from_nothing: bool,
+}
+
+impl Start<'_> {
+    /// Protects the interfaces. When that fails, they run the filter only if they did before; what was written must be put back.
+    fn protect(mut self, stop: watch::Sender<Option<Stop>>) -> Result<(State, Inputs), DaemonError> {
+        let (config, pins) = (&self.options.config, self.pins);
+        if let Some(log) = bpf::trace_log(&mut self.loaded)? {
+            tokio::spawn(log);
+        }
+        warn_of_leftovers(&self.loaded, config, pins)?;
+        let mut attachment = Attachment::new(self.loaded, pins.clone(), config.attach);
+        let mut configured = Configured::of(config);
+        let reach = reach::reach(config);
+        let names: Vec<&str> = config.interfaces.iter().map(|name| name.as_str()).collect();
+        let filtered = filtered(pins, &names, &self.standing);
+        let reflection = Beginning::new(config, &mut attachment, &filtered);
+        let left_out = prepare(
+            config,
+            &reflection,
+            &mut configured,
+            pins,
+            &self.facts,
+            reach,
+            segments(&filtered),
+        )?;
+        let mut lists = Lists::of(config, pins)?;
+        let spared = spared_by_lists(&self.facts, &configured);
+        if self.from_nothing {
+            lists.follow(spared.clone(), true, &Journal::default());
+        }
+        let rules = Rules::open(pins)?;
+        let allowed = rules.list(List::Allow, monotonic_ns())?;
+        let guard = guard(self.facts, &allowed, &configured);
+        let (settings, signatures) = (SettingsMap::open(pins)?, Signatures::open(pins)?);
+        let (services, own) = (Services::open(pins)?, OwnAddresses::open(pins)?);
+        let (counters, samples) = (Counters::open(pins)?, Samples::open(pins)?);
+        let (proven, traffic) = (Proven::open(pins)?, TrafficWatch::begin(pins, config)?);
+
+        let protected = attachment.protect_all(&self.to_protect)?;
+        // Nothing fails any more. Only now what could not be put back: the lists of an earlier daemon, and its watch.
+        if !self.from_nothing {
+            lists.follow(spared, true, &Journal::default());
+        }
         if !reflection.watches() {
-            attachment.watch_nothing()?;
+            attachment.watch_nothing();
         }
-        Ok((lists, attachment.protect_all(&interfaces)?))
-    });
-    let (lists, protected) = match attached {
-        Ok(attached) => attached,
-        Err(error) => {
-            if !existed {
-                pins.remove()?;
-            }
-            return Err(error);
-        }
-    };
-    let rules = Rules::open(pins)?;
-    let allowed = rules.list(List::Allow, monotonic_ns())?;
-    let mut addresses = OwnAddresses::open(pins)?;
-    let left_out = addresses.set(&facts.own)?;
-    let guard = guard(facts, &allowed, &configured);
-    let mode = if config.mode == Mode::Shadow {
-        "shadow"
-    } else {
-        "enforce"
-    };
-    let parts = Parts {
-        instance: options.instance.clone(),
-        started_ns: monotonic_ns(),
-        mode: mode.to_owned(),
-        interfaces: protected,
-        rules,
-        lists,
-        settings: SettingsMap::open(pins)?,
-        signatures: Signatures::open(pins)?,
-        services: Services::open(pins)?,
-        guard,
-        spared: configured.spared().cloned().collect(),
-        cookies: match (config.mode, config.syn_cookies.mode) {
+        let mode = if config.mode == Mode::Shadow {
+            "shadow"
+        } else {
+            "enforce"
+        };
+        let cookies = match (config.mode, config.syn_cookies.mode) {
             (Mode::Shadow, _) | (_, CookieMode::Off) => CookieState::Off,
             (_, CookieMode::Auto) => CookieState::Auto,
             (_, CookieMode::Always) => CookieState::Always,
-        },
-        reach: reach::told(reach),
-        reflection: reflection.state,
-    };
-    let state = State::new(parts, stop);
-    own::tell(&state, left_out);
-    state.journal.record(EventKind::Started {
-        interfaces: state
-            .interfaces()
-            .iter()
-            .map(|protected| protected.interface.clone())
-            .collect(),
-        adopted: attachment.adopted(),
-        mode: mode.to_owned(),
-    });
-    if let Some(why) = reflection.why {
-        state.journal.record(EventKind::ReflectionOff { why });
+        };
+        let managed = config.syn_cookies.manage_sysctls;
+        let wanted = Wanted {
+            used: cookies != CookieState::Off,
+            syncookies: managed,
+            timestamps: managed && config.syn_cookies.timestamps == CookieTimestamps::Manage,
+        };
+        let parts = Parts {
+            instance: self.options.instance.clone(),
+            started_ns: monotonic_ns(),
+            mode: mode.to_owned(),
+            interfaces: protected,
+            rules,
+            lists,
+            settings,
+            signatures,
+            services,
+            guard,
+            spared: configured.spared().cloned().collect(),
+            cookies,
+            reach: reach::told(reach),
+            reflection: reflection.state,
+            sysctls: wanted,
+        };
+        let state = State::new(parts, stop);
+        own::tell(&state, left_out);
+        state.journal.record(EventKind::Started {
+            interfaces: state
+                .interfaces()
+                .iter()
+                .map(|protected| protected.interface.clone())
+                .collect(),
+            adopted: attachment.adopted(),
+            mode: mode.to_owned(),
+        });
+        if let Some(why) = reflection.why {
+            state.journal.record(EventKind::ReflectionOff { why });
+        }
+        let cookies = CookieSwitch::new(&self.options.instance, wanted, &state.journal);
+        let flooder = &config.detect.flooder;
+        let inputs = Inputs {
+            counters,
+            samples,
+            flooder: FlooderSettings {
+                over_for_ns: nanoseconds(flooder.over_for.duration()),
+                min_dropped_per_s: u64::from(flooder.min_dropped_per_s.value()),
+                // Where blocks are not enforced anyway, shadow evidence may show what would be blocked.
+                count_shadow: config.blocklist.mode.under(config.mode) != PolicyMode::Enforce,
+            },
+            block_for_ns: nanoseconds(flooder.block_for.duration()),
+            configured,
+            own,
+            proven,
+            cookies,
+            attachment,
+            traffic,
+            config: config.clone(),
+        };
+        Ok((state, inputs))
     }
-    let managed = config.syn_cookies.manage_sysctls;
-    let wanted = Wanted {
-        used: *state.cookies() != CookieState::Off,
-        syncookies: managed,
-        timestamps: managed && config.syn_cookies.timestamps == CookieTimestamps::Manage,
-    };
-    let cookies = CookieSwitch::new(&options.instance, wanted, &state.journal);
-    let flooder = &config.detect.flooder;
-    let inputs = Inputs {
-        counters: Counters::open(pins)?,
-        samples: Samples::open(pins)?,
-        flooder: FlooderSettings {
-            over_for_ns: nanoseconds(flooder.over_for.duration()),
-            min_dropped_per_s: u64::from(flooder.min_dropped_per_s.value()),
-            // Where blocks are not enforced anyway, shadow evidence may show what would be blocked.
-            count_shadow: config.blocklist.mode.under(config.mode) != PolicyMode::Enforce,
-        },
-        block_for_ns: nanoseconds(flooder.block_for.duration()),
-        configured,
-        own: addresses,
-        proven: Proven::open(pins)?,
-        cookies,
-        attachment,
-        traffic: TrafficWatch::begin(pins, config)?,
-        config: config.clone(),
-    };
-    Ok((state, inputs))
 }
 
 /// Refuses what the filter cannot read.
@@ -206,7 +241,7 @@ pub(super) fn spared_by_lists(facts: &host::Facts, configured: &Configured) -> V
     spared.into_iter().collect()
 }
 
-/// Settings and rules are in force before the first packet is judged.
+/// Settings and rules are in force before the first packet is judged. Tells how many own addresses found no room.
 fn prepare(
     config: &Config,
     reflection: &Beginning,
@@ -215,7 +250,7 @@ fn prepare(
     facts: &host::Facts,
     reach: reach::Found,
     segments: Segments,
-) -> Result<Lists, DaemonError> {
+) -> Result<usize, DaemonError> {
     let mut map = SettingsMap::open(pins)?;
     let before = map.read()?;
     map.write(&Settings {
@@ -224,11 +259,9 @@ fn prepare(
         ..settings(config, &before, reach.0)
     })?;
     Services::open(pins)?.replace(&services(config))?;
-    OwnAddresses::open(pins)?.set(&facts.own)?;
+    let left_out = OwnAddresses::open(pins)?.set(&facts.own)?;
     configured.establish(&mut Rules::open(pins)?, facts)?;
-    let mut lists = Lists::of(config, pins)?;
-    lists.follow(spared_by_lists(facts, configured), true, &Journal::default());
-    Ok(lists)
+    Ok(left_out)
 }
 
 /// What an earlier daemon left stays in force where this configuration does not say otherwise: better than less

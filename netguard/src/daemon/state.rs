@@ -8,7 +8,7 @@ use std::sync::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
-use super::{EventKind, Journal, Lists, ReflectionState, Spared, StateReach, TrafficReport};
+use super::{EventKind, Journal, Lists, ReflectionState, Spared, StateReach, TrafficReport, cookies::Wanted};
 use crate::{
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
     engine::Guard,
@@ -82,6 +82,7 @@ pub(super) struct Parts {
     pub(super) lists: Lists,
     pub(super) reach: StateReach,
     pub(super) reflection: ReflectionState,
+    pub(super) sysctls: Wanted,
 }
 
 /// The daemon's state.
@@ -110,6 +111,7 @@ pub struct State {
     traffic: Mutex<Option<TrafficReport>>,
     writing: AsyncMutex<()>,
     lists: Mutex<Lists>,
+    sysctls: Wanted,
     stop: watch::Sender<Option<Stop>>,
 }
 
@@ -136,6 +138,7 @@ impl State {
             rates: Mutex::default(),
             traffic: Mutex::default(),
             writing: AsyncMutex::default(),
+            sysctls: parts.sysctls,
             stop,
         }
     }
@@ -197,6 +200,15 @@ impl State {
 
     pub fn cookies(&self) -> MutexGuard<'_, CookieState> {
         lock(&self.cookies)
+    }
+
+    /// Why SYN cookies do not do all that they are to, at this moment, in sentences.
+    pub fn cookie_faults(&self) -> Vec<String> {
+        match *self.cookies() {
+            CookieState::Auto | CookieState::Always => self.sysctls.faults(),
+            // They are off, which is told otherwise.
+            CookieState::Off | CookieState::Undelivered => Vec::new(),
+        }
     }
 
     /// How far segments without a connection are judged.

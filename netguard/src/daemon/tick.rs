@@ -70,10 +70,8 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
                     stop_answering(state, &why);
                 }
                 segments::follow(state, looked.segments);
-                let refused = looked.watched.is_err();
-                reflection::follow(state, looked.watched);
-                if refused && let Err(error) = inputs.attachment.watch_nothing() {
-                    warn!("what leaves is still watched: {error}");
+                if reflection::follow(state, &inputs.config, looked.watched) {
+                    inputs.attachment.watch_nothing();
                 }
             }
         }

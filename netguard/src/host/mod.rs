@@ -24,7 +24,7 @@ pub use addresses::{gateways, own_addresses};
 pub use interfaces::{AttachedXdp, Interface, LinkLayer, MacAddress, XdpMode, interface, interfaces};
 pub use session::{own_session_peers, ssh_peers};
 pub use sockets::{established_peers, served_ports};
-pub use sysctl::{ipv6_mtu, set_sysctl, sysctl};
+pub use sysctl::{can_set_sysctl, ipv6_mtu, network_namespace, set_sysctl, sysctl};
 pub use translation::{Translation, translation};
 
 /// Where the name servers stand; the second file has those behind the local stub of systemd-resolved.

@@ -63,6 +63,29 @@ fn follow_the_kernel(family: Family) -> Result<()> {
     })
 }
 
+/// Nobody follows the kernel's settings any more when the daemon is dead: then cookies soon carry nothing that could be misread.
+#[test]
+fn an_offer_does_not_outlive_the_daemon_for_long() -> Result<()> {
+    let lab = Lab::new()?;
+    let depot = Depot::start(&lab)?;
+    lab.take_answers()?;
+    lab.victim.ns.sysctl("net.ipv4.tcp_timestamps", "2")?;
+    lab.victim.ns.sysctl("net.ipv4.tcp_syncookies", "2")?;
+    let mut netguard = protect(
+        &lab,
+        "syn_cookies = { mode = \"always\", manage_sysctls = false }",
+    )?;
+    carries(&netguard, Some(true))?;
+    netguard.kill9();
+    lab.victim.ns.sysctl("net.ipv4.tcp_timestamps", "1")?;
+    wait_until("cookies without options", Duration::from_secs(60), || {
+        let whole = through_a_cookie(&lab, &netguard, &depot, Family::V4, |seen| {
+            (!seen.timestamps && !seen.sack && seen.scales.is_none()).then_some(())
+        });
+        Ok(whole.ok())
+    })
+}
+
 /// Moves files over a connection that the victim's kernel made from a cookie, and not from one of its own.
 fn through_a_cookie(
     lab: &Lab,

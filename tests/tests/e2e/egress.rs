@@ -53,10 +53,19 @@ fn other_programs_on_the_way_out() -> Result<()> {
     let status = netguard.json(&["status", "--json"])?;
     ensure!(status["daemon"]["reflection"] == "unavailable", "{status}");
     ensure!(netguard.must(&["status"])?.contains("reflection is OFF"));
+    let doctor = netguard.must(&["doctor"])?;
+    ensure!(doctor.contains("what leaves cannot be watched"), "{doctor}");
     ensure!(netguard.must(&["events"])?.contains("reflection-off"));
     synchronise(&lab, Family::V4)?;
+
+    // As soon as there is room it begins after all.
     drop(crowd);
-    Ok(())
+    wait_until("reflection to be refused", Duration::from_secs(20), || {
+        let status = netguard.json(&["status", "--json"])?;
+        Ok((status["daemon"]["reflection"] == "enforce").then_some(()))
+    })?;
+    ensure!(netguard.must(&["events"])?.contains("reflection-on"));
+    answered(&lab, &netguard)
 }
 
 /// The victim's question is answered, and answers to others are not let in.

@@ -31,8 +31,10 @@ mod selective;
 mod services;
 mod shadow;
 mod signatures;
+mod start;
 mod state;
 mod steady;
+mod sysctls;
 mod telemetry;
 mod verdicts;
 

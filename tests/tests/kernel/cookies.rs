@@ -28,7 +28,7 @@ fn world(timestamps: u32) -> World {
         timestamps,
         allowed: SACK | ECN,
         window_scale: 7,
-        reserved: 0,
+        expires_at: 0,
     };
     world
 }
@@ -133,8 +133,12 @@ fn an_answer_without_timestamps_has_a_segment_size_if_there_is_room() {
     use TcpOptionElement::MaximumSegmentSize;
     listening(|| {
         let (with, without) = (world(1), world(0));
+        // The daemon that made this offer is long dead.
+        let mut ended = world(1);
+        ended.settings.offer.expires_at = 1;
         for (world, options, answered) in [
             (&without, &LINUX[..], 24),
+            (&ended, &LINUX[..], 24),
             (&with, &[2, 4, 5, 180, 1, 3, 3, 8, 1, 1, 4, 2], 24),
             (&with, &[2, 4, 5, 180], 24),
             (&with, &[], 20),

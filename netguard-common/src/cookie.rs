@@ -75,10 +75,24 @@ pub(crate) fn ask<V: View, T: Tables>(
         return ControlFlow::Break(Verdict::LimitService);
     }
     answer.cookie = cookie.sequence;
-    answer.mss = u32::from(cookie.mss);
+    answer.mss = segment_size(u32::from(cookie.mss), packet, settings);
     answer.asked_len = len;
     answer.now_ms = offer::milliseconds(now_ns);
     ControlFlow::Break(Verdict::SynCookie)
+}
+
+/// What the answer asks the client for: no more than the client takes itself, as its cookie has it, nor than this machine can.
+#[inline(always)]
+fn segment_size(of_cookie: u32, packet: &Packet, settings: &Settings) -> u32 {
+    let own = match packet.family() {
+        Family::V4 => settings.segments.v4,
+        Family::V6 => settings.segments.v6,
+    };
+    if own == 0 || of_cookie <= own {
+        of_cookie
+    } else {
+        own
+    }
 }
 
 /// Makes the answer to a packet with the verdict [`Verdict::SynCookie`], in [`Tables::syn_ack`]. Apart from the stages: the
@@ -136,7 +150,7 @@ mod tests {
     use super::*;
     use crate::{
         decide,
-        layout::Offer,
+        layout::{Mode, Offer},
         memory::{Memory, headers},
         offer::{ECN, SACK},
         packet::{Address, TcpFlags},
@@ -264,6 +278,22 @@ mod tests {
             ]
         );
         assert_eq!(memory.sampler.borrow().cookies_wanted, 5);
+    }
+
+    #[test]
+    fn what_is_not_answered_is_limited_as_the_mode_of_limits_says() {
+        for (mode, wanted) in [
+            (Mode::Enforce, (Verdict::LimitService, false)),
+            (Mode::Shadow, (Verdict::LimitService, true)),
+            (Mode::Off, (Verdict::Pass, false)),
+        ] {
+            let mut memory = memory(Rate::new(1, 1), Some(COOKIE));
+            memory.settings.answers = Rate::new(1, 1);
+            memory.settings.limit = mode as u32;
+            verdicts(&memory, &ipv4(&[]), 2);
+            let judged = decide(&SliceView(&ipv4(&[])), &memory);
+            assert_eq!((judged.verdict, judged.shadow), wanted, "{mode:?}");
+        }
     }
 
     #[test]

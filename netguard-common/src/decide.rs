@@ -224,9 +224,18 @@ fn stages<V: View, T: Tables>(
         }
         shadow.rule(limit_mode, outcome)?;
     }
-    match class {
-        Some(Class::Syn) => cookie::check(view, packet, settings, tables),
-        _ => ControlFlow::Continue(()),
+    if !matches!(class, Some(Class::Syn)) {
+        return ControlFlow::Continue(());
+    }
+    match cookie::check(view, packet, settings, tables) {
+        // What is not answered is over a limit, and limits have their mode.
+        ControlFlow::Break(Verdict::LimitService) if matches!(limit_mode, Mode::Off) => {
+            ControlFlow::Continue(())
+        }
+        ControlFlow::Break(Verdict::LimitService) => {
+            shadow.rule(limit_mode, ControlFlow::Break(Verdict::LimitService))
+        }
+        outcome => outcome,
     }
 }
 

@@ -150,11 +150,10 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
 
     let reason = *stopped.borrow();
     signals.abort();
-    // An import under way is brought to its end, and none begins after it.
-    let writing = state.write().await;
+    // An import under way is brought to its end, and none begins after it, as long as this is held.
+    let _writing = state.write().await;
     server.abort();
     control::remove_socket(&options.instance);
-    drop(writing);
     let detach = match reason {
         Some(Stop::Detach) => true,
         _ => options.config.on_exit == OnExit::Detach,

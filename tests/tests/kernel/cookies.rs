@@ -5,7 +5,7 @@ use std::{fs, net::TcpListener, thread};
 
 use etherparse::{NetSlice, SlicedPacket, TcpHeader, TcpOptionElement, TransportSlice};
 use netguard_common::{
-    layout::{Cookies, Offer, Rate},
+    layout::{Cookies, Offer, Rate, Segments},
     offer::{ECN, SACK},
 };
 use netguard_tests::{
@@ -154,6 +154,40 @@ fn an_answer_without_timestamps_has_a_segment_size_if_there_is_room() {
                 let options: Vec<_> = header.options_iterator().map(Result::unwrap).collect();
                 assert!(matches!(options[..], [MaximumSegmentSize(_)] | []), "{options:?}");
                 assert_eq!(options.len() * 4 + 20, answered);
+            }
+        }
+    });
+}
+
+/// Found in review: a client with large frames was told to send such ones, whatever the link of this machine carries.
+#[test]
+fn an_answer_asks_for_no_larger_segments_than_the_link_carries() {
+    use TcpOptionElement::MaximumSegmentSize;
+    listening(|| {
+        // As the client has it, as its cookie does, and what the answer says where the link carries this.
+        for (asked, link, answered) in [
+            (1_460, [0, 0], [1_460, 1_440]),
+            (8_960, [0, 0], [1_460, 8_940]),
+            (8_960, [1_460, 1_440], [1_460, 1_440]),
+            (1_460, [1_360, 1_340], [1_360, 1_340]),
+            (1_400, [8_960, 8_940], [1_300, 1_220]),
+        ] {
+            let mut world = world(0);
+            let [v4, v6] = link;
+            world.settings.segments = Segments { v4, v6 };
+            let mut object = kernel(&world);
+            let program = object.program("netguard_xdp").expect("it loads");
+            let [high, low] = u16::to_be_bytes(asked);
+            for (syn, wanted) in syns(&[2, 4, high, low])
+                .into_iter()
+                .zip(answered.into_iter().cycle())
+            {
+                let syn = syn.build();
+                let (action, made) = program.rewrite(&syn).expect("it runs");
+                assert_eq!(action, XDP_TX);
+                let header = answer(&syn, &made);
+                let options: Vec<_> = header.options_iterator().map(Result::unwrap).collect();
+                assert_eq!(options, [MaximumSegmentSize(wanted)], "{asked} {link:?}");
             }
         }
     });

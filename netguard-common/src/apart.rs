@@ -12,7 +12,7 @@ use crate::{
 pub enum Part {
     /// `signature::find`, for ports that signatures are for.
     Signature,
-    /// `state::is_stray`, for segments that are looked up.
+    /// `state::is_stray`, for packets that are looked up.
     State,
     /// `reflection::is_unasked`, for what can be an answer.
     Reflection,
@@ -43,7 +43,7 @@ pub fn run<V: View, T: Tables>(
 ) -> u32 {
     match part {
         Part::Signature => signature::find(view, packet, tables) as u32,
-        Part::State => u32::from(state::is_stray(packet, settings, tables)),
+        Part::State => u32::from(state::is_stray(view, packet, settings, tables)),
         Part::Reflection => u32::from(reflection::is_unasked(view, packet, settings, tables)),
         Part::Cookie => number(cookie::ask(view, packet, settings, tables)),
         Part::Truncate => u32::from(dns::truncate(view, packet, settings, tables)),

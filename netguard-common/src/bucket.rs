@@ -65,7 +65,7 @@ pub fn of_source(class: Class, key: u64, apart: bool, seed: u64) -> Place {
 
 /// The place of the prefix with `key`, see [`crate::level::prefix_key`].
 #[inline(always)]
-pub fn of_prefix(class: Class, key: u64, seed: u64) -> Place {
+pub const fn of_prefix(class: Class, key: u64, seed: u64) -> Place {
     let mut place = place(class, key, seed, PREFIX_LINES);
     place.line += CLASSES * SOURCE_LINES;
     place

@@ -1,5 +1,5 @@
 //! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control messages, own
-//! source, block, ranges, signature, state, reflection, limit (of the source, then of its prefix and the service), cookie,
+//! source, block, ranges, signature, state, reflection, limit (of the source; then closed ports; then of its prefix and the service), cookie,
 //! DNS, telemetry, sample. A stage in shadow mode never ends the judgement: later stages still enforce.
 
 use core::ops::ControlFlow;
@@ -211,20 +211,36 @@ fn stages<V: View, T: Tables>(
         shadow.rule(reflection_mode, reflection::check(view, packet, settings, tables))?;
     }
     let packet = view.forget(packet);
-    let class = Class::from_number(view.opaque(class));
+    // Asked before the limits and told after that of the source, which knows more of a flood from a single one.
+    let unwanted = class == Class::Udp as u32
+        && !matches!(state_mode, Mode::Off)
+        && state::is_unwanted(view, packet, settings, tables);
+    let unwanted = view.opaque(u32::from(unwanted));
+    let packet = view.forget(packet);
+    let class = view.opaque(class);
     let limit_mode = Mode::from_number(view.opaque(settings.limit));
-    if let Some(class) = class
-        && !matches!(limit_mode, Mode::Off)
-    {
-        let now_ns = tables.now_ns();
-        let places = level::Places::fetch(view, class, packet, settings, tables);
-        let mut outcome = limit::check(view, class, packet, settings, now_ns, tables);
-        if outcome.is_continue() {
-            outcome = level::check(view, class, packet, places, settings, now_ns, tables);
+    let limited = Class::from_number(class).filter(|_| !matches!(limit_mode, Mode::Off));
+    if let Some(class) = limited {
+        if unwanted == 0 {
+            level::Places::of(class, packet, settings).fetch(view, class, settings, tables);
         }
+        let outcome = limit::check(view, class, packet, settings, tables.now_ns(), tables);
         shadow.rule(limit_mode, outcome)?;
     }
-    if !matches!(class, Some(Class::Syn)) {
+    if view.opaque(unwanted) != 0 {
+        let state_mode = Mode::from_number(view.opaque(settings.suspicion.state));
+        shadow.rule(state_mode, ControlFlow::Break(Verdict::ClosedPort))?;
+    }
+    let packet = view.forget(packet);
+    let class = view.opaque(class);
+    let limit_mode = Mode::from_number(view.opaque(settings.limit));
+    let limited = Class::from_number(class).filter(|_| !matches!(limit_mode, Mode::Off));
+    if let Some(class) = limited {
+        let places = level::Places::of(class, packet, settings);
+        let outcome = level::check(view, class, packet, places, settings, tables.now_ns(), tables);
+        shadow.rule(limit_mode, outcome)?;
+    }
+    if class != Class::Syn as u32 {
         return ControlFlow::Continue(());
     }
     match cookie::check(view, packet, settings, tables) {

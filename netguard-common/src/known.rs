@@ -53,7 +53,7 @@ pub(crate) struct Place {
 
 /// The place of the source with `key` and the UDP service at `port`.
 #[inline(always)]
-pub(crate) fn place(key: u64, port: u16, seed: u64) -> Place {
+pub(crate) const fn place(key: u64, port: u16, seed: u64) -> Place {
     // Not a mere combination of both, or one source at one port could stand for another at another.
     let hash = mix(
         key,

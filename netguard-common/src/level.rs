@@ -40,29 +40,26 @@ pub struct Places {
 }
 
 impl Places {
-    /// Those of `packet`, which is of `class`. Their lines are on the way into the cache meanwhile: they lie anywhere in memory,
-    /// and one after the other each would be waited for.
+    /// Those of `packet`, which is of `class`.
     #[inline(always)]
-    pub fn fetch<V: View, T: Tables>(
-        view: &V,
-        class: Class,
-        packet: &Packet,
-        settings: &Settings,
-        tables: &T,
-    ) -> Self {
+    pub const fn of(class: Class, packet: &Packet, settings: &Settings) -> Self {
         let (family, seed) = (packet.family(), settings.seed);
-        let places = Self {
+        Self {
             prefix: bucket::of_prefix(class, prefix_key(family, packet.source), seed),
             known: known::place(source_key(family, packet.source), packet.destination_port, seed),
-        };
+        }
+    }
+
+    /// Has their lines fetched into the cache. They lie anywhere in memory: one after the other each would be waited for.
+    #[inline(always)]
+    pub fn fetch<V: View, T: Tables>(self, view: &V, class: Class, settings: &Settings, tables: &T) {
         let levels = &settings.levels;
         if class.rate(view, &levels.prefix).is_some() {
-            bucket::fetch(places.prefix, tables);
+            bucket::fetch(self.prefix, tables);
         }
         if matches!(class, Class::Udp) && levels.service_udp.interval_ns != 0 {
-            known::fetch(places.known, tables);
+            known::fetch(self.known, tables);
         }
-        places
     }
 }
 
@@ -215,7 +212,7 @@ mod tests {
             &SliceView(&[]),
             Class::Udp,
             packet,
-            Places::fetch(&SliceView(&[]), Class::Udp, packet, &memory.settings, memory),
+            Places::of(Class::Udp, packet, &memory.settings),
             &memory.settings,
             now_ns,
             memory,

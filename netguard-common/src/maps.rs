@@ -15,7 +15,7 @@ use crate::{
     service::{self, ServiceLine},
     shared::fnv1a,
     signature::{Features, SIGNATURES, Signature},
-    state::Strays,
+    state::{self, Strays},
     syn_ack::SynAck,
     telemetry::{GENERATIONS, Sketch, Telemetry},
     verdict::Verdict,
@@ -279,8 +279,8 @@ pub const MAPS: &[MapSpec] = &[
     spec::<u32, Strays>(
         "STRAYS",
         MapKind::PerCpuArray,
-        1,
-        "TCP segments without a connection: how many were looked for, and until when all are",
+        state::KINDS as usize,
+        "TCP segments without a connection, and datagrams to closed ports: how many were looked for, and until when all are",
     ),
     spec::<u32, Signature>(
         "SIGNATURES",

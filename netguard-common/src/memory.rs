@@ -21,7 +21,7 @@ use crate::{
     reflection::UdpSocket,
     shared::{Field, Shared as _},
     signature::{Features, SIGNATURES, Signature},
-    state::{Standing, Strays},
+    state::{KINDS, Standing, Strays},
     syn_ack::{Cookie, SynAck, TCP_AT},
     tables::{BucketSlots, ExactWords, Generation, KnownSlots, LimitCell, Tables},
     telemetry::{GENERATIONS, Sketch, Telemetry},
@@ -39,7 +39,7 @@ pub struct Memory {
     pub syn_ack: RefCell<SynAck>,
     /// What a socket answers that listens for everything; `None`: nothing listens.
     pub listener: Option<Option<Cookie>>,
-    pub strays: RefCell<Strays>,
+    pub strays: [RefCell<Strays>; KINDS as usize],
     /// What the table of sockets says about every segment.
     pub standing: Standing,
     /// Those with a mode are in force; all ports are flagged.
@@ -95,7 +95,7 @@ impl Memory {
             packet: RefCell::new(Packet::ZERO),
             syn_ack: RefCell::new(SynAck::ZERO),
             listener: None,
-            strays: RefCell::new(Strays::ZERO),
+            strays: [const { RefCell::new(Strays::ZERO) }; KINDS as usize],
             standing: Standing::Unknown,
             signatures: std::vec![Signature::ZERO; SIGNATURES as usize],
             signature_hits: RefCell::new(std::vec![Counter::ZERO; SIGNATURES as usize]),
@@ -223,8 +223,8 @@ impl Tables for Memory {
     fn listener(&self, _: &Packet, _: &SynAck, _: u32) -> Option<Option<Cookie>> {
         self.listener
     }
-    fn strays(&self) -> Option<impl DerefMut<Target = Strays>> {
-        Some(self.strays.borrow_mut())
+    fn strays(&self, kind: u32) -> Option<impl DerefMut<Target = Strays>> {
+        Some(self.strays.get(kind as usize)?.borrow_mut())
     }
     fn standing(&self, _: &Packet) -> Standing {
         self.standing

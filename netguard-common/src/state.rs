@@ -1,9 +1,10 @@
-//! State stage: TCP segments of connections that do not exist, as floods of ACK, RST, FIN or SYN-ACK bring them. The kernel's
-//! own table of sockets tells; nothing is remembered about connections here.
+//! State stage: strays. These are TCP segments of connections that do not exist, as floods of ACK, RST, FIN or SYN-ACK bring
+//! them, and datagrams to UDP ports where nothing listens. The kernel's own table of sockets tells; nothing is
+//! remembered about connections here.
 //!
-//! A look into the table costs as much as all other stages. So one segment in [`ONE_IN`] is looked at, and every one for a
+//! A look into the table costs as much as all other stages. So one packet in [`ONE_IN`] is looked at, and every one for a
 //! second after strays went over their rate. Below that rate the kernel answers them itself, as a port scan deserves; what is
-//! beyond is dropped. Judged is only what can end in a socket of this machine.
+//! beyond is dropped. Judged is only what can end in a socket of this machine. Segments and datagrams are counted apart.
 
 use core::ops::ControlFlow;
 
@@ -14,34 +15,40 @@ use crate::{
     layout::{Rate, Settings},
     limit,
     packet::{Family, protocol},
+    reflection::UdpSocket,
     tables::Tables,
     view::View,
 };
 
-/// Of so many segments one is looked at in times of peace; a power of two.
+/// Entries of the map `STRAYS`.
+pub const KINDS: u32 = 2;
+const SEGMENTS: u32 = 0;
+const DATAGRAMS: u32 = 1;
+
+/// Of so many packets one is looked at in times of peace; a power of two.
 pub const ONE_IN: u32 = 16;
 
-/// How long every segment is looked at after strays were too many.
+/// How long every packet is looked at after strays were too many.
 const ALERT_NS: u64 = 1_000_000_000;
 
 crate::shared! {
-    /// Segments without a connection that one CPU found, in the map `STRAYS`.
+    /// Strays that one CPU found, in the map `STRAYS`: first segments, then datagrams.
     pub struct Strays {
         /// GCRA's theoretical arrival time of the next one.
         pub due_ns: u64,
-        /// Until when every segment is looked at.
+        /// Until when every packet is looked at.
         pub alert_until_ns: u64,
-        /// Segments that came by.
-        pub segments: u64,
+        /// Packets that came by.
+        pub seen: u64,
         /// Those of them that were looked up.
         pub looked_up: u64,
     }
 }
 
-/// What the table of sockets says about a segment.
+/// What the table of sockets says about a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// A connection has it, be it half open or just closed; or it returns a SYN cookie.
+    /// A connection has it, be it half open or just closed; or it returns a SYN cookie; or a UDP socket takes it.
     Wanted,
     /// Somebody listens there, and knows no such connection.
     Listening,
@@ -72,7 +79,7 @@ impl Reach {
     }
 }
 
-/// Breaks when `packet` belongs to no connection, and such packets are too many.
+/// Breaks when `packet` is a segment of no connection, and such segments are too many.
 #[inline(always)]
 pub fn check<V: View, T: Tables>(
     view: &V,
@@ -84,32 +91,49 @@ pub fn check<V: View, T: Tables>(
     if !packet.has_tcp() || packet.tcp_flags().opens() || matches!(reach, Reach::Nothing) {
         return ControlFlow::Continue(());
     }
-    if is_looked_up(tables) && tables.apart(Part::State, view, packet, settings) != 0 {
+    if is_looked_up(SEGMENTS, tables) && tables.apart(Part::State, view, packet, settings) != 0 {
         ControlFlow::Break(Verdict::OutOfState)
     } else {
         ControlFlow::Continue(())
     }
 }
 
-/// Counts a segment; whether it may be looked up.
+/// Whether `packet` is a datagram to a port where nothing listens, and such datagrams are too many.
 #[inline(always)]
-fn is_looked_up<T: Tables>(tables: &T) -> bool {
-    let Some(mut strays) = tables.strays() else {
+pub fn is_unwanted<V: View, T: Tables>(view: &V, packet: &Packet, settings: &Settings, tables: &T) -> bool {
+    // Where addresses are translated, no socket says nothing.
+    let is_reached = matches!(Reach::from_number(settings.suspicion.reach), Reach::All);
+    packet.header == protocol::UDP
+        && is_reached
+        && is_looked_up(DATAGRAMS, tables)
+        && tables.apart(Part::State, view, packet, settings) != 0
+}
+
+/// Counts a packet; whether it may be looked up.
+#[inline(always)]
+fn is_looked_up<T: Tables>(kind: u32, tables: &T) -> bool {
+    let Some(mut strays) = tables.strays(kind) else {
         return false;
     };
-    strays.segments = strays.segments.wrapping_add(1);
+    strays.seen = strays.seen.wrapping_add(1);
     is_its_turn(&strays) || strays.alert_until_ns != 0
 }
 
 #[inline(always)]
 const fn is_its_turn(strays: &Strays) -> bool {
-    strays.segments.is_multiple_of(ONE_IN as u64)
+    strays.seen.is_multiple_of(ONE_IN as u64)
 }
 
-/// Whether `packet` belongs to no connection, and such packets are too many.
+/// Whether no socket wants `packet`, and such packets are too many.
 #[inline(always)]
-pub(crate) fn is_stray<T: Tables>(packet: &Packet, settings: &Settings, tables: &T) -> bool {
-    let Some(mut strays) = tables.strays() else {
+pub(crate) fn is_stray<V: View, T: Tables>(
+    view: &V,
+    packet: &Packet,
+    settings: &Settings,
+    tables: &T,
+) -> bool {
+    let kind = view.opaque(if packet.has_tcp() { SEGMENTS } else { DATAGRAMS });
+    let Some(mut strays) = tables.strays(kind) else {
         return false;
     };
     let its_turn = is_its_turn(&strays);
@@ -123,7 +147,14 @@ pub(crate) fn is_stray<T: Tables>(packet: &Packet, settings: &Settings, tables: 
     }
     strays.looked_up = strays.looked_up.wrapping_add(1);
     let reach = Reach::from_number(settings.suspicion.reach);
-    match (tables.standing(packet), reach) {
+    let standing = match kind {
+        SEGMENTS => tables.standing(packet),
+        _ => match tables.udp_socket(packet) {
+            UdpSocket::None => Standing::Unknown,
+            UdpSocket::Bound | UdpSocket::Connected => Standing::Wanted,
+        },
+    };
+    match (standing, reach) {
         (Standing::Wanted, _) | (Standing::Unknown, Reach::Listening) => return false,
         _ => {}
     }
@@ -222,7 +253,7 @@ mod tests {
         memory.now_ns.set(SECOND + ALERT_NS);
         // The rate grants ten in the meantime: fewer than one look stands for.
         assert_eq!(dropped(&memory, TcpFlags::ACK, 15), 0);
-        assert_eq!(memory.strays.borrow().looked_up, 3);
+        assert_eq!(memory.strays[0].borrow().looked_up, 3);
         for second in 4..100 {
             memory.now_ns.set(second * 2 * SECOND);
             assert_eq!(dropped(&memory, TcpFlags::ACK, 8), 0);
@@ -236,6 +267,35 @@ mod tests {
         assert_eq!(dropped(&memory, TcpFlags::SYN, 100), 0);
         memory.standing = Standing::Wanted;
         assert_eq!(dropped(&memory, TcpFlags::ACK, 100), 0);
+    }
+
+    #[test]
+    fn a_flood_to_a_closed_port_is_dropped_and_an_open_one_is_served() {
+        let mut memory = memory(Reach::All, Standing::Unknown);
+        memory.udp_sockets.insert(53, None);
+        let unwanted = |memory: &Memory, port, count: usize| {
+            let transport = Transport::Udp {
+                source_port: 1234,
+                destination_port: port,
+            };
+            let packet = packet(Family::V4, Address::v4([192, 0, 2, 1]), protocol::UDP, transport);
+            (0..count)
+                .filter(|_| is_unwanted(&SliceView(&[]), &packet, &memory.settings, memory))
+                .count()
+        };
+        assert_eq!(unwanted(&memory, 9, 47), 0);
+        assert_eq!(unwanted(&memory, 9, 1_000), 1_000);
+        assert_eq!(unwanted(&memory, 53, 1_000), 0);
+        assert_eq!(
+            dropped(&memory, TcpFlags::ACK, 47),
+            0,
+            "segments are counted apart"
+        );
+        memory.settings.suspicion.reach = Reach::Listening as u32;
+        assert_eq!(unwanted(&memory, 9, 1_000), 0);
+        memory.settings.suspicion.reach = Reach::All as u32;
+        memory.own.clear();
+        assert_eq!(unwanted(&memory, 9, 1_000), 0);
     }
 
     #[test]

@@ -77,8 +77,8 @@ pub trait Tables: Sized {
     /// among them; `None` when none does, and none inside when it wants to answer itself.
     fn listener(&self, packet: &Packet, answer: &SynAck, tcp_len: u32) -> Option<Option<Cookie>>;
 
-    /// What this CPU found of segments without a connection.
-    fn strays(&self) -> Option<impl DerefMut<Target = Strays>>;
+    /// What this CPU found of strays of a kind; `None` beyond [`crate::state::KINDS`].
+    fn strays(&self, kind: u32) -> Option<impl DerefMut<Target = Strays>>;
     /// What the table of sockets says about `packet`, which has a TCP header.
     fn standing(&self, packet: &Packet) -> Standing;
 

@@ -106,6 +106,7 @@ verdicts! {
     46 LimitPrefix      Drop "limit-prefix"      "the source's prefix (IPv4 /24, IPv6 /48) sends faster than its limit";
     47 DnsTruncate      Answer "dns-truncate"    "a DNS query over a limit: the source is told to ask again over TCP";
     48 Reflection       Drop "reflection"        "from a port that reflectors answer from, or a later piece of such an answer, and this host did not ask";
+    49 ClosedPort       Drop "closed-port"       "a datagram to a UDP port where nothing listens, while such datagrams come in numbers";
 }
 
 impl Verdict {

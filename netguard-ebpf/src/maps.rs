@@ -21,7 +21,7 @@ use netguard_common::{
     ranges::{Line, POLICIES},
     service::{LINES as SERVICE_LINES_LEN, SERVICES as SERVICES_LEN, ServiceLine},
     signature::{Features, SIGNATURES as SIGNATURES_LEN, Signature},
-    state::Strays,
+    state::{KINDS, Strays},
     syn_ack::SynAck,
     telemetry::{GENERATIONS, Sketch, Telemetry},
 };
@@ -81,7 +81,7 @@ pub(crate) static NOTES: HashMap<NoteKey, Note, NOTES_LEN, GROWING> = HashMap::n
 #[btf_map]
 pub(crate) static FRAGMENTS: Array<u64, FRAGMENT_CELLS> = Array::new();
 #[btf_map]
-pub(crate) static STRAYS: PerCpuArray<Strays, 1> = PerCpuArray::new();
+pub(crate) static STRAYS: PerCpuArray<Strays, { KINDS as usize }> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static SIGNATURES: Array<Signature, { SIGNATURES_LEN as usize }> = Array::new();
 #[btf_map]

@@ -197,9 +197,9 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     }
 
     #[inline(always)]
-    fn strays(&self) -> Option<impl DerefMut<Target = Strays>> {
+    fn strays(&self, kind: u32) -> Option<impl DerefMut<Target = Strays>> {
         // SAFETY: as for `add`.
-        STRAYS.get_ptr_mut(0).map(|strays| unsafe { &mut *strays })
+        STRAYS.get_ptr_mut(kind).map(|strays| unsafe { &mut *strays })
     }
 
     #[inline(always)]

@@ -75,24 +75,10 @@ pub(crate) fn ask<V: View, T: Tables>(
         return ControlFlow::Break(Verdict::LimitService);
     }
     answer.cookie = cookie.sequence;
-    answer.mss = segment_size(u32::from(cookie.mss), packet, settings);
+    answer.mss = offer::segment_size(u32::from(cookie.mss), packet, settings);
     answer.asked_len = len;
     answer.now_ms = offer::milliseconds(now_ns);
     ControlFlow::Break(Verdict::SynCookie)
-}
-
-/// What the answer asks the client for: no more than the client takes itself, as its cookie has it, nor than this machine can.
-#[inline(always)]
-fn segment_size(of_cookie: u32, packet: &Packet, settings: &Settings) -> u32 {
-    let own = match packet.family() {
-        Family::V4 => settings.segments.v4,
-        Family::V6 => settings.segments.v6,
-    };
-    if own == 0 || of_cookie <= own {
-        of_cookie
-    } else {
-        own
-    }
 }
 
 /// Makes the answer to a packet with the verdict [`Verdict::SynCookie`], in [`Tables::syn_ack`]. Apart from the stages: the

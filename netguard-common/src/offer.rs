@@ -7,7 +7,7 @@
 
 use crate::{
     Packet,
-    layout::Offer,
+    layout::{Offer, Settings},
     packet::{Family, TcpFlags},
     rule::has_ended,
     syn_ack::{SynAck, TCP_AT, V4_WORDS, V6_WORDS, WITH_TIMESTAMPS},
@@ -161,6 +161,20 @@ pub(crate) const fn agreed(offer: &Offer, asked: u32) -> u32 {
         UNSCALED
     };
     scale | asked & offer.allowed & (SACK | ECN)
+}
+
+/// What the answer asks the client for: no more than the client takes itself, as its cookie has it, nor than this machine can.
+#[inline(always)]
+pub(crate) fn segment_size(of_cookie: u32, packet: &Packet, settings: &Settings) -> u32 {
+    let own = match packet.family() {
+        Family::V4 => settings.segments.v4,
+        Family::V6 => settings.segments.v6,
+    };
+    if own == 0 || of_cookie <= own {
+        of_cookie
+    } else {
+        own
+    }
 }
 
 /// The clock of timestamps, as the kernel counts (`tcp_clock_ms()`).

@@ -1,5 +1,7 @@
 //! Settings, rules and limiter cells that one test lays into memory and into the kernel alike; it judges nothing.
 
+mod limits;
+
 use netguard::{
     bpf::{BpfError, List, TableSizes, TestObject, embedded_object, table_of},
     prefix::Prefix,
@@ -7,7 +9,6 @@ use netguard::{
 };
 use netguard_common::{
     bucket::BucketLine,
-    decide,
     layout::{CLASSES, Mode, Question, Rate, Rule, Settings},
     maps::{ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, OWN, Table},
     memory::Memory,
@@ -17,7 +18,6 @@ use netguard_common::{
     rule::Origin,
     signature::Signature,
     tables::Tables as _,
-    view::SliceView,
 };
 use std::{
     collections::BTreeMap,
@@ -252,42 +252,6 @@ impl World {
     pub fn asked(mut self, question: Question, asked_ns: u64) -> Self {
         self.questions.push((question, asked_ns));
         self
-    }
-
-    /// Makes line `index` of the buckets this.
-    pub fn line(mut self, index: u32, slots: [u64; 8]) -> Self {
-        self.buckets.insert(index, slots);
-        self
-    }
-
-    /// Sets cell `index` of the limits of services to the theoretical arrival time `arrival_ns`.
-    pub fn cell(mut self, index: u32, arrival_ns: u64) -> Self {
-        self.cells.push((index, arrival_ns));
-        self
-    }
-
-    /// Leaves the source of `frame` nothing of its limit for this kind of packet.
-    pub fn exhausted(self, frame: &[u8]) -> Self {
-        let lines = self.lines_of(frame);
-        lines
-            .into_iter()
-            .fold(self, |world, index| world.line(index, [u64::MAX; 8]))
-    }
-
-    /// The lines of buckets that `frame` is charged to, found by watching which ones change.
-    pub fn lines_of(&self, frame: &[u8]) -> Vec<u32> {
-        let mut settings = Self::new()
-            .in_modes([Mode::Off, Mode::Off, Mode::Enforce])
-            .settings;
-        settings.seed = self.settings.seed;
-        settings.limits = [Rate::new(1, 1); CLASSES];
-        let memory = Memory::new(settings);
-        decide(&SliceView(frame), &memory);
-        (0..)
-            .zip(&memory.buckets)
-            .filter(|(_, line)| line.iter().any(|slot| slot.load(Relaxed) != 0))
-            .map(|(index, _)| index)
-            .collect()
     }
 
     /// The world in memory, at `now_ns`.

@@ -24,6 +24,9 @@ pub(super) const OWN_V6: &str = "2001:db8:1::1";
 /// The service that is answered for.
 pub(super) const SERVICE: u16 = 443;
 
+/// The service that a signature is for.
+pub(super) const SIGNED: u16 = 444;
+
 /// What is good enough.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Goal {
@@ -128,6 +131,7 @@ pub(super) const CASES: &[Case] = cases! {
     "passed UDP, all on, IPv4, 64k"       Full      V4 UNLISTED MANY    udp  [Pass]         ns(250.0);
     "passed UDP, all on, IPv4, 1M"        Full      V4 UNLISTED MILLION udp  [Pass]         None;
     "passed UDP, all on, IPv6, 64k"       Full      V6 UNLISTED MANY    udp  [Pass]         ns(250.0);
+    "passed UDP, and a signature, IPv4, 64k" Full   V4 UNLISTED MANY    signed [Pass]       None;
     "passed SYN, all on, IPv4, 64k"       Full      V4 UNLISTED MANY    syn  [Pass]         ns(250.0);
     "passed TCP data, all on, IPv4, 64k"  Full      V4 UNLISTED MANY    data [Pass]         ns(250.0);
 };
@@ -146,6 +150,10 @@ const fn more(goal: f64) -> Option<Goal> {
 
 fn udp(frame: Frame) -> Frame {
     frame.udp(1234, SERVICE).payload(22)
+}
+
+fn signed(frame: Frame) -> Frame {
+    frame.udp(1234, SIGNED).payload(22)
 }
 
 /// With the options that clients send: a SYN without them has no room for an MSS in its answer.

@@ -1,5 +1,5 @@
 //! An instance of netguard as a daemon sets it up, with everything on: its lists (a million IPv4 prefixes, 250,000 IPv6 ones),
-//! every level of limits, state, a signature for the port that is measured. What loading the lists takes, and what memory.
+//! every level of limits, state, and a signature for one port. What loading the lists takes, and what memory.
 
 use std::{
     fmt::Write as _,
@@ -21,7 +21,7 @@ use netguard::{
     signature,
 };
 use netguard_common::{
-    layout::{CLASSES, Mode, Rate, Settings},
+    layout::{CLASSES, Mode, Settings},
     packet::Family,
     shared::Field as _,
     signature::Signature,
@@ -29,7 +29,7 @@ use netguard_common::{
 };
 
 use super::{
-    cases::{OWN_V4, OWN_V6, SERVICE},
+    cases::{OWN_V4, OWN_V6, SIGNED},
     lists::{NEVER, feed},
 };
 use crate::world::{DEFAULT_SIZES, feed as feed_policy};
@@ -65,7 +65,7 @@ impl Full {
         drop(bpf::load(&full.pins, DEFAULT_SIZES)?);
         SettingsMap::open(&full.pins)?.write(&everything_on())?;
         OwnAddresses::open(&full.pins)?.set(&[OWN_V4.parse()?, OWN_V6.parse()?])?;
-        let conditions = [format!("port={SERVICE}"), "ttl=1".to_owned()];
+        let conditions = [format!("port={SIGNED}"), "ttl=1".to_owned()];
         Signatures::open(&full.pins)?.add(
             Signature {
                 mode: Mode::Enforce as u32,
@@ -118,39 +118,6 @@ fn everything_on() -> Settings {
     settings.levels.prefix = [NEVER; CLASSES];
     settings.levels.service_udp = NEVER;
     settings.suspicion.strays = NEVER;
-    let off = std::env::var("NG_OFF").unwrap_or_default();
-    for what in off.split(',') {
-        match what {
-            "sanity" => settings.sanity = 0,
-            "block" => settings.blocklist = 0,
-            "signature" => settings.suspicion.signatures = 0,
-            "state" => settings.suspicion.state = 0,
-            "reflection" => settings.reflection.mode = 0,
-            "limit" => settings.limit = 0,
-            "source" => {
-                settings.limits = [Rate {
-                    interval_ns: 0,
-                    tolerance_ns: 0,
-                }; CLASSES]
-            }
-            "prefix" => {
-                settings.levels.prefix = [Rate {
-                    interval_ns: 0,
-                    tolerance_ns: 0,
-                }; CLASSES]
-            }
-            "service" => {
-                settings.levels.service_udp = Rate {
-                    interval_ns: 0,
-                    tolerance_ns: 0,
-                }
-            }
-            "cookies" => settings.cookies = 0,
-            "telemetry" => settings.telemetry.on = 0,
-            "" => {}
-            other => panic!("{other}"),
-        }
-    }
     settings
 }
 

@@ -32,6 +32,9 @@ const FLOOD_PER_S: u32 = 300_000;
 const NEW_PER_S: u32 = 150;
 /// How long requests, and then new connections, are counted.
 const PERIOD: Duration = Duration::from_secs(2);
+/// A kernel that has what address translation needs, be it used or not, makes the daemon careful. That of this machine may have
+/// it built in; where it is a module, and nobody uses it, this is the default.
+const NO_TRANSLATION: &str = "[state]\nreach = \"all\"\n";
 /// By then a daemon has seen the flood.
 const WARM_UP: Duration = Duration::from_millis(1_500);
 
@@ -40,7 +43,7 @@ const WARM_UP: Duration = Duration::from_millis(1_500);
 enum Guard {
     /// The reference program, which has all attackers on its list.
     PerfectBlocklist,
-    /// A daemon with the default configuration, which knows nobody.
+    /// A daemon with the default configuration of a machine that translates no addresses; it knows nobody.
     Netguard,
     Nobody,
     Firewall(Firewall),
@@ -135,7 +138,7 @@ fn stand<'lab>(
                 Ok(program.attach(if_nametoindex(IFACE)?, AttachMode::Native)?)
             })??)
         }
-        Guard::Netguard => Standing::Daemon(Netguard::start(lab, program, "")?),
+        Guard::Netguard => Standing::Daemon(Netguard::start(lab, program, NO_TRANSLATION)?),
         Guard::Nobody => Standing::Nothing,
         Guard::Firewall(firewall) => {
             Standing::Rules(firewall.raise(&lab.victim.ns, Family::V4, Allowance::Usual)?)

@@ -5,6 +5,7 @@
 mod attach;
 mod blocklist;
 mod cli;
+mod closed;
 mod configured;
 mod control;
 mod cookie_options;

@@ -142,6 +142,9 @@ fn world() -> World {
 
 fn memory(world: &World) -> Memory {
     let mut memory = world.memory(START);
+    for port in [53, 443] {
+        memory.udp_sockets.insert(port, None);
+    }
     memory.listener = Some(Some(Cookie {
         sequence: 7,
         mss: 1_440,

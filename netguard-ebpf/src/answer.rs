@@ -43,21 +43,17 @@ fn write(ctx: &XdpContext, verdict: Verdict) -> Option<()> {
     let [a, b, c, d, e, f] = view.load::<[u16; 6]>(0)?;
     store(ctx, 0, &[d, e, f, a, b, c], 12)?;
     let answer: &SynAck = &answer;
-    match packet.family() {
-        Family::V4 => store(ctx, packet.network_at(), &answer.headers[TCP_AT - 5..], 20)?,
-        Family::V6 => store(ctx, packet.network_at(), &answer.headers, 40)?,
-    }
     // Unproven: the compiler knows too well which lengths there are.
     let transport_len = unproven(answer.transport_len);
     if !(SHORTEST..=LONGEST).contains(&transport_len) {
         return None;
     }
-    store(
-        ctx,
-        packet.transport_at(),
-        &answer.headers[TCP_AT..],
-        transport_len as u32,
-    )?;
+    // Only what has no options or extensions between both headers is answered: they are written as one.
+    let at = packet.network_at();
+    match packet.family() {
+        Family::V4 => store(ctx, at, &answer.headers[TCP_AT - 5..], 20 + transport_len as u32)?,
+        Family::V6 => store(ctx, at, &answer.headers, 40 + transport_len as u32)?,
+    }
     let len = packet.transport_at() + transport_len as u32 + answer.rest_len;
     let surplus = len as i32 - frame_len as i32;
     // SAFETY: the context is that of this program.

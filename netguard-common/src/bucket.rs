@@ -103,7 +103,7 @@ pub(crate) fn fetch<T: Tables>(place: Place, tables: &T) {
     }
 }
 
-/// [`charge`] for the line of `place`.
+/// Charges one packet to the bucket at `place`, which lies in `line`: whether `rate` admits it.
 #[inline(always)]
 pub fn admit<V: View, L: BucketSlots>(view: &V, rate: &Rate, line: &L, place: Place, now_ns: u64) -> bool {
     let found = find(view, line, place);

@@ -88,8 +88,11 @@ const fn age(slot: u32, now: u32) -> u32 {
 pub(crate) struct Seen<K> {
     line: K,
     fingerprint: u32,
-    /// [`SLOTS`] if it remembers nothing.
     slot: u32,
+    /// Whether the slot is the source's.
+    has_slot: bool,
+    /// And it did not stay away too long.
+    is_alive: bool,
 }
 
 /// What is remembered at `place`.
@@ -101,11 +104,17 @@ pub(crate) fn look<V: View, T: Tables>(
     tables: &T,
 ) -> Option<Seen<impl KnownSlots>> {
     let line = tables.known(place.line)?;
-    let slot = find(view, &line, place.fingerprint, unit(now_ns));
+    let found = find(view, &line, place.fingerprint);
+    let has_slot = found < SLOTS;
+    // Unknown to the compiler, or it leaves out the bounds that the verifier needs.
+    let slot = view.opaque(found);
+    let is_alive = has_slot && age(line.load(slot), unit(now_ns)) <= LIFETIME;
     Some(Seen {
         line,
         fingerprint: place.fingerprint,
         slot,
+        has_slot,
+        is_alive,
     })
 }
 
@@ -113,14 +122,14 @@ impl<K: KnownSlots> Seen<K> {
     /// Whether the source came at least twice.
     #[inline(always)]
     pub(crate) fn is_known(&self) -> bool {
-        self.slot < SLOTS && self.line.load(self.slot) & AGAIN != 0
+        self.is_alive && self.line.load(self.slot) & AGAIN != 0
     }
 
     /// Remembers the source.
     #[inline(always)]
     pub(crate) fn learn<V: View, T: Tables>(&self, view: &V, now_ns: u64, tables: &T) {
         let now = unit(now_ns);
-        if self.slot < SLOTS {
+        if self.is_alive {
             if age(self.line.load(self.slot), now) > 0 {
                 self.line.store(self.slot, self.fingerprint | AGAIN | now);
             }
@@ -132,25 +141,29 @@ impl<K: KnownSlots> Seen<K> {
         if !limit::admit(&NEWCOMERS, &newcomers, now_ns) {
             return;
         }
-        let free = weakest(view, &self.line, now);
+        // Who was forgotten begins anew in its own slot: it never has two.
+        let free = if self.has_slot {
+            self.slot
+        } else {
+            weakest(view, &self.line, now)
+        };
         if free < SLOTS {
-            self.line.store(free, self.fingerprint | now);
+            self.line.store(view.opaque(free), self.fingerprint | now);
         }
     }
 }
 
-/// The live slot with `fingerprint`; [`SLOTS`] if there is none.
+/// The slot with `fingerprint`, alive or not; [`SLOTS`] if there is none. Without branches, which would be guessed wrong.
 #[inline(always)]
-fn find<V: View, K: KnownSlots>(view: &V, line: &K, fingerprint: u32, now: u32) -> u32 {
+fn find<V: View, K: KnownSlots>(view: &V, line: &K, fingerprint: u32) -> u32 {
     let mut found = SLOTS;
     for index in 0..SLOTS {
-        let slot = line.load(index);
-        if slot & FINGERPRINT == fingerprint && age(slot, now) <= LIFETIME {
-            found = index;
-        }
-        found = view.opaque(found);
+        // All ones where it is the one, else zero.
+        let other = u64::from((line.load(index) ^ fingerprint) & FINGERPRINT);
+        let is_it = 0_u32.wrapping_sub((other.wrapping_sub(1) >> 63) as u32);
+        found = found & !is_it | index & is_it;
     }
-    found
+    view.opaque(found)
 }
 
 /// The slot that a newcomer may take: one that is free or has ended, else the oldest of those that did not come again;
@@ -208,6 +221,23 @@ mod tests {
         assert!(!knows(&memory, 1, 54, HOUR + 9 * SECOND));
         assert!(!knows(&memory, 2, 53, HOUR + 9 * SECOND));
         assert!(!knows(&memory, 1, 53, 11 * HOUR), "it stayed away too long");
+    }
+
+    #[test]
+    fn who_was_forgotten_begins_anew_in_its_own_slot() {
+        let memory = memory();
+        for (now_ns, known) in [
+            (HOUR, false),
+            (HOUR + 9 * SECOND, true),
+            (11 * HOUR, false),
+            (11 * HOUR + 9 * SECOND, true),
+        ] {
+            sight(&memory, 1, 53, now_ns);
+            assert_eq!(knows(&memory, 1, 53, now_ns), known, "{now_ns}");
+        }
+        let slots = memory.known.iter().flatten();
+        let taken = slots.filter(|slot| slot.load(core::sync::atomic::Ordering::Relaxed) != 0);
+        assert_eq!(taken.count(), 1);
     }
 
     /// The kernel rung does it with ten million.

@@ -26,7 +26,7 @@ crate::shared! {
         pub limit: u32,
         /// When services are answered for: a [`Cookies`] as number.
         pub cookies: u32,
-        /// Secret that spreads sources over the limit cells, so that nobody can aim at another's cell.
+        /// Secret that spreads sources over lines and cells, so that nobody can aim at those of another.
         pub seed: u64,
         /// Samples per second and CPU, as the interval between two of them.
         pub sample: Rate,
@@ -53,7 +53,7 @@ crate::shared! {
         pub state: u32,
         /// Where it may refuse: a [`crate::state::Reach`] as number.
         pub reach: u32,
-        /// Segments without a connection, per second and CPU, that are left to the kernel.
+        /// Segments without a connection, and as many datagrams to closed ports, per second and CPU, that are left to the kernel.
         pub strays: Rate,
         /// Mode of the signature stage, above that of each signature: a [`Mode`] as number.
         pub signatures: u32,

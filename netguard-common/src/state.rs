@@ -103,8 +103,11 @@ pub fn check<V: View, T: Tables>(
 pub fn is_unwanted<V: View, T: Tables>(view: &V, packet: &Packet, settings: &Settings, tables: &T) -> bool {
     // Where addresses are translated, no socket says nothing.
     let is_reached = matches!(Reach::from_number(settings.suspicion.reach), Reach::All);
+    // DHCP's sockets are bound to an interface, or read raw packets: the table may not tell.
+    let is_dhcp = matches!(packet.destination_port, 67 | 68 | 546 | 547);
     packet.header == protocol::UDP
         && is_reached
+        && !is_dhcp
         && is_looked_up(DATAGRAMS, tables)
         && tables.apart(Part::State, view, packet, settings) != 0
 }
@@ -286,6 +289,7 @@ mod tests {
         assert_eq!(unwanted(&memory, 9, 47), 0);
         assert_eq!(unwanted(&memory, 9, 1_000), 1_000);
         assert_eq!(unwanted(&memory, 53, 1_000), 0);
+        assert_eq!(unwanted(&memory, 68, 1_000), 0, "DHCP");
         assert_eq!(
             dropped(&memory, TcpFlags::ACK, 47),
             0,

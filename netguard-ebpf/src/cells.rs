@@ -1,27 +1,10 @@
-//! Words in array maps that CPUs and user space share, read and written one by one.
+//! Lines in array maps that CPUs and user space share, whose words are read and written one by one, volatile as
+//! [`crate::time_cell::TimeCell`] is.
 
 use netguard_common::{
     bucket, known,
-    tables::{BucketSlots, ExactWords, KnownSlots, LimitCell},
+    tables::{BucketSlots, ExactWords, KnownSlots},
 };
-
-/// An entry of `LIMIT_CELLS` or `FRAGMENTS`. Volatile, because LLVM has no relaxed atomics for the BPF target's base CPU; an
-/// aligned 8-byte access is one instruction all the same.
-pub(crate) struct TimeCell(pub(crate) *mut u64);
-
-impl LimitCell for TimeCell {
-    #[inline(always)]
-    fn load(&self) -> u64 {
-        // SAFETY: array entries live as long as the map and are 8-aligned.
-        unsafe { self.0.read_volatile() }
-    }
-
-    #[inline(always)]
-    fn store(&self, word: u64) {
-        // SAFETY: as for `load`.
-        unsafe { self.0.write_volatile(word) }
-    }
-}
 
 /// A line of the map `EXACT`, which user space writes.
 pub(crate) struct Line(pub(crate) *const u64);
@@ -34,7 +17,7 @@ impl ExactWords for Line {
     }
 }
 
-/// The slots of an entry of `KNOWN`, volatile as [`TimeCell`] is.
+/// The slots of an entry of `KNOWN`.
 pub(crate) struct Slots(pub(crate) *mut u32);
 
 impl KnownSlots for Slots {
@@ -51,7 +34,7 @@ impl KnownSlots for Slots {
     }
 }
 
-/// The slots of an entry of `BUCKETS`, volatile as [`TimeCell`] is.
+/// The slots of an entry of `BUCKETS`.
 pub(crate) struct Buckets(pub(crate) *mut u64);
 
 impl BucketSlots for Buckets {

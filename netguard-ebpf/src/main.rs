@@ -14,6 +14,7 @@ mod object;
 mod skb;
 mod sockets;
 mod tables;
+mod time_cell;
 mod view;
 
 use aya_ebpf::{

@@ -1,5 +1,5 @@
-//! Reference programs that the benchmark measures netguard against: the floor (an empty program) and the
-//! least that any blocklist must do (parse the addresses, one hash look-up). Never attached.
+//! Reference programs that the benchmark measures netguard against: the floor (an empty program), the
+//! least that any blocklist must do (parse the addresses, one hash look-up), and the least that any limit of sources must.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 #![expect(
     unreachable_pub,
@@ -8,25 +8,38 @@
 
 use aya_ebpf::{
     bindings::xdp_action,
-    btf_maps::HashMap,
+    btf_maps::{Array, HashMap},
+    helpers::generated::bpf_ktime_get_coarse_ns,
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
-use netguard_common::{layout::Rule, packet::Address, parse::ETHERNET_LEN, view::View as _};
+use netguard_common::{
+    layout::{Rate, Rule},
+    limit::admit,
+    packet::Address,
+    parse::ETHERNET_LEN,
+    view::View as _,
+};
 use network_types::{
     eth::{EthHdr, EtherType},
     ip::{Ipv4Hdr, Ipv6Hdr},
 };
 
-use crate::view::XdpView;
+use crate::{time_cell::TimeCell, view::XdpView};
 
 mod object;
+mod time_cell;
 mod view;
 
 #[btf_map]
 static LISTED_V4: HashMap<u32, Rule, 65_536> = HashMap::new();
 #[btf_map]
 static LISTED_V6: HashMap<Address, Rule, 65_536> = HashMap::new();
+
+/// Theoretical arrival times, by hashed source.
+#[btf_map]
+static ARRIVALS: Array<u64, { 1 << ARRIVALS_BITS }> = Array::new();
+const ARRIVALS_BITS: usize = 16;
 
 /// Does nothing: what the harness itself costs.
 #[xdp(frags)]
@@ -38,29 +51,65 @@ pub fn empty(_: XdpContext) -> u32 {
 /// follows no tags, options or extension headers and judges nothing.
 #[xdp(frags)]
 pub fn parse_hash(ctx: XdpContext) -> u32 {
-    let view = XdpView::new(&ctx);
-    match listed(&view) {
-        Some(true) => xdp_action::XDP_DROP,
-        _ => xdp_action::XDP_PASS,
+    let listed = match source(&XdpView::new(&ctx)) {
+        Some(Source::V4(source)) => LISTED_V4.get_ptr(source).is_some(),
+        Some(Source::V6(source)) => LISTED_V6.get_ptr(source).is_some(),
+        None => false,
+    };
+    if listed {
+        xdp_action::XDP_DROP
+    } else {
+        xdp_action::XDP_PASS
     }
 }
 
+/// The least that any limit of sources does: the same headers, the clock, one time by hashed source.
+#[xdp(frags)]
+pub fn parse_limit(ctx: XdpContext) -> u32 {
+    const A_MINUTE: Rate = Rate {
+        interval_ns: 60_000_000_000,
+        tolerance_ns: 60_000_000_000,
+    };
+    let key = match source(&XdpView::new(&ctx)) {
+        Some(Source::V4(source)) => u64::from(source),
+        Some(Source::V6(source)) => source.high,
+        None => return xdp_action::XDP_PASS,
+    };
+    // Fibonacci hashing (Knuth).
+    let index = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - ARRIVALS_BITS);
+    let Some(arrival) = ARRIVALS.get_ptr_mut(index as u32) else {
+        return xdp_action::XDP_PASS;
+    };
+    // SAFETY: the helper only reads a clock.
+    let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
+    if admit(&A_MINUTE, &TimeCell(arrival), now_ns) {
+        xdp_action::XDP_PASS
+    } else {
+        xdp_action::XDP_DROP
+    }
+}
+
+enum Source {
+    V4(u32),
+    V6(Address),
+}
+
 #[inline(always)]
-fn listed(view: &XdpView<'_>) -> Option<bool> {
+fn source(view: &XdpView<'_>) -> Option<Source> {
     const IPV4: u16 = EtherType::Ipv4 as u16;
     const IPV6: u16 = EtherType::Ipv6 as u16;
     let ethernet = view.load::<EthHdr>(0)?;
-    match ethernet.ether_type {
+    Some(match ethernet.ether_type {
         IPV4 => {
             let header = view.load::<Ipv4Hdr>(ETHERNET_LEN)?;
-            Some(LISTED_V4.get_ptr(u32::from_ne_bytes(header.src_addr)).is_some())
+            Source::V4(u32::from_ne_bytes(header.src_addr))
         }
         IPV6 => {
             let header = view.load::<Ipv6Hdr>(ETHERNET_LEN)?;
-            Some(LISTED_V6.get_ptr(Address::v6(header.src_addr)).is_some())
+            Source::V6(Address::v6(header.src_addr))
         }
-        _ => None,
-    }
+        _ => return None,
+    })
 }
 
 #[cfg(not(target_arch = "bpf"))]

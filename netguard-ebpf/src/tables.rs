@@ -23,9 +23,10 @@ use netguard_common::{
 
 use crate::{
     apart,
-    cells::{Buckets, Line, Slots, TimeCell, byte},
+    cells::{Buckets, Line, Slots, byte},
     maps::*,
     sockets,
+    time_cell::TimeCell,
     view::opaque,
 };
 

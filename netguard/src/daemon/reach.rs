@@ -11,7 +11,7 @@ use crate::{
     host::{Translation, translation},
 };
 
-/// How far segments without a connection are judged, and why no further.
+/// How far strays are judged, and why no further.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateReach {
     /// `nothing`, `listening` or `all`.

@@ -24,7 +24,11 @@ pub fn translation() -> Translation {
         return Translation::Forwarding;
     }
     let loaded = |module: &&str| Path::new("/sys/module").join(module).exists();
-    if ["nf_nat", "ip_vs"].iter().any(loaded) || translation_is_built_in() {
+    if ["nf_nat", "ip_vs", "nf_tproxy_ipv4", "nf_tproxy_ipv6"]
+        .iter()
+        .any(loaded)
+        || translation_is_built_in()
+    {
         return Translation::Possible;
     }
     Translation::None

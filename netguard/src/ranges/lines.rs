@@ -145,10 +145,14 @@ fn lay_tree(entries: &[(u64, u64)], lines: &mut Vec<Line>) -> u64 {
 }
 
 fn leaf(entries: &[(u64, u64)]) -> Line {
-    // Who is found in a place that is not used has the largest key, and is behind the last entry.
-    let mark = entries.last().map_or(0, |(_, entry)| *entry as u16);
+    // Who is found in a place that is not used has the largest key: it is behind the last entry, or has it.
+    let rest = match entries.last() {
+        Some((u64::MAX, last)) => *last,
+        Some((_, last)) => entry(*last as u16, 0),
+        None => 0,
+    };
     let mut line = [u64::MAX; 8];
-    line[LEAF..].fill(entry(mark, 0));
+    line[LEAF..].fill(rest);
     for (index, (key, entry)) in entries.iter().enumerate() {
         (line[index], line[LEAF + index]) = (*key, *entry);
     }

@@ -107,17 +107,7 @@ fn a_daemon_short_of_descriptors_keeps_its_filter() -> Result<()> {
     let netguard = protect(&lab, "")?;
     lab.victim.ns.ip(PAIR)?;
     let other = netguard.as_instance("x");
-    let mut command = other.command()?;
-    command.args(["run", "-i", "v9"]);
-    let log = lab.dir.path().join("second.log");
-    let mut daemon = Running::start(&mut command, &log)?;
-    let protects = |daemon: &mut Running| {
-        wait_until("the daemon to protect", Duration::from_secs(10), || {
-            daemon.must_run()?;
-            Ok((other.cli(&["status"])?.status == 0).then_some(()))
-        })
-    };
-    protects(&mut daemon)?;
+    let mut daemon = protecting(&lab, &other)?;
     let pid = Pid::from_raw(daemon.id().cast_signed());
     let link = pinned_link(&other)?;
     for spare in 0..4 {
@@ -133,7 +123,7 @@ fn a_daemon_short_of_descriptors_keeps_its_filter() -> Result<()> {
         let told = daemon.log().split_off(told);
         assert_eq!(pinned_link(&other)?, link, "{spare} descriptors left: {told}");
     }
-    protects(&mut daemon)?;
+    protects(&other, &mut daemon)?;
     let events = other.must(&["events"])?;
     assert!(!events.contains("unprotected"), "{events}");
     assert!(!events.contains("reflection-off"), "{events}");
@@ -148,13 +138,7 @@ fn a_daemon_that_hangs_is_told_as_one() -> Result<()> {
     let netguard = protect(&lab, "")?;
     lab.victim.ns.ip(PAIR)?;
     let other = netguard.as_instance("x");
-    let mut command = other.command()?;
-    command.args(["run", "-i", "v9"]);
-    let mut daemon = Running::start(&mut command, &lab.dir.path().join("second.log"))?;
-    wait_until("the daemon to protect", Duration::from_secs(10), || {
-        daemon.must_run()?;
-        Ok((other.cli(&["status"])?.status == 0).then_some(()))
-    })?;
+    let daemon = protecting(&lab, &other)?;
     kill(Pid::from_raw(daemon.id().cast_signed()), Signal::SIGSTOP)?;
     let doctor = output(other.command()?.arg("doctor"), Duration::from_secs(40))?;
     assert_eq!(doctor.status, 1, "{doctor:?}");
@@ -162,6 +146,22 @@ fn a_daemon_that_hangs_is_told_as_one() -> Result<()> {
     drop(daemon);
     other.must(&["detach"])?;
     Ok(())
+}
+
+/// A daemon of the instance `other`, which protects the interface beside the lab's.
+fn protecting(lab: &Lab, other: &Netguard<'_>) -> Result<Running> {
+    let mut command = other.command()?;
+    command.args(["run", "-i", "v9"]);
+    let mut daemon = Running::start(&mut command, &lab.dir.path().join("second.log"))?;
+    protects(other, &mut daemon)?;
+    Ok(daemon)
+}
+
+fn protects(other: &Netguard<'_>, daemon: &mut Running) -> Result<()> {
+    wait_until("the daemon to protect", Duration::from_secs(10), || {
+        daemon.must_run()?;
+        Ok((other.cli(&["status"])?.status == 0).then_some(()))
+    })
 }
 
 /// The links that are pinned, as the kernel numbers them.

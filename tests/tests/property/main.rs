@@ -2,6 +2,7 @@
 
 mod bucket;
 mod laws;
+mod lists;
 mod parser;
 mod proof;
 mod reflection;

@@ -36,6 +36,9 @@ static LISTED_V4: HashMap<u32, Rule, 65_536> = HashMap::new();
 #[btf_map]
 static LISTED_V6: HashMap<Address, Rule, 65_536> = HashMap::new();
 
+const IPV4: u16 = EtherType::Ipv4 as u16;
+const IPV6: u16 = EtherType::Ipv6 as u16;
+
 /// Theoretical arrival times, by hashed source.
 #[btf_map]
 static ARRIVALS: Array<u64, { 1 << ARRIVALS_BITS }> = Array::new();
@@ -51,15 +54,25 @@ pub fn empty(_: XdpContext) -> u32 {
 /// follows no tags, options or extension headers and judges nothing.
 #[xdp(frags)]
 pub fn parse_hash(ctx: XdpContext) -> u32 {
-    let listed = match source(&XdpView::new(&ctx)) {
-        Some(Source::V4(source)) => LISTED_V4.get_ptr(source).is_some(),
-        Some(Source::V6(source)) => LISTED_V6.get_ptr(source).is_some(),
-        None => false,
-    };
-    if listed {
-        xdp_action::XDP_DROP
-    } else {
-        xdp_action::XDP_PASS
+    let view = XdpView::new(&ctx);
+    match listed(&view) {
+        Some(true) => xdp_action::XDP_DROP,
+        _ => xdp_action::XDP_PASS,
+    }
+}
+
+#[inline(always)]
+fn listed(view: &XdpView<'_>) -> Option<bool> {
+    match view.load::<EthHdr>(0)?.ether_type {
+        IPV4 => {
+            let header = view.load::<Ipv4Hdr>(ETHERNET_LEN)?;
+            Some(LISTED_V4.get_ptr(u32::from_ne_bytes(header.src_addr)).is_some())
+        }
+        IPV6 => {
+            let header = view.load::<Ipv6Hdr>(ETHERNET_LEN)?;
+            Some(LISTED_V6.get_ptr(Address::v6(header.src_addr)).is_some())
+        }
+        _ => None,
     }
 }
 
@@ -70,10 +83,8 @@ pub fn parse_limit(ctx: XdpContext) -> u32 {
         interval_ns: 60_000_000_000,
         tolerance_ns: 60_000_000_000,
     };
-    let key = match source(&XdpView::new(&ctx)) {
-        Some(Source::V4(source)) => u64::from(source),
-        Some(Source::V6(source)) => source.high,
-        None => return xdp_action::XDP_PASS,
+    let Some(key) = key(&XdpView::new(&ctx)) else {
+        return xdp_action::XDP_PASS;
     };
     // Fibonacci hashing (Knuth).
     let index = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - ARRIVALS_BITS);
@@ -89,27 +100,20 @@ pub fn parse_limit(ctx: XdpContext) -> u32 {
     }
 }
 
-enum Source {
-    V4(u32),
-    V6(Address),
-}
-
+/// What a limit accounts the packet by.
 #[inline(always)]
-fn source(view: &XdpView<'_>) -> Option<Source> {
-    const IPV4: u16 = EtherType::Ipv4 as u16;
-    const IPV6: u16 = EtherType::Ipv6 as u16;
-    let ethernet = view.load::<EthHdr>(0)?;
-    Some(match ethernet.ether_type {
+fn key(view: &XdpView<'_>) -> Option<u64> {
+    match view.load::<EthHdr>(0)?.ether_type {
         IPV4 => {
             let header = view.load::<Ipv4Hdr>(ETHERNET_LEN)?;
-            Source::V4(u32::from_ne_bytes(header.src_addr))
+            Some(u64::from(u32::from_ne_bytes(header.src_addr)))
         }
         IPV6 => {
             let header = view.load::<Ipv6Hdr>(ETHERNET_LEN)?;
-            Source::V6(Address::v6(header.src_addr))
+            Some(Address::v6(header.src_addr).high)
         }
-        _ => return None,
-    })
+        _ => None,
+    }
 }
 
 #[cfg(not(target_arch = "bpf"))]

@@ -86,17 +86,17 @@ pub fn limit_levels(pins: &Pins, source: IpAddr, now_ns: u64) -> Result<Vec<Limi
         .try_into()
         .map_err(BpfError::map("BUCKETS", bucket::LINES))?;
     let (family, source) = Address::of(source.to_canonical());
-    let level = |class: Class, of_prefix, rate: Rate, place: Place| {
+    let ahead_ns = |place: Place| {
         let line = buckets.get(&place.line, 0);
         let line = line.map_err(BpfError::map("BUCKETS", bucket::LINES))?.0;
-        let ahead_ns = line.arrival_ns(place).saturating_sub(now_ns);
-        Ok::<_, BpfError>(LimitLevel {
-            class,
-            of_prefix,
-            rate_per_s: rate.per_second(),
-            burst: rate.burst(),
-            used: ahead_ns.div_ceil(rate.interval_ns).min(rate.burst()),
-        })
+        Ok::<_, BpfError>(line.arrival_ns(place).saturating_sub(now_ns))
+    };
+    let level = |class: Class, of_prefix, rate: Rate, ahead_ns: u64| LimitLevel {
+        class,
+        of_prefix,
+        rate_per_s: rate.per_second(),
+        burst: rate.burst(),
+        used: ahead_ns.div_ceil(rate.interval_ns).min(rate.burst()),
     };
     let mut levels = Vec::new();
     for class in Class::ALL {
@@ -105,12 +105,14 @@ pub fn limit_levels(pins: &Pins, source: IpAddr, now_ns: u64) -> Result<Vec<Limi
             settings.levels.prefix[class as usize],
         );
         if own.interval_ns != 0 {
-            let place = bucket::of_source(class, source_key(family, source), false, settings.seed);
-            levels.push(level(class, false, own, place)?);
+            // Control messages have two buckets, of which the fuller one counts; for the others both are one.
+            let key = source_key(family, source);
+            let of = |apart| ahead_ns(bucket::of_source(class, key, apart, settings.seed));
+            levels.push(level(class, false, own, of(false)?.max(of(true)?)));
         }
         if prefix.interval_ns != 0 && has_prefix(family, source) {
             let place = bucket::of_prefix(class, prefix_key(family, source), settings.seed);
-            levels.push(level(class, true, prefix, place)?);
+            levels.push(level(class, true, prefix, ahead_ns(place)?));
         }
     }
     Ok(levels)

@@ -10,11 +10,12 @@
 //! Lines are read and written without a lock: two CPUs that judge packets of one line in the same nanoseconds may admit one too
 //! many.
 
+pub use crate::tables::SLOTS;
 use crate::{
     hint::mix,
     layout::{Rate, UNIT_NS},
     limit::Class,
-    tables::{BucketSlots, Tables},
+    tables::{Slots, Tables},
     view::{SliceView, View},
 };
 
@@ -25,8 +26,6 @@ const PREFIX_LINES: u32 = 4_096;
 const CLASSES: u32 = Class::ALL.len() as u32;
 /// Entries of the map `BUCKETS`: the lines of sources by class, then those of prefixes.
 pub const LINES: u32 = CLASSES * (SOURCE_LINES + PREFIX_LINES);
-/// Slots of a line.
-pub const SLOTS: u32 = 8;
 
 /// Bits of a fingerprint, below the time in a slot.
 const FINGERPRINT_BITS: u32 = 8;
@@ -105,7 +104,7 @@ pub(crate) fn fetch<T: Tables>(place: Place, tables: &T) {
 
 /// Charges one packet to the bucket at `place`, which lies in `line`: whether `rate` admits it.
 #[inline(always)]
-pub fn admit<V: View, L: BucketSlots>(view: &V, rate: &Rate, line: &L, place: Place, now_ns: u64) -> bool {
+pub fn admit<V: View, L: Slots<u64>>(view: &V, rate: &Rate, line: &L, place: Place, now_ns: u64) -> bool {
     let found = find(view, line, place);
     let arrival_ns = found.arrival_ns();
     // In whole units, as rates are: so nothing is ever rounded.
@@ -131,7 +130,7 @@ impl BucketLine {
 }
 
 /// A line that only is read.
-impl BucketSlots for &BucketLine {
+impl Slots<u64> for &BucketLine {
     fn load(&self, index: u32) -> u64 {
         self.slots[(index % SLOTS) as usize]
     }
@@ -159,7 +158,7 @@ const fn slot(arrival_ns: u64, word: u64) -> u64 {
 
 /// The slot with the fingerprint of `place`, else the least busy one. Without branches, which would be guessed wrong.
 #[inline(always)]
-fn find<V: View, L: BucketSlots>(view: &V, line: &L, place: Place) -> Found {
+fn find<V: View, L: Slots<u64>>(view: &V, line: &L, place: Place) -> Found {
     let mut found = Found { slot: SLOTS, word: 0 };
     for index in 0..SLOTS {
         let word = line.load(index);
@@ -177,7 +176,7 @@ fn find<V: View, L: BucketSlots>(view: &V, line: &L, place: Place) -> Found {
 }
 
 #[inline(always)]
-fn least_busy<V: View, L: BucketSlots>(view: &V, line: &L) -> Found {
+fn least_busy<V: View, L: Slots<u64>>(view: &V, line: &L) -> Found {
     let mut least = Found {
         slot: 0,
         word: line.load(0),
@@ -205,7 +204,7 @@ mod tests {
     #[derive(Default)]
     struct Line(RefCell<[u64; 8]>);
 
-    impl BucketSlots for Line {
+    impl Slots<u64> for Line {
         fn load(&self, index: u32) -> u64 {
             self.0.borrow()[index as usize]
         }

@@ -1,6 +1,6 @@
 //! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control messages, own
-//! source, block, ranges, signature, state, reflection, limit (of the source; then closed ports; then of its prefix and the service), cookie,
-//! DNS, telemetry, sample. A stage in shadow mode never ends the judgement: later stages still enforce.
+//! source, block, ranges, signature, state, reflection, limit of the source, closed ports, limit of its prefix and of the service,
+//! cookie, DNS, telemetry, sample. A stage in shadow mode never ends the judgement: later stages still enforce.
 
 use core::ops::ControlFlow;
 

@@ -9,18 +9,17 @@
 //! None of this proves an address. Who forges the same addresses for a while before a flood, slower than the service's rate,
 //! can make them known; then they share what the known ones have. What needs a proof stands above ([`crate::level::Standing::Proven`]).
 
+pub use crate::tables::SLOTS;
 use crate::{
     hint::mix,
     layout::Rate,
     limit, service,
-    tables::{KnownSlots, Tables},
+    tables::{Slots, Tables},
     view::View,
 };
 
 /// Entries of the map `KNOWN`; a power of two.
 pub const LINES: u32 = 65_536;
-/// Slots of a line.
-pub const SLOTS: u32 = 8;
 
 /// The cell of `LIMIT_CELLS` that counts newcomers of all services.
 pub const NEWCOMERS_AT: u32 = service::CELLS_END;
@@ -102,7 +101,7 @@ pub(crate) fn look<V: View, T: Tables>(
     place: Place,
     now_ns: u64,
     tables: &T,
-) -> Option<Seen<impl KnownSlots>> {
+) -> Option<Seen<impl Slots<u32>>> {
     let line = tables.known(place.line)?;
     let found = find(view, &line, place.fingerprint);
     let has_slot = found < SLOTS;
@@ -118,7 +117,7 @@ pub(crate) fn look<V: View, T: Tables>(
     })
 }
 
-impl<K: KnownSlots> Seen<K> {
+impl<K: Slots<u32>> Seen<K> {
     /// Whether the source came at least twice.
     #[inline(always)]
     pub(crate) fn is_known(&self) -> bool {
@@ -155,7 +154,7 @@ impl<K: KnownSlots> Seen<K> {
 
 /// The slot with `fingerprint`, alive or not; [`SLOTS`] if there is none. Without branches, which would be guessed wrong.
 #[inline(always)]
-fn find<V: View, K: KnownSlots>(view: &V, line: &K, fingerprint: u32) -> u32 {
+fn find<V: View, K: Slots<u32>>(view: &V, line: &K, fingerprint: u32) -> u32 {
     let mut found = SLOTS;
     for index in 0..SLOTS {
         // All ones where it is the one, else zero.
@@ -169,7 +168,7 @@ fn find<V: View, K: KnownSlots>(view: &V, line: &K, fingerprint: u32) -> u32 {
 /// The slot that a newcomer may take: one that is free or has ended, else the oldest of those that did not come again;
 /// [`SLOTS`] if there is none.
 #[inline(always)]
-fn weakest<V: View, K: KnownSlots>(view: &V, line: &K, now: u32) -> u32 {
+fn weakest<V: View, K: Slots<u32>>(view: &V, line: &K, now: u32) -> u32 {
     // The age above the index, so that one comparison finds both.
     let mut weakest = 0;
     for index in 0..SLOTS {

@@ -23,7 +23,7 @@ use crate::{
     signature::{Features, SIGNATURES, Signature},
     state::{KINDS, Standing, Strays},
     syn_ack::{Cookie, SynAck, TCP_AT},
-    tables::{BucketSlots, ExactWords, Generation, KnownSlots, LimitCell, Tables},
+    tables::{ExactWords, Generation, LimitCell, SLOTS, Slots, Tables},
     telemetry::{GENERATIONS, Sketch, Telemetry},
 };
 
@@ -192,7 +192,7 @@ impl Tables for Memory {
     fn count_policy(&self, policy: u32) {
         self.policy_counters.borrow_mut()[policy as usize] += 1;
     }
-    fn buckets(&self, index: u32) -> Option<impl BucketSlots> {
+    fn buckets(&self, index: u32) -> Option<impl Slots<u64>> {
         self.buckets.get(index as usize)
     }
     fn cell(&self, index: u32) -> Option<impl LimitCell> {
@@ -205,7 +205,7 @@ impl Tables for Memory {
     fn exact(&self, _: u32) -> Option<impl ExactWords> {
         None::<NoWords>
     }
-    fn known(&self, index: u32) -> Option<impl KnownSlots> {
+    fn known(&self, index: u32) -> Option<impl Slots<u32>> {
         self.known.get(index as usize)
     }
     fn proven(&self, key: u64) -> Option<u64> {
@@ -305,21 +305,21 @@ impl ExactWords for NoWords {
     }
 }
 
-impl BucketSlots for &[AtomicU64; 8] {
+impl Slots<u64> for &[AtomicU64; 8] {
     fn load(&self, index: u32) -> u64 {
-        self[index as usize % 8].load(Ordering::Relaxed)
+        self[(index % SLOTS) as usize].load(Ordering::Relaxed)
     }
     fn store(&self, index: u32, slot: u64) {
-        self[index as usize % 8].store(slot, Ordering::Relaxed);
+        self[(index % SLOTS) as usize].store(slot, Ordering::Relaxed);
     }
 }
 
-impl KnownSlots for &[AtomicU32; 8] {
+impl Slots<u32> for &[AtomicU32; 8] {
     fn load(&self, index: u32) -> u32 {
-        self[index as usize % 8].load(Ordering::Relaxed)
+        self[(index % SLOTS) as usize].load(Ordering::Relaxed)
     }
     fn store(&self, index: u32, slot: u32) {
-        self[index as usize % 8].store(slot, Ordering::Relaxed);
+        self[(index % SLOTS) as usize].store(slot, Ordering::Relaxed);
     }
 }
 

@@ -56,11 +56,11 @@ pub trait Tables: Sized {
     fn count_policy(&self, policy: u32);
 
     /// Line `index` of the buckets of sources; `None` beyond [`crate::bucket::LINES`].
-    fn buckets(&self, index: u32) -> Option<impl BucketSlots>;
+    fn buckets(&self, index: u32) -> Option<impl Slots<u64>>;
     /// Cell `index` of the limits of services; `None` beyond [`crate::maps::LIMIT_CELLS`].
     fn cell(&self, index: u32) -> Option<impl LimitCell>;
     /// Line `index` of the known sources; `None` beyond [`crate::known::LINES`].
-    fn known(&self, index: u32) -> Option<impl KnownSlots>;
+    fn known(&self, index: u32) -> Option<impl Slots<u32>>;
     /// Until when (monotonic ns) the source with `key`, see [`crate::limit::source_key`], counts as proven.
     fn proven(&self, key: u64) -> Option<u64>;
     /// What holds for the service at `slot`, see [`crate::service::slot`], instead of the common settings.
@@ -132,16 +132,13 @@ pub trait LimitCell {
     fn store(&self, word: u64);
 }
 
-/// One line of buckets, shared by all CPUs as [`LimitCell`] is. Indices count modulo [`crate::bucket::SLOTS`].
-pub trait BucketSlots {
-    fn load(&self, index: u32) -> u64;
-    fn store(&self, index: u32, slot: u64);
-}
+/// Slots of a line.
+pub const SLOTS: u32 = 8;
 
-/// One line of the known sources, shared by all CPUs as [`LimitCell`] is. Indices count modulo [`crate::known::SLOTS`].
-pub trait KnownSlots {
-    fn load(&self, index: u32) -> u32;
-    fn store(&self, index: u32, slot: u32);
+/// One line of slots, of buckets or of known sources, shared by all CPUs as [`LimitCell`] is. Indices count modulo [`SLOTS`].
+pub trait Slots<W> {
+    fn load(&self, index: u32) -> W;
+    fn store(&self, index: u32, slot: W);
 }
 
 impl LimitCell for &AtomicU64 {

@@ -1,10 +1,7 @@
 //! Lines in array maps that CPUs and user space share, whose words are read and written one by one, volatile as
 //! [`crate::time_cell::TimeCell`] is.
 
-use netguard_common::{
-    bucket, known,
-    tables::{BucketSlots, ExactWords, KnownSlots},
-};
+use netguard_common::tables::{ExactWords, SLOTS, Slots};
 
 /// A line of the map `EXACT`, which user space writes.
 pub(crate) struct Line(pub(crate) *const u64);
@@ -17,37 +14,20 @@ impl ExactWords for Line {
     }
 }
 
-/// The slots of an entry of `KNOWN`.
-pub(crate) struct Slots(pub(crate) *mut u32);
+/// The slots of an entry of `BUCKETS` or `KNOWN`.
+pub(crate) struct SlotLine<W>(pub(crate) *mut W);
 
-impl KnownSlots for Slots {
+impl<W: Copy> Slots<W> for SlotLine<W> {
     #[inline(always)]
-    fn load(&self, index: u32) -> u32 {
-        // SAFETY: the slot lies in the line; array entries live as long as the map and are 8-aligned.
-        unsafe { self.0.add((index % known::SLOTS) as usize).read_volatile() }
+    fn load(&self, index: u32) -> W {
+        // SAFETY: the slot lies in the line, and any bytes are a slot; array entries live as long as the map and are 8-aligned.
+        unsafe { self.0.add((index % SLOTS) as usize).read_volatile() }
     }
 
     #[inline(always)]
-    fn store(&self, index: u32, slot: u32) {
+    fn store(&self, index: u32, slot: W) {
         // SAFETY: as for `load`.
-        unsafe { self.0.add((index % known::SLOTS) as usize).write_volatile(slot) }
-    }
-}
-
-/// The slots of an entry of `BUCKETS`.
-pub(crate) struct Buckets(pub(crate) *mut u64);
-
-impl BucketSlots for Buckets {
-    #[inline(always)]
-    fn load(&self, index: u32) -> u64 {
-        // SAFETY: the slot lies in the line; array entries live as long as the map and are 8-aligned.
-        unsafe { self.0.add((index % bucket::SLOTS) as usize).read_volatile() }
-    }
-
-    #[inline(always)]
-    fn store(&self, index: u32, slot: u64) {
-        // SAFETY: as for `load`.
-        unsafe { self.0.add((index % bucket::SLOTS) as usize).write_volatile(slot) }
+        unsafe { self.0.add((index % SLOTS) as usize).write_volatile(slot) }
     }
 }
 

@@ -16,14 +16,14 @@ use netguard_common::{
     signature::{Features, Signature},
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
-    tables::{BucketSlots, ExactWords, Generation, KnownSlots, LimitCell, Tables},
+    tables::{ExactWords, Generation, LimitCell, Slots, Tables},
     telemetry::{Sketch, Telemetry},
     view::View,
 };
 
 use crate::{
     apart,
-    cells::{Buckets, Line, Slots, byte},
+    cells::{Line, SlotLine, byte},
     maps::*,
     sockets,
     time_cell::TimeCell,
@@ -143,8 +143,8 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     }
 
     #[inline(always)]
-    fn buckets(&self, index: u32) -> Option<impl BucketSlots> {
-        BUCKETS.get_ptr_mut(index).map(|line| Buckets(line.cast()))
+    fn buckets(&self, index: u32) -> Option<impl Slots<u64>> {
+        BUCKETS.get_ptr_mut(index).map(|line| SlotLine(line.cast()))
     }
 
     #[inline(always)]
@@ -158,8 +158,8 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     }
 
     #[inline(always)]
-    fn known(&self, index: u32) -> Option<impl KnownSlots> {
-        KNOWN.get_ptr_mut(index).map(|line| Slots(line.cast()))
+    fn known(&self, index: u32) -> Option<impl Slots<u32>> {
+        KNOWN.get_ptr_mut(index).map(|line| SlotLine(line.cast()))
     }
 
     #[inline(always)]

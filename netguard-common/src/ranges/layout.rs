@@ -3,7 +3,7 @@
 //! | lines | content |
 //! | --- | --- |
 //! | 0 | word 0: the [`tree`] of IPv6 |
-//! | [`GROUPS_AT`] | a word for each of [`GROUPS`] groups of 2^14 IPv4 addresses: which /23s in it have any mark; all of one, or which lines have their bounds |
+//! | [`GROUPS_AT`] | [`GROUPS`] words, each of a group of 2^14 IPv4 addresses: see [`group_word`] |
 //! | [`MARKS_AT`] | a line for each mark: the policies that hold for a range, one to enforce and one in shadow |
 //! | behind | lines of IPv4 bounds: from this address of the group on, this mark; and nodes of IPv6 trees |
 //!

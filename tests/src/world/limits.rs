@@ -33,7 +33,7 @@ impl World {
     }
 
     /// The lines of buckets that `frame` is charged to, found by watching which ones change.
-    pub fn lines_of(&self, frame: &[u8]) -> Vec<u32> {
+    fn lines_of(&self, frame: &[u8]) -> Vec<u32> {
         let mut settings = Self::new()
             .in_modes([Mode::Off, Mode::Off, Mode::Enforce])
             .settings;

@@ -222,7 +222,7 @@ fn stages<V: View, T: Tables>(
     let limited = Class::from_number(class).filter(|_| !matches!(limit_mode, Mode::Off));
     if let Some(class) = limited {
         if unwanted == 0 {
-            level::Places::of(class, packet, settings).fetch(view, class, settings, tables);
+            level::Places::of(class, packet, settings, tables).fetch(view, class, settings, tables);
         }
         let outcome = limit::check(view, class, packet, settings, tables.now_ns(), tables);
         shadow.rule(limit_mode, outcome)?;
@@ -236,7 +236,7 @@ fn stages<V: View, T: Tables>(
     let limit_mode = Mode::from_number(view.opaque(settings.limit));
     let limited = Class::from_number(class).filter(|_| !matches!(limit_mode, Mode::Off));
     if let Some(class) = limited {
-        let places = level::Places::of(class, packet, settings);
+        let places = level::Places::of(class, packet, settings, tables);
         let outcome = level::check(view, class, packet, places, settings, tables.now_ns(), tables);
         shadow.rule(limit_mode, outcome)?;
     }

@@ -15,6 +15,7 @@ use crate::{
     packet::{Address, Family},
     service,
     tables::{LimitCell, Tables},
+    telemetry,
     view::View,
 };
 
@@ -32,21 +33,50 @@ const UNREST_NS: u64 = 10_000_000_000;
 /// How late the end of the unrest may be moved on: not for every packet of a flood, all CPUs write that word.
 const UNREST_STEP_NS: u64 = 1_000_000_000;
 
+/// A busy CPU puts so many packets at once into the bucket of a service, for one packet in as many: all CPUs write that word,
+/// and its line of the cache would go to another one with each packet. A power of two.
+const AT_ONCE: u64 = 16;
+/// Only where so many have room that it is of no matter.
+const ROOM: u64 = 64 * AT_ONCE;
+/// A busy CPU remembers the source of one packet in so many.
+const LEARNT: u64 = 8;
+
 /// Where the levels of a packet look.
 #[derive(Clone, Copy)]
 pub struct Places {
     prefix: bucket::Place,
     known: known::Place,
+    /// What decides whether this is the one packet that stands for others; 0 if none does.
+    chance: u64,
 }
 
 impl Places {
     /// Those of `packet`, which is of `class`.
     #[inline(always)]
-    pub const fn of(class: Class, packet: &Packet, settings: &Settings) -> Self {
+    pub fn of<T: Tables>(class: Class, packet: &Packet, settings: &Settings, tables: &T) -> Self {
         let (family, seed) = (packet.family(), settings.seed);
         Self {
             prefix: bucket::of_prefix(class, prefix_key(family, packet.source), seed),
             known: known::place(source_key(family, packet.source), packet.destination_port, seed),
+            chance: telemetry::chance(settings, tables),
+        }
+    }
+
+    /// Whether the source is remembered, should the service have time for it.
+    #[inline(always)]
+    const fn is_learnt(&self) -> bool {
+        self.chance % LEARNT == 0
+    }
+
+    /// For how many packets this one stands in the bucket of a service of `rate`: one, or [`AT_ONCE`] or none by chance.
+    #[inline(always)]
+    const fn packets(&self, rate: &Rate) -> u64 {
+        if self.chance == 0 || rate.tolerance_ns / ROOM < rate.interval_ns {
+            1
+        } else if self.chance / LEARNT % AT_ONCE == 0 {
+            AT_ONCE
+        } else {
+            0
         }
     }
 
@@ -57,7 +87,7 @@ impl Places {
         if class.rate(view, &levels.prefix).is_some() {
             bucket::fetch(self.prefix, tables);
         }
-        if matches!(class, Class::Udp) && levels.service_udp.interval_ns != 0 {
+        if matches!(class, Class::Udp) && self.is_learnt() && levels.service_udp.interval_ns != 0 {
             known::fetch(self.known, tables);
         }
     }
@@ -82,7 +112,7 @@ pub fn check<V: View, T: Tables>(
         return ControlFlow::Break(Verdict::LimitPrefix);
     }
     match class {
-        Class::Udp => udp_service(view, packet, places.known, settings, now_ns, tables),
+        Class::Udp => udp_service(view, packet, places, settings, now_ns, tables),
         _ => ControlFlow::Continue(()),
     }
 }
@@ -91,7 +121,7 @@ pub fn check<V: View, T: Tables>(
 fn udp_service<V: View, T: Tables>(
     view: &V,
     packet: &Packet,
-    place: known::Place,
+    places: Places,
     settings: &Settings,
     now_ns: u64,
     tables: &T,
@@ -105,12 +135,12 @@ fn udp_service<V: View, T: Tables>(
     let (Some(bucket), Some(unrest)) = (tables.cell(bucket), tables.cell(unrest)) else {
         return ControlFlow::Continue(());
     };
-    let admitted = fill(&rate, &bucket, Standing::Stranger, now_ns);
-    let calm = unrest.load() <= now_ns;
-    if admitted && !calm {
+    let packets = places.packets(&rate);
+    let admitted = fill(&rate, &bucket, Standing::Stranger, packets, now_ns);
+    if admitted && !(places.is_learnt() && unrest.load() <= now_ns) {
         return ControlFlow::Continue(());
     }
-    let Some(seen) = known::look(view, place, now_ns, tables) else {
+    let Some(seen) = known::look(view, places.known, now_ns, tables) else {
         return ControlFlow::Continue(());
     };
     if admitted {
@@ -120,8 +150,8 @@ fn udp_service<V: View, T: Tables>(
     if unrest.load() < now_ns.wrapping_add(UNREST_NS - UNREST_STEP_NS) {
         unrest.store(now_ns.wrapping_add(UNREST_NS));
     }
-    if seen.is_known() && fill(&rate, &bucket, Standing::Known, now_ns)
-        || is_proven(packet, now_ns, tables) && fill(&rate, &bucket, Standing::Proven, now_ns)
+    if seen.is_known() && fill(&rate, &bucket, Standing::Known, packets, now_ns)
+        || is_proven(packet, now_ns, tables) && fill(&rate, &bucket, Standing::Proven, packets, now_ns)
     {
         return ControlFlow::Continue(());
     }
@@ -135,14 +165,15 @@ fn is_proven<T: Tables>(packet: &Packet, now_ns: u64, tables: &T) -> bool {
     tables.proven(key).is_some_and(|until_ns| now_ns < until_ns)
 }
 
-/// GCRA with lines in the bucket: whether `standing` may put one packet in. The cell holds the theoretical arrival time of the
-/// next packet, in ns.
+/// GCRA with lines in the bucket: whether `standing` may put one packet in, which then counts as so many `packets`, at most
+/// [`AT_ONCE`]. The cell holds the theoretical arrival time of the next packet, in ns.
 #[inline(always)]
-pub fn fill<C: LimitCell>(rate: &Rate, bucket: &C, standing: Standing, now_ns: u64) -> bool {
+pub fn fill<C: LimitCell>(rate: &Rate, bucket: &C, standing: Standing, packets: u64, now_ns: u64) -> bool {
     let brim = now_ns.wrapping_add(rate.tolerance_ns);
     // Filled under a more generous limit: then it is full.
     let found = bucket.load();
-    let next = found.max(now_ns).min(brim).wrapping_add(rate.interval_ns);
+    let start = found.max(now_ns).min(brim);
+    let next = start.wrapping_add(rate.interval_ns);
     // One packet always has room in an empty bucket.
     let line = (rate.tolerance_ns / 4 * standing as u64).max(rate.interval_ns);
     if next > now_ns.wrapping_add(line) {
@@ -151,7 +182,9 @@ pub fn fill<C: LimitCell>(rate: &Rate, bucket: &C, standing: Standing, now_ns: u
         }
         return false;
     }
-    bucket.store(next);
+    if packets != 0 {
+        bucket.store(start.wrapping_add(packets * rate.interval_ns));
+    }
     true
 }
 
@@ -212,7 +245,7 @@ mod tests {
             &SliceView(&[]),
             Class::Udp,
             packet,
-            Places::of(Class::Udp, packet, &memory.settings),
+            Places::of(Class::Udp, packet, &memory.settings, memory),
             &memory.settings,
             now_ns,
             memory,
@@ -234,7 +267,7 @@ mod tests {
         let bucket = AtomicU64::new(0);
         let filled = |standing| {
             (0..1_000)
-                .filter(|_| fill(&rate, &&bucket, standing, SECOND))
+                .filter(|_| fill(&rate, &&bucket, standing, 1, SECOND))
                 .count()
         };
         assert_eq!(filled(Standing::Stranger), 25);
@@ -243,14 +276,14 @@ mod tests {
         assert_eq!(filled(Standing::Stranger), 0);
         // Filled under a far larger limit, it comes back.
         bucket.store(u64::MAX, Ordering::Relaxed);
-        assert!(!fill(&rate, &&bucket, Standing::Proven, SECOND));
-        assert!(fill(&rate, &&bucket, Standing::Proven, SECOND + SECOND / 50));
+        assert!(!fill(&rate, &&bucket, Standing::Proven, 1, SECOND));
+        assert!(fill(&rate, &&bucket, Standing::Proven, 1, SECOND + SECOND / 50));
     }
 
     #[test]
     fn an_empty_bucket_has_room_for_one() {
         let rate = Rate::new(1, 1);
-        assert!(fill(&rate, &&AtomicU64::new(0), Standing::Stranger, SECOND));
+        assert!(fill(&rate, &&AtomicU64::new(0), Standing::Stranger, 1, SECOND));
     }
 
     #[test]

@@ -16,6 +16,8 @@ crate::shared! {
     pub struct Packet {
         pub source: Address,
         pub destination: Address,
+        /// When it is judged, for the parts that run apart; 0 while no stage has read the clock.
+        pub judged_at_ns: u64,
         /// Number of the verdict on headers that could not be followed, [`NO_FAULT`] otherwise. A faulty packet has
         /// a source all the same, and rules about that source hold.
         fault: u32,

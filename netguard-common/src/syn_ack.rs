@@ -15,8 +15,8 @@ pub(crate) const V6_WORDS: usize = 10;
 /// Length of an answer's TCP header without options, with a maximum segment size, with timestamps and SACK, and with a window
 /// scale, too.
 pub const WITHOUT_OPTIONS: u32 = 20;
-const WITH_MSS: u32 = 24;
-pub(crate) const WITH_TIMESTAMPS: u32 = 36;
+pub const WITH_MSS: u32 = 24;
+pub const WITH_TIMESTAMPS: u32 = 36;
 pub const WITH_ALL: u32 = 40;
 /// The window that we promise: no sender fills it before it hears from the real socket.
 const WINDOW: u32 = 32_768;
@@ -55,6 +55,12 @@ pub struct Cookie {
 }
 
 impl SynAck {
+    /// `N` words of the headers.
+    #[inline(always)]
+    pub fn words<const N: usize>(&self, at: usize) -> Option<&[u32; N]> {
+        self.headers.get(at..)?.first_chunk()
+    }
+
     /// Takes the IP header of the packet.
     #[inline(always)]
     pub(crate) fn take<const N: usize>(&mut self, header: &[u32; N]) {

@@ -47,6 +47,10 @@ pub const EXACT: u64 = 4096;
 /// Then they see one in so many.
 pub const EIGHTH: u32 = 8;
 
+/// Bits of a chance: upper ones of the generator's state, and others than choose what the histograms see next.
+const CHANCE_BITS: u32 = 16;
+const CHANCE_SHIFT: u32 = u64::BITS - CHANCE_BITS;
+
 crate::shared! {
     /// Entry of the map `TELEMETRY`: what a CPU counted since the map was made. 32-bit counters wrap.
     pub struct Telemetry {
@@ -158,6 +162,24 @@ pub fn count<V: View, T: Tables>(
     back(&mut sketch.heavy[0][first], source, weight);
     back(&mut sketch.heavy[1][second], source, weight);
     histograms(&mut telemetry, packet, frame_len, settings.seed, weight);
+}
+
+/// By what to choose packets of a busy CPU that stand for others: the same for all stages of a packet. 0 on a CPU that is not
+/// busy, where every packet stands for itself.
+#[inline(always)]
+pub(crate) fn chance<T: Tables>(settings: &Settings, tables: &T) -> u64 {
+    if settings.telemetry.on == 0 {
+        return 0;
+    }
+    match (
+        tables.sketch(settings.telemetry.generation % GENERATIONS as u32),
+        tables.telemetry(),
+    ) {
+        (Some(sketch), Some(telemetry)) if sketch.seen > EXACT => {
+            telemetry.dice >> CHANCE_SHIFT | 1 << CHANCE_BITS
+        }
+        _ => 0,
+    }
 }
 
 /// Sees `packet` with `weight`.

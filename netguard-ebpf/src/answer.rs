@@ -1,25 +1,19 @@
 //! Writes an answer over the packet that it answers.
 
-use aya_ebpf::{
-    bindings::xdp_action,
-    helpers::generated::{bpf_xdp_adjust_tail, bpf_xdp_store_bytes},
-    programs::XdpContext,
-};
+use aya_ebpf::{bindings::xdp_action, helpers::generated::bpf_xdp_adjust_tail, programs::XdpContext};
 use netguard_common::{
     Verdict, cookie,
     packet::Family,
-    syn_ack::{SynAck, TCP_AT, WITH_ALL, WITHOUT_OPTIONS},
+    syn_ack::{TCP_AT, WITH_ALL, WITH_MSS, WITH_TIMESTAMPS, WITHOUT_OPTIONS},
     tables::Tables,
     view::View as _,
 };
 
-use crate::{
-    tables::KernelTables,
-    view::{XdpView, unproven},
-};
+use crate::{tables::KernelTables, view::XdpView};
 
-const SHORTEST: usize = WITHOUT_OPTIONS as usize;
-const LONGEST: usize = WITH_ALL as usize;
+/// Of Ethernet, without the checksum: `ETH_ZLEN`.
+const SHORTEST_FRAME: u32 = 60;
+const OPTIONS_AT: usize = TCP_AT + 5;
 
 /// Sends the answer to the packet of `ctx`, which has this `verdict`, where the packet came from. What cannot be written is
 /// dropped.
@@ -39,32 +33,41 @@ fn write(ctx: &XdpContext, verdict: Verdict) -> Option<()> {
         cookie::answer(&view, &tables)?;
     }
     let (packet, answer) = (tables.packet()?, tables.syn_ack()?);
-    let frame_len = view.len();
     let [a, b, c, d, e, f] = view.load::<[u16; 6]>(0)?;
-    store(ctx, 0, &[d, e, f, a, b, c], 12)?;
-    let answer: &SynAck = &answer;
-    // Unproven: the compiler knows too well which lengths there are.
-    let transport_len = unproven(answer.transport_len);
-    if !(SHORTEST..=LONGEST).contains(&transport_len) {
-        return None;
-    }
+    view.store(0, &[pair(d, e), pair(f, a), pair(b, c)])?;
     // Only what has no options or extensions between both headers is answered: they are written as one.
-    let at = packet.network_at();
     match packet.family() {
-        Family::V4 => store(ctx, at, &answer.headers[TCP_AT - 5..], 20 + transport_len as u32)?,
-        Family::V6 => store(ctx, at, &answer.headers, 40 + transport_len as u32)?,
+        Family::V4 => view.store(packet.network_at(), answer.words::<10>(TCP_AT - 5)?)?,
+        Family::V6 => view.store(packet.network_at(), answer.words::<15>(0)?)?,
     }
-    let len = packet.transport_at() + transport_len as u32 + answer.rest_len;
-    let surplus = len as i32 - frame_len as i32;
+    let options = packet.transport_at() + WITHOUT_OPTIONS;
+    let len = answer.transport_len;
+    if len >= WITH_MSS {
+        view.store(options, answer.words::<1>(OPTIONS_AT)?)?;
+    }
+    if len >= WITH_TIMESTAMPS {
+        view.store(options + 4, answer.words::<3>(OPTIONS_AT + 1)?)?;
+    }
+    if len >= WITH_ALL {
+        view.store(options + 16, answer.words::<1>(OPTIONS_AT + 4)?)?;
+    }
+    end_at(ctx, view.len(), packet.transport_at() + len + answer.rest_len)
+}
+
+/// Makes the frame of `found` bytes as long as `len`. What pads a short frame stays: a card would add it anew.
+#[inline(always)]
+fn end_at(ctx: &XdpContext, found: u32, len: u32) -> Option<()> {
+    if found == len || (found > len && found <= SHORTEST_FRAME) {
+        return Some(());
+    }
     // SAFETY: the context is that of this program.
-    let refused = unsafe { bpf_xdp_adjust_tail(ctx.ctx, surplus) };
+    let refused = unsafe { bpf_xdp_adjust_tail(ctx.ctx, len as i32 - found as i32) };
     (refused == 0).then_some(())
 }
 
-/// Writes the first `len` bytes of `words`, which must have as many.
+/// Two halves as one word of memory.
 #[inline(always)]
-fn store<T>(ctx: &XdpContext, at: u32, words: &[T], len: u32) -> Option<()> {
-    // SAFETY: the helper checks the range in the frame; callers have `len` bytes, which the verifier checks.
-    let refused = unsafe { bpf_xdp_store_bytes(ctx.ctx, at, words.as_ptr().cast_mut().cast(), len) };
-    (refused == 0).then_some(())
+const fn pair(first: u16, second: u16) -> u32 {
+    let ([a, b], [c, d]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    u32::from_ne_bytes([a, b, c, d])
 }

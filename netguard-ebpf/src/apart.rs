@@ -41,9 +41,10 @@ parts! {
 fn begin(part: Part, ctx: *mut xdp_md) -> u32 {
     let ctx = XdpContext::new(ctx);
     let view = XdpView::new(&ctx);
-    let tables = KernelTables::new(&ctx, &view);
-    match (tables.settings(), tables.packet()) {
-        (Some(settings), Some(packet)) => run(part, &view, &packet, settings, &tables),
-        _ => part.nothing(),
-    }
+    let before = KernelTables::new(&ctx, &view);
+    let (Some(settings), Some(packet)) = (before.settings(), before.packet()) else {
+        return part.nothing();
+    };
+    let tables = KernelTables::at(packet.judged_at_ns, &ctx, &view);
+    run(part, &view, &packet, settings, &tables)
 }

@@ -27,6 +27,7 @@ use network_types::{
 
 use crate::{time_cell::TimeCell, view::XdpView};
 
+mod least_answer;
 mod object;
 mod time_cell;
 mod view;

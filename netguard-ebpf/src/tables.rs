@@ -41,11 +41,17 @@ pub(crate) struct KernelTables<'a, C> {
 impl<'a, C: EbpfContext> KernelTables<'a, C> {
     #[inline(always)]
     pub(crate) fn new(ctx: &'a C, view: &impl View) -> Self {
+        Self::at(0, ctx, view)
+    }
+
+    /// For a packet that is judged at `now_ns`, which is 0 while nobody has read the clock.
+    #[inline(always)]
+    pub(crate) fn at(now_ns: u64, ctx: &'a C, view: &impl View) -> Self {
         Self {
             ctx,
             frame_len: view.len(),
             // Opaque: to the verifier a clock that was read and one that was not are two ways through all stages.
-            now_ns: Cell::new(opaque(0, view.len())),
+            now_ns: Cell::new(opaque(now_ns, view.len())),
         }
     }
 }
@@ -54,6 +60,9 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     /// Only what arrives is judged: the context is that of an XDP program.
     #[inline(always)]
     fn apart<V: View>(&self, part: Part, _: &V, _: &Packet, _: &Settings) -> u32 {
+        if let Some(mut packet) = self.packet() {
+            packet.judged_at_ns = self.now_ns.get();
+        }
         apart::call(part, self.ctx.as_ptr().cast())
     }
 

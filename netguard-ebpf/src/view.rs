@@ -12,6 +12,8 @@ use netguard_common::{
 /// Offsets beyond this are never read; tells the verifier that pointer arithmetic stays inside a page.
 const MAX_OFFSET: usize = 2047;
 const TCP_MIN: usize = 20;
+/// The TCP header of a SYN as most clients send it.
+const USUAL_SYN: usize = 40;
 
 /// Reads through `data` and `data_end`. Headers lie in the linear part of a frame in every driver; what lies
 /// in fragments counts as truncated only if a header is split, which no driver does.
@@ -33,6 +35,28 @@ impl<'a> XdpView<'a> {
             len,
             context: ctx,
         }
+    }
+}
+
+impl XdpView<'_> {
+    /// Writes `words` `at` bytes into the frame, unless they end behind it.
+    #[inline(always)]
+    pub(crate) fn store<const N: usize>(&self, at: u32, words: &[u32; N]) -> Option<()> {
+        let at = unproven(at);
+        if at > MAX_OFFSET {
+            return None;
+        }
+        let start = self.data + at;
+        if start + 4 * N > self.data_end {
+            return None;
+        }
+        let mut index = 0;
+        while index < N {
+            // SAFETY: the bounds were checked just now.
+            unsafe { write(start + 4 * index, words[index]) };
+            index += 1;
+        }
+        Some(())
     }
 }
 
@@ -58,6 +82,13 @@ impl View for XdpView<'_> {
         let len = unproven(u32::from(offset >> 4) * 4);
         if !(TCP_MIN..=TCP_LEN).contains(&len) {
             return None;
+        }
+        // With the options that clients send. Few words are copied faster than the helper is called.
+        if len == USUAL_SYN
+            && let Some(words) = self.load::<[u32; USUAL_SYN / 4]>(at)
+        {
+            headers[TCP_AT..TCP_AT + words.len()].copy_from_slice(&words);
+            return Some(len as u32);
         }
         let to = headers[TCP_AT..].as_mut_ptr();
         // SAFETY: `len` bytes have room behind `TCP_AT`.
@@ -200,6 +231,27 @@ unsafe fn read<T: Header>(from: usize) -> T {
 unsafe fn read<T: Header>(from: usize) -> T {
     // SAFETY: the caller promises it.
     unsafe { (from as *const T).read_unaligned() }
+}
+
+/// Writes a word at any address: left to itself the compiler would write unaligned memory byte by byte.
+///
+/// # Safety
+/// All of it must be writable.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+unsafe fn write(to: usize, word: u32) {
+    // SAFETY: the caller promises it.
+    unsafe {
+        core::arch::asm!("*(u32 *)({0} + 0) = {1}", in(reg) to, in(reg) u64::from(word), options(nostack))
+    }
+}
+
+/// # Safety
+/// All of it must be writable.
+#[cfg(not(target_arch = "bpf"))]
+unsafe fn write(to: usize, word: u32) {
+    // SAFETY: the caller promises it.
+    unsafe { (to as *mut u32).write_unaligned(word) }
 }
 
 /// `at`, about which the compiler knows nothing: it would otherwise drop a bounds check that it can prove but

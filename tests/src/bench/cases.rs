@@ -4,7 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netguard_common::{Verdict, drive, packet::Family};
 
-use super::{filters::Filter, peers::XdpFilter};
+use super::{
+    filters::{Filter, Least},
+    peers::XdpFilter,
+};
 use crate::frames::{At, Frame, frame};
 use Family::{V4, V6};
 
@@ -67,6 +70,15 @@ impl Case {
         match (self.verdicts, self.filter) {
             ([Verdict::BlockAddress], _) => Some(XdpFilter::Addresses),
             ([Verdict::Pass], Filter::Full) => Some(XdpFilter::All),
+            _ => None,
+        }
+    }
+
+    /// The program that does what the verdict takes, and nothing else.
+    pub(super) fn least(&self) -> Option<Least> {
+        match self.verdicts {
+            [Verdict::LimitUdp | Verdict::LimitSyn] => Some(Least::Limit),
+            [Verdict::SynCookie] => Some(Least::Answer),
             _ => None,
         }
     }

@@ -79,6 +79,8 @@ struct Measured {
     /// Without lists, where the goal says so.
     without: Figures,
     peer: Figures,
+    /// The program that does the same and no more.
+    least: Figures,
 }
 
 impl Measured {
@@ -95,6 +97,9 @@ impl Measured {
         }
         if let Some(peer) = case.peer().and_then(|peer| filters.peer(peer)) {
             self.peer.push(per_packet(case, peer, driver)? - empty_ns);
+        }
+        if let Some(least) = case.least().and_then(|least| filters.least(least)) {
+            self.least.push(per_packet(case, least, driver)? - empty_ns);
         }
         Ok(())
     }
@@ -122,11 +127,14 @@ impl Measured {
             goal_ns,
             goal_more_ns,
             met,
-            peers: case
-                .peer()
-                .map(|peer| (peer.name().to_owned(), self.peer.any()))
-                .into_iter()
-                .collect(),
+            peers: [
+                case.peer().map(|peer| (peer.name(), self.peer.any())),
+                case.least().map(|least| (least.name(), self.least.any())),
+            ]
+            .into_iter()
+            .flatten()
+            .map(|(name, ns)| (name.to_owned(), ns))
+            .collect(),
         }
     }
 }

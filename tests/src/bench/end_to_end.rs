@@ -13,7 +13,7 @@ use nix::net::if_::if_nametoindex;
 use super::{
     Objects,
     cases::{LISTED, MANY, UNLISTED},
-    filters::{answering, list_sources, strict},
+    filters::{Least, answering, list_sources, strict},
     firewalls::{Allowance, Firewall, Raised},
     peers::{Peer, XdpFilter},
     report::EndToEnd,
@@ -81,8 +81,8 @@ enum Contestant {
     Empty,
     ParseHash,
     Netguard,
-    /// The least that any limit of sources does.
-    ParseLimit,
+    /// Does one thing and no more.
+    Least(Least),
     XdpFilter,
     Firewall(Firewall),
 }
@@ -92,7 +92,7 @@ impl Contestant {
         match self {
             Self::Empty => "empty",
             Self::ParseHash => "parse + hash",
-            Self::ParseLimit => "parse + one limit, no more",
+            Self::Least(least) => least.name(),
             Self::Netguard => "netguard",
             Self::XdpFilter => XdpFilter::Addresses.name(),
             Self::Firewall(firewall) => firewall.name(),
@@ -103,13 +103,13 @@ impl Contestant {
 impl Trial {
     /// The first three are in every trial; the others do what netguard does in this one.
     const fn contestants(&self) -> &'static [Contestant] {
-        use Contestant::{Empty, Firewall as Rules, Netguard, ParseHash, ParseLimit};
+        use Contestant::{Empty, Firewall as Rules, Netguard, ParseHash};
         match self.outcome {
             Outcome::Limited => &[
                 Empty,
                 ParseHash,
                 Netguard,
-                ParseLimit,
+                Contestant::Least(Least::Limit),
                 Rules(Firewall::NftLimit),
                 Rules(Firewall::Hashlimit),
             ],
@@ -121,7 +121,7 @@ impl Trial {
                 Rules(Firewall::NftSet),
                 Rules(Firewall::Ipset),
             ],
-            Outcome::Answered => &[Empty, ParseHash, Netguard],
+            Outcome::Answered => &[Empty, ParseHash, Netguard, Contestant::Least(Least::Answer)],
         }
     }
 }
@@ -229,7 +229,7 @@ impl<'a> Arena<'a> {
         let (object, program) = match (contestant, trial.outcome) {
             (Contestant::Empty, _) => (&mut self.reference, "empty"),
             (Contestant::ParseHash, _) => (&mut self.reference, "parse_hash"),
-            (Contestant::ParseLimit, _) => (&mut self.reference, "parse_limit"),
+            (Contestant::Least(least), _) => (&mut self.reference, least.program()),
             (Contestant::Netguard, Outcome::Answered) => (&mut self.answering, "netguard_xdp"),
             (Contestant::Netguard, _) => (&mut self.strict, "netguard_xdp"),
             (Contestant::XdpFilter, _) => match &mut self.peer {
@@ -285,10 +285,13 @@ fn row(trial: &Trial, figures: &[Figures]) -> EndToEnd {
         .skip(3)
         .map(|(contestant, figures)| (contestant.name().to_owned(), figures.any()))
         .collect();
-    let below_peers = peers
+    let below_peers = trial
+        .contestants()
         .iter()
-        .filter(|(name, _)| *name != Contestant::ParseLimit.name())
-        .all(|(_, peer_ns)| peer_ns.is_none_or(|peer_ns| netguard_ns < peer_ns));
+        .zip(figures)
+        .skip(3)
+        .filter(|(contestant, _)| !matches!(contestant, Contestant::Least(_)))
+        .all(|(_, figures)| figures.any().is_none_or(|peer_ns| netguard_ns < peer_ns));
     EndToEnd {
         name: trial.name.to_owned(),
         netguard_ns,

@@ -44,6 +44,32 @@ impl Filter {
     ];
 }
 
+/// Reference programs that do one thing and no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Least {
+    Limit,
+    Answer,
+}
+
+impl Least {
+    const ALL: [Self; 2] = [Self::Limit, Self::Answer];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Limit => "parse + one limit, no more",
+            Self::Answer => "parse + one cookie, no more",
+        }
+    }
+
+    /// That of the program in the reference object.
+    pub(super) const fn program(self) -> &'static str {
+        match self {
+            Self::Limit => "parse_limit",
+            Self::Answer => "parse_answer",
+        }
+    }
+}
+
 /// A loaded filter.
 pub(super) struct Loaded {
     pub(super) program: Enlisted,
@@ -75,6 +101,7 @@ pub(super) struct Filters {
     pub(super) empty: Enlisted,
     pub(super) parse_hash: Enlisted,
     loaded: Vec<(Filter, Loaded)>,
+    least: Vec<(Least, Enlisted)>,
     peers: Vec<(XdpFilter, Enlisted)>,
 }
 
@@ -84,6 +111,10 @@ impl Filters {
         list_sources(&mut reference)?;
         let mut enlist = |name| driver.enlist(&Target::of(&mut reference, name, false)?);
         let (empty, parse_hash) = (enlist("empty")?, enlist("parse_hash")?);
+        let least = Least::ALL
+            .into_iter()
+            .map(|least| Ok((least, enlist(least.program())?)))
+            .collect::<Result<Vec<_>>>()?;
         let mut loaded = Vec::new();
         for filter in Filter::ALL {
             let ready = match filter {
@@ -110,6 +141,7 @@ impl Filters {
             empty,
             parse_hash,
             loaded,
+            least,
             peers,
         })
     }
@@ -119,6 +151,11 @@ impl Filters {
         all.find(|(name, _)| *name == filter)
             .map(|(_, loaded)| loaded)
             .context("every filter is loaded")
+    }
+
+    pub(super) fn least(&self, least: Least) -> Option<Enlisted> {
+        let mut all = self.least.iter();
+        all.find(|(name, _)| *name == least).map(|(_, program)| *program)
     }
 
     /// `None` where xdp-filter is not installed.

@@ -42,7 +42,8 @@ pub struct Row {
     pub more_ns: Option<f64>,
     /// Whether the goal is met.
     pub met: Option<bool>,
-    /// Other filters on the same packets, over the empty program; `null` for those that are not installed.
+    /// Other filters on the same packets, and programs that do one thing and no more, over the empty program; `null` for those
+    /// that are not installed.
     pub peers: BTreeMap<String, Option<f64>>,
 }
 

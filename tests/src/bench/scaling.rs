@@ -4,6 +4,7 @@ use std::{sync::Barrier, thread};
 
 use anyhow::{Context, Result, anyhow};
 use netguard::bpf::{Driver, Enlisted, Target, TestObject};
+use netguard_common::drive::Drive;
 use nix::net::if_::if_nametoindex;
 
 use super::{
@@ -94,7 +95,12 @@ impl Busy {
         // Whatever went wrong here: the other waits.
         start.wait();
         pinned?;
-        self.driver.set(&drive_of(case, &frame))?;
+        // As cards spread packets: each source has its CPU.
+        let first = case.first + self.cpu as u32 * case.sources;
+        self.driver.set(&Drive {
+            first,
+            ..drive_of(case, &frame)
+        })?;
         let (driver, program) = (&mut self.driver, self.programs[program]);
         driver.run(program, &frame, PACKETS / 8)?;
         let time_ns = cpu_time_ns(|| driver.run(program, &frame, PACKETS).map(drop))?;

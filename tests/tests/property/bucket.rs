@@ -128,7 +128,7 @@ proptest! {
         let mut now = 1_000_000_000;
         for (standing, pause) in packets {
             now += pause;
-            if fill(&rate, &&bucket, STANDINGS[standing], now) {
+            if fill(&rate, &&bucket, STANDINGS[standing], 1, now) {
                 granted.push(now);
             }
         }
@@ -145,9 +145,9 @@ proptest! {
         for (pause, strangers) in extra {
             now += rate.interval_ns + pause;
             for _ in 0..strangers {
-                fill(&rate, &&bucket, Standing::Stranger, now);
+                fill(&rate, &&bucket, Standing::Stranger, 1, now);
             }
-            prop_assert!(fill(&rate, &&bucket, Standing::Known, now));
+            prop_assert!(fill(&rate, &&bucket, Standing::Known, 1, now));
         }
     }
 
@@ -157,7 +157,7 @@ proptest! {
         limit::admit(&rate, &&a, now);
         bucket::admit(&VIEW, &rate, &&std::array::from_fn(|slot| AtomicU64::new(b << slot)), source(b % 256), now);
         for standing in STANDINGS {
-            fill(&rate, &&a, standing, now);
+            fill(&rate, &&a, standing, 1, now);
         }
     }
 }

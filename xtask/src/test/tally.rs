@@ -1,6 +1,9 @@
-//! Counting what test binaries say they ran, and the table at the end.
+//! Counting what test binaries say they ran, keeping what failed tests said, and the table at the end.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
+
+/// Lines kept of what one failed test printed: its panic is among the last.
+const LAST_WORDS: usize = 12;
 
 /// Counts of one rung, added up over its test binaries.
 #[derive(Default, Debug, PartialEq, Eq)]
@@ -8,11 +11,51 @@ pub(super) struct Tally {
     pub(super) passed: u64,
     pub(super) failed: u64,
     pub(super) ignored: u64,
+    failures: Vec<Failure>,
+    /// Whether the lines that come are those of the last failure.
+    listening: bool,
+}
+
+/// A test that failed and the end of its output.
+#[derive(Debug, PartialEq, Eq)]
+struct Failure {
+    test: String,
+    said: VecDeque<String>,
 }
 
 impl Tally {
-    /// Adds the closing line of a test binary: `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
+    /// Reads the next line of a test binary's output.
     pub(super) fn read(&mut self, line: &str) {
+        self.listen(line);
+        self.count(line);
+    }
+
+    /// Keeps what follows `---- the::test stdout ----`, up to the list of names that closes such reports.
+    fn listen(&mut self, line: &str) {
+        let heading = line
+            .strip_prefix("---- ")
+            .and_then(|rest| rest.strip_suffix(" stdout ----"));
+        if let Some(test) = heading {
+            self.listening = true;
+            self.failures.push(Failure {
+                test: test.to_owned(),
+                said: VecDeque::new(),
+            });
+        } else if line == "failures:" {
+            self.listening = false;
+        } else if self.listening
+            && !line.trim().is_empty()
+            && let Some(failure) = self.failures.last_mut()
+        {
+            if failure.said.len() == LAST_WORDS {
+                failure.said.pop_front();
+            }
+            failure.said.push_back(line.to_owned());
+        }
+    }
+
+    /// Adds the closing line of a test binary: `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
+    fn count(&mut self, line: &str) {
         let Some(rest) = line.strip_prefix("test result: ") else {
             return;
         };
@@ -42,7 +85,7 @@ pub(super) struct Outcome {
     pub(super) error: Option<String>,
 }
 
-/// One line for each rung, the reasons of failures, and a total.
+/// One line for each rung, the reasons of failures, what failed tests said last, and a total.
 pub(super) fn table(results: &[Outcome]) -> String {
     let mut text = format!(
         "{:<11}{:<8}{:>7}{:>7}{:>8}{:>8}\n",
@@ -73,6 +116,15 @@ pub(super) fn table(results: &[Outcome]) -> String {
     {
         text += &format!("{rung}: {error}\n");
     }
+    for (rung, failure) in results
+        .iter()
+        .flat_map(|result| result.tally.failures.iter().map(|failure| (result.rung, failure)))
+    {
+        text += &format!("{rung} {}:\n", failure.test);
+        for line in &failure.said {
+            text += &format!("    {line}\n");
+        }
+    }
     text + &format!("total: {} passed, {} failed\n", total.passed, total.failed)
 }
 
@@ -93,7 +145,8 @@ mod tests {
             Tally {
                 passed: 7,
                 failed: 2,
-                ignored: 1
+                ignored: 1,
+                ..Tally::default()
             }
         );
     }
@@ -105,8 +158,7 @@ mod tests {
             rung: "unit",
             tally: Tally {
                 passed: 5,
-                failed: 0,
-                ignored: 0,
+                ..Tally::default()
             },
             time,
             error: None,
@@ -124,5 +176,27 @@ mod tests {
         );
         assert!(text.contains("kernel: it found no test to run"), "{text}");
         assert!(text.ends_with("total: 5 passed, 0 failed\n"), "{text}");
+    }
+
+    #[test]
+    fn the_table_ends_with_what_failed_tests_said_last() {
+        let mut tally = Tally::default();
+        for line in ["test a::good ... ok", "failures:", "", "---- a::bad stdout ----"] {
+            tally.read(line);
+        }
+        for number in 0..20 {
+            tally.read(&format!("line {number}"));
+        }
+        for line in ["", "failures:", "    a::bad", "something else"] {
+            tally.read(line);
+        }
+        let text = table(&[Outcome {
+            rung: "e2e",
+            tally,
+            time: Duration::ZERO,
+            error: Some("no".into()),
+        }]);
+        assert!(text.contains("e2e a::bad:\n    line 8\n"), "{text}");
+        assert!(text.contains("    line 19\ntotal:"), "{text}");
     }
 }

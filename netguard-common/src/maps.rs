@@ -1,14 +1,17 @@
 //! The catalogue of BPF maps: name, shape, size and purpose. The kernel object declares the same maps; a
 //! kernel test holds the two against each other, and the layout fingerprint covers the list.
 
+mod table;
+
 use crate::{
     Packet,
     bucket::{self, BucketLine},
     exact::{self, ExactLine},
     fragment,
-    hint::{self, HintLine, LINES},
+    hint::{HintLine, LINES},
     known::{self, KnownLine},
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Service, Settings},
+    own::{self, OwnSeen},
     packet::Address,
     ranges::POLICIES,
     reflection,
@@ -20,6 +23,8 @@ use crate::{
     telemetry::{GENERATIONS, Sketch, Telemetry},
     verdict::Verdict,
 };
+
+pub use table::Table;
 
 /// The kinds of map that netguard uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,61 +84,6 @@ pub const PROVEN: usize = 16_384;
 /// Each question to a new peer takes two.
 pub const QUESTIONS: usize = 16_384;
 
-/// Rule tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Table {
-    AllowV4,
-    AllowV6,
-    BlockV4,
-    BlockV6,
-    BlockV6Net64,
-    BlockNetV4,
-    BlockWideV4,
-    BlockNetV6,
-}
-
-impl Table {
-    pub const ALL: [Self; 8] = [
-        Self::AllowV4,
-        Self::AllowV6,
-        Self::BlockV4,
-        Self::BlockV6,
-        Self::BlockV6Net64,
-        Self::BlockNetV4,
-        Self::BlockWideV4,
-        Self::BlockNetV6,
-    ];
-
-    /// The hint that announces the table's rules.
-    pub const fn hint(self) -> u8 {
-        match self {
-            Self::AllowV4 | Self::AllowV6 => hint::ALLOW,
-            Self::BlockV4 | Self::BlockV6 | Self::BlockV6Net64 => hint::ADDRESS,
-            Self::BlockNetV4 | Self::BlockNetV6 => hint::PREFIX,
-            Self::BlockWideV4 => hint::BLOCKED,
-        }
-    }
-
-    /// Whether its rules are for addresses or IPv6 /64s, which have lines, too: see [`crate::exact`].
-    pub const fn is_exact(self) -> bool {
-        self.hint() == hint::ADDRESS
-    }
-
-    /// Name of the map that holds the table.
-    pub const fn map(self) -> &'static str {
-        match self {
-            Self::AllowV4 => "ALLOW_V4",
-            Self::AllowV6 => "ALLOW_V6",
-            Self::BlockV4 => "BLOCK_V4",
-            Self::BlockV6 => "BLOCK_V6",
-            Self::BlockV6Net64 => "BLOCK_V6_NET64",
-            Self::BlockNetV4 => "BLOCK_NET_V4",
-            Self::BlockWideV4 => "BLOCK_WIDE_V4",
-            Self::BlockNetV6 => "BLOCK_NET_V6",
-        }
-    }
-}
-
 /// Every map of the kernel object.
 pub const MAPS: &[MapSpec] = &[
     spec::<u32, u64>(
@@ -165,6 +115,12 @@ pub const MAPS: &[MapSpec] = &[
         MapKind::Hash,
         OWN,
         "addresses of this machine, for which it may be answered",
+    ),
+    spec::<u32, OwnSeen>(
+        "OWN_SEEN",
+        MapKind::PerCpuArray,
+        own::SEEN as usize,
+        "addresses that a CPU found in OWN lately",
     ),
     spec::<u32, HintLine>(
         "HINTS",

@@ -7,7 +7,48 @@
 
 use core::ops::ControlFlow;
 
-use crate::{Packet, Verdict, hint, limit, packet::Family, tables::Tables};
+use crate::{
+    Packet, Verdict, hint, limit,
+    packet::{Address, Family},
+    tables::Tables,
+};
+
+/// Entries of the map `OWN_SEEN`; a power of two.
+pub const SEEN: u32 = 4;
+/// How long an address that goes may still count as own: for a moment packets for it come to this machine anyway.
+const SEEN_NS: u64 = 1_000_000_000;
+
+crate::shared! {
+    /// An address that was found among the own ones. The few addresses that packets are for are found again without a look
+    /// into a large table.
+    pub struct OwnSeen {
+        pub address: Address,
+        /// Until when this counts.
+        pub until_ns: u64,
+    }
+}
+
+impl OwnSeen {
+    /// Where `address` is remembered.
+    #[inline(always)]
+    pub const fn slot(address: Address) -> u32 {
+        u64::from_be(address.low) as u32 % SEEN
+    }
+
+    /// Whether `address` is an own one; what is remembered of another one gives way to it. `look` looks into the table.
+    #[inline(always)]
+    pub fn is_own(&mut self, address: Address, now_ns: u64, look: impl FnOnce() -> bool) -> bool {
+        if self.address == address && now_ns < self.until_ns {
+            return true;
+        }
+        let is_own = look();
+        if is_own {
+            self.address = address;
+            self.until_ns = now_ns.wrapping_add(SEEN_NS);
+        }
+        is_own
+    }
+}
 
 /// Breaks when the source of `packet` is this machine. `hints` are those of the source.
 #[inline(always)]
@@ -35,7 +76,8 @@ mod tests {
     use crate::{
         layout::{Mode, Settings},
         memory::Memory,
-        packet::{Address, Transport, tests::packet},
+        packet::{Transport, tests::packet},
+        shared::Field as _,
     };
 
     fn is_refused(own: &str, source: &str, hints: u8) -> bool {
@@ -64,5 +106,19 @@ mod tests {
         for own in ["169.254.3.4", "fe80::1"] {
             assert!(!is_refused(own, own, hint::OWN));
         }
+    }
+
+    #[test]
+    fn an_address_that_was_own_is_own_for_a_second_at_most() {
+        let address = |last| Address::v4([192, 0, 2, last]);
+        let mut seen = OwnSeen::ZERO;
+        assert!(!seen.is_own(address(1), 5, || false), "nothing is remembered");
+        assert!(seen.is_own(address(1), 5, || true));
+        assert!(seen.is_own(address(1), 4 + SEEN_NS, || false));
+        assert!(!seen.is_own(address(1), 5 + SEEN_NS, || false));
+        assert!(seen.is_own(address(1), 10, || true));
+        assert!(!seen.is_own(address(5), 10, || false), "another in its slot");
+        assert!(seen.is_own(address(5), 10, || true));
+        assert!(!seen.is_own(address(1), 10, || false));
     }
 }

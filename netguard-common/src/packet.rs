@@ -18,6 +18,8 @@ crate::shared! {
         pub destination: Address,
         /// When it is judged, for the parts that run apart; 0 while no stage has read the clock.
         pub judged_at_ns: u64,
+        /// Length of the frame, for these parts.
+        pub frame_len: u64,
         /// Number of the verdict on headers that could not be followed, [`NO_FAULT`] otherwise. A faulty packet has
         /// a source all the same, and rules about that source hold.
         fault: u32,
@@ -98,6 +100,7 @@ impl Packet {
         // Unknown to the compiler: zeros that it knows it would write by a call of memset, byte by byte.
         let zero = view.opaque(0);
         *self = Self {
+            judged_at_ns: zero as u64,
             fragment_id: zero,
             source_port: zero as u16,
             fragment: zero as u8,

@@ -12,7 +12,7 @@ pub const TCP_LEN: usize = 60;
 /// Words of an IP header.
 pub(crate) const V4_WORDS: usize = 5;
 pub(crate) const V6_WORDS: usize = 10;
-/// Length of an answer's TCP header without options, with a maximum segment size, with timestamps and SACK, and with a window
+/// Length of a TCP header that has no options, or room for a maximum segment size, for timestamps and SACK, and for a window
 /// scale, too.
 pub const WITHOUT_OPTIONS: u32 = 20;
 pub const WITH_MSS: u32 = 24;
@@ -71,24 +71,28 @@ impl SynAck {
         }
     }
 
-    /// Puts the options of the answer, and its flags, in the place of those of the SYN: never more bytes. They always lie where Linux has them in a SYN; those that the answer is too short for are zero.
+    /// Puts the options of the answer, and its flags, in the place of those of the SYN: never more bytes, and as many where that
+    /// can be, so that the frame keeps its length. They always lie where Linux has them in a SYN; behind the last one are zeros,
+    /// which end the list.
     #[inline(always)]
     pub(crate) fn put_options(&mut self, timestamps: Option<Timestamps>) {
         let mut flags = TcpFlags::SYN | TcpFlags::ACK;
         let mut options = [0; 5];
-        let mut len = WITHOUT_OPTIONS;
-        if self.asked_len >= WITH_MSS {
-            len = WITH_MSS;
+        let len = match self.asked_len {
+            WITH_ALL.. => WITH_ALL,
+            WITH_TIMESTAMPS.. => WITH_TIMESTAMPS,
+            WITH_MSS.. => WITH_MSS,
+            _ => WITHOUT_OPTIONS,
+        };
+        if len >= WITH_MSS {
             options[0] = 0x0204_0000 | self.mss;
         }
         if let Some(made) = timestamps {
-            len = WITH_TIMESTAMPS;
             // Two bytes of padding, or SACK.
             options[1] = 0x0101_080a ^ ((0x0101_080a ^ 0x0402_080a) * ((made.options / SACK) & 1));
             options[2] = made.value;
             options[3] = u32::from_be(made.echo);
-            if self.asked_len >= WITH_ALL {
-                len = WITH_ALL;
+            if len == WITH_ALL {
                 options[4] = match made.options & UNSCALED {
                     UNSCALED => 0x0101_0101,
                     _ => 0x0103_0300 | made.window_scale,

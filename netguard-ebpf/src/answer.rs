@@ -9,7 +9,10 @@ use netguard_common::{
     view::View as _,
 };
 
-use crate::{tables::KernelTables, view::XdpView};
+use crate::{
+    tables::{self, KernelTables},
+    view::XdpView,
+};
 
 /// Of Ethernet, without the checksum: `ETH_ZLEN`.
 const SHORTEST_FRAME: u32 = 60;
@@ -27,8 +30,8 @@ pub(crate) fn send(ctx: &XdpContext, verdict: Verdict) -> u32 {
 
 #[inline(always)]
 fn write(ctx: &XdpContext, verdict: Verdict) -> Option<()> {
-    let view = XdpView::new(ctx);
-    let tables = KernelTables::new(ctx, &view);
+    let view = XdpView::with_len(ctx, tables::packet()?.frame_len as u32);
+    let tables = KernelTables::new(ctx, view.zero());
     if matches!(verdict, Verdict::SynCookie) {
         cookie::answer(&view, &tables)?;
     }

@@ -1,12 +1,12 @@
 //! Parts of the datapath that the verifier judges by themselves: global functions, which it knows by their signature only.
 
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
-use netguard_common::{
-    apart::{Part, run},
-    tables::Tables as _,
-};
+use netguard_common::apart::{Part, run};
 
-use crate::{tables::KernelTables, view::XdpView};
+use crate::{
+    tables::{self, KernelTables},
+    view::XdpView,
+};
 
 /// Defines a global function for each part, and the call of the right one.
 macro_rules! parts {
@@ -40,11 +40,10 @@ parts! {
 #[inline(always)]
 fn begin(part: Part, ctx: *mut xdp_md) -> u32 {
     let ctx = XdpContext::new(ctx);
-    let view = XdpView::new(&ctx);
-    let before = KernelTables::new(&ctx, &view);
-    let (Some(settings), Some(packet)) = (before.settings(), before.packet()) else {
+    let (Some(settings), Some(packet)) = (tables::settings(), tables::packet()) else {
         return part.nothing();
     };
-    let tables = KernelTables::at(packet.judged_at_ns, &ctx, &view);
-    run(part, &view, &packet, settings, &tables)
+    let view = XdpView::with_len(&ctx, packet.frame_len as u32);
+    let tables = KernelTables::at(packet.judged_at_ns, &ctx, view.zero());
+    run(part, &view, packet, settings, &tables)
 }

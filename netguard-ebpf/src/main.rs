@@ -60,14 +60,14 @@ const NEXT: i32 = -1;
 #[classifier]
 pub fn netguard_egress(ctx: TcContext) -> i32 {
     let view = SkbView::new(&ctx);
-    reflection::remember(&view, &KernelTables::new(&ctx, &view));
+    reflection::remember(&view, &KernelTables::new(&ctx, view.zero()));
     NEXT
 }
 
 #[inline(always)]
 fn judge(ctx: &XdpContext) -> Judgement {
     let view = XdpView::new(ctx);
-    decide(&view, &KernelTables::new(ctx, &view))
+    decide(&view, &KernelTables::new(ctx, view.zero()))
 }
 
 /// What the loader compares with its own fingerprint before it loads anything.

@@ -17,6 +17,7 @@ use netguard_common::{
         LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS, PROVEN as PROVEN_LEN,
         QUESTIONS as QUESTIONS_LEN, SAMPLES_BYTES,
     },
+    own::{OwnSeen, SEEN},
     packet::Address,
     ranges::{Line, POLICIES},
     service::{LINES as SERVICE_LINES_LEN, SERVICES as SERVICES_LEN, ServiceLine},
@@ -44,6 +45,8 @@ pub(crate) static PACKET: PerCpuArray<Packet, 1> = PerCpuArray::new();
 pub(crate) static SYN_ACK: PerCpuArray<SynAck, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static OWN: HashMap<Address, u32, OWN_LEN, GROWING> = HashMap::new();
+#[btf_map]
+pub(crate) static OWN_SEEN: PerCpuArray<OwnSeen, { SEEN as usize }> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static HINTS: Array<HintLine, { LINES as usize }, MAPPABLE> = Array::new();
 #[btf_map]

@@ -3,15 +3,16 @@
 use aya_ebpf::programs::TcContext;
 use netguard_common::view::{Header, View};
 
-use crate::view::load;
 #[cfg(target_arch = "bpf")]
-use crate::view::{forget, opaque};
+use crate::view::forget;
+use crate::view::{Zero, load};
 
 /// A frame that leaves. Its headers lie in the linear part of its buffer; the payload of what is forwarded may not.
 pub(crate) struct SkbView<'a> {
     data: usize,
     data_end: usize,
     len: u32,
+    zero: Zero,
     context: &'a TcContext,
 }
 
@@ -22,8 +23,13 @@ impl<'a> SkbView<'a> {
             data: ctx.data(),
             data_end: ctx.data_end(),
             len: ctx.len(),
+            zero: Zero::sign(ctx.len()),
             context: ctx,
         }
+    }
+
+    pub(crate) const fn zero(&self) -> Zero {
+        self.zero
     }
 }
 
@@ -36,7 +42,7 @@ impl View for SkbView<'_> {
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
     fn opaque(&self, value: u32) -> u32 {
-        opaque(u64::from(value), self.len) as u32
+        self.zero.hide(u64::from(value)) as u32
     }
 
     #[inline(always)]

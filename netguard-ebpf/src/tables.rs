@@ -9,6 +9,7 @@ use netguard_common::{
     hint::LINE,
     layout::{Counter, Question, Rule, Sample, Sampler, Service, Settings},
     maps::SIGNATURES_USED_AT,
+    own::OwnSeen,
     packet::Address,
     ranges,
     reflection::UdpSocket,
@@ -27,48 +28,62 @@ use crate::{
     maps::*,
     sockets,
     time_cell::TimeCell,
-    view::opaque,
+    view::Zero,
 };
 
 /// The maps, the sockets that the packet of `ctx` can reach, and the time at which it is judged.
 pub(crate) struct KernelTables<'a, C> {
     ctx: &'a C,
-    frame_len: u32,
+    zero: Zero,
     /// 0 until a stage asks: the clock is read at most once for a packet.
     now_ns: Cell<u64>,
 }
 
 impl<'a, C: EbpfContext> KernelTables<'a, C> {
     #[inline(always)]
-    pub(crate) fn new(ctx: &'a C, view: &impl View) -> Self {
-        Self::at(0, ctx, view)
+    pub(crate) fn new(ctx: &'a C, zero: Zero) -> Self {
+        Self::at(0, ctx, zero)
     }
 
     /// For a packet that is judged at `now_ns`, which is 0 while nobody has read the clock.
     #[inline(always)]
-    pub(crate) fn at(now_ns: u64, ctx: &'a C, view: &impl View) -> Self {
+    pub(crate) fn at(now_ns: u64, ctx: &'a C, zero: Zero) -> Self {
         Self {
             ctx,
-            frame_len: view.len(),
+            zero,
             // Opaque: to the verifier a clock that was read and one that was not are two ways through all stages.
-            now_ns: Cell::new(opaque(now_ns, view.len())),
+            now_ns: Cell::new(zero.hide(now_ns)),
         }
     }
+}
+
+/// The settings.
+#[inline(always)]
+pub(crate) fn settings() -> Option<&'static Settings> {
+    SETTINGS.get(0)
+}
+
+/// The packet that this CPU judges.
+#[inline(always)]
+pub(crate) fn packet() -> Option<&'static mut Packet> {
+    // SAFETY: as for `add`.
+    PACKET.get_ptr_mut(0).map(|packet| unsafe { &mut *packet })
 }
 
 impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     /// Only what arrives is judged: the context is that of an XDP program.
     #[inline(always)]
-    fn apart<V: View>(&self, part: Part, _: &V, _: &Packet, _: &Settings) -> u32 {
-        if let Some(mut packet) = self.packet() {
+    fn apart<V: View>(&self, part: Part, view: &V, _: &Packet, _: &Settings) -> u32 {
+        if let Some(packet) = packet() {
             packet.judged_at_ns = self.now_ns.get();
+            packet.frame_len = u64::from(view.len());
         }
         apart::call(part, self.ctx.as_ptr().cast())
     }
 
     #[inline(always)]
     fn settings(&self) -> Option<&Settings> {
-        SETTINGS.get(0)
+        settings()
     }
 
     #[inline(always)]
@@ -78,14 +93,13 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
             self.now_ns.set(unsafe { bpf_ktime_get_coarse_ns() });
         }
         // Nor may it matter who read it, and what a stage found out about its copy.
-        self.now_ns.set(opaque(self.now_ns.get(), self.frame_len));
-        opaque(self.now_ns.get(), self.frame_len)
+        self.now_ns.set(self.zero.hide(self.now_ns.get()));
+        self.zero.hide(self.now_ns.get())
     }
 
     #[inline(always)]
     fn packet(&self) -> Option<impl DerefMut<Target = Packet>> {
-        // SAFETY: as for `add`.
-        PACKET.get_ptr_mut(0).map(|packet| unsafe { &mut *packet })
+        packet()
     }
 
     #[inline(always)]
@@ -198,7 +212,12 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
 
     #[inline(always)]
     fn is_own(&self, address: Address) -> bool {
-        OWN.get_ptr(address).is_some()
+        let look = || OWN.get_ptr(address).is_some();
+        match OWN_SEEN.get_ptr_mut(OwnSeen::slot(address)) {
+            // SAFETY: as for `add`.
+            Some(seen) => unsafe { &mut *seen }.is_own(address, self.now_ns(), look),
+            None => look(),
+        }
     }
 
     #[inline(always)]

@@ -21,6 +21,7 @@ pub(crate) struct XdpView<'a> {
     data: usize,
     data_end: usize,
     len: u32,
+    zero: Zero,
     context: &'a XdpContext,
 }
 
@@ -29,12 +30,23 @@ impl<'a> XdpView<'a> {
     pub(crate) fn new(ctx: &'a XdpContext) -> Self {
         // SAFETY: the pointer comes from the kernel and is the context of this program.
         let len = unsafe { bpf_xdp_get_buff_len(ctx.ctx) } as u32;
+        Self::with_len(ctx, len)
+    }
+
+    /// For a frame whose length was asked for before.
+    #[inline(always)]
+    pub(crate) fn with_len(ctx: &'a XdpContext, len: u32) -> Self {
         Self {
             data: ctx.data(),
             data_end: ctx.data_end(),
             len,
+            zero: Zero::sign(len),
             context: ctx,
         }
+    }
+
+    pub(crate) const fn zero(&self) -> Zero {
+        self.zero
     }
 }
 
@@ -68,7 +80,7 @@ impl View for XdpView<'_> {
 
     #[inline(always)]
     fn opaque(&self, value: u32) -> u32 {
-        opaque(u64::from(value), self.len) as u32
+        self.zero.hide(u64::from(value)) as u32
     }
 
     #[inline(always)]
@@ -114,22 +126,30 @@ impl View for XdpView<'_> {
     }
 }
 
-/// `value`, with its history hidden from the verifier: two operations cancel out whose operand is `unknown` to it (it came from
-/// a helper), hence the result is, too; the compiler does not look into either.
-#[cfg(target_arch = "bpf")]
-#[inline(always)]
-pub(crate) fn opaque(mut value: u64, unknown: u32) -> u64 {
-    // SAFETY: register operations only.
-    unsafe {
-        core::arch::asm!("{0} ^= {1}", inout(reg) value, in(reg) u64::from(unknown));
-        core::arch::asm!("{0} ^= {1}", inout(reg) value, in(reg) u64::from(unknown));
-    }
-    value
-}
+/// Zero, which neither the compiler nor the kernel's verifier knows to be that.
+#[derive(Clone, Copy)]
+pub(crate) struct Zero(u64);
 
-#[cfg(not(target_arch = "bpf"))]
-pub(crate) fn opaque(value: u64, _: u32) -> u64 {
-    value
+impl Zero {
+    /// The sign of the length of a frame: all bits or none, and no frame is that long.
+    #[inline(always)]
+    pub(crate) const fn sign(len: u32) -> Self {
+        Self(((len as i32) >> 31) as u32 as u64)
+    }
+
+    /// `value`, with its history hidden: to both it may be any number.
+    #[cfg(target_arch = "bpf")]
+    #[inline(always)]
+    pub(crate) fn hide(self, mut value: u64) -> u64 {
+        // SAFETY: a register operation only.
+        unsafe { core::arch::asm!("{0} ^= {1}", inout(reg) value, in(reg) self.0) }
+        value
+    }
+
+    #[cfg(not(target_arch = "bpf"))]
+    pub(crate) fn hide(self, value: u64) -> u64 {
+        value ^ self.0
+    }
 }
 
 #[cfg(target_arch = "bpf")]

@@ -182,7 +182,10 @@ fn stages<V: View, T: Tables>(
     if !matches!(block_mode, Mode::Off) {
         shadow.rule(block_mode, rule::block(packet, hints, settings.seed, tables))?;
     }
-    if hints & hint::RANGE != 0 {
+    // What the limits need comes into the cache while the lists are searched.
+    let is_searched = hints & hint::RANGE != 0;
+    if is_searched {
+        fetch_limits(view, class, packet, settings, tables);
         let (first, outcome) = ranges::check(view, packet, tables);
         if let Some(verdict) = first {
             shadow.rule(Mode::Shadow, ControlFlow::Break(verdict))?;
@@ -221,8 +224,8 @@ fn stages<V: View, T: Tables>(
     let limit_mode = Mode::from_number(view.opaque(settings.limit));
     let limited = Class::from_number(class).filter(|_| !matches!(limit_mode, Mode::Off));
     if let Some(class) = limited {
-        if unwanted == 0 {
-            level::Places::of(class, packet, settings, tables).fetch(view, class, settings, tables);
+        if unwanted == 0 && !is_searched {
+            fetch_limits(view, class as u32, packet, settings, tables);
         }
         let outcome = limit::check(view, class, packet, settings, tables.now_ns(), tables);
         shadow.rule(limit_mode, outcome)?;
@@ -252,6 +255,22 @@ fn stages<V: View, T: Tables>(
             shadow.rule(limit_mode, ControlFlow::Break(Verdict::LimitService))
         }
         outcome => outcome,
+    }
+}
+
+/// Has the lines of the limits of a packet of `class` fetched.
+#[inline(always)]
+fn fetch_limits<V: View, T: Tables>(
+    view: &V,
+    class: u32,
+    packet: &Packet,
+    settings: &Settings,
+    tables: &T,
+) {
+    if let Some(class) = Class::from_number(class)
+        && !matches!(Mode::from_number(view.opaque(settings.limit)), Mode::Off)
+    {
+        level::Places::of(class, packet, settings, tables).fetch(view, class, settings, tables);
     }
 }
 

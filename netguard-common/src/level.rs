@@ -41,9 +41,10 @@ const ROOM: u64 = 64 * AT_ONCE;
 /// A busy CPU remembers the source of one packet in so many.
 const LEARNT: u64 = 8;
 
-/// Where the levels of a packet look.
+/// Where the levels of a packet look, and the limit of its source.
 #[derive(Clone, Copy)]
 pub struct Places {
+    source: bucket::Place,
     prefix: bucket::Place,
     known: known::Place,
     /// What decides whether this is the one packet that stands for others; 0 if none does.
@@ -55,9 +56,11 @@ impl Places {
     #[inline(always)]
     pub fn of<T: Tables>(class: Class, packet: &Packet, settings: &Settings, tables: &T) -> Self {
         let (family, seed) = (packet.family(), settings.seed);
+        let source = source_key(family, packet.source);
         Self {
+            source: bucket::of_source(class, source, false, seed),
             prefix: bucket::of_prefix(class, prefix_key(family, packet.source), seed),
-            known: known::place(source_key(family, packet.source), packet.destination_port, seed),
+            known: known::place(source, packet.destination_port, seed),
             chance: telemetry::chance(settings, tables),
         }
     }
@@ -84,6 +87,9 @@ impl Places {
     #[inline(always)]
     pub fn fetch<V: View, T: Tables>(self, view: &V, class: Class, settings: &Settings, tables: &T) {
         let levels = &settings.levels;
+        if class.rate(view, &settings.limits).is_some() {
+            bucket::fetch(self.source, tables);
+        }
         if class.rate(view, &levels.prefix).is_some() {
             bucket::fetch(self.prefix, tables);
         }

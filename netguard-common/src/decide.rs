@@ -260,13 +260,7 @@ fn stages<V: View, T: Tables>(
 
 /// Has the lines of the limits of a packet of `class` fetched.
 #[inline(always)]
-fn fetch_limits<V: View, T: Tables>(
-    view: &V,
-    class: u32,
-    packet: &Packet,
-    settings: &Settings,
-    tables: &T,
-) {
+fn fetch_limits<V: View, T: Tables>(view: &V, class: u32, packet: &Packet, settings: &Settings, tables: &T) {
     if let Some(class) = Class::from_number(class)
         && !matches!(Mode::from_number(view.opaque(settings.limit)), Mode::Off)
     {

@@ -7,7 +7,7 @@
 //! There are coarse hints and fine ones. A coarse one has a byte for each IPv4 /16, or for the hashed /32 of an IPv6 source: so
 //! few that they stay in the cache, whoever sends. Only where such a byte has a bit of [`refined`], the fine one is
 //! read, which misses the cache under a flood from many sources. IPv4 has a fine byte for each /24, IPv6 two places
-//! in a hashed array, one for the /48 and one for the /32 of the source; shorter prefixes are marked for each /32 in them, and
+//! in hashed arrays, one for the /48 and one for the /32 of the source; shorter prefixes are marked for each /32 in them, and
 //! those shorter than a /16 for all of IPv6.
 
 use crate::{
@@ -46,10 +46,14 @@ const REFINED_V6: u8 = refined(Family::V6);
 pub const LINE: u32 = 64;
 /// Fine bytes for IPv4.
 pub const V4_BYTES: u32 = 1 << 24;
-/// Fine bytes for IPv6; a power of two.
-pub const V6_BYTES: u32 = 1 << 22;
+/// Fine bytes for IPv6 /48s; a power of two.
+const V6_LONG_BYTES: u32 = 1 << 23;
+/// Fine bytes for IPv6 /32s, apart from the others: so few that they stay in the cache; a power of two.
+const V6_SHORT_BYTES: u32 = 1 << 18;
+/// The first of the latter.
+const V6_SHORT_AT: u32 = V4_BYTES + V6_LONG_BYTES;
 /// Coarse bytes for IPv4.
-const COARSE_V4: u32 = V4_BYTES + V6_BYTES;
+const COARSE_V4: u32 = V6_SHORT_AT + V6_SHORT_BYTES;
 /// Coarse bytes for IPv6.
 const COARSE_V6: u32 = COARSE_V4 + COARSE_BYTES;
 /// The byte of all IPv6 sources, for prefixes too short to be marked one by one.
@@ -100,7 +104,7 @@ fn of_v6(source: Address, seed: u64, hint: impl Fn(u32) -> u8) -> u8 {
         return coarse | all;
     }
     let long = hash_v6(network >> (64 - V6_LONG), V6_LONG, seed);
-    let fine = hint(fine_v6(long)) | hint(fine_v6(short));
+    let fine = hint(long_v6(long)) | hint(short_v6(short));
     coarse & !REFINED_V6 | fine & REFINED_V6 | all
 }
 
@@ -127,7 +131,8 @@ pub fn fine(family: Family, address: Address, bits: u8, seed: u64) -> impl Itera
     let length = if bits < V6_LONG { V6_SHORT } else { V6_LONG };
     networks.map(move |network| match family {
         Family::V4 => network as u32,
-        Family::V6 => fine_v6(hash_v6(network, length, seed)),
+        Family::V6 if length == V6_LONG => long_v6(hash_v6(network, length, seed)),
+        Family::V6 => short_v6(hash_v6(network, length, seed)),
     })
 }
 
@@ -162,8 +167,13 @@ const fn hash_v6(network: u64, bits: u8, seed: u64) -> u64 {
 }
 
 #[inline(always)]
-const fn fine_v6(hash: u64) -> u32 {
-    V4_BYTES + (hash as u32 & (V6_BYTES - 1))
+const fn long_v6(hash: u64) -> u32 {
+    V4_BYTES + (hash as u32 & (V6_LONG_BYTES - 1))
+}
+
+#[inline(always)]
+const fn short_v6(hash: u64) -> u32 {
+    V6_SHORT_AT + (hash as u32 & (V6_SHORT_BYTES - 1))
 }
 
 #[inline(always)]
@@ -251,7 +261,7 @@ mod tests {
         let asked = core::cell::Cell::new(0);
         let (family, address) = Address::of(source.parse().unwrap());
         let look = |slot: u32| {
-            asked.set(asked.get() + usize::from(slot < V4_BYTES + V6_BYTES));
+            asked.set(asked.get() + usize::from(slot < COARSE_V4));
             bytes.get(&slot).copied().unwrap_or(0)
         };
         let found = match family {

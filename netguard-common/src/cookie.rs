@@ -393,9 +393,8 @@ mod tests {
 
             memory.settings.offer.timestamps = 0;
             let (_, segment) = headers(&answered(&memory, &frame), ip);
-            let mut alone = [0; 20];
-            alone[..4].copy_from_slice(&[2, 4, 5, 160]);
-            assert_eq!(segment[20..], alone, "as long as the SYN");
+            assert_eq!(segment[20..24], [2, 4, 5, 160]);
+            assert_eq!(segment[24..], [0; 16], "as long as the SYN");
         }
     }
 }

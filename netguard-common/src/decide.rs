@@ -20,6 +20,9 @@ use crate::{
     view::View,
 };
 
+/// A busy CPU asks the limit of the source for one unwanted datagram in so many.
+const UNWANTED_ASKED: u64 = 8;
+
 /// The verdict on a packet, and whether it was only counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judgement {
@@ -214,7 +217,8 @@ fn stages<V: View, T: Tables>(
         shadow.rule(reflection_mode, reflection::check(view, packet, settings, tables))?;
     }
     let packet = view.forget(packet);
-    // Asked before the limits and told after that of the source, which knows more of a flood from a single one.
+    // Asked before the limits, and told after that of the source, which knows more of a flood from a single one. A busy CPU asks
+    // that for some of them: they are dropped anyway, and each of a thousand forged sources has a line in memory to wait for.
     let unwanted = class == Class::Udp as u32
         && !matches!(state_mode, Mode::Off)
         && state::is_unwanted(view, packet, settings, tables);
@@ -223,7 +227,8 @@ fn stages<V: View, T: Tables>(
     let class = view.opaque(class);
     let limit_mode = Mode::from_number(view.opaque(settings.limit));
     let limited = Class::from_number(class).filter(|_| !matches!(limit_mode, Mode::Off));
-    if let Some(class) = limited {
+    let is_asked = unwanted == 0 || telemetry::chance(settings, tables).is_multiple_of(UNWANTED_ASKED);
+    if let Some(class) = limited.filter(|_| view.opaque(u32::from(is_asked)) != 0) {
         if unwanted == 0 && !is_searched {
             fetch_limits(view, class as u32, packet, settings, tables);
         }

@@ -6,6 +6,8 @@
 //! ([`Tables::proven`]) to the brim. So strangers get what the others leave, and no number of them takes a packet
 //! from a known source while the known ones together stay within the rate of the service.
 
+mod places;
+
 use core::ops::ControlFlow;
 
 use crate::{
@@ -15,9 +17,10 @@ use crate::{
     packet::{Address, Family},
     service,
     tables::{LimitCell, Tables},
-    telemetry,
     view::View,
 };
+
+pub use places::Places;
 
 /// What a source may fill a bucket to, in quarters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,72 +35,6 @@ pub enum Standing {
 const UNREST_NS: u64 = 10_000_000_000;
 /// How late the end of the unrest may be moved on: not for every packet of a flood, all CPUs write that word.
 const UNREST_STEP_NS: u64 = 1_000_000_000;
-
-/// A busy CPU puts so many packets at once into the bucket of a service, for one packet in as many: all CPUs write that word,
-/// and its line of the cache would go to another one with each packet. A power of two.
-const AT_ONCE: u64 = 16;
-/// Only where so many have room that it is of no matter.
-const ROOM: u64 = 64 * AT_ONCE;
-/// A busy CPU remembers the source of one packet in so many.
-const LEARNT: u64 = 8;
-
-/// Where the levels of a packet look, and the limit of its source.
-#[derive(Clone, Copy)]
-pub struct Places {
-    source: bucket::Place,
-    prefix: bucket::Place,
-    known: known::Place,
-    /// What decides whether this is the one packet that stands for others; 0 if none does.
-    chance: u64,
-}
-
-impl Places {
-    /// Those of `packet`, which is of `class`.
-    #[inline(always)]
-    pub fn of<T: Tables>(class: Class, packet: &Packet, settings: &Settings, tables: &T) -> Self {
-        let (family, seed) = (packet.family(), settings.seed);
-        let source = source_key(family, packet.source);
-        Self {
-            source: bucket::of_source(class, source, false, seed),
-            prefix: bucket::of_prefix(class, prefix_key(family, packet.source), seed),
-            known: known::place(source, packet.destination_port, seed),
-            chance: telemetry::chance(settings, tables),
-        }
-    }
-
-    /// Whether the source is remembered, should the service have time for it.
-    #[inline(always)]
-    const fn is_learnt(&self) -> bool {
-        self.chance % LEARNT == 0
-    }
-
-    /// For how many packets this one stands in the bucket of a service of `rate`: one, or [`AT_ONCE`] or none by chance.
-    #[inline(always)]
-    const fn packets(&self, rate: &Rate) -> u64 {
-        if self.chance == 0 || rate.tolerance_ns / ROOM < rate.interval_ns {
-            1
-        } else if self.chance / LEARNT % AT_ONCE == 0 {
-            AT_ONCE
-        } else {
-            0
-        }
-    }
-
-    /// Has their lines fetched into the cache. They lie anywhere in memory: one after the other each would be waited for.
-    #[inline(always)]
-    pub fn fetch<V: View, T: Tables>(self, view: &V, class: Class, settings: &Settings, tables: &T) {
-        let levels = &settings.levels;
-        if class.rate(view, &settings.limits).is_some() {
-            bucket::fetch(self.source, tables);
-        }
-        if class.rate(view, &levels.prefix).is_some() {
-            bucket::fetch(self.prefix, tables);
-        }
-        if matches!(class, Class::Udp) && self.is_learnt() && levels.service_udp.interval_ns != 0 {
-            known::fetch(self.known, tables);
-        }
-    }
-}
 
 /// Breaks when the prefix of `packet`, or the service that it asks, has too much of `class`. `class` is not control messages.
 #[inline(always)]
@@ -171,8 +108,8 @@ fn is_proven<T: Tables>(packet: &Packet, now_ns: u64, tables: &T) -> bool {
     tables.proven(key).is_some_and(|until_ns| now_ns < until_ns)
 }
 
-/// GCRA with lines in the bucket: whether `standing` may put one packet in, which then counts as so many `packets`, at most
-/// [`AT_ONCE`]. The cell holds the theoretical arrival time of the next packet, in ns.
+/// GCRA with lines in the bucket: whether `standing` may put one packet in, which then counts as so many `packets`,
+/// see [`Places`]. The cell holds the theoretical arrival time of the next packet, in ns.
 #[inline(always)]
 pub fn fill<C: LimitCell>(rate: &Rate, bucket: &C, standing: Standing, packets: u64, now_ns: u64) -> bool {
     let brim = now_ns.wrapping_add(rate.tolerance_ns);

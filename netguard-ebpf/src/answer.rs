@@ -31,7 +31,7 @@ pub(crate) fn send(ctx: &XdpContext, verdict: Verdict) -> u32 {
 #[inline(always)]
 fn write(ctx: &XdpContext, verdict: Verdict) -> Option<()> {
     let view = XdpView::with_len(ctx, tables::packet()?.frame_len as u32);
-    let tables = KernelTables::new(ctx, view.zero());
+    let tables = KernelTables::new(ctx, view.zero);
     if matches!(verdict, Verdict::SynCookie) {
         cookie::answer(&view, &tables)?;
     }

@@ -44,6 +44,6 @@ fn begin(part: Part, ctx: *mut xdp_md) -> u32 {
         return part.nothing();
     };
     let view = XdpView::with_len(&ctx, packet.frame_len as u32);
-    let tables = KernelTables::at(packet.judged_at_ns, &ctx, view.zero());
+    let tables = KernelTables::at(packet.judged_at_ns, &ctx, view.zero);
     run(part, &view, packet, settings, &tables)
 }

@@ -1,5 +1,5 @@
 //! The least that any program does that answers for a service: the same headers, the socket that listens, its cookie, and the
-//! SYN turned into an answer in its place. It limits and counts nothing, and repeats the SYN's options as they are.
+//! SYN turned into an answer in its place. It limits and counts nothing, and repeats the SYN's maximum segment size.
 
 use aya_ebpf::{
     bindings::{bpf_sock, xdp_action},
@@ -7,21 +7,25 @@ use aya_ebpf::{
     macros::xdp,
     programs::XdpContext,
 };
-use netguard_common::{parse::ETHERNET_LEN, view::View as _};
+use netguard_common::{packet::protocol, parse::ETHERNET_LEN, view::View as _};
 use network_types::eth::{EthHdr, EtherType};
 
 use crate::view::XdpView;
 
 const IPV4: u16 = EtherType::Ipv4 as u16;
 const IPV6: u16 = EtherType::Ipv6 as u16;
-/// The TCP header of a SYN with the options that clients send, in words.
-const TCP_WORDS: usize = 10;
+/// Words of the TCP header of a SYN that has a maximum segment size only, and of one with the options that clients send.
+const SHORT: usize = 6;
+const LONG: usize = 10;
 /// `TCP_LISTEN` of net/tcp_states.h.
 const LISTEN: u32 = 10;
 /// The network namespace of the interface.
 const THIS_NAMESPACE: u64 = u64::MAX;
 /// The second half of the word with length and flags: what makes a SYN an answer.
 const ACK: u32 = 0x0010_0000;
+
+/// Four options that say nothing.
+const PADDING: u32 = 0x0101_0101;
 
 /// Answers each SYN.
 #[xdp(frags)]
@@ -38,31 +42,47 @@ fn answer(ctx: &XdpContext) -> Option<()> {
     match view.load::<EthHdr>(0)?.ether_type {
         IPV4 => {
             let ip = view.load::<[u32; 5]>(ETHERNET_LEN)?;
-            let ports = view.load::<[u32; 1]>(ETHERNET_LEN + 20)?;
-            let cookie = cookie::<20>(ctx, &mut [ip[3], ip[4], ports[0]])?;
+            let [ports, _, _, flags] = view.load::<[u32; 4]>(ETHERNET_LEN + 20)?;
+            let mut tuple = [ip[3], ip[4], ports];
+            let cookie = match words(flags) {
+                SHORT => cookie::<20, SHORT>(ctx, &mut tuple)?,
+                LONG => cookie::<20, LONG>(ctx, &mut tuple)?,
+                _ => return None,
+            };
             view.store(ETHERNET_LEN + 12, &[ip[4], ip[3]])?;
-            turn(&view, ETHERNET_LEN + 20, cookie)
+            turn(&view, ETHERNET_LEN + 20, &ip[3..], cookie)
         }
         IPV6 => {
             let ip = view.load::<[u32; 10]>(ETHERNET_LEN)?;
-            let ports = view.load::<[u32; 1]>(ETHERNET_LEN + 40)?;
+            let [ports, _, _, flags] = view.load::<[u32; 4]>(ETHERNET_LEN + 40)?;
             let [_, _, a, b, c, d, e, f, g, h] = ip;
-            let cookie = cookie::<40>(ctx, &mut [a, b, c, d, e, f, g, h, ports[0]])?;
+            let mut tuple = [a, b, c, d, e, f, g, h, ports];
+            let cookie = match words(flags) {
+                SHORT => cookie::<40, SHORT>(ctx, &mut tuple)?,
+                LONG => cookie::<40, LONG>(ctx, &mut tuple)?,
+                _ => return None,
+            };
             view.store(ETHERNET_LEN + 8, &[e, f, g, h, a, b, c, d])?;
-            turn(&view, ETHERNET_LEN + 40, cookie)
+            turn(&view, ETHERNET_LEN + 40, &ip[2..], cookie)
         }
         _ => None,
     }
 }
 
-/// The cookie of the socket that listens for `tuple`. The IP header has `IP` bytes.
+/// Words of a TCP header, by the word in it that says so.
 #[inline(always)]
-fn cookie<const IP: usize>(ctx: &XdpContext, tuple: &mut [u32]) -> Option<u32> {
+const fn words(flags: u32) -> usize {
+    (u32::from_be(flags) >> 28) as usize
+}
+
+/// The cookie of the socket that listens for `tuple`. The IP header has `IP` bytes, the TCP header `TCP` words.
+#[inline(always)]
+fn cookie<const IP: usize, const TCP: usize>(ctx: &XdpContext, tuple: &mut [u32]) -> Option<u32> {
     let (ip, tcp) = (
         ctx.data() + ETHERNET_LEN as usize,
         ctx.data() + ETHERNET_LEN as usize + IP,
     );
-    if tcp + 4 * TCP_WORDS > ctx.data_end() {
+    if tcp + 4 * TCP > ctx.data_end() {
         return None;
     }
     // SAFETY: the tuple has the length that is told, the socket is ours until it is released, and the headers lie in the frame.
@@ -79,7 +99,7 @@ fn cookie<const IP: usize>(ctx: &XdpContext, tuple: &mut [u32]) -> Option<u32> {
                 ip as *mut _,
                 IP as u32,
                 tcp as *mut _,
-                4 * TCP_WORDS as u32,
+                4 * TCP as u32,
             )
         } else {
             -1
@@ -90,25 +110,30 @@ fn cookie<const IP: usize>(ctx: &XdpContext, tuple: &mut [u32]) -> Option<u32> {
     (made >= 0).then_some(made as u32)
 }
 
-/// Turns the TCP header, and the Ethernet header before all.
+/// Turns the TCP header, and the Ethernet header before all. The checksum is made anew: that of a SYN of this machine's own is for a
+/// card to finish.
 #[inline(always)]
-fn turn(view: &XdpView<'_>, at: u32, cookie: u32) -> Option<()> {
-    let [ports, asked, none, flags, check] = view.load::<[u32; 5]>(at)?;
+fn turn(view: &XdpView<'_>, at: u32, addresses: &[u32], cookie: u32) -> Option<()> {
+    let [ports, asked, _, flags, _, mss] = view.load::<[u32; SHORT]>(at)?;
+    let words = words(flags);
+    let ports = ports.rotate_left(16);
     let (sequence, next) = (cookie.to_be(), u32::from_be(asked).wrapping_add(1).to_be());
-    let acknowledging = flags | ACK.to_be();
-    // Only the difference counts (RFC 1624), and neither addresses nor ports that change places make one.
-    let before = [asked, none, flags].map(|word| u64::from(!word));
-    let now = [sequence, next, acknowledging].map(u64::from);
-    let urgent = check >> 16 << 16;
-    let sum = before
+    let flags = flags | ACK.to_be();
+    let mut sum = u64::from((4 * words as u32 + u32::from(protocol::TCP)).to_be());
+    if words == LONG {
+        view.store(at + 24, &[PADDING; LONG - SHORT])?;
+        sum += (LONG - SHORT) as u64 * u64::from(PADDING);
+    }
+    let headers = [ports, sequence, next, flags, mss];
+    let sum = headers
         .iter()
-        .chain(&now)
-        .fold(u64::from(!check as u16), |sum, word| sum + word);
+        .chain(addresses)
+        .fold(sum, |sum, word| sum + u64::from(*word));
     let sum = (sum & 0xffff_ffff) + (sum >> 32);
     let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
-    let check = u32::from(!(((sum & 0xffff) + (sum >> 16)) as u16)) | urgent;
-    view.store(at, &[ports.rotate_left(16), sequence, next, acknowledging, check])?;
+    let check = u32::from(!(((sum & 0xffff) + (sum >> 16)) as u16));
+    view.store(at, &[ports, sequence, next, flags, check])?;
     let [a, b, c] = view.load::<[u32; 3]>(0)?;
     view.store(0, &[b >> 16 | c << 16, c >> 16 | a << 16, a >> 16 | b << 16])
 }

@@ -13,6 +13,7 @@ mod maps;
 mod object;
 mod skb;
 mod sockets;
+mod store;
 mod tables;
 mod time_cell;
 mod view;
@@ -60,14 +61,14 @@ const NEXT: i32 = -1;
 #[classifier]
 pub fn netguard_egress(ctx: TcContext) -> i32 {
     let view = SkbView::new(&ctx);
-    reflection::remember(&view, &KernelTables::new(&ctx, view.zero()));
+    reflection::remember(&view, &KernelTables::new(&ctx, view.zero));
     NEXT
 }
 
 #[inline(always)]
 fn judge(ctx: &XdpContext) -> Judgement {
     let view = XdpView::new(ctx);
-    decide(&view, &KernelTables::new(ctx, view.zero()))
+    decide(&view, &KernelTables::new(ctx, view.zero))
 }
 
 /// What the loader compares with its own fingerprint before it loads anything.

@@ -29,6 +29,7 @@ use crate::{time_cell::TimeCell, view::XdpView};
 
 mod least_answer;
 mod object;
+mod store;
 mod time_cell;
 mod view;
 

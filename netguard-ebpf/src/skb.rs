@@ -12,7 +12,7 @@ pub(crate) struct SkbView<'a> {
     data: usize,
     data_end: usize,
     len: u32,
-    zero: Zero,
+    pub(crate) zero: Zero,
     context: &'a TcContext,
 }
 
@@ -26,10 +26,6 @@ impl<'a> SkbView<'a> {
             zero: Zero::sign(ctx.len()),
             context: ctx,
         }
-    }
-
-    pub(crate) const fn zero(&self) -> Zero {
-        self.zero
     }
 }
 

@@ -96,7 +96,7 @@ fn returns_cookie(ctx: &impl EbpfContext, listener: *mut bpf_sock, packet: &Pack
     // Segments are judged as they arrive only: at XDP.
     let ctx = XdpContext::new(ctx.as_ptr().cast());
     let view = XdpView::with_len(&ctx, packet.frame_len as u32);
-    let tables = KernelTables::new(&ctx, view.zero());
+    let tables = KernelTables::new(&ctx, view.zero);
     let Some(mut scratch) = tables.syn_ack() else {
         return false;
     };

@@ -10,7 +10,7 @@ use netguard_common::{
 };
 
 /// Offsets beyond this are never read; tells the verifier that pointer arithmetic stays inside a page.
-const MAX_OFFSET: usize = 2047;
+pub(crate) const MAX_OFFSET: usize = 2047;
 const TCP_MIN: usize = 20;
 /// The TCP header of a SYN as most clients send it.
 const USUAL_SYN: usize = 40;
@@ -18,10 +18,10 @@ const USUAL_SYN: usize = 40;
 /// Reads through `data` and `data_end`. Headers lie in the linear part of a frame in every driver; what lies
 /// in fragments counts as truncated only if a header is split, which no driver does.
 pub(crate) struct XdpView<'a> {
-    data: usize,
-    data_end: usize,
+    pub(crate) data: usize,
+    pub(crate) data_end: usize,
     len: u32,
-    zero: Zero,
+    pub(crate) zero: Zero,
     context: &'a XdpContext,
 }
 
@@ -43,32 +43,6 @@ impl<'a> XdpView<'a> {
             zero: Zero::sign(len),
             context: ctx,
         }
-    }
-
-    pub(crate) const fn zero(&self) -> Zero {
-        self.zero
-    }
-}
-
-impl XdpView<'_> {
-    /// Writes `words` `at` bytes into the frame, unless they end behind it.
-    #[inline(always)]
-    pub(crate) fn store<const N: usize>(&self, at: u32, words: &[u32; N]) -> Option<()> {
-        let at = unproven(at);
-        if at > MAX_OFFSET {
-            return None;
-        }
-        let start = self.data + at;
-        if start + 4 * N > self.data_end {
-            return None;
-        }
-        let mut index = 0;
-        while index < N {
-            // SAFETY: the bounds were checked just now.
-            unsafe { write(start + 4 * index, words[index]) };
-            index += 1;
-        }
-        Some(())
     }
 }
 
@@ -251,27 +225,6 @@ unsafe fn read<T: Header>(from: usize) -> T {
 unsafe fn read<T: Header>(from: usize) -> T {
     // SAFETY: the caller promises it.
     unsafe { (from as *const T).read_unaligned() }
-}
-
-/// Writes a word at any address: left to itself the compiler would write unaligned memory byte by byte.
-///
-/// # Safety
-/// All of it must be writable.
-#[cfg(target_arch = "bpf")]
-#[inline(always)]
-unsafe fn write(to: usize, word: u32) {
-    // SAFETY: the caller promises it.
-    unsafe {
-        core::arch::asm!("*(u32 *)({0} + 0) = {1}", in(reg) to, in(reg) u64::from(word), options(nostack))
-    }
-}
-
-/// # Safety
-/// All of it must be writable.
-#[cfg(not(target_arch = "bpf"))]
-unsafe fn write(to: usize, word: u32) {
-    // SAFETY: the caller promises it.
-    unsafe { (to as *mut u32).write_unaligned(word) }
 }
 
 /// `at`, about which the compiler knows nothing: it would otherwise drop a bounds check that it can prove but

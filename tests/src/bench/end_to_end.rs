@@ -209,7 +209,8 @@ impl<'a> Arena<'a> {
         let delivered = self.lab.victim.ns.delivered()?;
         let got = receive(self.lab, self.driver, forgery)?;
         let delivered = self.lab.victim.ns.delivered()? - delivered;
-        let answered = contestant == Contestant::Netguard && trial.outcome == Outcome::Answered;
+        let answers = matches!(contestant, Contestant::Netguard | Contestant::Least(_));
+        let answered = answers && trial.outcome == Outcome::Answered;
         let enough = 0.9 * got.packets as f64;
         let as_said = match contestant {
             // The first packet of a source is within any limit.

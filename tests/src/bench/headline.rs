@@ -14,7 +14,7 @@ use super::{
     Objects,
     cases::{LISTED, MANY, UNLISTED},
     end_to_end::{RECEIVERS_CPU, pass_time},
-    filters::list_sources,
+    filters::{Least, list_sources},
     firewalls::{Allowance, Firewall, Raised, require},
     report::{Headline, Served},
     timing::Figures,
@@ -43,6 +43,8 @@ const WARM_UP: Duration = Duration::from_millis(1_500);
 enum Guard {
     /// The reference program, which has all attackers on its list.
     PerfectBlocklist,
+    /// The program that answers each connection attempt, and does nothing else.
+    Answer,
     /// A daemon with the default configuration of a machine that translates no addresses; it knows nobody.
     Netguard,
     Nobody,
@@ -50,9 +52,10 @@ enum Guard {
 }
 
 impl Guard {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::PerfectBlocklist,
         Self::Netguard,
+        Self::Answer,
         Self::Nobody,
         Self::Firewall(Firewall::NftLimit),
         Self::Firewall(Firewall::Hashlimit),
@@ -62,8 +65,18 @@ impl Guard {
         match self {
             Self::PerfectBlocklist => "perfect blocklist",
             Self::Netguard => "netguard",
+            Self::Answer => Least::Answer.name(),
             Self::Nobody => "the kernel alone",
             Self::Firewall(firewall) => firewall.name(),
+        }
+    }
+
+    /// Whether it has anything to say about the flood, and is here.
+    fn meets(self, attack: Attack) -> bool {
+        match self {
+            Self::Answer => matches!(attack, Attack::Syn),
+            Self::Firewall(firewall) => firewall.is_installed(),
+            _ => true,
         }
     }
 }
@@ -81,7 +94,6 @@ pub(super) fn measure(objects: &Objects, program: &Path, rounds: u32) -> Result<
     require("wrk")?;
     let lab = Lab::new()?;
     // As a server has it that is not made to fail.
-    lab.victim.ns.sysctl("net.ipv4.tcp_syncookies", "1")?;
     lab.victim.ns.sysctl("net.ipv4.tcp_max_syn_backlog", "4096")?;
     lab.aggregate_at_victim()?;
     let server = Nginx::start(&lab)?;
@@ -101,7 +113,7 @@ pub(super) fn measure(objects: &Objects, program: &Path, rounds: u32) -> Result<
         fastrand::shuffle(&mut order);
         for (attack, guard) in order {
             let (flood, who) = (attacks[attack], Guard::ALL[guard]);
-            if matches!(who, Guard::Firewall(firewall) if !firewall.is_installed()) {
+            if !who.meets(flood) {
                 continue;
             }
             let standing = stand(&lab, who, &mut reference, program)?;
@@ -131,9 +143,15 @@ fn stand<'lab>(
     reference: &mut TestObject,
     program: &Path,
 ) -> Result<Standing<'lab>> {
+    // A server has 1, with which the kernel makes no cookies for others before it must; netguard sees to that by itself.
+    let syncookies = if guard == Guard::Answer { "2" } else { "1" };
+    lab.victim.ns.sysctl("net.ipv4.tcp_syncookies", syncookies)?;
     Ok(match guard {
-        Guard::PerfectBlocklist => {
-            let mut program = reference.program("parse_hash")?;
+        Guard::PerfectBlocklist | Guard::Answer => {
+            let mut program = reference.program(match guard {
+                Guard::Answer => Least::Answer.program(),
+                _ => "parse_hash",
+            })?;
             Standing::Program(lab.victim.ns.enter(|| -> Result<Attachment> {
                 Ok(program.attach(if_nametoindex(IFACE)?, AttachMode::Native)?)
             })??)
@@ -197,6 +215,7 @@ fn row(attack: Attack, felt: &[Felt; Guard::ALL.len()]) -> Headline {
     let mut served: BTreeMap<String, Option<Served>> = Guard::ALL
         .iter()
         .zip(felt)
+        .filter(|(guard, _)| **guard != Guard::Answer || guard.meets(attack))
         .map(|(guard, felt)| {
             let served = felt.requests_per_s.any().map(|requests_per_s| Served {
                 requests_per_s,

@@ -21,9 +21,24 @@ pub(super) struct Tally {
 struct Failure {
     test: String,
     said: VecDeque<String>,
+    /// It passed when it was run again.
+    is_unsteady: bool,
 }
 
 impl Tally {
+    /// The names of the tests that failed.
+    pub(super) fn failures(&self) -> Vec<String> {
+        self.failures.iter().map(|failure| failure.test.clone()).collect()
+    }
+
+    /// Counts all that failed as passed: they did when they were run again. What they said stays in the table.
+    pub(super) fn forgive(&mut self) {
+        self.passed += std::mem::take(&mut self.failed);
+        for failure in &mut self.failures {
+            failure.is_unsteady = true;
+        }
+    }
+
     /// Reads the next line of a test binary's output.
     pub(super) fn read(&mut self, line: &str) {
         self.listen(line);
@@ -40,6 +55,7 @@ impl Tally {
             self.failures.push(Failure {
                 test: test.to_owned(),
                 said: VecDeque::new(),
+                is_unsteady: false,
             });
         } else if line == "failures:" {
             self.listening = false;
@@ -120,7 +136,12 @@ pub(super) fn table(results: &[Outcome]) -> String {
         .iter()
         .flat_map(|result| result.tally.failures.iter().map(|failure| (result.rung, failure)))
     {
-        text += &format!("{rung} {}:\n", failure.test);
+        let again = if failure.is_unsteady {
+            " failed, and passed when it was run again"
+        } else {
+            ""
+        };
+        text += &format!("{rung} {}{again}:\n", failure.test);
         for line in &failure.said {
             text += &format!("    {line}\n");
         }
@@ -198,5 +219,29 @@ mod tests {
         }]);
         assert!(text.contains("e2e a::bad:\n    line 8\n"), "{text}");
         assert!(text.contains("    line 19\ntotal:"), "{text}");
+    }
+
+    #[test]
+    fn what_passed_when_run_again_is_told_as_that() {
+        let mut tally = Tally::default();
+        for line in [
+            "---- a::bad stdout ----",
+            "too late",
+            "failures:",
+            "test result: FAILED. 4 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+        ] {
+            tally.read(line);
+        }
+        assert_eq!(tally.failures(), ["a::bad"]);
+        tally.forgive();
+        assert_eq!((tally.passed, tally.failed), (5, 0));
+        let text = table(&[Outcome {
+            rung: "e2e",
+            tally,
+            time: Duration::ZERO,
+            error: None,
+        }]);
+        let told = "e2e a::bad failed, and passed when it was run again:\n    too late\n";
+        assert!(text.contains(told), "{text}");
     }
 }

@@ -8,12 +8,10 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use netguard_common::{packet::protocol, parse::ETHERNET_LEN, view::View as _};
-use network_types::eth::{EthHdr, EtherType};
+use network_types::eth::EthHdr;
 
-use crate::view::XdpView;
+use crate::{IPV4, IPV6, view::XdpView};
 
-const IPV4: u16 = EtherType::Ipv4 as u16;
-const IPV6: u16 = EtherType::Ipv6 as u16;
 /// Words of the TCP header of a SYN that has a maximum segment size only, and of one with the options that clients send.
 const SHORT: usize = 6;
 const LONG: usize = 10;
@@ -23,7 +21,6 @@ const LISTEN: u32 = 10;
 const THIS_NAMESPACE: u64 = u64::MAX;
 /// The second half of the word with length and flags: what makes a SYN an answer.
 const ACK: u32 = 0x0010_0000;
-
 /// Four options that say nothing.
 const PADDING: u32 = 0x0101_0101;
 

@@ -2,7 +2,7 @@
 //! 5). A resolver that is real does so by itself, and a connection proves its address; a forged source is sent
 //! no more than was sent in its name.
 //!
-//! Only what is a plain query to one of the machine's own addresses is answered, in place: the question stays as it came, with
+//! Only what is a plain query to one of the machine's own addresses, at a port where somebody listens, is answered, in place: the question stays as it came, with
 //! the OPT record if there is one (RFC 6891 section 6.1.1), so the answer is exactly as long as the query.
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     layout::Settings,
     limit,
     packet::{Family, protocol},
+    reflection::UdpSocket,
     syn_ack::{SynAck, TCP_AT},
     tables::Tables,
     view::View,
@@ -53,6 +54,10 @@ pub(crate) fn truncate<V: View, T: Tables>(
         return false;
     };
     if !is_query(view, packet, &headers) || !tables.is_own(packet.destination) {
+        return false;
+    }
+    // Or a machine without a name server would send to whoever queries are forged in the name of.
+    if matches!(tables.udp_socket(packet), UdpSocket::None) {
         return false;
     }
     let Some(mut answer) = tables.syn_ack() else {
@@ -234,6 +239,7 @@ mod tests {
         };
         memory.settings.answers = Rate::new(1_000, 1_000);
         memory.settings.levels.dns_ports = [5353, 53, 0, 0];
+        memory.udp_sockets.insert(53, None);
         for own in ["198.51.100.1", "2626:2626:2626:2626:2626:2626:2626:2626"] {
             memory
                 .own
@@ -320,6 +326,9 @@ mod tests {
         let mut forwarded = memory();
         forwarded.own.clear();
         assert_eq!(judged(&forwarded, &ipv4(&message)).verdict, Verdict::LimitUdp);
+        let mut unserved = memory();
+        unserved.udp_sockets.clear();
+        assert_eq!(judged(&unserved, &ipv4(&message)).verdict, Verdict::LimitUdp);
         let mut off = memory();
         off.settings.levels.dns_ports = [5353, 0, 0, 0];
         assert_eq!(judged(&off, &ipv4(&message)).verdict, Verdict::LimitUdp);

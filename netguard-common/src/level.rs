@@ -188,7 +188,7 @@ mod tests {
             &SliceView(&[]),
             Class::Udp,
             packet,
-            Places::of(Class::Udp, packet, &memory.settings, memory),
+            Places::of(Class::Udp, packet, &memory.settings),
             &memory.settings,
             now_ns,
             memory,

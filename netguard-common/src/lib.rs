@@ -10,6 +10,7 @@ extern crate std;
 
 pub mod apart;
 pub mod bucket;
+pub mod clock;
 pub mod cookie;
 pub mod decide;
 pub mod dns;
@@ -26,6 +27,7 @@ pub mod maps;
 pub mod memory;
 pub mod offer;
 pub mod own;
+pub mod pace;
 pub mod packet;
 pub mod parse;
 pub mod ranges;

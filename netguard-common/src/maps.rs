@@ -6,14 +6,16 @@ mod table;
 use crate::{
     Packet,
     bucket::{self, BucketLine},
+    clock::Clock,
     exact::{self, ExactLine},
     fragment,
     hint::{HintLine, LINES},
     known::{self, KnownLine},
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Service, Settings},
     own::{self, OwnSeen},
+    pace::Pace,
     packet::Address,
-    ranges::POLICIES,
+    ranges::{InForce, POLICIES, RANGES},
     reflection,
     service::{self, ServiceLine},
     shared::fnv1a,
@@ -104,11 +106,18 @@ pub const MAPS: &[MapSpec] = &[
         1,
         "the packet that a CPU is judging: of no meaning afterwards",
     ),
+    spec::<u32, Clock>(
+        "CLOCK",
+        MapKind::PerCpuArray,
+        1,
+        "the time that a CPU read last, and in which tick",
+    ),
+    spec::<u32, Pace>("PACE", MapKind::PerCpuArray, 1, "how busy a CPU is"),
     spec::<u32, SynAck>(
         "SYN_ACK",
         MapKind::PerCpuArray,
         1,
-        "the answer that a CPU is making: of no meaning afterwards",
+        "the answer that a CPU is making, and how many it may still make",
     ),
     spec::<Address, u32>(
         "OWN",
@@ -179,8 +188,14 @@ pub const MAPS: &[MapSpec] = &[
     spec::<u32, u32>(
         "RANGES",
         MapKind::ArrayOfMaps,
-        1,
+        RANGES as usize,
         "feeds, countries and autonomous systems, compiled into one table that is exchanged as a whole",
+    ),
+    spec::<u32, InForce>(
+        "GENERATION",
+        MapKind::Array,
+        1,
+        "which of the two tables in RANGES is in force",
     ),
     spec::<u32, u64>(
         "POLICY_CELLS",

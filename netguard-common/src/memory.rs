@@ -16,6 +16,7 @@ use crate::{
     Packet, bucket, hint, known,
     layout::{Counter, Mode, Question, Rate, Rule, Sample, Sampler, Service, Settings},
     maps::{COUNTERS, FRAGMENT_CELLS, LIMIT_CELLS},
+    pace::Pace,
     packet::Address,
     ranges::{Line, POLICIES},
     reflection::UdpSocket,
@@ -75,6 +76,7 @@ pub struct Memory {
     pub proven: HashMap<u64, u64>,
     /// By slot, see [`crate::service::slot`].
     pub services: HashMap<u32, Service>,
+    pub pace: RefCell<Pace>,
     pub telemetry: RefCell<Box<Telemetry>>,
     pub sketches: [RefCell<Box<Sketch>>; GENERATIONS],
     /// Numbers of watched services, by slot.
@@ -120,6 +122,7 @@ impl Memory {
             known: (0..known::LINES).map(|_| Default::default()).collect(),
             proven: HashMap::new(),
             services: HashMap::new(),
+            pace: RefCell::new(Pace::ZERO),
             telemetry: RefCell::new(Box::new(Telemetry::ZERO)),
             sketches: [(); GENERATIONS].map(|()| RefCell::new(Box::new(Sketch::ZERO))),
             watched: HashMap::new(),
@@ -261,6 +264,9 @@ impl Tables for Memory {
             Some(Some(peer)) if *peer == (packet.source.octets(), packet.source_port) => UdpSocket::Connected,
             Some(Some(_)) => UdpSocket::None,
         }
+    }
+    fn pace(&self) -> Option<impl DerefMut<Target = Pace>> {
+        Some(self.pace.borrow_mut())
     }
     fn telemetry(&self) -> Option<impl DerefMut<Target = Telemetry>> {
         Some(RefMut::map(self.telemetry.borrow_mut(), Box::as_mut))

@@ -20,6 +20,8 @@ crate::shared! {
         pub judged_at_ns: u64,
         /// Length of the frame, for these parts.
         pub frame_len: u64,
+        /// By what it is chosen to stand for others, see [`crate::pace`]; 0 until it is counted.
+        pub chance: u64,
         /// Number of the verdict on headers that could not be followed, [`NO_FAULT`] otherwise. A faulty packet has
         /// a source all the same, and rules about that source hold.
         fault: u32,
@@ -101,6 +103,7 @@ impl Packet {
         let zero = view.opaque(0);
         *self = Self {
             judged_at_ns: zero as u64,
+            chance: zero as u64,
             fragment_id: zero,
             source_port: zero as u16,
             fragment: zero as u8,

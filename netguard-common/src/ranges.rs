@@ -2,8 +2,9 @@
 //! compiles them all into one table of address ranges, a generation, and exchanges it as a whole: a packet is judged by the
 //! old one or by the new one, and each look-up answers for every list at once.
 //!
-//! A generation is an array of [lines](Line), because what a source needs of it should miss the cache as seldom as possible, and
-//! each look at an entry of such an array is a call in the kernel. [`layout`] says what lies where.
+//! A generation is made of [lines](Line), because what a source needs of it should miss the cache as seldom as possible. [`layout`]
+//! says what lies where. In the kernel lines lie in arrays of [`CHUNK`] each: an array in an array of maps is looked into without a
+//! call only if its length is known when the program is loaded.
 
 pub mod layout;
 mod search;
@@ -19,6 +20,38 @@ pub const POLICIES: u32 = 1024;
 
 /// An entry of a generation: as long as a line of the cache.
 pub type Line = [u64; 8];
+
+const CHUNK_BITS: u32 = 14;
+/// Lines of a chunk: a mebibyte.
+pub const CHUNK: u32 = 1 << CHUNK_BITS;
+/// Chunks that a generation can have, and lines.
+pub const CHUNKS: u32 = 512;
+pub const LINES: u32 = CHUNKS * CHUNK;
+/// Entries of the map `RANGES`: the chunks of the generation in force, and of the one that is written.
+pub const RANGES: u32 = 2 * CHUNKS;
+
+crate::shared! {
+    /// The entry of the map `GENERATION`.
+    pub struct InForce {
+        /// The entry of `RANGES` that holds the first chunk of the generation in force.
+        pub first_chunk: u32,
+        /// Lines that it has; 0 when there never was one.
+        pub lines: u32,
+    }
+}
+
+impl InForce {
+    /// The entry of `RANGES`, and that in the chunk, where `line` lies.
+    #[inline(always)]
+    pub const fn place(&self, line: u32) -> (u32, u32) {
+        (self.first_chunk + (line >> CHUNK_BITS), line & (CHUNK - 1))
+    }
+
+    /// The first chunk of the other generation.
+    pub const fn other(&self) -> u32 {
+        if self.first_chunk == 0 { CHUNKS } else { 0 }
+    }
+}
 
 /// What a policy does with a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

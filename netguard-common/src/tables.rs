@@ -10,6 +10,7 @@ use crate::{
     Packet,
     apart::{self, Part},
     layout::{Question, Rule, Sample, Sampler, Service, Settings},
+    pace::Pace,
     packet::Address,
     ranges::Line,
     reflection::UdpSocket,
@@ -99,6 +100,8 @@ pub trait Tables: Sized {
     /// The socket that takes the datagram `packet`.
     fn udp_socket(&self, packet: &Packet) -> UdpSocket;
 
+    /// How busy this CPU is.
+    fn pace(&self) -> Option<impl DerefMut<Target = Pace>>;
     /// What this CPU counted of the traffic.
     fn telemetry(&self) -> Option<impl DerefMut<Target = Telemetry>>;
     /// What this CPU saw of the sources of a generation; `None` beyond [`crate::telemetry::GENERATIONS`].

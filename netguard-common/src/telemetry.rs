@@ -14,6 +14,7 @@ use crate::{
     hint::mix,
     layout::Settings,
     limit::source_key,
+    pace::roll,
     packet::{Family, protocol},
     service,
     tables::Tables,
@@ -46,10 +47,6 @@ pub const GENERATIONS: usize = 2;
 pub const EXACT: u64 = 4096;
 /// Then they see one in so many.
 pub const EIGHTH: u32 = 8;
-
-/// Bits of a chance: upper ones of the generator's state, and others than choose what the histograms see next.
-const CHANCE_BITS: u32 = 16;
-const CHANCE_SHIFT: u32 = u64::BITS - CHANCE_BITS;
 
 crate::shared! {
     /// Entry of the map `TELEMETRY`: what a CPU counted since the map was made. 32-bit counters wrap.
@@ -164,24 +161,6 @@ pub fn count<V: View, T: Tables>(
     histograms(&mut telemetry, packet, frame_len, settings.seed, weight);
 }
 
-/// By what to choose packets of a busy CPU that stand for others: the same for all stages of a packet. 0 on a CPU that is not
-/// busy, where every packet stands for itself.
-#[inline(always)]
-pub(crate) fn chance<T: Tables>(settings: &Settings, tables: &T) -> u64 {
-    if settings.telemetry.on == 0 {
-        return 0;
-    }
-    match (
-        tables.sketch(settings.telemetry.generation % GENERATIONS as u32),
-        tables.telemetry(),
-    ) {
-        (Some(sketch), Some(telemetry)) if sketch.seen > EXACT => {
-            telemetry.dice >> CHANCE_SHIFT | 1 << CHANCE_BITS
-        }
-        _ => 0,
-    }
-}
-
 /// Sees `packet` with `weight`.
 #[inline(always)]
 fn histograms(telemetry: &mut Telemetry, packet: &Packet, frame_len: u32, seed: u64, weight: u32) {
@@ -244,12 +223,6 @@ fn source_bucket(packet: &Packet, seed: u64) -> usize {
 #[inline(always)]
 const fn port_bucket(port: u16, seed: u64) -> usize {
     mix(port as u64, seed) as usize % PORT_BUCKETS
-}
-
-/// The next state of a linear congruential generator of full period (Knuth's factor); its upper bits are good.
-#[inline(always)]
-const fn roll(dice: u64, seed: u64) -> u64 {
-    dice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(seed | 1)
 }
 
 /// Whether a rule or a list decided against the source.

@@ -10,8 +10,14 @@ use crate::{Verdict, syn_ack::TCP_AT};
 
 /// A frame, starting at its Ethernet header.
 pub trait View {
-    /// Length of the frame in bytes.
+    /// Length of the frame in bytes, as far as it is known: that of its first part, in which the headers lie, until
+    /// [`View::measure`].
     fn len(&self) -> u32;
+
+    /// Length of all of the frame. In the kernel to ask for parts behind the first is a call, which few packets need.
+    fn measure(&self) -> u32 {
+        self.len()
+    }
 
     /// The `T` that starts `at` bytes into the frame; `None` unless all of it lies inside.
     fn load<T: Header>(&self, at: u32) -> Option<T>;

@@ -9,6 +9,7 @@
 mod answer;
 mod apart;
 mod cells;
+mod clock;
 mod maps;
 mod object;
 mod skb;

@@ -1,7 +1,7 @@
 //! The BPF maps, declared as `netguard_common::maps::MAPS` lists them.
 
 use aya_ebpf::{
-    bindings::{BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
@@ -18,8 +18,9 @@ use netguard_common::{
         QUESTIONS as QUESTIONS_LEN, SAMPLES_BYTES,
     },
     own::{OwnSeen, SEEN},
+    pace::Pace,
     packet::Address,
-    ranges::{Line, POLICIES},
+    ranges::{CHUNK, InForce, Line, POLICIES, RANGES as RANGES_LEN},
     service::{LINES as SERVICE_LINES_LEN, SERVICES as SERVICES_LEN, ServiceLine},
     signature::{Features, SIGNATURES as SIGNATURES_LEN, Signature},
     state::{KINDS, Strays},
@@ -32,8 +33,8 @@ const GROWING: usize = BPF_F_NO_PREALLOC as usize;
 /// User space writes the hints as memory: a list of a million prefixes takes no million system calls.
 const MAPPABLE: usize = BPF_F_MMAPABLE as usize;
 
-/// A generation of lists. Each has the length that it needs.
-pub(crate) type Lines = Array<Line, 1, { MAPPABLE | BPF_F_INNER_MAP as usize }>;
+/// A chunk of a generation of lists. All have one length: looks into arrays of any length are calls (`BPF_F_INNER_MAP`).
+pub(crate) type Chunk = Array<Line, { CHUNK as usize }, MAPPABLE>;
 
 #[btf_map]
 pub(crate) static LAYOUT: Array<u64, 1> = Array::new();
@@ -41,6 +42,8 @@ pub(crate) static LAYOUT: Array<u64, 1> = Array::new();
 pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]
 pub(crate) static PACKET: PerCpuArray<Packet, 1> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static PACE: PerCpuArray<Pace, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static SYN_ACK: PerCpuArray<SynAck, 1> = PerCpuArray::new();
 #[btf_map]
@@ -66,7 +69,9 @@ pub(crate) static BLOCK_WIDE_V4: HashMap<NetworkV4, Rule, BLOCK_PREFIXES, GROWIN
 #[btf_map]
 pub(crate) static BLOCK_NET_V6: LpmTrie<Address, Rule, BLOCK_PREFIXES> = LpmTrie::new();
 #[btf_map]
-pub(crate) static RANGES: ArrayOfMaps<Lines, 1> = ArrayOfMaps::new();
+pub(crate) static RANGES: ArrayOfMaps<Chunk, { RANGES_LEN as usize }> = ArrayOfMaps::new();
+#[btf_map]
+pub(crate) static GENERATION: Array<InForce, 1> = Array::new();
 #[btf_map]
 pub(crate) static POLICY_CELLS: Array<u64, { POLICIES as usize }> = Array::new();
 #[btf_map]

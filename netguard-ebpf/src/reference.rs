@@ -9,7 +9,6 @@
 use aya_ebpf::{
     bindings::xdp_action,
     btf_maps::{Array, HashMap},
-    helpers::generated::bpf_ktime_get_coarse_ns,
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
@@ -27,6 +26,7 @@ use network_types::{
 
 use crate::{time_cell::TimeCell, view::XdpView};
 
+mod clock;
 mod least_answer;
 mod object;
 mod store;
@@ -93,9 +93,7 @@ pub fn parse_limit(ctx: XdpContext) -> u32 {
     let Some(arrival) = ARRIVALS.get_ptr_mut(index as u32) else {
         return xdp_action::XDP_PASS;
     };
-    // SAFETY: the helper only reads a clock.
-    let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
-    if admit(&A_MINUTE, &TimeCell(arrival), now_ns) {
+    if admit(&A_MINUTE, &TimeCell(arrival), clock::now_ns()) {
         xdp_action::XDP_PASS
     } else {
         xdp_action::XDP_DROP

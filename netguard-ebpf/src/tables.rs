@@ -2,7 +2,7 @@
 
 use core::{cell::Cell, ops::DerefMut};
 
-use aya_ebpf::{EbpfContext, btf_maps::lpm_trie::Key, helpers::generated::bpf_ktime_get_coarse_ns};
+use aya_ebpf::{EbpfContext, btf_maps::lpm_trie::Key};
 use netguard_common::{
     Packet,
     apart::Part,
@@ -10,8 +10,9 @@ use netguard_common::{
     layout::{Counter, Question, Rule, Sample, Sampler, Service, Settings},
     maps::SIGNATURES_USED_AT,
     own::OwnSeen,
+    pace::Pace,
     packet::Address,
-    ranges,
+    ranges::{InForce, Line},
     reflection::UdpSocket,
     service::LINE as SERVICE_LINE,
     signature::{Features, Signature},
@@ -24,7 +25,8 @@ use netguard_common::{
 
 use crate::{
     apart,
-    cells::{Line, SlotLine, byte},
+    cells::{self, SlotLine, byte},
+    clock,
     maps::*,
     sockets,
     time_cell::TimeCell,
@@ -89,8 +91,7 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     #[inline(always)]
     fn now_ns(&self) -> u64 {
         if self.now_ns.get() == 0 {
-            // SAFETY: the helper takes nothing and only reads a clock (CLOCK_MONOTONIC_COARSE, Linux 5.11).
-            self.now_ns.set(unsafe { bpf_ktime_get_coarse_ns() });
+            self.now_ns.set(clock::now_ns());
         }
         // Nor may it matter who read it, and what a stage found out about its copy.
         self.now_ns.set(self.zero.hide(self.now_ns.get()));
@@ -149,7 +150,10 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
 
     #[inline(always)]
     fn generation(&self) -> Option<impl Generation> {
-        RANGES.get(0).map(Compiled)
+        GENERATION
+            .get(0)
+            .filter(|in_force| in_force.lines != 0)
+            .map(|in_force| Compiled(*in_force))
     }
 
     #[inline(always)]
@@ -177,7 +181,7 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
 
     #[inline(always)]
     fn exact(&self, index: u32) -> Option<impl ExactWords> {
-        EXACT.get_ptr(index).map(|line| Line(line.cast()))
+        EXACT.get_ptr(index).map(|line| cells::Line(line.cast()))
     }
 
     #[inline(always)]
@@ -283,6 +287,12 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     }
 
     #[inline(always)]
+    fn pace(&self) -> Option<impl DerefMut<Target = Pace>> {
+        // SAFETY: as for `add`.
+        PACE.get_ptr_mut(0).map(|pace| unsafe { &mut *pace })
+    }
+
+    #[inline(always)]
     fn telemetry(&self) -> Option<impl DerefMut<Target = Telemetry>> {
         // SAFETY: as for `add`.
         TELEMETRY
@@ -325,13 +335,14 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     }
 }
 
-/// The generation that the packet began with: the kernel keeps it as long as the program runs.
-struct Compiled<'a>(&'a Lines);
+/// The generation that the packet began with: its chunks stay in their places until the packet is judged.
+struct Compiled(InForce);
 
-impl Generation for Compiled<'_> {
+impl Generation for Compiled {
     #[inline(always)]
-    fn line(&self, index: u32) -> Option<&ranges::Line> {
-        self.0.get(index)
+    fn line(&self, index: u32) -> Option<&Line> {
+        let (chunk, at) = self.0.place(index);
+        RANGES.get(chunk)?.get(at)
     }
 }
 

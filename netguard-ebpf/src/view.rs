@@ -1,5 +1,7 @@
 //! The frame of an XDP program as a [`View`], and how packet bytes are read.
 
+use core::cell::Cell;
+
 use aya_ebpf::{
     helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
     programs::XdpContext,
@@ -20,7 +22,8 @@ const USUAL_SYN: usize = 40;
 pub(crate) struct XdpView<'a> {
     pub(crate) data: usize,
     pub(crate) data_end: usize,
-    len: u32,
+    /// Of what lies between both, until all is measured.
+    len: Cell<u32>,
     pub(crate) zero: Zero,
     context: &'a XdpContext,
 }
@@ -28,18 +31,16 @@ pub(crate) struct XdpView<'a> {
 impl<'a> XdpView<'a> {
     #[inline(always)]
     pub(crate) fn new(ctx: &'a XdpContext) -> Self {
-        // SAFETY: the pointer comes from the kernel and is the context of this program.
-        let len = unsafe { bpf_xdp_get_buff_len(ctx.ctx) } as u32;
-        Self::with_len(ctx, len)
+        Self::with_len(ctx, ctx.data_end().wrapping_sub(ctx.data()) as u32)
     }
 
-    /// For a frame whose length was asked for before.
+    /// For a frame whose length is known.
     #[inline(always)]
     pub(crate) fn with_len(ctx: &'a XdpContext, len: u32) -> Self {
         Self {
             data: ctx.data(),
             data_end: ctx.data_end(),
-            len,
+            len: Cell::new(len),
             zero: Zero::sign(len),
             context: ctx,
         }
@@ -49,7 +50,15 @@ impl<'a> XdpView<'a> {
 impl View for XdpView<'_> {
     #[inline(always)]
     fn len(&self) -> u32 {
-        self.len
+        self.len.get()
+    }
+
+    #[inline(always)]
+    fn measure(&self) -> u32 {
+        // SAFETY: the pointer comes from the kernel and is the context of this program.
+        let len = unsafe { bpf_xdp_get_buff_len(self.context.ctx) } as u32;
+        self.len.set(len);
+        len
     }
 
     #[inline(always)]

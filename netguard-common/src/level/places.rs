@@ -6,7 +6,6 @@ use crate::{
     layout::{Rate, Settings},
     limit::{Class, source_key},
     tables::Tables,
-    telemetry,
     view::View,
 };
 
@@ -31,14 +30,14 @@ pub struct Places {
 impl Places {
     /// Those of `packet`, which is of `class`.
     #[inline(always)]
-    pub fn of<T: Tables>(class: Class, packet: &Packet, settings: &Settings, tables: &T) -> Self {
+    pub fn of(class: Class, packet: &Packet, settings: &Settings) -> Self {
         let (family, seed) = (packet.family(), settings.seed);
         let source = source_key(family, packet.source);
         Self {
             source: bucket::of_source(class, source, false, seed),
             prefix: bucket::of_prefix(class, prefix_key(family, packet.source), seed),
             known: known::place(source, packet.destination_port, seed),
-            chance: telemetry::chance(settings, tables),
+            chance: packet.chance,
         }
     }
 
@@ -94,7 +93,7 @@ mod tests {
             protocol::UDP,
             Transport::Other,
         );
-        let places = Places::of(Class::Udp, &packet, &memory.settings, &memory);
+        let places = Places::of(Class::Udp, &packet, &memory.settings);
         move |chance| Places { chance, ..places }
     }
 

@@ -54,14 +54,12 @@ fn follow<V: View>(
     packet: &mut Packet,
 ) -> ControlFlow<Verdict, Transport> {
     let header_len = u32::from(header.vihl & 0x0f) * 4;
-    let available = view.len().saturating_sub(at);
-    if header_len < MIN_HEADER || header_len > available {
+    if header_len < MIN_HEADER || header_len > view.len().saturating_sub(at) {
         return ControlFlow::Break(Verdict::IpHeaderLength);
     }
-    let total_len = announced_len(header.tot_len, available);
-    if total_len < header_len || total_len > available {
+    let Some(total_len) = announced_len(view, at, header.tot_len).filter(|len| *len >= header_len) else {
         return ControlFlow::Break(Verdict::IpTotalLength);
-    }
+    };
     if header_len > MIN_HEADER {
         options(view, at, header_len)?;
     }

@@ -64,11 +64,9 @@ fn follow<V: View>(
     header: &Ipv6Hdr,
     packet: &mut Packet,
 ) -> ControlFlow<Verdict, Transport> {
-    let available = view.len().saturating_sub(at);
-    let payload_len = announced_len(header.payload_len, available);
-    if payload_len > available {
+    let Some(payload_len) = announced_len(view, at, header.payload_len) else {
         return ControlFlow::Break(Verdict::IpTotalLength);
-    }
+    };
     let mut chain = Chain {
         len: 0,
         protocol: header.next_hdr,

@@ -63,13 +63,19 @@ pub fn parse_into<V: View>(view: &V, packet: &mut Packet) -> ControlFlow<Verdict
     }
 }
 
-/// The length that a big-endian field of an IP header announces. Linux writes 0 when aggregation made the packet too
-/// long for the field ("BIG TCP"): then all that is `available` belongs to it.
+/// The length, from `at` bytes into the frame on, that a big-endian field of an IP header announces; `None` if the frame is
+/// shorter. Linux writes 0 when aggregation made the packet too long for the field ("BIG TCP"): then all that there is belongs
+/// to it.
 #[inline(always)]
-fn announced_len(field: [u8; 2], available: u32) -> u32 {
-    match u32::from(u16::from_be_bytes(field)) {
-        0 if available > MAX_IP_LEN => available,
-        len => len,
+fn announced_len<V: View>(view: &V, at: u32, field: [u8; 2]) -> Option<u32> {
+    let announced = u32::from(u16::from_be_bytes(field));
+    let mut available = view.len().saturating_sub(at);
+    if announced == 0 || announced > available {
+        available = view.measure().saturating_sub(at);
+    }
+    match announced {
+        0 if available > MAX_IP_LEN => Some(available),
+        len => (len <= available).then_some(len),
     }
 }
 

@@ -49,8 +49,9 @@ pub const LEVELS: u32 = 10;
 pub const V6_BOUNDS: usize = 1 << 24;
 
 /// What a generation looks like, for the layout fingerprint.
-pub(crate) const FINGERPRINT: [u32; 6] = [
+pub(crate) const FINGERPRINT: [u32; 7] = [
     super::POLICIES,
+    super::CHUNK,
     GROUP_BITS,
     MARKS_AT,
     LINE_BITS,

@@ -15,12 +15,11 @@ use netguard_common::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{BpfError, Pins, links::number, ranges::generation, raw::Raw};
+use super::{BpfError, Pins, links::number, ranges::extent, raw::Raw};
 
 mod arrays;
 mod render;
 
-use arrays::AnyArray;
 use render::render;
 pub use render::source as source_of_key;
 
@@ -59,7 +58,7 @@ pub fn list_maps(pins: &Pins) -> Result<Vec<MapInfo>, BpfError> {
                 )
             });
             let inner = match spec.kind {
-                MapKind::ArrayOfMaps => generation(map).map_or(0, |generation| memory(&generation)),
+                MapKind::ArrayOfMaps => extent(pins, memory)?.1,
                 _ => 0,
             };
             Ok(MapInfo {
@@ -81,8 +80,10 @@ pub fn list_maps(pins: &Pins) -> Result<Vec<MapInfo>, BpfError> {
 /// When there is no such map, or it is a ring buffer.
 pub fn dump_map(pins: &Pins, name: &str, limit: usize) -> Result<Vec<DumpedEntry>, BpfError> {
     let spec = spec(name)?;
-    let map = pins.open(spec.name)?;
-    let mut entries = read(spec, map)?;
+    let mut entries = match spec.name {
+        "RANGES" => generation(pins)?.into_iter().collect(),
+        name => read(spec, pins.open(name)?)?,
+    };
     entries.truncate(limit);
     Ok(entries)
 }
@@ -100,7 +101,7 @@ pub fn lookup_in_map(pins: &Pins, name: &str, key: &str) -> Result<DumpedEntry, 
         expected,
     };
     if spec.name == "RANGES" {
-        let found = generation(map).map(|data| generation_entry(&data));
+        let found = generation(pins)?;
         return found.ok_or_else(|| bad_key("no feed, country or autonomous system is configured"));
     }
     if matches!(spec.kind, MapKind::Array | MapKind::PerCpuArray) {
@@ -217,19 +218,18 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
                 expected: "a ring buffer has no entries to read; `netguard events` shows what passes through",
             });
         }
-        "RANGES" => return Ok(generation(map).iter().map(generation_entry).collect()),
         _ => return read_array(spec, map),
     }
     .map_err(wrap)
 }
 
-/// The table of the compiled lists, described: its words say nothing to people.
-fn generation_entry(data: &MapData) -> DumpedEntry {
-    let words = data.info().map_or(0, |info| info.max_entries());
-    DumpedEntry {
+/// The table of the compiled lists, described: its words say nothing to people. `None` when there never was one.
+fn generation(pins: &Pins) -> Result<Option<DumpedEntry>, BpfError> {
+    let (lines, memory_bytes) = extent(pins, memory)?;
+    Ok((lines != 0).then(|| DumpedEntry {
         key: Value::from(0),
-        value: serde_json::json!({ "words": words, "memory_bytes": memory(data) }),
-    }
+        value: serde_json::json!({ "lines": lines, "memory_bytes": memory_bytes }),
+    }))
 }
 
 fn pairs<K, V: Shared>(
@@ -249,10 +249,11 @@ fn pairs<K, V: Shared>(
 
 /// Arrays are dumped without their zero entries: `LIMIT_CELLS` has a quarter of a million.
 fn read_array(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> {
-    let array = AnyArray::open(spec, map)?;
+    let array = arrays::open(spec, map)?;
     let mut entries = Vec::new();
     for index in 0..spec.max_entries {
-        if let Some(value) = array.read(spec, index, true)? {
+        let value = array.read(index, true);
+        if let Some(value) = value.map_err(BpfError::map(spec.name, 0))? {
             entries.push(DumpedEntry {
                 key: Value::from(index),
                 value,
@@ -266,11 +267,13 @@ fn read_index(spec: &'static MapSpec, map: Map, index: u32) -> Result<Option<Dum
     if index >= spec.max_entries {
         return Ok(None);
     }
-    let value = AnyArray::open(spec, map)?.read(spec, index, false)?;
-    Ok(value.map(|value| DumpedEntry {
-        key: Value::from(index),
-        value,
-    }))
+    let value = arrays::open(spec, map)?.read(index, false);
+    Ok(value
+        .map_err(BpfError::map(spec.name, 0))?
+        .map(|value| DumpedEntry {
+            key: Value::from(index),
+            value,
+        }))
 }
 
 const fn kind_name(kind: MapKind) -> &'static str {

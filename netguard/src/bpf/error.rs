@@ -54,6 +54,8 @@ pub enum BpfError {
     Memory { map: &'static str, source: io::Error },
     #[error("map {map} cannot be read: {source}")]
     Read { map: &'static str, source: io::Error },
+    #[error("map {map} cannot be written: {source}")]
+    Write { map: &'static str, source: io::Error },
     #[error("no map is called {0}: `netguard map list` shows them all")]
     NoSuchMap(String),
     #[error("{key:?} is no key of map {map}: {expected}")]

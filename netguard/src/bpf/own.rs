@@ -51,7 +51,10 @@ impl OwnAddresses {
         };
         let wanted = addresses
             .iter()
-            .map(|address| Address::of(address.to_canonical()).1.octets())
+            .map(IpAddr::to_canonical)
+            // Nothing from a network is for these: whoever asks them must not be answered.
+            .filter(|address| !address.is_loopback())
+            .map(|address| Address::of(address).1.octets())
             .collect();
         let change = Change::between(&held, &wanted, self.capacity as usize);
         for gone in &change.gone {

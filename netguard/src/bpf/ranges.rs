@@ -1,29 +1,40 @@
-//! The map `RANGES`: the lists of an instance, compiled into one table. A new generation is an array of its own, written as
-//! memory and then put in the place of the old one.
+//! The maps `RANGES` and `GENERATION`: the lists of an instance, compiled into one table. A new generation is written beside the
+//! old one, as memory, and then takes its place in one step.
 
-use std::sync::atomic::Ordering;
-
-use aya::maps::{ArrayOfMaps, Map, MapData, PerCpuArray};
-use aya_obj::generated::{BPF_F_INNER_MAP, BPF_F_MMAPABLE, bpf_map_type::BPF_MAP_TYPE_ARRAY};
-use netguard_common::{
-    hint,
-    ranges::{Line, POLICIES},
+use std::{
+    borrow::{Borrow, BorrowMut},
+    collections::BTreeMap,
+    iter,
+    os::fd::{AsFd as _, AsRawFd as _},
+    sync::atomic::Ordering,
 };
 
-use super::{BpfError, Pins, SettingsMap, hints::Hints, mapped::Mapped};
+use aya::maps::{Array, ArrayOfMaps, Map, MapData, MapError, PerCpuArray};
+use aya_obj::generated::{BPF_F_MMAPABLE, bpf_map_type::BPF_MAP_TYPE_ARRAY};
+use netguard_common::{
+    hint,
+    ranges::{CHUNK, CHUNKS, InForce, Line, POLICIES, RANGES},
+};
+
+use super::{BpfError, Pins, SettingsMap, catalogue::map_data, hints::Hints, many, mapped::Mapped, raw::Raw};
 use crate::ranges::Compiled;
 
 /// The compiled lists of an instance, and the counters of their policies.
 pub struct Ranges {
-    table: ArrayOfMaps<MapData>,
+    chunks: Map,
+    generation: Generation<MapData>,
     hints: Hints,
     counters: PerCpuArray<MapData, u64>,
     seed: u64,
 }
 
+type Generation<T> = Array<T, Raw<InForce>>;
+
 /// A generation in the kernel's memory, see [`Ranges::write`].
 pub struct WrittenRanges<'a> {
-    generation: MapData,
+    chunks: Vec<MapData>,
+    /// What lies where no chunk is needed.
+    empty: MapData,
     compiled: &'a Compiled,
 }
 
@@ -36,10 +47,8 @@ impl Ranges {
         let seed = SettingsMap::open(pins)?.read()?.seed;
         let counters = pins.open("POLICY_COUNTERS")?;
         Ok(Self {
-            table: pins
-                .open("RANGES")?
-                .try_into()
-                .map_err(BpfError::map("RANGES", 1))?,
+            chunks: pins.open(RANGES_MAP)?,
+            generation: generation(pins.open(GENERATION_MAP)?)?,
             hints: Hints::open(pins, seed)?,
             counters: counters
                 .try_into()
@@ -50,7 +59,7 @@ impl Ranges {
 
     /// Whether there is a generation.
     pub fn is_set(&self) -> bool {
-        self.table.get(&0, 0).is_ok()
+        in_force(&self.generation).is_ok_and(|in_force| in_force.lines != 0)
     }
 
     /// The secret by which the hints of IPv6 networks are spread.
@@ -72,7 +81,12 @@ impl Ranges {
     /// When the kernel has no memory for it, or refuses.
     pub fn write(compiled: &Compiled) -> Result<WrittenRanges<'_>, BpfError> {
         Ok(WrittenRanges {
-            generation: written(&compiled.lines)?,
+            chunks: compiled
+                .lines
+                .chunks(CHUNK as usize)
+                .map(chunk)
+                .collect::<Result<_, _>>()?,
+            empty: chunk(&[])?,
             compiled,
         })
     }
@@ -84,10 +98,7 @@ impl Ranges {
     pub fn exchange(&mut self, written: &WrittenRanges<'_>) -> Result<(), BpfError> {
         let slots = written.compiled.slots.words();
         self.hints.raise(hint::RANGE, slots);
-        // The kernel waits here until no packet is judged by the old one any more.
-        self.table
-            .set(0, &written.generation, 0)
-            .map_err(BpfError::map("RANGES", 1))?;
+        exchange(&self.chunks, &mut self.generation, written)?;
         self.hints.lower(hint::RANGE, slots);
         Ok(())
     }
@@ -108,33 +119,101 @@ impl Ranges {
     }
 }
 
-/// The generation that lies in the map `RANGES`, if any.
-pub(super) fn generation(map: Map) -> Option<MapData> {
-    let table: ArrayOfMaps<MapData> = map.try_into().ok()?;
-    table.get(&0, 0).ok()
+/// Puts `compiled` into the maps `RANGES` and `GENERATION` of an object that nobody has attached.
+pub(super) fn install_in(chunks: &Map, generation: &mut Map, compiled: &Compiled) -> Result<(), BpfError> {
+    let mut generation: Generation<&mut MapData> =
+        generation.try_into().map_err(BpfError::map(GENERATION_MAP, 1))?;
+    exchange(chunks, &mut generation, &Ranges::write(compiled)?)
 }
 
-/// Puts `compiled` into the map `RANGES` of an object that nobody has attached.
-pub(super) fn install_in(map: &mut Map, compiled: &Compiled) -> Result<(), BpfError> {
-    let mut table: ArrayOfMaps<&mut MapData> = map.try_into().map_err(BpfError::map("RANGES", 1))?;
-    table
-        .set(0, &written(&compiled.lines)?, 0)
-        .map_err(BpfError::map("RANGES", 1))
+/// Lines of the generation in force, and the bytes that all chunks in `RANGES` take: `memory` tells those of one.
+pub(super) fn extent(pins: &Pins, memory: impl Fn(&MapData) -> u64) -> Result<(u32, u64), BpfError> {
+    let lines = in_force(&generation(pins.open(GENERATION_MAP)?)?)?.lines;
+    let chunks: ArrayOfMaps<MapData> = pins
+        .open(RANGES_MAP)?
+        .try_into()
+        .map_err(BpfError::map(RANGES_MAP, 0))?;
+    let mut bytes = BTreeMap::new();
+    for entry in 0..RANGES {
+        match chunks.get(&entry, 0) {
+            Ok(chunk) => {
+                let id = chunk.info().map_err(BpfError::map(RANGES_MAP, 0))?.id();
+                bytes.insert(id, memory(&chunk));
+            }
+            Err(MapError::KeyNotFound) => {}
+            Err(error) => return Err(BpfError::map(RANGES_MAP, 0)(error)),
+        }
+    }
+    Ok((lines, bytes.into_values().sum()))
 }
 
-/// A new array that holds `lines`.
-fn written(lines: &[Line]) -> Result<MapData, BpfError> {
+const RANGES_MAP: &str = "RANGES";
+const GENERATION_MAP: &str = "GENERATION";
+
+fn generation(map: Map) -> Result<Generation<MapData>, BpfError> {
+    map.try_into().map_err(BpfError::map(GENERATION_MAP, 1))
+}
+
+fn in_force<T: Borrow<MapData>>(generation: &Generation<T>) -> Result<InForce, BpfError> {
+    let Raw(in_force) = generation.get(&0, 0).map_err(BpfError::map(GENERATION_MAP, 1))?;
+    Ok(in_force)
+}
+
+fn exchange<T: BorrowMut<MapData>>(
+    chunks: &Map,
+    generation: &mut Generation<T>,
+    written: &WrittenRanges<'_>,
+) -> Result<(), BpfError> {
+    let before = in_force(generation)?;
+    let after = InForce {
+        first_chunk: before.other(),
+        lines: written.compiled.lines.len() as u32,
+    };
+    put_all(chunks, after.first_chunk, &written.chunks, &written.empty)?;
+    generation
+        .set(0, Raw(after), 0)
+        .map_err(BpfError::map(GENERATION_MAP, 1))?;
+    // After a change to an array of maps the kernel waits until no packet is judged any more that looked before it (Linux 6.18,
+    // `maybe_wait_bpf_programs` in kernel/bpf/syscall.c), also when the entry stays what it was. Only then the old chunks may go.
+    let first = written.chunks.first().unwrap_or(&written.empty);
+    put(chunks, &[after.first_chunk], &[fd(first)])?;
+    put_all(chunks, before.first_chunk, &[], &written.empty)
+}
+
+/// Puts `chunks` into the entries from `first` on, and `empty` into the rest of those of a generation.
+fn put_all(map: &Map, first: u32, chunks: &[MapData], empty: &MapData) -> Result<(), BpfError> {
+    let keys: Vec<u32> = (first..first + CHUNKS).collect();
+    let values = chunks.iter().chain(iter::repeat(empty)).map(fd);
+    put(map, &keys, &values.take(keys.len()).collect::<Vec<_>>())
+}
+
+fn put(map: &Map, keys: &[u32], values: &[i32]) -> Result<(), BpfError> {
+    let missing = || BpfError::NoSuchMap(RANGES_MAP.to_owned());
+    many::write_all(map_data(map).ok_or_else(missing)?, keys, values).map_err(|source| BpfError::Write {
+        map: RANGES_MAP,
+        source,
+    })
+}
+
+fn fd(chunk: &MapData) -> i32 {
+    chunk.fd().as_fd().as_raw_fd()
+}
+
+/// A new array that holds `lines`, and zeros behind them.
+fn chunk(lines: &[Line]) -> Result<MapData, BpfError> {
     let definition = aya_obj::Map::new_from_params(
         BPF_MAP_TYPE_ARRAY as u32,
         size_of::<u32>() as u32,
         size_of::<Line>() as u32,
-        lines.len() as u32,
-        BPF_F_MMAPABLE | BPF_F_INNER_MAP,
+        CHUNK,
+        BPF_F_MMAPABLE,
     );
-    let map = MapData::create(definition, "generation", None).map_err(BpfError::map("RANGES", 1))?;
-    let memory = Mapped::of_data(&map, "RANGES", size_of_val(lines))?;
-    for (index, word) in lines.as_flattened().iter().enumerate() {
-        memory.word(index).store(*word, Ordering::Relaxed);
+    let map = MapData::create(definition, "chunk", None).map_err(BpfError::map(RANGES_MAP, 0))?;
+    if !lines.is_empty() {
+        let memory = Mapped::of_data(&map, RANGES_MAP, size_of_val(lines))?;
+        for (index, word) in lines.as_flattened().iter().enumerate() {
+            memory.word(index).store(*word, Ordering::Relaxed);
+        }
     }
     Ok(map)
 }

@@ -3,7 +3,7 @@
 
 mod program;
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use aya::{
     Ebpf, TestRun as _, TestRunOptions,
@@ -167,8 +167,12 @@ impl TestObject {
     /// # Errors
     /// When the kernel refuses.
     pub fn install(&mut self, compiled: &Compiled) -> Result<(), BpfError> {
-        let missing = || BpfError::NoSuchMap("RANGES".to_owned());
-        ranges::install_in(self.ebpf.map_mut("RANGES").ok_or_else(missing)?, compiled)?;
+        let mut maps: BTreeMap<_, _> = self.ebpf.maps_mut().collect();
+        let mut map = |name: &str| {
+            let missing = || BpfError::NoSuchMap(name.to_owned());
+            maps.remove(name).ok_or_else(missing)
+        };
+        ranges::install_in(map("RANGES")?, map("GENERATION")?, compiled)?;
         self.announced()?.hints.raise(hint::RANGE, compiled.slots.words());
         Ok(())
     }

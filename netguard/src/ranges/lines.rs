@@ -3,7 +3,7 @@
 use std::iter;
 
 use netguard_common::ranges::{
-    Line, Mark, Policy,
+    LINES, Line, Mark, Policy,
     layout::{
         CHILDREN, GROUP_BITS, GROUPS, GROUPS_AT, HALVES, LEAF, MARKS_AT, NO_BOUND, V4_LINES, V6_BOUNDS,
         WORDS, bound, bounded, children, entry, group_word, mark_line, put_half, tree, uniform,
@@ -32,6 +32,9 @@ pub(super) fn lay_out(
     }
     if !v6.is_empty() {
         lines[0][0] = tree_v6(v6, &mut lines);
+    }
+    if lines.len() > LINES as usize {
+        return Err(CompileError::Lines);
     }
     Ok(lines)
 }

@@ -9,7 +9,7 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use netguard_common::{
     ranges::{
-        Line, Mark, POLICIES, Policy,
+        LINES, Line, Mark, POLICIES, Policy,
         layout::{MARKS, V4_LINES, V6_BOUNDS},
     },
     rule::has_ended,
@@ -77,6 +77,8 @@ pub enum CompileError {
     V4Bounds,
     #[error("the lists have more than {V6_BOUNDS} bounds of IPv6 ranges: use smaller ones")]
     V6Bounds,
+    #[error("the lists need more than {LINES} lines: use smaller ones")]
+    Lines,
 }
 
 /// Compiles `listings`. The policy of listing i is number i of the generation. `seed` spreads the IPv6 hints.

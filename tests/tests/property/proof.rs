@@ -1,8 +1,8 @@
 //! Laws of proof: what no sequence of forged packets can do to the packets of somebody else.
 //!
 //! A source's verdict rests on what lies under its own key. What many share (a prefix, a service, the look for strays) is
-//! named by the verdict and ends with the flood; none of it is a block. Hashed cells that two sources share are left out:
-//! `limit.rs` says how seldom both cells of a source are somebody's.
+//! named by the verdict and ends with the flood; none of it is a block. Hashed lines that sources share are left out:
+//! `bucket.rs` says what of them a source can meet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,16 +1,23 @@
 //! The arrays of the catalogue, each read with the type of its values.
 
-use aya::maps::{Array, Map, MapData, PerCpuArray};
+use aya::{
+    Pod,
+    maps::{Array, Map, MapData, MapError, PerCpuArray},
+};
 use netguard_common::{
     Packet,
     bucket::BucketLine,
+    clock::Clock,
     exact::ExactLine,
     hint::HintLine,
     known::KnownLine,
     layout::{Counter, Sampler, Service, Settings},
     maps::MapSpec,
-    service::{FREE, ServiceLine},
-    shared::Field as _,
+    own::OwnSeen,
+    pace::Pace,
+    ranges::InForce,
+    service::ServiceLine,
+    shared::Shared,
     signature::{Features, Signature},
     state::Strays,
     syn_ack::SynAck,
@@ -23,127 +30,86 @@ use super::{
     render::render,
 };
 
-/// The arrays of the catalogue, by the type of their values.
-pub(super) enum AnyArray {
-    Numbers(Array<MapData, u64>),
-    Hints(Array<MapData, Raw<HintLine>>),
-    Settings(Array<MapData, Raw<Settings>>),
-    NumbersPerCpu(PerCpuArray<MapData, u64>),
-    Counters(PerCpuArray<MapData, Raw<Counter>>),
-    Samplers(PerCpuArray<MapData, Raw<Sampler>>),
-    Packets(PerCpuArray<MapData, Raw<Packet>>),
-    Answers(PerCpuArray<MapData, Raw<SynAck>>),
-    Strays(PerCpuArray<MapData, Raw<Strays>>),
-    Signatures(Array<MapData, Raw<Signature>>),
-    Features(PerCpuArray<MapData, Raw<Features>>),
-    Exact(Array<MapData, Raw<ExactLine>>),
-    Buckets(Array<MapData, Raw<BucketLine>>),
-    Known(Array<MapData, Raw<KnownLine>>),
-    ServiceLines(Array<MapData, Raw<ServiceLine>>),
-    Services(Array<MapData, Raw<Service>>),
-    Telemetry(PerCpuArray<MapData, Raw<Telemetry>>),
-    Sketches(PerCpuArray<MapData, Raw<Sketch>>),
+/// An open array.
+pub(super) trait Entries {
+    /// The value at `index`, a list of one for each CPU where these have their own; `None` for nothing but zeros when `skip_zero`.
+    fn read(&self, index: u32, skip_zero: bool) -> Result<Option<Value>, MapError>;
 }
 
-impl AnyArray {
-    pub(super) fn open(spec: &'static MapSpec, map: Map) -> Result<Self, BpfError> {
-        let wrap = BpfError::map(spec.name, spec.max_entries);
-        Ok(match spec.name {
-            "SETTINGS" => Self::Settings(map.try_into().map_err(wrap)?),
-            "POLICY_COUNTERS" => Self::NumbersPerCpu(map.try_into().map_err(wrap)?),
-            "SIGNATURES" => Self::Signatures(map.try_into().map_err(wrap)?),
-            "FEATURES" => Self::Features(map.try_into().map_err(wrap)?),
-            "COUNTERS" | "SIGNATURE_HITS" => Self::Counters(map.try_into().map_err(wrap)?),
-            "SAMPLER" => Self::Samplers(map.try_into().map_err(wrap)?),
-            "SYN_ACK" => Self::Answers(map.try_into().map_err(wrap)?),
-            "STRAYS" => Self::Strays(map.try_into().map_err(wrap)?),
-            "PACKET" => Self::Packets(map.try_into().map_err(wrap)?),
-            "HINTS" => Self::Hints(map.try_into().map_err(wrap)?),
-            "EXACT" => Self::Exact(map.try_into().map_err(wrap)?),
-            "BUCKETS" => Self::Buckets(map.try_into().map_err(wrap)?),
-            "KNOWN" => Self::Known(map.try_into().map_err(wrap)?),
-            "SERVICE_LINES" | "WATCHED" => Self::ServiceLines(map.try_into().map_err(wrap)?),
-            "SERVICES" => Self::Services(map.try_into().map_err(wrap)?),
-            "TELEMETRY" => Self::Telemetry(map.try_into().map_err(wrap)?),
-            "SKETCHES" => Self::Sketches(map.try_into().map_err(wrap)?),
-            _ => Self::Numbers(map.try_into().map_err(wrap)?),
-        })
+/// Opens `map`, which is the array `spec`.
+pub(super) fn open(spec: &'static MapSpec, map: Map) -> Result<Box<dyn Entries>, BpfError> {
+    match spec.name {
+        "SETTINGS" => shared::<Raw<Settings>>(map),
+        "POLICY_COUNTERS" => per_cpu::<u64>(map),
+        "SIGNATURES" => shared::<Raw<Signature>>(map),
+        "FEATURES" => per_cpu::<Raw<Features>>(map),
+        "COUNTERS" | "SIGNATURE_HITS" => per_cpu::<Raw<Counter>>(map),
+        "SAMPLER" => per_cpu::<Raw<Sampler>>(map),
+        "SYN_ACK" => per_cpu::<Raw<SynAck>>(map),
+        "STRAYS" => per_cpu::<Raw<Strays>>(map),
+        "PACKET" => per_cpu::<Raw<Packet>>(map),
+        "CLOCK" => per_cpu::<Raw<Clock>>(map),
+        "PACE" => per_cpu::<Raw<Pace>>(map),
+        "OWN_SEEN" => per_cpu::<Raw<OwnSeen>>(map),
+        "GENERATION" => shared::<Raw<InForce>>(map),
+        "HINTS" => shared::<Raw<HintLine>>(map),
+        "EXACT" => shared::<Raw<ExactLine>>(map),
+        "BUCKETS" => shared::<Raw<BucketLine>>(map),
+        "KNOWN" => shared::<Raw<KnownLine>>(map),
+        "SERVICE_LINES" | "WATCHED" => shared::<Raw<ServiceLine>>(map),
+        "SERVICES" => shared::<Raw<Service>>(map),
+        "TELEMETRY" => per_cpu::<Raw<Telemetry>>(map),
+        "SKETCHES" => per_cpu::<Raw<Sketch>>(map),
+        _ => shared::<u64>(map),
     }
+    .map_err(BpfError::map(spec.name, spec.max_entries))
+}
 
-    /// The value at `index`; `None` for a zero when `skip_zero`.
-    pub(super) fn read(
-        &self,
-        spec: &'static MapSpec,
-        index: u32,
-        skip_zero: bool,
-    ) -> Result<Option<Value>, BpfError> {
-        let wrap = BpfError::map(spec.name, spec.max_entries);
-        match self {
-            Self::Numbers(map) => map
-                .get(&index, 0)
-                .map(|value| shown(skip_zero, value == 0, || value.into())),
-            Self::NumbersPerCpu(map) => map.get(&index, 0).map(|cpus| {
-                let zero = cpus.iter().all(|cpu| *cpu == 0);
-                shown(skip_zero, zero, || cpus.iter().copied().collect())
-            }),
-            Self::Hints(map) => map.get(&index, 0).map(|line| {
-                let zero = line.0.bytes.iter().all(|byte| *byte == 0);
-                shown(skip_zero, zero, || render(&line.0))
-            }),
-            Self::Signatures(map) => map
-                .get(&index, 0)
-                .map(|value| shown(skip_zero, value.0.mode == 0, || render(&value.0))),
-            Self::Features(map) => map
-                .get(&index, 0)
-                .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
-            Self::Exact(map) => map
-                .get(&index, 0)
-                .map(|line| shown(skip_zero, line.0 == ExactLine::ZERO, || render(&line.0))),
-            Self::Buckets(map) => map
-                .get(&index, 0)
-                .map(|line| shown(skip_zero, line.0 == BucketLine::ZERO, || render(&line.0))),
-            Self::Known(map) => map
-                .get(&index, 0)
-                .map(|line| shown(skip_zero, line.0 == KnownLine::ZERO, || render(&line.0))),
-            Self::ServiceLines(map) => map
-                .get(&index, 0)
-                .map(|line| shown(skip_zero, line.0 == ServiceLine::ZERO, || render(&line.0))),
-            Self::Services(map) => map
-                .get(&index, 0)
-                .map(|service| shown(skip_zero, service.0 == FREE, || render(&service.0))),
-            Self::Settings(map) => map.get(&index, 0).map(|value| Some(render(&value.0))),
-            Self::Counters(map) => map.get(&index, 0).map(|cpus| {
-                let zero = cpus.iter().all(|cpu| cpu.0.packets == 0);
-                shown(skip_zero, zero, || {
-                    cpus.iter().map(|cpu| render(&cpu.0)).collect()
-                })
-            }),
-            Self::Samplers(map) => map
-                .get(&index, 0)
-                .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
-            Self::Answers(map) => map
-                .get(&index, 0)
-                .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
-            Self::Strays(map) => map
-                .get(&index, 0)
-                .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
-            Self::Telemetry(map) => map
-                .get(&index, 0)
-                .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
-            Self::Sketches(map) => map.get(&index, 0).map(|cpus| {
-                let zero = cpus.iter().all(|cpu| cpu.0.seen == 0);
-                shown(skip_zero, zero, || {
-                    cpus.iter().map(|cpu| render(&cpu.0)).collect()
-                })
-            }),
-            Self::Packets(map) => map
-                .get(&index, 0)
-                .map(|cpus| Some(cpus.iter().map(|cpu| render(&cpu.0)).collect())),
-        }
-        .map_err(wrap)
+fn shared<T: Shown>(map: Map) -> Result<Box<dyn Entries>, MapError> {
+    Ok(Box::new(Array::<MapData, T>::try_from(map)?))
+}
+
+fn per_cpu<T: Shown>(map: Map) -> Result<Box<dyn Entries>, MapError> {
+    Ok(Box::new(PerCpuArray::<MapData, T>::try_from(map)?))
+}
+
+impl<T: Shown> Entries for Array<MapData, T> {
+    fn read(&self, index: u32, skip_zero: bool) -> Result<Option<Value>, MapError> {
+        let value = self.get(&index, 0)?;
+        Ok((!(skip_zero && value.is_zero())).then(|| value.shown()))
     }
 }
 
-fn shown(skip_zero: bool, zero: bool, value: impl FnOnce() -> Value) -> Option<Value> {
-    (!(skip_zero && zero)).then(value)
+impl<T: Shown> Entries for PerCpuArray<MapData, T> {
+    fn read(&self, index: u32, skip_zero: bool) -> Result<Option<Value>, MapError> {
+        let cpus = self.get(&index, 0)?;
+        let zero = skip_zero && cpus.iter().all(Shown::is_zero);
+        Ok((!zero).then(|| cpus.iter().map(Shown::shown).collect()))
+    }
+}
+
+/// A value that people can be shown.
+trait Shown: Pod {
+    fn is_zero(&self) -> bool;
+    fn shown(&self) -> Value;
+}
+
+impl Shown for u64 {
+    fn is_zero(&self) -> bool {
+        *self == 0
+    }
+
+    fn shown(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl<T: Shared + 'static> Shown for Raw<T> {
+    fn is_zero(&self) -> bool {
+        self.0.as_bytes().iter().all(|byte| *byte == 0)
+    }
+
+    fn shown(&self) -> Value {
+        render(&self.0)
+    }
 }

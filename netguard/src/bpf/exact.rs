@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::atomic::Ordering};
 
 use aya::maps::Map;
 use netguard_common::{
-    exact::{ExactLine, LINES, Mark, V4_LINES, line_v4, line_v6},
+    exact::{ExactLine, FILTER_AT, FILTER_LINES, LINES, Mark, V4_LINES, filter_bit, line_v4, line_v6},
     layout::Rule,
     packet::{Address, Family},
 };
@@ -36,9 +36,11 @@ impl ExactLines {
     pub(super) fn put(&self, prefix: Prefix, rule: &Rule) {
         let (line, key) = self.place(prefix);
         self.store(line, &self.line(line).put(key, Mark::of(rule, key.is_network)));
+        let (word, mask) = self.filter(prefix);
+        self.memory.word(word).fetch_or(mask, Ordering::Release);
     }
 
-    /// Takes the rule for `prefix` out of its line.
+    /// Takes the rule for `prefix` out of its line. The filter keeps its bit, which may be another's, too.
     pub(super) fn remove(&self, prefix: Prefix) {
         let (line, key) = self.place(prefix);
         self.store(line, &self.line(line).remove(key));
@@ -48,13 +50,16 @@ impl ExactLines {
     /// write rules meanwhile.
     pub(super) fn rebuild(&self, rules: impl Iterator<Item = (Prefix, Rule)>) {
         let mut wanted: HashMap<u32, Vec<(Key, Mark)>> = HashMap::new();
+        let mut filter = vec![0; FILTER_LINES as usize * WORDS];
         for (prefix, rule) in rules {
             let (line, key) = self.place(prefix);
             let mark = Mark::of(&rule, key.is_network);
             wanted.entry(line).or_default().push((key, mark));
+            let (word, mask) = self.filter(prefix);
+            filter[word - first_word(FILTER_AT)] |= mask;
         }
         let mut unfinished = Vec::new();
-        for line in 0..LINES {
+        for line in 0..FILTER_AT {
             let renewal = self.line(line).renew(wanted.remove(&line).unwrap_or_default());
             self.store(line, &renewal.stores);
             if !renewal.at_last.is_empty() {
@@ -67,6 +72,22 @@ impl ExactLines {
                 self.store(line, &stores);
             }
         }
+        for (word, right) in (first_word(FILTER_AT)..).zip(filter) {
+            self.memory.word(word).store(right, Ordering::Release);
+        }
+    }
+
+    /// The word of the filter that tells of `prefix`, and its bit there.
+    fn filter(&self, prefix: Prefix) -> (usize, u64) {
+        let (family, address) = Address::of(prefix.address());
+        let bit = filter_bit(
+            match family {
+                Family::V4 => address.word_v4().into(),
+                Family::V6 => address.high,
+            },
+            self.seed,
+        );
+        (first_word(bit.line) + bit.word as usize, bit.mask)
     }
 
     fn place(&self, prefix: Prefix) -> (u32, Key) {
@@ -172,6 +193,9 @@ mod tests {
             let content = lines.line(line);
             let slot = content.slots().find(|&slot| content.key(slot) == Some(key));
             let mark = slot.map(|slot| content.mark(slot));
+            let (word, bit) = lines.filter(prefix);
+            let passes = lines.memory.word(word).load(Ordering::Relaxed) & bit != 0;
+            assert!(passes || !rules.contains_key(&prefix), "{prefix} is filtered out");
             match rules.get(&prefix) {
                 None => assert_eq!(mark, None, "{prefix}"),
                 Some(rule) if mark.is_some() => assert_eq!(mark, Some(Mark::of(rule, key.is_network))),
@@ -225,5 +249,7 @@ mod tests {
             let word = lines.memory.word(first_word(line) + index);
             assert_eq!(word.load(Ordering::Relaxed), 0);
         }
+        let (word, _) = lines.filter(prefixes[0]);
+        assert_eq!(lines.memory.word(word).load(Ordering::Relaxed), 0);
     }
 }

@@ -8,7 +8,8 @@
 //! few that they stay in the cache, whoever sends. Only where such a byte has a bit of [`refined`], the fine one is
 //! read, which misses the cache under a flood from many sources. IPv4 has a fine byte for each /24, IPv6 two places
 //! in hashed arrays, one for the /48 and one for the /32 of the source; shorter prefixes are marked for each /32 in them, and
-//! those shorter than a /16 for all of IPv6.
+//! those shorter than a /16 for all of IPv6. Before the bytes of /48s, which are too many for the cache, stands a bit for each two of
+//! them.
 
 use crate::{
     Packet,
@@ -58,8 +59,12 @@ const COARSE_V4: u32 = V6_SHORT_AT + V6_SHORT_BYTES;
 const COARSE_V6: u32 = COARSE_V4 + COARSE_BYTES;
 /// The byte of all IPv6 sources, for prefixes too short to be marked one by one.
 pub const ALL_V6: u32 = COARSE_V6 + COARSE_BYTES;
+/// Places for hints.
+pub const SLOTS: u32 = (ALL_V6 / LINE + 1) * LINE;
+/// Pairs of fine bytes of IPv6 /48s; behind all places lies a bit for each.
+const PAIRS: u32 = V6_LONG_BYTES / 2;
 /// Entries of the map `HINTS`.
-pub const LINES: u32 = ALL_V6 / LINE + 1;
+pub const LINES: u32 = (SLOTS + PAIRS / 8) / LINE;
 
 /// Coarse bytes of a family; a power of two.
 const COARSE_BYTES: u32 = 1 << 16;
@@ -104,8 +109,35 @@ fn of_v6(source: Address, seed: u64, hint: impl Fn(u32) -> u8) -> u8 {
         return coarse | all;
     }
     let long = hash_v6(network >> (64 - V6_LONG), V6_LONG, seed);
-    let fine = hint(long_v6(long)) | hint(short_v6(short));
+    let long = long_v6(long);
+    let (byte, mask) = pair(long);
+    let mut fine = hint(short_v6(short));
+    if hint(byte) & mask != 0 {
+        fine |= hint(long);
+    }
     coarse & !REFINED_V6 | fine & REFINED_V6 | all
+}
+
+/// The byte, and its bit, that says whether there are hints in the fine byte `slot` of an IPv6 /48, or in the one beside it.
+#[inline(always)]
+const fn pair(slot: u32) -> (u32, u8) {
+    let pair = (slot - V4_BYTES) / 2;
+    (SLOTS + pair / 8, 1 << (pair % 8))
+}
+
+/// As [`pair`] for any place; `None` where nothing stands before it.
+pub const fn before(slot: u32) -> Option<(u32, u8)> {
+    if V4_BYTES <= slot && slot < V6_SHORT_AT {
+        Some(pair(slot))
+    } else {
+        None
+    }
+}
+
+/// Both places that the bit `bit` of byte `number` behind all places stands before.
+pub const fn behind(number: u32, bit: u32) -> [u32; 2] {
+    let first = V4_BYTES + (number * 8 + bit) * 2;
+    [first, first + 1]
 }
 
 /// Where the fine byte of an IPv4 address lies; `source` is in network byte order.
@@ -227,6 +259,19 @@ mod tests {
     }
 
     #[test]
+    fn a_bit_stands_before_each_two_places_of_48s() {
+        assert_eq!(before(V4_BYTES - 1), None);
+        assert_eq!(before(V6_SHORT_AT), None);
+        assert_eq!(before(V4_BYTES), Some((SLOTS, 1)));
+        assert_eq!(before(V4_BYTES + 1), Some((SLOTS, 1)));
+        assert_eq!(before(V6_SHORT_AT - 1), Some((LINES * LINE - 1, 0x80)));
+        for slot in [V4_BYTES, V4_BYTES + 17, V6_SHORT_AT - 1] {
+            let (byte, mask) = before(slot).unwrap();
+            assert!(behind(byte - SLOTS, mask.trailing_zeros()).contains(&slot));
+        }
+    }
+
+    #[test]
     fn every_source_of_a_prefix_is_marked() {
         let coarse = |network: u32| COARSE_V4 + network;
         assert_eq!(slots("192.0.2.77", 32), [vec![0xc0_0002], vec![coarse(0xc000)]]);
@@ -256,6 +301,9 @@ mod tests {
         for (prefix, bits, hint) in set {
             for slot in slots(prefix, *bits).concat() {
                 *bytes.entry(slot).or_default() |= hint;
+                if let Some((byte, mask)) = before(slot) {
+                    *bytes.entry(byte).or_default() |= mask;
+                }
             }
         }
         let asked = core::cell::Cell::new(0);
@@ -287,8 +335,8 @@ mod tests {
             ("192.1.2.1", 0, 0),
             ("10.255.255.255", BLOCKED, 1),
             ("2001:db8:1:ffff::1", PREFIX, 2),
-            ("2001:db8:2::1", 0, 2),
-            ("2001:db9:7::1", RANGE, 2),
+            ("2001:db8:2::1", 0, 1),
+            ("2001:db9:7::1", RANGE, 1),
             ("2001:dba::1", 0, 0),
         ] {
             assert_eq!(hints(&rules, source), (wanted, asked), "{source}");

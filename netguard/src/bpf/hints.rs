@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use aya::maps::Map;
 use netguard_common::{
-    hint::{LINE, LINES, RANGE, coarse, fine, refined},
+    hint::{LINE, LINES, RANGE, SLOTS, before, behind, coarse, fine, refined},
     packet::Address,
 };
 
@@ -35,7 +35,7 @@ impl Hints {
     /// Sets `hint` for every source in `prefix`.
     pub(super) fn set(&self, prefix: Prefix, hint: u8) {
         for slot in self.slots(prefix, hint) {
-            self.byte(slot).fetch_or(hint, Ordering::Relaxed);
+            self.add(slot, hint);
         }
     }
 
@@ -51,7 +51,7 @@ impl Hints {
         for (number, word) in (0..).zip(slots).filter(|(_, word)| **word != 0) {
             for slot in (number * u64::BITS..).take(u64::BITS as usize) {
                 if word >> (slot % u64::BITS) & 1 == 1 {
-                    self.byte(slot).fetch_or(hint, Ordering::Relaxed);
+                    self.add(slot, hint);
                 }
             }
         }
@@ -59,19 +59,20 @@ impl Hints {
 
     /// Clears `hint` in each place outside the set `slots`.
     pub(super) fn lower(&self, hint: u8, slots: &[u64]) {
-        for slot in 0..BYTES as u32 {
+        for slot in 0..SLOTS {
             let wanted = slots[(slot / u64::BITS) as usize] >> (slot % u64::BITS) & 1 == 1;
             let byte = self.byte(slot);
             if !wanted && byte.load(Ordering::Relaxed) & hint != 0 {
                 byte.fetch_and(!hint, Ordering::Relaxed);
             }
         }
+        self.tidy();
     }
 
     /// Makes the hints those of `rules`, each a prefix and its hint, and no others but those of the compiled lists, which end
     /// with their generation. Nobody else may write rules meanwhile.
     pub(super) fn rebuild(&self, rules: impl Iterator<Item = (Prefix, u8)>) {
-        let mut right = vec![0_u8; BYTES];
+        let mut right = vec![0_u8; SLOTS as usize];
         for (prefix, hint) in rules {
             for slot in self.slots(prefix, hint) {
                 right[slot as usize] |= hint;
@@ -81,8 +82,40 @@ impl Hints {
             let byte = self.byte(slot);
             // Bit by bit: a list that is exchanged meanwhile sets those of its own.
             if byte.load(Ordering::Relaxed) & !RANGE != right {
-                byte.fetch_or(right, Ordering::Relaxed);
+                self.add(slot, right);
                 byte.fetch_and(right | RANGE, Ordering::Relaxed);
+            }
+        }
+        self.tidy();
+    }
+
+    /// Adds `hints` to those in `slot`.
+    fn add(&self, slot: u32, hints: u8) {
+        self.byte(slot).fetch_or(hints, Ordering::SeqCst);
+        if let Some((byte, mask)) = before(slot) {
+            self.byte(byte).fetch_or(mask, Ordering::SeqCst);
+        }
+    }
+
+    /// Makes the bits before the places right: of those that nobody needs any more, and those that a process that died did not set.
+    fn tidy(&self) {
+        for number in 0..BYTES as u32 - SLOTS {
+            for bit in 0..u8::BITS {
+                let places = behind(number, bit);
+                let has_hints = || {
+                    places
+                        .iter()
+                        .any(|slot| self.byte(*slot).load(Ordering::SeqCst) != 0)
+                };
+                let (byte, mask) = (self.byte(SLOTS + number), 1 << bit);
+                let is_set = byte.load(Ordering::SeqCst) & mask != 0;
+                if is_set && !has_hints() {
+                    byte.fetch_and(!mask, Ordering::SeqCst);
+                }
+                // Again: others add hints meanwhile, and this bit after them.
+                if has_hints() {
+                    byte.fetch_or(mask, Ordering::SeqCst);
+                }
             }
         }
     }

@@ -1,14 +1,14 @@
 //! Which hints announce a generation: a set of places in the map `HINTS`.
 
 use netguard_common::{
-    hint::{LINE, LINES, coarse, coarse_v4, fine},
+    hint::{SLOTS, coarse, coarse_v4, fine},
     packet::Address,
 };
 
 use super::bounds::Bound;
 use crate::prefix::Prefix;
 
-const WORDS: usize = (LINES * LINE / u64::BITS) as usize;
+const WORDS: usize = (SLOTS / u64::BITS) as usize;
 
 /// A set of hint places.
 #[derive(Clone, Debug)]

@@ -176,6 +176,8 @@ fn text(status: &Status) -> String {
             if daemon.own_left_out > 0 {
                 lines.push(left_out_sentence(daemon.own_left_out));
             }
+            let faulty = daemon.list_faults.iter();
+            lines.extend(faulty.map(|fault| format!("lists: {fault}")));
             lines.extend(daemon.spared.iter().map(Spared::sentence));
             if daemon.rules_refused > 0 {
                 lines.push(format!(

@@ -133,6 +133,19 @@ fn a_restart_without_a_feed_keeps_the_lists_that_stand() -> Result<()> {
     let config = feed(directory.path(), "gone", "enforce") + &feed(directory.path(), "there", "enforce");
     let mut netguard = protect(&lab, &config)?;
     netguard.kill9();
+    // Nor does anybody without a daemon say that such a source passes.
+    let unknown = |netguard: &Netguard<'_>, why: &str| -> Result<()> {
+        let explained = netguard.json(&["explain", "198.18.0.1", "--json"])?;
+        let told = explained["lists_unknown"].to_string();
+        ensure!(
+            explained["verdict"] == "unknown" && told.contains(why),
+            "{explained}"
+        );
+        let text = netguard.must(&["explain", "198.18.0.1"])?;
+        ensure!(text.contains("lists: could not be looked at"), "{text}");
+        Ok(())
+    };
+    unknown(&netguard, "only a daemon")?;
 
     fs::remove_file(directory.path().join("gone"))?;
     write("there", "198.18.0.3\n")?;
@@ -144,6 +157,7 @@ fn a_restart_without_a_feed_keeps_the_lists_that_stand() -> Result<()> {
     };
     as_before(&netguard)?;
     const STAND: &str = "the lists of an earlier daemon stay in force";
+    unknown(&netguard, STAND)?;
     for command in ["status", "doctor"] {
         let told = netguard.cli(&[command])?.stdout;
         ensure!(told.contains(STAND), "{told}");

@@ -53,7 +53,7 @@ pub(crate) fn run() -> Result<()> {
                 .env("RUSTDOCFLAGS", "-D warnings"),
         )
     });
-    steps.step("test", || test::climb(Rung::value_variants()));
+    steps.tests("test", || test::climb(Rung::value_variants()));
     steps.close()
 }
 
@@ -78,7 +78,10 @@ struct Steps {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    Ok,
+    /// But for so many tests that passed only when they were run again.
+    Ok {
+        unsteady: usize,
+    },
     Failed,
     NotRun,
 }
@@ -86,19 +89,31 @@ enum End {
 impl Steps {
     /// A step that later ones do not build on: its failure is told at once and counted.
     fn step(&mut self, name: &'static str, work: impl FnOnce() -> Result<()>) {
-        if let Err(error) = self.vital(name, work) {
+        self.tests(name, || work().map(|()| 0));
+    }
+
+    /// As [`Self::step`]; `work` tells how many tests are unsteady.
+    fn tests(&mut self, name: &'static str, work: impl FnOnce() -> Result<usize>) {
+        if let Err(error) = self.time(name, work) {
             println!("xtask: {name} failed: {error:#}");
         }
     }
 
     /// A step without which the rest means nothing: its failure is returned.
     fn vital(&mut self, name: &'static str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.time(name, || work().map(|()| 0))
+    }
+
+    fn time(&mut self, name: &'static str, work: impl FnOnce() -> Result<usize>) -> Result<()> {
         println!("\n######## ci: {name}");
         let start = Instant::now();
         let result = work();
-        let end = if result.is_ok() { End::Ok } else { End::Failed };
+        let end = match &result {
+            Ok(unsteady) => End::Ok { unsteady: *unsteady },
+            Err(_) => End::Failed,
+        };
         self.done.push((name, start.elapsed(), end));
-        result
+        result.map(drop)
     }
 
     /// A step that cannot run here; the table says so too.
@@ -108,17 +123,7 @@ impl Steps {
     }
 
     fn close(self) -> Result<()> {
-        println!("\n{:<12}{:<8}{:>8}", "ci step", "result", "seconds");
-        for (name, time, end) in &self.done {
-            let result = match end {
-                End::Ok => "ok",
-                End::Failed => "FAILED",
-                End::NotRun => "NOT RUN",
-            };
-            println!("{name:<12}{result:<8}{:>8.1}", time.as_secs_f64());
-        }
-        let whole: Duration = self.done.iter().map(|(_, time, _)| *time).sum();
-        println!("{:<20}{:>8.1}", "all", whole.as_secs_f64());
+        print!("\n{}", self.table());
         let failed: Vec<&str> = self
             .done
             .iter()
@@ -129,6 +134,20 @@ impl Steps {
             bail!("failed: {}", failed.join(", "));
         }
         Ok(())
+    }
+
+    fn table(&self) -> String {
+        let mut text = format!("{:<12}{:<16}{:>8}\n", "ci step", "result", "seconds");
+        for (name, time, end) in &self.done {
+            let result = match end {
+                End::Ok { unsteady } => test::passed(*unsteady),
+                End::Failed => "FAILED".to_owned(),
+                End::NotRun => "NOT RUN".to_owned(),
+            };
+            text += &format!("{name:<12}{result:<16}{:>8.1}\n", time.as_secs_f64());
+        }
+        let whole: Duration = self.done.iter().map(|(_, time, _)| *time).sum();
+        text + &format!("{:<28}{:>8.1}\n", "all", whole.as_secs_f64())
     }
 }
 
@@ -147,6 +166,19 @@ mod tests {
         });
         assert!(ran);
         assert_eq!(steps.close().unwrap_err().to_string(), "failed: a");
+    }
+
+    #[test]
+    fn unsteady_tests_stand_in_the_table() {
+        let mut steps = Steps::default();
+        steps.step("fmt", || Ok(()));
+        steps.tests("test", || Ok(2));
+        let table = steps.table();
+        assert!(
+            table.contains("fmt         ok  ") && table.contains("test        ok, 2 unsteady"),
+            "{table}"
+        );
+        assert!(steps.close().is_ok());
     }
 
     #[test]

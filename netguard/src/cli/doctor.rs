@@ -96,6 +96,7 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), CliE
     let (daemon, status) = daemon(&context.instance).await;
     checks.push(reflection(&interfaces, &context.pins, status.as_ref()));
     checks.push(cookies(status.as_ref()));
+    checks.extend(status.as_ref().map(lists));
     checks.push(daemon);
     let ok = checks.iter().all(|check| check.state != State::Fail);
     context.output.print(&Diagnosis { ok, checks }, |diagnosis| {
@@ -193,6 +194,14 @@ fn cookies(status: Option<&DaemonStatus>) -> Check {
         return check(NAME, State::Ok, "nothing is in their way");
     }
     check(NAME, State::Warn, faults.join("; "))
+}
+
+/// Only the daemon knows.
+fn lists(status: &DaemonStatus) -> Check {
+    if status.list_faults.is_empty() {
+        return check("lists", State::Ok, "as the configuration says");
+    }
+    check("lists", State::Warn, status.list_faults.join("; "))
 }
 
 fn root() -> Check {

@@ -19,7 +19,11 @@ mod stats;
 mod status;
 mod top;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -133,7 +137,7 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("netguard: no event loop: {error}");
+            complain(cli.json, &format!("no event loop: {error}"));
             return ExitCode::from(1);
         }
     };
@@ -149,11 +153,13 @@ pub fn main() -> ExitCode {
 }
 
 fn complain(json: bool, text: &str) {
-    if json {
-        eprintln!("{}", serde_json::json!({ "error": text }));
+    let line = if json {
+        serde_json::json!({ "error": text }).to_string()
     } else {
-        eprintln!("netguard: {text}");
-    }
+        format!("netguard: {text}")
+    };
+    // Where nobody can read it, the exit status still tells.
+    let _told = writeln!(io::stderr(), "{line}");
 }
 
 async fn dispatch(cli: Cli) -> Result<(), CliError> {

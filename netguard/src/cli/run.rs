@@ -58,7 +58,9 @@ fn log_to_stderr(log: &Log) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // Where a line cannot be written its fault cannot be either, and trying to would end the daemon.
+        .log_internal_errors(false);
     match log.format {
         LogFormat::Text => subscriber.with_target(false).init(),
         LogFormat::Json => subscriber.json().init(),

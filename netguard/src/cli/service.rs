@@ -152,6 +152,10 @@ async fn reset(context: &Context, service: ServicePort) -> Result<(), CliError> 
     };
     context.output.print(&reset, |reset| match was_set {
         true => format!("the common limits hold for {} again", reset.service),
-        false => format!("{} had no limits of its own", reset.service),
-    })
+        false => format!(
+            "{} has no limits of its own (`netguard service list` shows what has)",
+            reset.service
+        ),
+    })?;
+    if was_set { Ok(()) } else { Err(CliError::Negative) }
 }

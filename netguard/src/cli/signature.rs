@@ -113,7 +113,12 @@ pub(super) async fn run(context: &Context, command: SignatureCommand) -> Result<
                 }
                 Err(error) => return Err(error.into()),
             };
-            context.output.print(&outcome, sentence)
+            context.output.print(&outcome, sentence)?;
+            if outcome.outcome == "absent" {
+                Err(CliError::Negative)
+            } else {
+                Ok(())
+            }
         }
     }
 }

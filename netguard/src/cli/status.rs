@@ -18,8 +18,10 @@ struct Status {
     instance: String,
     /// Whether a daemon runs and answers.
     running: bool,
-    /// The daemon that runs and cannot be asked, since its control socket is gone.
+    /// The daemon that runs and cannot be asked: it hangs, or its control socket is gone.
     unreachable_pid: Option<u32>,
+    /// Why a daemon that takes connections does not answer.
+    daemon_fault: Option<String>,
     /// Interfaces that run the filter now, with or without a daemon, as they were called when it was attached.
     protected: Vec<String>,
     /// Interfaces that should and do not: they were removed or made anew.
@@ -35,9 +37,11 @@ struct RuleCounts {
 }
 
 pub(super) async fn run(context: &Context) -> Result<(), CliError> {
-    let daemon = match Client::connect(&context.instance).await {
-        Ok(mut client) => Some(client.request(Method::GET, "/v1/status", None::<&()>).await?),
-        Err(ClientError::NotRunning) => None,
+    let (daemon, daemon_fault) = match ask(context).await {
+        Ok(daemon) => (Some(daemon), None),
+        Err(ClientError::NotRunning) => (None, None),
+        // What the kernel does is told without the daemon, too.
+        Err(error @ (ClientError::Hangs(_) | ClientError::Broken(_))) => (None, Some(error.to_string())),
         Err(error) => return Err(error.into()),
     };
     let rules = match count_rules(context) {
@@ -72,6 +76,7 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
             Some(_) => None,
             None => lock_holder(&context.instance),
         },
+        daemon_fault,
         protected,
         unprotected,
         rules,
@@ -83,6 +88,11 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
     } else {
         Err(CliError::Negative)
     }
+}
+
+async fn ask(context: &Context) -> Result<DaemonStatus, ClientError> {
+    let mut client = Client::connect(&context.instance).await?;
+    client.request(Method::GET, "/v1/status", None::<&()>).await
 }
 
 fn count_rules(context: &Context) -> Result<RuleCounts, BpfError> {
@@ -166,6 +176,8 @@ fn text(status: &Status) -> String {
             if daemon.own_left_out > 0 {
                 lines.push(left_out_sentence(daemon.own_left_out));
             }
+            let faulty = daemon.list_faults.iter();
+            lines.extend(faulty.map(|fault| format!("lists: {fault}")));
             lines.extend(daemon.spared.iter().map(Spared::sentence));
             if daemon.rules_refused > 0 {
                 lines.push(format!(
@@ -175,6 +187,7 @@ fn text(status: &Status) -> String {
             }
         }
         None if status.unreachable_pid.is_none()
+            && status.daemon_fault.is_none()
             && status.protected.is_empty()
             && status.unprotected.is_empty() =>
         {
@@ -184,13 +197,17 @@ fn text(status: &Status) -> String {
             ));
         }
         None => {
-            lines.push(match status.unreachable_pid {
-                Some(pid) => format!(
+            let pid = status
+                .unreachable_pid
+                .map_or_else(String::new, |pid| format!(", pid {pid}"));
+            lines.push(match (&status.daemon_fault, status.unreachable_pid) {
+                (Some(fault), _) => format!("instance {}{pid}: {fault}", status.instance),
+                (None, Some(pid)) => format!(
                     "the daemon of instance {} (pid {pid}) cannot be asked: it starts just now, or its control socket is gone and \
                      it must be started again",
                     status.instance
                 ),
-                None => format!("no daemon runs for instance {}", status.instance),
+                (None, None) => format!("no daemon runs for instance {}", status.instance),
             });
             if !status.protected.is_empty() {
                 lines.push(format!(

@@ -6,7 +6,7 @@ use netguard_common::ranges::POLICIES;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::{Limit, Period, PolicyMode};
+use super::{Config, Limit, Period, PolicyMode};
 
 /// A list of prefixes that others publish.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -138,15 +138,34 @@ pub(super) fn geo<'de, D: Deserializer<'de>>(from: D) -> Result<Geo, D::Error> {
             "`default` blocks everybody: name those who are served in a policy",
         ));
     }
-    let places: usize = policies()
+    Ok(geo)
+}
+
+/// Whether the kernel has room for all policies of `config`, by the same count as those who make them.
+///
+/// # Errors
+/// When there are more: a sentence.
+pub(super) fn fit(config: &Config) -> Result<(), String> {
+    let feeds = config.feed.iter().filter(|feed| feed.mode != PolicyMode::Off);
+    let policies = config.geo.policy.iter();
+    let places: usize = policies
+        .filter(|policy| policy.mode != PolicyMode::Off)
         .map(|policy| policy.countries.len() + policy.asns.len())
         .sum();
-    if places > POLICIES as usize {
-        return Err(D::Error::custom(format!(
-            "{places} countries and autonomous systems have a policy, at most {POLICIES} can: publish the others as a feed"
-        )));
+    let default = match config.geo.default {
+        GeoDefault::Pass => 0,
+        // Those who lie elsewhere, and addresses that belong nowhere.
+        GeoDefault::Shadow | GeoDefault::Block => 2,
+    };
+    // One is for what no list touches.
+    let most = POLICIES as usize - default - 1;
+    let wanted = feeds.count() + places;
+    if wanted <= most {
+        return Ok(());
     }
-    Ok(geo)
+    Err(format!(
+        "{wanted} feeds, countries and autonomous systems have a policy, at most {most} can: publish some of them as one feed"
+    ))
 }
 
 impl Feeds {
@@ -321,7 +340,29 @@ mod tests {
             refused("default = \"block\"", "asns = [1]\nmode = \"off\"")
                 .contains("`default` blocks everybody")
         );
-        let asns = format!("asns = {:?}", (1..=1_025).collect::<Vec<u32>>());
-        assert!(refused("asn_database = \"/a\"", &asns).contains("at most 1024 can"));
+    }
+
+    /// Found in review: places alone were counted, and what else needs room was not.
+    #[test]
+    fn all_policies_together_have_to_fit() {
+        let config = |default: &str, asns: u32| {
+            let asns: Vec<u32> = (1..=asns).collect();
+            let text = format!(
+                "[[feed]]\nname = \"a\"\nfile = \"/x\"\n[[feed]]\nname = \"b\"\nfile = \"/x\"\nmode = \"off\"\n\
+                 [geo]\ndefault = \"{default}\"\nasn_database = \"/a\"\n\
+                 [[geo.policy]]\nasns = {asns:?}\naction = \"allow\"\n"
+            );
+            Config::parse("test", &text).map_err(|error| error.to_string())
+        };
+        for (default, most) in [("pass", 1_022), ("shadow", 1_020), ("block", 1_020)] {
+            assert!(config(default, most).is_ok(), "{default}");
+            let error = config(default, most + 1).unwrap_err();
+            let told = format!(
+                "test:1:1: {} feeds, countries and autonomous systems have a policy, at most {} can",
+                most + 2,
+                most + 1
+            );
+            assert!(error.starts_with(&told), "{error}");
+        }
     }
 }

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Config, Mistake};
+use serde::de::Error as _;
+
+use super::{Config, Mistake, lists};
 
 /// No sensible configuration is longer; long blocklists belong in `netguard block import`.
 const MAX_BYTES: u64 = 16 << 20;
@@ -69,7 +71,10 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Invalid`] with the place of the first mistake.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| ConfigError::Invalid(Box::new(Mistake::new(name, text, &error))))
+        let mistake = |error| ConfigError::Invalid(Box::new(Mistake::new(name, text, &error)));
+        let config = toml::from_str(text).map_err(mistake)?;
+        lists::fit(&config).map_err(|sentence| mistake(toml::de::Error::custom(sentence)))?;
+        Ok(config)
     }
 }
 

@@ -201,7 +201,8 @@ impl<const MIN: u32, const MAX: u32> fmt::Display for Within<MIN, MAX> {
 
 impl Period {
     const SHORTEST: Duration = Duration::from_millis(100);
-    const LONGEST: Duration = Duration::from_hours(365 * 24);
+    /// The longest time that anything can be given; what is to hold longer holds for good.
+    pub const LONGEST: Duration = Duration::from_hours(365 * 24);
 
     /// A period of whole seconds as a constant of this program: zero or more than 365 days does not compile.
     #[must_use]

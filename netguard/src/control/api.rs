@@ -38,6 +38,9 @@ pub struct DaemonStatus {
     /// Why SYN cookies do not do all that they are to, in sentences.
     #[serde(default)]
     pub cookie_faults: Vec<String>,
+    /// What of the lists is not as the configuration says, in sentences.
+    #[serde(default)]
+    pub list_faults: Vec<String>,
 }
 
 /// Answer of `GET /v1/stats`.
@@ -109,6 +112,9 @@ pub struct SourceReport {
     pub lists: Vec<ListMatch>,
     /// What they decide: a verdict, behind `shadow-` when it is only counted.
     pub list_verdict: Option<String>,
+    /// Why it is not known which lists hold it, where that is so.
+    #[serde(default)]
+    pub lists_unknown: Option<String>,
 }
 
 /// Why a request failed.

@@ -53,6 +53,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         reflection: *state.reflection(),
         own_left_out: state.own_left_out.load(std::sync::atomic::Ordering::Relaxed),
         cookie_faults,
+        list_faults: state.list_faults(),
     })
 }
 
@@ -261,7 +262,7 @@ pub(super) async fn sync_lists(Shared(state): Shared<Arc<State>>) -> Result<Json
     blocking(move || {
         let mut lists = state.lists();
         let spared = lists.spared().to_vec();
-        lists.follow(spared, true, &state.journal);
+        state.follow_lists(&mut lists, spared, true);
         lists.report()
     })
     .await
@@ -322,9 +323,13 @@ pub(super) async fn source(
     let evidence = evidence.collect();
     let listed = {
         let state = Arc::clone(&state);
-        tokio::task::spawn_blocking(move || state.lists().matching(address.to_canonical())).await
+        tokio::task::spawn_blocking(move || {
+            let lists = state.lists();
+            (lists.matching(address.to_canonical()), lists.unknown())
+        })
+        .await
     };
-    let (lists, list_verdict) = listed.unwrap_or_default();
+    let ((lists, list_verdict), lists_unknown) = listed.unwrap_or_default();
     let peers = tokio::task::spawn_blocking(host::established_peers).await;
     let connections = match peers {
         Ok(Ok(peers)) => Some(peers.get(&address.to_canonical()).copied().unwrap_or(0)),
@@ -336,6 +341,7 @@ pub(super) async fn source(
         guarded,
         lists,
         list_verdict,
+        lists_unknown,
     })
 }
 

@@ -5,15 +5,15 @@ use netguard_common::{
     rule::{Origin, Proof, Reason},
 };
 
-use super::{Failure, RequestError, RuleAddition, RuleOutcome, Shortened, requests::outcome};
+use super::{
+    Failure, RequestError, RuleAddition, RuleOutcome, Shortened,
+    requests::{LONGEST_S, outcome},
+};
 use crate::{
     bpf::{Batch, InsertOutcome, List, Rules},
     engine::{Guard, GuardKind},
     prefix::BlockPrefix,
 };
-
-/// Longest time that a rule can be given; longer ones are meant for good.
-const MAX_TTL_S: u64 = 10 * 366 * 24 * 3_600;
 
 /// Additions put in force in portions, so that whoever shares the tables gets its turn in between.
 #[must_use]
@@ -118,7 +118,7 @@ impl Import {
 
 fn check(guard: &Guard, list: List, addition: &RuleAddition) -> Result<(), RequestError> {
     if let Some(ttl_s) = addition.ttl_s
-        && !(1..=MAX_TTL_S).contains(&ttl_s)
+        && !(1..=LONGEST_S).contains(&ttl_s)
     {
         return Err(RequestError::Ttl(ttl_s));
     }

@@ -6,10 +6,14 @@ use std::net::IpAddr;
 use super::{Failure, FailureKind, RuleOutcome, RuleRemoval};
 use crate::{
     bpf::{BpfError, List, Rules},
+    config::Period,
     engine::GuardKind,
     host::Facts,
     prefix::Prefix,
 };
+
+/// Seconds that a rule or a signature can be given, as the command line and the configuration take them.
+pub(super) const LONGEST_S: u64 = Period::LONGEST.as_secs();
 
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
@@ -21,7 +25,7 @@ pub enum RequestError {
     },
     #[error(transparent)]
     Prefix(#[from] crate::prefix::PrefixError),
-    #[error("a rule holds from 1 second to ten years, not {0} s; without a time, until it is removed")]
+    #[error("a rule holds from 1 second to 365 days, not {0} s; without a time, until it is removed")]
     Ttl(u64),
     #[error("a limit takes whole numbers from 1 to 10000000, not {0}")]
     OutOfRange(u32),
@@ -88,5 +92,19 @@ pub(super) fn outcome(prefix: Prefix, outcome: &str) -> RuleOutcome {
         outcome: outcome.to_owned(),
         covered_by: None,
         shortened: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found in review: rules, signatures and the command line each had a longest time of their own.
+    #[test]
+    fn the_longest_time_is_the_one_that_is_told() {
+        assert_eq!(LONGEST_S, 365 * 86_400);
+        assert!("365days".parse::<Period>().is_ok() && "366days".parse::<Period>().is_err());
+        let told = RequestError::Ttl(LONGEST_S + 1).to_string();
+        assert!(told.contains("365 days"), "{told}");
     }
 }

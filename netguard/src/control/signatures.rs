@@ -6,11 +6,8 @@ use netguard_common::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::RequestError;
+use super::{RequestError, requests::LONGEST_S};
 use crate::{bpf::Signatures, signature};
-
-/// Seconds that a signature can hold: ten years.
-const LONGEST_S: u64 = 10 * 365 * 86_400;
 
 /// Body of `POST /v1/signatures`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

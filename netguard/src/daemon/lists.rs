@@ -1,7 +1,8 @@
 //! The lists of the configuration: read from their files, compiled, put in force as one, and followed when they change. What
-//! cannot be read keeps what was read before.
+//! cannot be read keeps what was read before, by this daemon or an earlier one.
 
 mod sources;
+mod wanted;
 
 use std::{borrow::Cow, net::IpAddr, path::PathBuf};
 
@@ -12,11 +13,12 @@ use super::{EventKind, Journal};
 use crate::{
     bpf::{BpfError, Pins, Ranges},
     clock::monotonic_ns,
-    config::Config,
+    config::{Config, Mode},
     prefix::Prefix,
     ranges::{CompileError, Effect, Listing, compile, verdict_of},
 };
-use sources::{Source, Wanted, wanted};
+use sources::Source;
+use wanted::{Wanted, wanted};
 
 /// What is known about one list, as `netguard feed list` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,8 +60,10 @@ pub struct Lists {
     spared: Vec<Prefix>,
     /// Why the lists are not in force.
     fault: Option<String>,
-    /// Whether they were ever put in force.
+    /// Whether this daemon took over from what an earlier one had put in force.
     in_force: bool,
+    /// Whether nothing is to be dropped.
+    shadow: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +90,7 @@ impl Lists {
             spared: Vec::new(),
             fault: None,
             in_force: false,
+            shadow: config.mode == Mode::Shadow,
         })
     }
 
@@ -116,15 +121,38 @@ impl Lists {
             return;
         }
         self.spared = spared;
-        self.fault = self.install().err().map(|error| error.to_string());
-        if let Some(why) = &self.fault {
-            warn!("the lists are not in force: {why}");
+        let mut fault = self.held_back();
+        if fault.is_none() {
+            self.in_force = true;
+            let failed = self.install().err();
+            fault = failed.map(|error| format!("the lists are not in force: {error}"));
+        }
+        if let Some(why) = &fault
+            && fault != self.fault
+        {
+            warn!("{why}");
             journal.record(EventKind::ListFailed {
                 file: "all lists".to_owned(),
                 why: why.clone(),
             });
         }
-        self.in_force = true;
+        self.fault = fault;
+    }
+
+    /// Why the lists of an earlier daemon stay: what could not be read would be missing in those that took their place.
+    fn held_back(&self) -> Option<String> {
+        // What an earlier daemon enforced must not drop packets of one that was told to drop none.
+        if self.in_force || self.shadow {
+            return None;
+        }
+        let unread = self.sources.iter().find(|source| source.read_ns().is_none())?;
+        self.table.is_set().then(|| {
+            format!(
+                "the lists of an earlier daemon stay in force as they are, until {} can be read or is taken out of the \
+                 configuration",
+                unread.file().display()
+            )
+        })
     }
 
     fn install(&mut self) -> Result<(), InstallError> {
@@ -170,16 +198,42 @@ impl Lists {
             .map(|(index, wanted)| {
                 let count = |counts: &[u64]| counts.get(index).copied().unwrap_or(0);
                 let packets = count(&counts).wrapping_sub(count(&self.before));
-                let mut report = wanted.report(&self.sources, packets);
-                report.fault = report.fault.or_else(|| self.fault.clone());
-                report
+                wanted.report(&self.sources, packets, self.fault.as_deref())
             })
             .collect()
     }
 
+    /// What is not as the configuration says, in sentences.
+    pub fn faults(&self) -> Vec<String> {
+        let stands = |source: &Source| match (self.in_force, source.read_ns()) {
+            (false, _) => "",
+            (true, None) => "; nothing of it is in force",
+            (true, Some(_)) => "; what it said before stays in force",
+        };
+        let mut faults: Vec<String> = self.fault.iter().cloned().collect();
+        let files = self.sources.iter();
+        faults.extend(files.filter_map(|source| Some(format!("{}{}", source.fault()?, stands(source)))));
+        if self.in_force {
+            faults.extend(self.wanted.iter().filter_map(|wanted| wanted.idle(&self.sources)));
+            let empty = self.wanted.iter().filter(|wanted| wanted.is_empty(&self.sources));
+            match empty.count() {
+                0 => {}
+                count => faults.push(format!(
+                    "{count} countries or autonomous systems have no address in their database: see `netguard feed list`"
+                )),
+            }
+        }
+        faults
+    }
+
+    /// Why nobody can say which lists hold an address; `None` where [`Self::matching`] does.
+    pub fn unknown(&self) -> Option<String> {
+        self.fault.clone().filter(|_| !self.in_force)
+    }
+
     /// The lists that hold `address`, and the verdict on its packets (behind `shadow-` when it is only counted).
     pub fn matching(&self, address: IpAddr) -> (Vec<ListMatch>, Option<String>) {
-        if self.spared.iter().any(|prefix| prefix.contains(address)) {
+        if !self.in_force || self.spared.iter().any(|prefix| prefix.contains(address)) {
             return (Vec::new(), None);
         }
         let now_ns = monotonic_ns();

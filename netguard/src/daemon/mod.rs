@@ -14,6 +14,7 @@ mod reflection;
 mod segments;
 mod settings;
 mod setup;
+mod signals;
 mod state;
 mod sysctls;
 mod tick;
@@ -21,10 +22,7 @@ mod traffic;
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
-};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::{
@@ -33,6 +31,7 @@ use crate::{
     control,
     host::HostError,
 };
+use signals::Signals;
 
 pub use configured::Spared;
 pub use cookies::withdraw_cookies;
@@ -173,33 +172,4 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         warn!("stopped; nothing is protected: somebody removed the pins");
     }
     Ok(())
-}
-
-/// What ends the daemon: SIGINT and SIGTERM, and SIGHUP: the terminal it was started in is gone.
-struct Signals([Signal; 3]);
-
-impl Signals {
-    fn begin() -> io::Result<Self> {
-        Ok(Self([
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::hangup())?,
-        ]))
-    }
-
-    async fn received(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = hangup.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
-
-    /// Stops the daemon of `state` when one comes.
-    async fn stop(mut self, state: Arc<State>) {
-        self.received().await;
-        warn!("asked to stop");
-        state.stop(Stop::Signal);
-    }
 }

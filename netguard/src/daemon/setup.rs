@@ -123,10 +123,11 @@ impl Start<'_> {
             reach,
             segments(&filtered),
         )?;
+        let journal = Journal::default();
         let mut lists = Lists::of(config, pins)?;
         let spared = spared_by_lists(&self.facts, &configured);
         if self.from_nothing {
-            lists.follow(spared.clone(), true, &Journal::default());
+            lists.follow(spared.clone(), true, &journal);
         }
         let rules = Rules::open(pins)?;
         let allowed = rules.list(List::Allow, monotonic_ns())?;
@@ -139,7 +140,7 @@ impl Start<'_> {
         let protected = attachment.protect_all(&self.to_protect)?;
         // Nothing fails any more. Only now what could not be put back: the lists of an earlier daemon, and its watch.
         if !self.from_nothing {
-            lists.follow(spared, true, &Journal::default());
+            lists.follow(spared, true, &journal);
         }
         if !reflection.watches() {
             attachment.watch_nothing();
@@ -164,6 +165,7 @@ impl Start<'_> {
             instance: self.options.instance.clone(),
             started_ns: monotonic_ns(),
             mode: mode.to_owned(),
+            journal,
             interfaces: protected,
             rules,
             lists,

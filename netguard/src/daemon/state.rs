@@ -12,6 +12,7 @@ use super::{EventKind, Journal, Lists, ReflectionState, Spared, StateReach, Traf
 use crate::{
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
     engine::Guard,
+    prefix::Prefix,
 };
 
 /// Why the daemon ends.
@@ -71,6 +72,8 @@ pub(super) struct Parts {
     pub(super) instance: InstanceName,
     pub(super) started_ns: u64,
     pub(super) mode: String,
+    /// With what happened so far.
+    pub(super) journal: Journal,
     pub(super) interfaces: Vec<Protected>,
     pub(super) rules: Rules,
     pub(super) settings: SettingsMap,
@@ -111,6 +114,8 @@ pub struct State {
     traffic: Mutex<Option<TrafficReport>>,
     writing: AsyncMutex<()>,
     lists: Mutex<Lists>,
+    /// Beside the lists: these are locked for as long as it takes to read them.
+    list_faults: Mutex<Vec<String>>,
     sysctls: Wanted,
     stop: watch::Sender<Option<Stop>>,
 }
@@ -121,7 +126,7 @@ impl State {
             instance: parts.instance,
             started_ns: parts.started_ns,
             mode: parts.mode,
-            journal: Journal::default(),
+            journal: parts.journal,
             rules_refused: AtomicU64::new(0),
             own_left_out: AtomicUsize::new(0),
             interfaces: Mutex::new(parts.interfaces),
@@ -132,6 +137,7 @@ impl State {
             guard: Mutex::new(parts.guard),
             spared: Mutex::new(parts.spared),
             cookies: Mutex::new(parts.cookies),
+            list_faults: Mutex::new(parts.lists.faults()),
             lists: Mutex::new(parts.lists),
             reach: Mutex::new(parts.reach),
             reflection: Mutex::new(parts.reflection),
@@ -196,6 +202,17 @@ impl State {
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
+    }
+
+    /// [`Lists::follow`] of the `lists` of this state.
+    pub fn follow_lists(&self, lists: &mut Lists, spared: Vec<Prefix>, anew: bool) {
+        lists.follow(spared, anew, &self.journal);
+        *lock(&self.list_faults) = lists.faults();
+    }
+
+    /// What of the lists is not as the configuration says, in sentences.
+    pub fn list_faults(&self) -> Vec<String> {
+        lock(&self.list_faults).clone()
     }
 
     pub fn cookies(&self) -> MutexGuard<'_, CookieState> {

@@ -356,7 +356,7 @@ fn follow_lists(state: &Arc<State>, spared: Vec<Prefix>) {
     tokio::task::spawn_blocking(move || {
         // Whoever reads them now has the newest.
         if let Some(mut lists) = state.try_lists() {
-            lists.follow(spared, false, &state.journal);
+            state.follow_lists(&mut lists, spared, false);
         }
     });
 }

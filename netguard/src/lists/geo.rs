@@ -23,7 +23,7 @@ const MMDB_MARK: &[u8] = b"\xab\xcd\xefMaxMind.com";
 /// The prefixes of those places in `file` that are `wanted`.
 ///
 /// # Errors
-/// When the file cannot be read, or is no database.
+/// When the file cannot be read, is no database, or says of no address where it belongs.
 pub fn read_places(
     file: &Path,
     wanted: impl Fn(Place) -> bool,
@@ -32,6 +32,7 @@ pub fn read_places(
     let mut places = Places {
         wanted,
         found: HashMap::new(),
+        rows: 0,
     };
     let name = file.display().to_string();
     if bytes
@@ -39,9 +40,17 @@ pub fn read_places(
         .rev()
         .any(|bytes| bytes == MMDB_MARK)
     {
-        read_mmdb(&bytes, &mut places).map_err(|source| ListError::Mmdb { file: name, source })?;
+        let read = read_mmdb(&bytes, &mut places);
+        read.map_err(|source| ListError::Mmdb {
+            file: name.clone(),
+            source,
+        })?;
     } else {
         read_csv(&name, &bytes, &mut places)?;
+    }
+    // What names its columns and breaks off there is a table, too.
+    if places.rows == 0 {
+        return Err(ListError::Empty(name));
     }
     Ok(places.found)
 }
@@ -49,6 +58,8 @@ pub fn read_places(
 struct Places<W> {
     wanted: W,
     found: HashMap<Place, Vec<Prefix>>,
+    /// How many prefixes or ranges the file has, of whatever place.
+    rows: u64,
 }
 
 impl<W: Fn(Place) -> bool> Places<W> {
@@ -112,6 +123,7 @@ fn read_mmdb<W: Fn(Place) -> bool>(
         let Some(record) = network.decode::<Record<'_>>()? else {
             continue;
         };
+        places.rows += 1;
         let net = network.network()?;
         let prefix = Prefix::truncated(net.ip(), net.prefix());
         for place in [record.country(), record.asn()].into_iter().flatten() {
@@ -149,6 +161,7 @@ fn read_csv<W: Fn(Place) -> bool>(name: &str, bytes: &[u8], places: &mut Places<
         }
         match row(&record) {
             Some((prefixes, place)) => {
+                places.rows += 1;
                 if let Some(place) = place {
                     places.add(place, prefixes);
                 }
@@ -211,6 +224,7 @@ mod tests {
         let mut places = Places {
             wanted: |_| true,
             found: HashMap::new(),
+            rows: 0,
         };
         read_csv("f", text.as_bytes(), &mut places)?;
         let shown = |prefixes: Vec<Prefix>| prefixes.iter().map(Prefix::to_string).collect();
@@ -241,5 +255,23 @@ mod tests {
             let error = read(text).unwrap_err().to_string();
             assert!(error.starts_with("f:2: expected a prefix"), "{error}");
         }
+    }
+
+    /// Found in review: a download that broke off at once emptied every policy.
+    #[test]
+    fn a_table_without_rows_is_no_database() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("country.csv");
+        for text in ["", "\n", "# comment\n", "first,last,code\n", "<html>"] {
+            std::fs::write(&file, text).unwrap();
+            let error = read_places(&file, |_| true).unwrap_err().to_string();
+            assert!(
+                error.contains("country.csv holds no prefix at all"),
+                "{text:?}: {error}"
+            );
+        }
+        // A row for no place that is wanted is one all the same.
+        std::fs::write(&file, "192.0.2.0/24,\n").unwrap();
+        assert!(read_places(&file, |_| true).unwrap().is_empty());
     }
 }

@@ -31,6 +31,11 @@ pub enum ListError {
     },
     #[error("{0} holds no prefix at all: an empty list is more likely a failed download than peace on earth")]
     Empty(String),
+    #[error(
+        "{0} has no address of any place that a policy names, and had some before: this is more likely a failed download than \
+         the end of the world"
+    )]
+    Forgot(String),
     #[error("{file}: {source}")]
     Mmdb {
         file: String,

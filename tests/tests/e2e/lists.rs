@@ -104,6 +104,9 @@ fn a_feed_without_its_file_is_told_and_keeps_what_was_read() -> Result<()> {
     let netguard = protect(&lab, &feed(directory.path(), "late", "enforce"))?;
     let fault = || -> Result<String> { Ok(listed(&netguard, "late")?["fault"].to_string()) };
     ensure!(fault()?.contains("cannot be read"), "{}", fault()?);
+    // Found in review: what happened before the start was over was never an event.
+    let events = netguard.must(&["events"])?;
+    ensure!(events.contains("list-failed"), "{events}");
     ensure!(server.curl(&lab, Family::V4, "/")?.0 == 200);
     fs::write(directory.path().join("late"), "198.18.0.1\n2001:db8:77::/48\n")?;
     netguard.must(&["feed", "sync"])?;
@@ -117,6 +120,79 @@ fn a_feed_without_its_file_is_told_and_keeps_what_was_read() -> Result<()> {
     ensure!(netguard.cli(&["feed", "sync"])?.status == 1);
     ensure!(fault()?.contains("cannot be read"), "{}", fault()?);
     stands()
+}
+
+/// Found in review: a restart while a feed was broken or gone emptied the lists that the kernel still enforced.
+#[test]
+fn a_restart_without_a_feed_keeps_the_lists_that_stand() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let directory = TempDir::new()?;
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text);
+    write("gone", "198.18.0.1\n")?;
+    write("there", "198.18.0.2\n")?;
+    let config = feed(directory.path(), "gone", "enforce") + &feed(directory.path(), "there", "enforce");
+    let mut netguard = protect(&lab, &config)?;
+    netguard.kill9();
+    // Nor does anybody without a daemon say that such a source passes.
+    let unknown = |netguard: &Netguard<'_>, why: &str| -> Result<()> {
+        let explained = netguard.json(&["explain", "198.18.0.1", "--json"])?;
+        let told = explained["lists_unknown"].to_string();
+        ensure!(
+            explained["verdict"] == "unknown" && told.contains(why),
+            "{explained}"
+        );
+        let text = netguard.must(&["explain", "198.18.0.1"])?;
+        ensure!(text.contains("lists: could not be looked at"), "{text}");
+        Ok(())
+    };
+    unknown(&netguard, "only a daemon")?;
+
+    fs::remove_file(directory.path().join("gone"))?;
+    write("there", "198.18.0.3\n")?;
+    netguard.restart()?;
+    let as_before = |netguard: &Netguard<'_>| -> Result<()> {
+        judged(&lab, netguard, "198.18.0.1", "block-feed")?;
+        judged(&lab, netguard, "198.18.0.2", "block-feed")?;
+        judged(&lab, netguard, "198.18.0.3", "pass")
+    };
+    as_before(&netguard)?;
+    const STAND: &str = "the lists of an earlier daemon stay in force";
+    unknown(&netguard, STAND)?;
+    for command in ["status", "doctor"] {
+        let told = netguard.cli(&[command])?.stdout;
+        ensure!(told.contains(STAND), "{told}");
+    }
+    let status = netguard.json(&["status", "--json"])?;
+    let faults = status["daemon"]["list_faults"].as_array().map(Vec::len);
+    ensure!(faults == Some(2), "{status}");
+    let told = netguard.must(&["events"])?.matches(STAND).count();
+    ensure!(told == 1, "told {told} times");
+    ensure!(netguard.cli(&["feed", "sync"])?.status == 1);
+    as_before(&netguard)?;
+
+    write("gone", "198.18.0.4\n")?;
+    netguard.must(&["feed", "sync"])?;
+    for (source, expected) in [
+        ("198.18.0.1", "pass"),
+        ("198.18.0.2", "pass"),
+        ("198.18.0.3", "block-feed"),
+        ("198.18.0.4", "block-feed"),
+    ] {
+        judged(&lab, &netguard, source, expected)?;
+    }
+    let status = netguard.must(&["status"])?;
+    ensure!(!status.contains("lists:"), "{status}");
+
+    // A daemon that is to drop nothing drops nothing by the lists of another either.
+    netguard.kill9();
+    fs::remove_file(directory.path().join("gone"))?;
+    fs::write(
+        lab.dir.path().join("netguard.toml"),
+        format!("mode = \"shadow\"\n{config}"),
+    )?;
+    netguard.restart()?;
+    judged(&lab, &netguard, "198.18.0.4", "pass")?;
+    judged(&lab, &netguard, "198.18.0.3", "shadow-block-feed")
 }
 
 #[test]

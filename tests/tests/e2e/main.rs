@@ -31,6 +31,7 @@ mod sanity;
 mod selective;
 mod services;
 mod shadow;
+mod signals;
 mod signatures;
 mod start;
 mod state;

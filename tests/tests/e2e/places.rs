@@ -71,3 +71,41 @@ fn countries_of_an_mmdb_file_follow_their_policies() -> Result<()> {
     ensure!(netguard.cli(&["feed", "sync"])?.status == 1);
     judged(&lab, &netguard, "198.18.0.1", "block-country")
 }
+
+/// Found in review: with a database that could not be read, those who were to be served were blocked with all others.
+#[test]
+fn nobody_is_blocked_by_default_while_the_database_is_missing() -> Result<()> {
+    let (lab, server) = lab()?;
+    let database = lab.dir.path().join("country.csv");
+    let config = format!(
+        "[geo]\ndefault = \"block\"\ncountry_database = \"{}\"\n[[geo.policy]]\ncountries = [\"AQ\"]\naction = \"allow\"\n",
+        database.display()
+    );
+    let netguard = protect(&lab, &config)?;
+    judged(&lab, &netguard, "198.18.0.1", "pass")?;
+    judged(&lab, &netguard, "2001:db8:77::1", "pass")?;
+    ensure!(server.curl(&lab, Family::V4, "/")?.0 == 200);
+    let status = netguard.must(&["status"])?;
+    ensure!(status.contains("who lies elsewhere is not blocked"), "{status}");
+
+    fs::write(&database, "198.18.0.0/16,AQ\n2001:db8:77::/48,AQ\n")?;
+    netguard.must(&["feed", "sync"])?;
+    let served = || -> Result<()> {
+        for (source, expected) in [
+            ("198.18.0.1", "pass"),
+            ("198.51.100.1", "block-country"),
+            ("2001:db8:77::1", "pass"),
+            ("2001:db8:78::1", "block-country"),
+        ] {
+            judged(&lab, &netguard, source, expected)?;
+        }
+        Ok(())
+    };
+    served()?;
+    let status = netguard.must(&["status"])?;
+    ensure!(!status.contains("lists:"), "{status}");
+    // A download that broke off after the names of the columns.
+    fs::write(&database, "prefix,country\n")?;
+    ensure!(netguard.cli(&["feed", "sync"])?.status == 1);
+    served()
+}

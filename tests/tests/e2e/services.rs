@@ -111,8 +111,13 @@ fn rates_change_while_it_runs() -> Result<()> {
             .must(&["service", "reset", "udp/7007"])?
             .contains("again")
     );
-    let absent = netguard.json(&["service", "reset", "udp/7007", "--json"])?;
-    assert_eq!(absent["outcome"], "absent");
+    let absent = netguard.cli(&["service", "reset", "udp/7007", "--json"])?;
+    assert!(
+        absent.status == 1 && absent.stdout.contains("\"absent\""),
+        "{absent:?}"
+    );
+    let absent = netguard.cli(&["service", "reset", "udp/7007"])?;
+    assert!(absent.stdout.contains("`netguard service list`"), "{absent:?}");
     netguard.must(&["service", "set", "udp/7007", "--rate", "1000000"])?;
     assert!(!flooded(&netguard)?);
     Ok(())

@@ -140,9 +140,30 @@ fn a_daemon_that_hangs_is_told_as_one() -> Result<()> {
     let other = netguard.as_instance("x");
     let daemon = protecting(&lab, &other)?;
     kill(Pid::from_raw(daemon.id().cast_signed()), Signal::SIGSTOP)?;
-    let doctor = output(other.command()?.arg("doctor"), Duration::from_secs(40))?;
+    let ask = |args: &[&str]| output(other.command()?.args(args), Duration::from_secs(40));
+    let doctor = ask(&["doctor"])?;
     assert_eq!(doctor.status, 1, "{doctor:?}");
     assert!(doctor.stdout.contains("it hangs"), "{}", doctor.stdout);
+    // What the kernel does is told all the same.
+    let status = ask(&["status"])?;
+    assert_eq!(status.status, 1, "{status:?}");
+    for part in [
+        "it hangs",
+        &daemon.id().to_string(),
+        "still protects v9",
+        "rules: ",
+    ] {
+        assert!(status.stdout.contains(part), "{part}: {status:?}");
+    }
+    let status: serde_json::Value = serde_json::from_str(&ask(&["status", "--json"])?.stdout)?;
+    assert_eq!(
+        (&status["running"], &status["protected"][0]),
+        (&false.into(), &"v9".into())
+    );
+    assert!(
+        status["daemon_fault"].to_string().contains("it hangs"),
+        "{status}"
+    );
     drop(daemon);
     other.must(&["detach"])?;
     Ok(())

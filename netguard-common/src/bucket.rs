@@ -14,7 +14,7 @@ pub use crate::tables::SLOTS;
 use crate::{
     hint::mix,
     layout::{Rate, UNIT_NS},
-    limit::Class,
+    limit::{Class, source_hash},
     tables::{Slots, Tables},
     view::{SliceView, View},
 };
@@ -49,13 +49,19 @@ pub struct Place {
     pub fingerprint: u64,
 }
 
-/// The place of the source with `key`, see [`crate::limit::source_key`]. Control messages have two: `apart` says which.
+/// The place of the source with `key`, see [`crate::limit::source_key`] and [`of_hash`].
+#[inline(always)]
+pub fn of_source(class: Class, key: u64, apart: bool, seed: u64) -> Place {
+    of_hash(class, source_hash(key, seed), apart)
+}
+
+/// The place of the source with `hash`, see [`source_hash`]. Control messages have two: `apart` says which.
 ///
 /// Anybody may send path-MTU messages in any name: whichever name they choose, those lie in a line that no neighbour discovery
 /// lies in.
 #[inline(always)]
-pub fn of_source(class: Class, key: u64, apart: bool, seed: u64) -> Place {
-    let mut place = place(class, key, seed, SOURCE_LINES);
+pub(crate) fn of_hash(class: Class, hash: u64, apart: bool) -> Place {
+    let mut place = place(class, hash, SOURCE_LINES);
     if matches!(class, Class::Control) {
         place.line = place.line & !1 | apart as u32;
     }
@@ -65,14 +71,13 @@ pub fn of_source(class: Class, key: u64, apart: bool, seed: u64) -> Place {
 /// The place of the prefix with `key`, see [`crate::level::prefix_key`].
 #[inline(always)]
 pub const fn of_prefix(class: Class, key: u64, seed: u64) -> Place {
-    let mut place = place(class, key, seed, PREFIX_LINES);
+    let mut place = place(class, mix(key, seed), PREFIX_LINES);
     place.line += CLASSES * SOURCE_LINES;
     place
 }
 
 #[inline(always)]
-const fn place(class: Class, key: u64, seed: u64, lines: u32) -> Place {
-    let hash = mix(key, seed);
+const fn place(class: Class, hash: u64, lines: u32) -> Place {
     Place {
         line: class as u32 * lines + (hash as u32 & (lines - 1)),
         fingerprint: hash >> (u64::BITS - FINGERPRINT_BITS),

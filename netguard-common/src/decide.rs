@@ -166,6 +166,7 @@ fn stages<V: View, T: Tables>(
         shadow.rule(sanity_mode, fragment::check(packet, settings.seed, tables))?;
     }
     let packet = view.forget(packet);
+    packet.hash_source(settings.seed);
     let hints = hint::of(packet, settings.seed, tables);
     rule::allow(packet, hints, tables)?;
 
@@ -191,12 +192,10 @@ fn stages<V: View, T: Tables>(
     if !matches!(block_mode, Mode::Off) {
         shadow.rule(block_mode, rule::block(packet, hints, settings.seed, tables))?;
     }
-    if class != Class::NONE {
-        packet.chance = pace::chance(settings, tables);
-    }
     // What the limits need comes into the cache while the lists are searched.
     let is_searched = hints & hint::RANGE != 0;
     if is_searched {
+        count_pace(class, packet, settings, tables);
         fetch_limits(view, class, packet, settings, tables);
         let (first, outcome) = ranges::check(view, packet, tables);
         if let Some(verdict) = first {
@@ -233,6 +232,9 @@ fn stages<V: View, T: Tables>(
         && state::is_unwanted(view, packet, settings, tables);
     let unwanted = view.opaque(u32::from(unwanted));
     let packet = view.forget(packet);
+    if unwanted != 0 && !is_searched {
+        count_pace(class, packet, settings, tables);
+    }
     let class = view.opaque(class);
     let limit_mode = Mode::from_number(view.opaque(settings.limit));
     let limited = Class::from_number(class).filter(|_| !matches!(limit_mode, Mode::Off));
@@ -252,6 +254,10 @@ fn stages<V: View, T: Tables>(
     }
     let packet = view.forget(packet);
     let class = view.opaque(class);
+    // Those that are dropped until here keep nobody waiting.
+    if unwanted == 0 && !is_searched {
+        count_pace(class, packet, settings, tables);
+    }
     let limit_mode = Mode::from_number(view.opaque(settings.limit));
     let limited = Class::from_number(class).filter(|_| !matches!(limit_mode, Mode::Off));
     if let Some(class) = limited {
@@ -274,13 +280,26 @@ fn stages<V: View, T: Tables>(
     }
 }
 
+/// Counts `packet`, which is of `class`, among those that limits can be for: by its chance it stands for others.
+#[inline(always)]
+fn count_pace<T: Tables>(class: u32, packet: &mut Packet, settings: &Settings, tables: &T) {
+    if class != Class::NONE {
+        packet.chance = pace::chance(settings, tables);
+    }
+}
+
 /// Has the lines of the limits of a packet of `class` fetched.
 #[inline(always)]
 fn fetch_limits<V: View, T: Tables>(view: &V, class: u32, packet: &Packet, settings: &Settings, tables: &T) {
     if let Some(class) = Class::from_number(class)
         && !matches!(Mode::from_number(view.opaque(settings.limit)), Mode::Off)
     {
-        level::Places::of(class, packet, settings).fetch(view, class, settings, tables);
+        let places = level::Places::of(class, packet, settings);
+        places.fetch(view, class, settings, tables);
+        // On a CPU that is not busy, or that has not counted the packet yet, it is fetched when it is needed.
+        if packet.chance != 0 {
+            places.fetch_known(class, settings, tables);
+        }
     }
 }
 

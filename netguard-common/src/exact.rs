@@ -10,8 +10,8 @@
 
 use crate::{
     Packet,
-    hint::mix,
     layout::Rule,
+    limit::{is_link_local, source_hash, source_key},
     packet::{Address, Family},
     rule::{Origin, holds},
     tables::{ExactWords, Tables},
@@ -103,16 +103,36 @@ pub(crate) enum Listed {
     Perhaps,
 }
 
+/// By what lines are spread: an IPv4 address, in network byte order, ...
+#[inline(always)]
+const fn hash_v4(source: u32, seed: u64) -> u64 {
+    source_hash(source_key(Family::V4, Address::v4(source.to_ne_bytes())), seed)
+}
+
+/// ... or the upper half of an IPv6 address, which for most sources is their key.
+#[inline(always)]
+const fn hash_v6(network: u64, seed: u64) -> u64 {
+    source_hash(network, seed)
+}
+
+#[inline(always)]
+const fn hash(packet: &Packet, seed: u64) -> u64 {
+    match packet.family() {
+        Family::V6 if is_link_local(packet.source) => hash_v6(packet.source.high, seed),
+        _ => packet.source_hash(seed),
+    }
+}
+
 /// The line of the IPv4 address `source`, in network byte order.
 #[inline(always)]
 pub const fn line_v4(source: u32, seed: u64) -> u32 {
-    mix(source as u64, seed) as u32 & (V4_LINES - 1)
+    hash_v4(source, seed) as u32 & (V4_LINES - 1)
 }
 
 /// The line of the IPv6 addresses whose upper half is `network`, in network byte order.
 #[inline(always)]
 pub const fn line_v6(network: u64, seed: u64) -> u32 {
-    V4_LINES + (mix(network, seed) as u32 & (V6_LINES - 1))
+    V4_LINES + (hash_v6(network, seed) as u32 & (V6_LINES - 1))
 }
 
 /// A bit of the filter.
@@ -124,40 +144,49 @@ pub struct FilterBit {
     pub mask: u64,
 }
 
-/// The bit of an IPv4 address, or of the upper half of an IPv6 one; `key` is in network byte order.
-#[inline(always)]
-pub const fn filter_bit(key: u64, seed: u64) -> FilterBit {
-    // Upper bits: lower ones say in which line the address lies.
-    let number = (mix(key, seed) >> 40) as u32;
-    FilterBit {
-        line: FILTER_AT + ((number >> 9) & (FILTER_LINES - 1)),
-        word: number >> 6 & 7,
-        mask: 1 << (number & 63),
+impl FilterBit {
+    /// That of the IPv4 address `source`, in network byte order.
+    pub const fn of_v4(source: u32, seed: u64) -> Self {
+        Self::of(hash_v4(source, seed))
+    }
+
+    /// That of the IPv6 addresses whose upper half is `network`, in network byte order.
+    pub const fn of_v6(network: u64, seed: u64) -> Self {
+        Self::of(hash_v6(network, seed))
+    }
+
+    #[inline(always)]
+    const fn of(hash: u64) -> Self {
+        // Upper bits: lower ones say in which line the address lies.
+        let number = (hash >> 40) as u32;
+        Self {
+            line: FILTER_AT + ((number >> 9) & (FILTER_LINES - 1)),
+            word: number >> 6 & 7,
+            mask: 1 << (number & 63),
+        }
     }
 }
 
 /// Whether the source of `packet` is blocked by itself or as one of its /64.
 #[inline(always)]
 pub(crate) fn look<T: Tables>(packet: &Packet, seed: u64, tables: &T) -> Listed {
-    let bit = match packet.family() {
-        Family::V4 => filter_bit(packet.source.word_v4() as u64, seed),
-        Family::V6 => filter_bit(packet.source.high, seed),
-    };
+    let hash = hash(packet, seed);
+    let bit = FilterBit::of(hash);
     if let Some(line) = tables.exact(bit.line)
         && line.word(bit.word) & bit.mask == 0
     {
         return Listed::No;
     }
     match packet.family() {
-        Family::V4 => look_v4(packet, seed, tables),
-        Family::V6 => look_v6(packet, seed, tables),
+        Family::V4 => look_v4(packet, hash as u32 & (V4_LINES - 1), tables),
+        Family::V6 => look_v6(packet, V4_LINES + (hash as u32 & (V6_LINES - 1)), tables),
     }
 }
 
 #[inline(always)]
-fn look_v4<T: Tables>(packet: &Packet, seed: u64, tables: &T) -> Listed {
+fn look_v4<T: Tables>(packet: &Packet, line: u32, tables: &T) -> Listed {
     let source = packet.source.word_v4();
-    let Some(line) = tables.exact(line_v4(source, seed)) else {
+    let Some(line) = tables.exact(line) else {
         return Listed::Perhaps;
     };
     let mut slot = 0;
@@ -172,9 +201,9 @@ fn look_v4<T: Tables>(packet: &Packet, seed: u64, tables: &T) -> Listed {
 }
 
 #[inline(always)]
-fn look_v6<T: Tables>(packet: &Packet, seed: u64, tables: &T) -> Listed {
+fn look_v6<T: Tables>(packet: &Packet, line: u32, tables: &T) -> Listed {
     let Address { high, low } = packet.source;
-    let Some(line) = tables.exact(line_v6(high, seed)) else {
+    let Some(line) = tables.exact(line) else {
         return Listed::Perhaps;
     };
     let (mut address, mut network) = (Mark::FREE, Mark::FREE);
@@ -248,14 +277,14 @@ mod tests {
         for key in 0..1000 {
             assert!(line_v4(key, 7) < V4_LINES);
             assert!((V4_LINES..FILTER_AT).contains(&line_v6(key.into(), 7)));
-            assert!((FILTER_AT..LINES).contains(&filter_bit(key.into(), 7).line));
+            assert!((FILTER_AT..LINES).contains(&FilterBit::of_v6(key.into(), 7).line));
         }
     }
 
     #[test]
     fn the_bits_of_the_filter_are_used_evenly() {
         let bits: std::collections::HashSet<_> = (0..100_000)
-            .map(|key| filter_bit(key, 7))
+            .map(|key| FilterBit::of_v4(key, 7))
             .map(|bit| (bit.line, bit.word, bit.mask))
             .collect();
         // Of a million: 4.7 % of the addresses meet another.

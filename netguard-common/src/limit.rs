@@ -4,6 +4,7 @@ use core::ops::ControlFlow;
 
 use crate::{
     Packet, Verdict, bucket,
+    hint::mix,
     layout::{CLASSES, Rate, Settings},
     packet::{Address, Family, Transport, protocol},
     tables::{LimitCell, Tables},
@@ -107,8 +108,7 @@ pub fn check<V: View, T: Tables>(
     let Some(rate) = class.rate(view, &settings.limits) else {
         return ControlFlow::Continue(());
     };
-    let key = source_key(packet.family(), packet.source);
-    let place = bucket::of_source(class, key, is_path_mtu(packet), settings.seed);
+    let place = bucket::of_hash(class, packet.source_hash(settings.seed), is_path_mtu(packet));
     if bucket::charge(view, &rate, place, now_ns, tables) {
         ControlFlow::Continue(())
     } else {
@@ -160,6 +160,12 @@ pub const fn source_key(family: Family, source: Address) -> u64 {
         Family::V6 if is_link_local(source) => LINK_LOCAL | (source.low & INTERFACE),
         Family::V6 => source.high,
     }
+}
+
+/// By what tables are spread for the source with `key`; `seed` is the secret of the instance.
+#[inline(always)]
+pub const fn source_hash(key: u64, seed: u64) -> u64 {
+    mix(key, seed)
 }
 
 /// fe80::/10 (RFC 4291 section 2.5.6).

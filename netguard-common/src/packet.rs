@@ -7,7 +7,12 @@ mod address;
 
 use core::ops::ControlFlow;
 
-use crate::{Verdict, shared::Field, view::View};
+use crate::{
+    Verdict,
+    limit::{source_hash, source_key},
+    shared::Field,
+    view::View,
+};
 
 pub use address::{Address, mapped};
 
@@ -20,6 +25,8 @@ crate::shared! {
         pub judged_at_ns: u64,
         /// Length of the frame, for these parts.
         pub frame_len: u64,
+        /// Its [`source_key`](crate::limit::source_key), mixed: by this tables are spread, see [`Packet::hash_source`].
+        source_hash: u64,
         /// By what it is chosen to stand for others, see [`crate::pace`]; 0 until it is counted.
         pub chance: u64,
         /// Number of the verdict on headers that could not be followed, [`NO_FAULT`] otherwise. A faulty packet has
@@ -103,6 +110,7 @@ impl Packet {
         let zero = view.opaque(0);
         *self = Self {
             judged_at_ns: zero as u64,
+            source_hash: zero as u64,
             chance: zero as u64,
             fragment_id: zero,
             source_port: zero as u16,
@@ -174,6 +182,21 @@ impl Packet {
     #[inline(always)]
     pub const fn transport_at(&self) -> u32 {
         self.transport_at as u32
+    }
+
+    /// Mixes the source's key with the secret `seed`, once for all stages.
+    #[inline(always)]
+    pub(crate) fn hash_source(&mut self, seed: u64) {
+        self.source_hash = self.source_hash(seed);
+    }
+
+    /// The mixed key of the source.
+    #[inline(always)]
+    pub const fn source_hash(&self, seed: u64) -> u64 {
+        if self.source_hash != 0 {
+            return self.source_hash;
+        }
+        source_hash(source_key(self.family(), self.source), seed)
     }
 
     /// Whether it is a whole segment of `protocol` right behind an IP header without options or extensions.

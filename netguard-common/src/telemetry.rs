@@ -22,6 +22,7 @@ use crate::{
     view::View,
 };
 
+pub use crate::limit::source_hash;
 pub use kind::Kind;
 
 /// Services that have counters of their own; number 0 is all others together.
@@ -140,8 +141,7 @@ pub fn count<V: View, T: Tables>(
     let Some(mut sketch) = tables.sketch(settings.telemetry.generation % GENERATIONS as u32) else {
         return;
     };
-    let source = source_key(packet.family(), packet.source);
-    let hash = mix(source, settings.seed);
+    let hash = packet.source_hash(settings.seed);
     // The lowest bit that is set stands for how many zeros are below it: there is no instruction that counts them.
     let rank = hash as u16 | 1 << (REGISTER_BITS - 1);
     sketch.registers[(hash >> 53) as usize % REGISTERS] |= rank & rank.wrapping_neg();
@@ -155,6 +155,7 @@ pub fn count<V: View, T: Tables>(
         weight = EIGHTH;
     }
     let weight = view.opaque(weight);
+    let source = source_key(packet.family(), packet.source);
     let [first, second] = heavy_buckets(hash);
     back(&mut sketch.heavy[0][first], source, weight);
     back(&mut sketch.heavy[1][second], source, weight);
@@ -202,11 +203,6 @@ pub const fn heavy_buckets(hash: u64) -> [usize; 2] {
         (hash >> 16) as usize % HEAVY_BUCKETS,
         (hash >> 32) as usize % HEAVY_BUCKETS,
     ]
-}
-
-/// The hash of the source with `key`, see [`source_key`].
-pub const fn source_hash(key: u64, seed: u64) -> u64 {
-    mix(key, seed)
 }
 
 /// A full mix, although it costs more than a multiplication: networks in use lie side by side, and one factor in a thousand

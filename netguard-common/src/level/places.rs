@@ -32,11 +32,10 @@ impl Places {
     #[inline(always)]
     pub fn of(class: Class, packet: &Packet, settings: &Settings) -> Self {
         let (family, seed) = (packet.family(), settings.seed);
-        let source = source_key(family, packet.source);
         Self {
-            source: bucket::of_source(class, source, false, seed),
+            source: bucket::of_hash(class, packet.source_hash(seed), false),
             prefix: bucket::of_prefix(class, prefix_key(family, packet.source), seed),
-            known: known::place(source, packet.destination_port, seed),
+            known: known::place(source_key(family, packet.source), packet.destination_port, seed),
             chance: packet.chance,
         }
     }
@@ -59,9 +58,10 @@ impl Places {
         }
     }
 
-    /// Has their lines fetched into the cache. They lie anywhere in memory: one after the other each would be waited for.
+    /// Has the lines of source and prefix fetched into the cache. They lie anywhere in memory: one after the other each would be
+    /// waited for.
     #[inline(always)]
-    pub fn fetch<V: View, T: Tables>(self, view: &V, class: Class, settings: &Settings, tables: &T) {
+    pub fn fetch<V: View, T: Tables>(&self, view: &V, class: Class, settings: &Settings, tables: &T) {
         let levels = &settings.levels;
         if class.rate(view, &settings.limits).is_some() {
             bucket::fetch(self.source, tables);
@@ -69,6 +69,12 @@ impl Places {
         if class.rate(view, &levels.prefix).is_some() {
             bucket::fetch(self.prefix, tables);
         }
+    }
+
+    /// Has that of known sources fetched, if it will be asked: what decides that must have been counted.
+    #[inline(always)]
+    pub fn fetch_known<T: Tables>(&self, class: Class, settings: &Settings, tables: &T) {
+        let levels = &settings.levels;
         if matches!(class, Class::Udp) && self.is_learnt() && levels.service_udp.interval_ns != 0 {
             known::fetch(self.known, tables);
         }

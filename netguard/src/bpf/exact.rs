@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::atomic::Ordering};
 
 use aya::maps::Map;
 use netguard_common::{
-    exact::{ExactLine, FILTER_AT, FILTER_LINES, LINES, Mark, V4_LINES, filter_bit, line_v4, line_v6},
+    exact::{ExactLine, FILTER_AT, FILTER_LINES, FilterBit, LINES, Mark, V4_LINES, line_v4, line_v6},
     layout::Rule,
     packet::{Address, Family},
 };
@@ -80,13 +80,10 @@ impl ExactLines {
     /// The word of the filter that tells of `prefix`, and its bit there.
     fn filter(&self, prefix: Prefix) -> (usize, u64) {
         let (family, address) = Address::of(prefix.address());
-        let bit = filter_bit(
-            match family {
-                Family::V4 => address.word_v4().into(),
-                Family::V6 => address.high,
-            },
-            self.seed,
-        );
+        let bit = match family {
+            Family::V4 => FilterBit::of_v4(address.word_v4(), self.seed),
+            Family::V6 => FilterBit::of_v6(address.high, self.seed),
+        };
         (first_word(bit.line) + bit.word as usize, bit.mask)
     }
 

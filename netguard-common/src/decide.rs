@@ -76,7 +76,7 @@ pub fn decide<V: View, T: Tables>(view: &V, tables: &T) -> Judgement {
             _ => counted(verdict, false, frame_len, tables),
         };
     }
-    // All of it: parsing has measured what does not end in its first part.
+    // What lies behind an IP packet that ends in the first part of a frame is not counted: it is padding.
     let frame_len = view.len();
     let packet = view.forget(&mut packet);
     let mut shadow = Shadow::new(view);
@@ -91,10 +91,6 @@ pub fn decide<V: View, T: Tables>(view: &V, tables: &T) -> Judgement {
         verdict,
         Verdict::LimitUdp | Verdict::LimitPrefix | Verdict::LimitService
     );
-    // Who is over its own limit is told of, answered or not; strangers over that of a service can do nothing about it.
-    let is_told = matches!(verdict.action(), Action::Drop)
-        && !matches!(verdict, Verdict::LimitPrefix | Verdict::LimitService);
-    let is_told = view.opaque(u32::from(is_told));
     let verdict = if limited && dns::check(view, packet, settings, tables) {
         Verdict::DnsTruncate
     } else {
@@ -107,7 +103,7 @@ pub fn decide<V: View, T: Tables>(view: &V, tables: &T) -> Judgement {
     };
     let judgement = counted(verdict, shadow, frame_len, tables);
     telemetry::count(view, packet, frame_len, judgement, settings, tables);
-    if matches!(verdict.action(), Action::Drop) || matches!(verdict, Verdict::DnsTruncate) && is_told != 0 {
+    if matches!(verdict.action(), Action::Drop) {
         sample::report(packet, frame_len, judgement, settings, tables);
     }
     judgement

@@ -54,7 +54,7 @@ fn write(ctx: &XdpContext, verdict: Verdict) -> Option<()> {
     if len >= WITH_ALL {
         view.store(options + 16, answer.words::<1>(OPTIONS_AT + 4)?)?;
     }
-    end_at(ctx, view.len(), packet.transport_at() + len + answer.rest_len)
+    end_at(ctx, view.measure(), packet.transport_at() + len + answer.rest_len)
 }
 
 /// Makes the frame of `found` bytes as long as `len`. What pads a short frame stays: a card would add it anew.

@@ -167,7 +167,10 @@ fn exchange<T: BorrowMut<MapData>>(
     let before = in_force(generation)?;
     let after = InForce {
         first_chunk: before.other(),
-        lines: written.compiled.lines.len() as u32,
+        lines: match written.compiled.ranges {
+            0 => 0,
+            _ => written.compiled.lines.len() as u32,
+        },
     };
     put_all(chunks, after.first_chunk, &written.chunks, &written.empty)?;
     generation
@@ -180,15 +183,23 @@ fn exchange<T: BorrowMut<MapData>>(
     put_all(chunks, before.first_chunk, &[], &written.empty)
 }
 
-/// Puts `chunks` into the entries from `first` on, and `empty` into the rest of those of a generation.
+/// Puts `chunks` into the entries from `first` on, and `empty` into those of that generation that hold others. No more: before
+/// Linux 6.8 the kernel waits after each.
 fn put_all(map: &Map, first: u32, chunks: &[MapData], empty: &MapData) -> Result<(), BpfError> {
-    let keys: Vec<u32> = (first..first + CHUNKS).collect();
+    let held: ArrayOfMaps<&MapData> = map.try_into().map_err(BpfError::map(RANGES_MAP, 0))?;
+    let is_held = |entry: &u32| held.get(entry, 0).is_ok();
+    let needed = first..first + chunks.len() as u32;
+    let others = (needed.end..first + CHUNKS).filter(is_held);
+    let keys: Vec<u32> = needed.chain(others).collect();
     let values = chunks.iter().chain(iter::repeat(empty)).map(fd);
     put(map, &keys, &values.take(keys.len()).collect::<Vec<_>>())
 }
 
 fn put(map: &Map, keys: &[u32], values: &[i32]) -> Result<(), BpfError> {
     let missing = || BpfError::NoSuchMap(RANGES_MAP.to_owned());
+    if keys.is_empty() {
+        return Ok(());
+    }
     many::write_all(map_data(map).ok_or_else(missing)?, keys, values).map_err(|source| BpfError::Write {
         map: RANGES_MAP,
         source,

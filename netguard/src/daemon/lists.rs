@@ -96,7 +96,8 @@ impl Lists {
 
     /// Reads what has changed (everything with `anew`), and puts it in force but for `spared`.
     pub fn follow(&mut self, spared: Vec<Prefix>, anew: bool, journal: &Journal) {
-        let mut changed = !self.in_force || spared != self.spared;
+        // What failed is tried again.
+        let mut changed = !self.in_force || self.fault.is_some() || spared != self.spared;
         for source in &mut self.sources {
             if !anew && !source.has_changed() {
                 continue;
@@ -123,8 +124,8 @@ impl Lists {
         self.spared = spared;
         let mut fault = self.held_back();
         if fault.is_none() {
-            self.in_force = true;
             let failed = self.install().err();
+            self.in_force |= failed.is_none();
             fault = failed.map(|error| format!("the lists are not in force: {error}"));
         }
         if let Some(why) = &fault
@@ -228,7 +229,7 @@ impl Lists {
 
     /// Why nobody can say which lists hold an address; `None` where [`Self::matching`] does.
     pub fn unknown(&self) -> Option<String> {
-        self.fault.clone().filter(|_| !self.in_force)
+        self.fault.clone()
     }
 
     /// The lists that hold `address`, and the verdict on its packets (behind `shadow-` when it is only counted).

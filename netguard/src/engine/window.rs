@@ -135,8 +135,6 @@ const fn is_limit(verdict: Verdict) -> bool {
             | Verdict::LimitIcmp
             | Verdict::LimitControl
             | Verdict::LimitOther
-            // Told of those only that are over the limit of their source.
-            | Verdict::DnsTruncate
     )
 }
 

@@ -128,6 +128,23 @@ fn an_answer_has_the_options_of_its_question() {
     });
 }
 
+/// Found in review: a frame of several parts is longer than the first of them.
+#[test]
+fn an_answer_to_a_padded_question_has_no_padding() {
+    listening(|| {
+        let world = world(1);
+        let mut object = kernel(&world);
+        let program = object.program("netguard_xdp").expect("it loads");
+        for syn in syns(&LINUX) {
+            let short = syn.clone().build().len();
+            for len in [100, 1_500, 4_000, 9_000] {
+                let (action, made) = program.rewrite(&syn.clone().pad(len).build()).expect("it runs");
+                assert_eq!((action, made.len()), (XDP_TX, short), "{len}");
+            }
+        }
+    });
+}
+
 #[test]
 fn an_answer_without_timestamps_has_a_segment_size_if_there_is_room() {
     use TcpOptionElement::MaximumSegmentSize;

@@ -49,13 +49,13 @@ pub struct Place {
     pub fingerprint: u64,
 }
 
-/// The place of the source with `key`, see [`crate::limit::source_key`] and [`of_hash`].
+/// The place of the source with `key`, see [`crate::limit::source_key`]. Control messages have two: `apart` says which.
 #[inline(always)]
 pub fn of_source(class: Class, key: u64, apart: bool, seed: u64) -> Place {
     of_hash(class, source_hash(key, seed), apart)
 }
 
-/// The place of the source with `hash`, see [`source_hash`]. Control messages have two: `apart` says which.
+/// The place of the source with `hash`, see [`source_hash`].
 ///
 /// Anybody may send path-MTU messages in any name: whichever name they choose, those lie in a line that no neighbour discovery
 /// lies in.

@@ -125,7 +125,7 @@ const fn pair(slot: u32) -> (u32, u8) {
     (SLOTS + pair / 8, 1 << (pair % 8))
 }
 
-/// As [`pair`] for any place; `None` where nothing stands before it.
+/// The byte, and its bit, that stands before the place `slot`, see the module; `None` where nothing does.
 pub const fn before(slot: u32) -> Option<(u32, u8)> {
     if V4_BYTES <= slot && slot < V6_SHORT_AT {
         Some(pair(slot))

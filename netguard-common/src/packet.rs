@@ -25,7 +25,7 @@ crate::shared! {
         pub judged_at_ns: u64,
         /// Length of the frame, for these parts.
         pub frame_len: u64,
-        /// Its [`source_key`](crate::limit::source_key), mixed: by this tables are spread, see [`Packet::hash_source`].
+        /// Its [`source_key`], mixed: by this tables are spread, see [`Packet::hash_source`].
         source_hash: u64,
         /// By what it is chosen to stand for others, see [`crate::pace`]; 0 until it is counted.
         pub chance: u64,

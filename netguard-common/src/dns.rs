@@ -2,8 +2,9 @@
 //! 5). A resolver that is real does so by itself, and a connection proves its address; a forged source is sent
 //! no more than was sent in its name.
 //!
-//! Only what is a plain query to one of the machine's own addresses, at a port where somebody listens, is answered, in place: the question stays as it came, with
-//! the OPT record if there is one (RFC 6891 section 6.1.1), so the answer is exactly as long as the query.
+//! Only what is a plain query to one of the machine's own addresses, at a port where somebody listens, is answered, in place: the
+//! question stays as it came, with the OPT record if there is one (RFC 6891 section 6.1.1), so the answer is exactly as long as the
+//! query.
 
 use crate::{
     Packet,

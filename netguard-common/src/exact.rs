@@ -126,13 +126,22 @@ const fn hash(packet: &Packet, seed: u64) -> u64 {
 /// The line of the IPv4 address `source`, in network byte order.
 #[inline(always)]
 pub const fn line_v4(source: u32, seed: u64) -> u32 {
-    hash_v4(source, seed) as u32 & (V4_LINES - 1)
+    line_of(Family::V4, hash_v4(source, seed))
 }
 
 /// The line of the IPv6 addresses whose upper half is `network`, in network byte order.
 #[inline(always)]
 pub const fn line_v6(network: u64, seed: u64) -> u32 {
-    V4_LINES + (hash_v6(network, seed) as u32 & (V6_LINES - 1))
+    line_of(Family::V6, hash_v6(network, seed))
+}
+
+/// The line of what has `hash`.
+#[inline(always)]
+const fn line_of(family: Family, hash: u64) -> u32 {
+    match family {
+        Family::V4 => hash as u32 & (V4_LINES - 1),
+        Family::V6 => V4_LINES + (hash as u32 & (V6_LINES - 1)),
+    }
 }
 
 /// A bit of the filter.
@@ -178,8 +187,8 @@ pub(crate) fn look<T: Tables>(packet: &Packet, seed: u64, tables: &T) -> Listed 
         return Listed::No;
     }
     match packet.family() {
-        Family::V4 => look_v4(packet, hash as u32 & (V4_LINES - 1), tables),
-        Family::V6 => look_v6(packet, V4_LINES + (hash as u32 & (V6_LINES - 1)), tables),
+        Family::V4 => look_v4(packet, line_of(Family::V4, hash), tables),
+        Family::V6 => look_v6(packet, line_of(Family::V6, hash), tables),
     }
 }
 

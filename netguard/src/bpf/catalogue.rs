@@ -58,7 +58,7 @@ pub fn list_maps(pins: &Pins) -> Result<Vec<MapInfo>, BpfError> {
                 )
             });
             let inner = match spec.kind {
-                MapKind::ArrayOfMaps => extent(pins, memory)?.1,
+                MapKind::ArrayOfMaps => extent(pins)?.1,
                 _ => 0,
             };
             Ok(MapInfo {
@@ -225,7 +225,7 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
 
 /// The table of the compiled lists, described: its words say nothing to people. `None` when there never was one.
 fn generation(pins: &Pins) -> Result<Option<DumpedEntry>, BpfError> {
-    let (lines, memory_bytes) = extent(pins, memory)?;
+    let (lines, memory_bytes) = extent(pins)?;
     Ok((lines != 0).then(|| DumpedEntry {
         key: Value::from(0),
         value: serde_json::json!({ "lines": lines, "memory_bytes": memory_bytes }),
@@ -302,7 +302,7 @@ pub(super) fn map_data(map: &Map) -> Option<&MapData> {
 }
 
 /// What the kernel accounts for the map; 0 when it does not say.
-fn memory(data: &MapData) -> u64 {
+pub(super) fn memory(data: &MapData) -> u64 {
     let path = format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd());
     fs::read_to_string(path)
         .ok()

@@ -16,7 +16,14 @@ use netguard_common::{
     ranges::{CHUNK, CHUNKS, InForce, Line, POLICIES, RANGES},
 };
 
-use super::{BpfError, Pins, SettingsMap, catalogue::map_data, hints::Hints, many, mapped::Mapped, raw::Raw};
+use super::{
+    BpfError, Pins, SettingsMap,
+    catalogue::{map_data, memory},
+    hints::Hints,
+    many,
+    mapped::Mapped,
+    raw::Raw,
+};
 use crate::ranges::Compiled;
 
 /// The compiled lists of an instance, and the counters of their policies.
@@ -126,8 +133,8 @@ pub(super) fn install_in(chunks: &Map, generation: &mut Map, compiled: &Compiled
     exchange(chunks, &mut generation, &Ranges::write(compiled)?)
 }
 
-/// Lines of the generation in force, and the bytes that all chunks in `RANGES` take: `memory` tells those of one.
-pub(super) fn extent(pins: &Pins, memory: impl Fn(&MapData) -> u64) -> Result<(u32, u64), BpfError> {
+/// Lines of the generation in force, and the bytes that all chunks in `RANGES` take.
+pub(super) fn extent(pins: &Pins) -> Result<(u32, u64), BpfError> {
     let lines = in_force(&generation(pins.open(GENERATION_MAP)?)?)?.lines;
     let chunks: ArrayOfMaps<MapData> = pins
         .open(RANGES_MAP)?

@@ -15,6 +15,7 @@ use crate::{
     hint::mix,
     layout::{Rate, UNIT_NS},
     limit::{Class, source_hash},
+    pace::most_ahead_ns,
     tables::{Slots, Tables},
     view::{SliceView, View},
 };
@@ -84,17 +85,18 @@ const fn place(class: Class, hash: u64, lines: u32) -> Place {
     }
 }
 
-/// Charges one packet to the bucket at `place`: whether `rate` admits it. Everything is admitted where there is no such line.
+/// [`admit`] to the bucket at `place`. Everything is admitted where there is no such line.
 #[inline(always)]
 pub(crate) fn charge<V: View, T: Tables>(
     view: &V,
     rate: &Rate,
     place: Place,
+    packets: impl FnOnce() -> u64,
     now_ns: u64,
     tables: &T,
 ) -> bool {
     match tables.buckets(place.line) {
-        Some(line) => admit(view, rate, &line, place, now_ns),
+        Some(line) => admit(view, rate, &line, place, packets, now_ns),
         None => true,
     }
 }
@@ -107,23 +109,35 @@ pub(crate) fn fetch<T: Tables>(place: Place, tables: &T) {
     }
 }
 
-/// Charges one packet to the bucket at `place`, which lies in `line`: whether `rate` admits it.
+/// Whether the bucket at `place`, which lies in `line`, has room for one packet at `rate`. If so it is charged with so many
+/// `packets`, see [`crate::pace::packets`]: what is charged with none writes nothing.
 #[inline(always)]
-pub fn admit<V: View, L: Slots<u64>>(view: &V, rate: &Rate, line: &L, place: Place, now_ns: u64) -> bool {
+pub fn admit<V: View, L: Slots<u64>>(
+    view: &V,
+    rate: &Rate,
+    line: &L,
+    place: Place,
+    packets: impl FnOnce() -> u64,
+    now_ns: u64,
+) -> bool {
     let found = find(view, line, place);
     let arrival_ns = found.arrival_ns();
     // In whole units, as rates are: so nothing is ever rounded.
     let now_ns = now_ns & !(UNIT_NS - 1);
     let full = now_ns.wrapping_add(rate.tolerance_ns);
-    // A bucket further ahead than the tolerance was filled under a more generous limit: it counts as full.
-    let next = arrival_ns.max(now_ns).min(full).wrapping_add(rate.interval_ns);
-    if next > full {
-        if arrival_ns > full {
-            line.store(found.slot, slot(full, found.word));
+    let most = now_ns.wrapping_add(most_ahead_ns(rate));
+    let start = arrival_ns.max(now_ns).min(most);
+    if start.wrapping_add(rate.interval_ns) > full {
+        if arrival_ns > most {
+            line.store(found.slot, slot(most, found.word));
         }
         return false;
     }
-    line.store(found.slot, slot(next, place.fingerprint));
+    let packets = packets();
+    if packets != 0 {
+        let next = start.wrapping_add(packets * rate.interval_ns);
+        line.store(found.slot, slot(next, place.fingerprint));
+    }
     true
 }
 
@@ -224,7 +238,7 @@ mod tests {
 
     fn granted(rate: &Rate, line: &Line, fingerprint: u64, now_ns: u64) -> usize {
         (0..100)
-            .filter(|_| admit(&VIEW, rate, line, source(fingerprint), now_ns))
+            .filter(|_| admit(&VIEW, rate, line, source(fingerprint), || 1, now_ns))
             .count()
     }
 
@@ -257,21 +271,21 @@ mod tests {
     fn who_lost_its_slot_does_not_begin_anew() {
         let (rate, line) = (Rate::new(10, 5), Line::default());
         for fingerprint in 0..8 {
-            assert!(admit(&VIEW, &rate, &line, source(fingerprint), NOW));
+            assert!(admit(&VIEW, &rate, &line, source(fingerprint), || 1, NOW));
         }
         // Each of a hundred newcomers takes somebody's place.
         let newcomers = (100..200)
-            .filter(|other| admit(&VIEW, &rate, &line, source(*other), NOW))
+            .filter(|other| admit(&VIEW, &rate, &line, source(*other), || 1, NOW))
             .count();
         assert_eq!(newcomers, 8 * 4);
-        assert!((0..8).all(|fingerprint| !admit(&VIEW, &rate, &line, source(fingerprint), NOW)));
+        assert!((0..8).all(|fingerprint| !admit(&VIEW, &rate, &line, source(fingerprint), || 1, NOW)));
     }
 
     #[test]
     fn a_bucket_filled_under_a_larger_limit_comes_back() {
         let (rate, line) = (Rate::new(10, 5), Line(RefCell::new([u64::MAX; 8])));
         assert_eq!(granted(&rate, &line, FINGERPRINT, NOW), 0);
-        assert_eq!(granted(&rate, &line, FINGERPRINT, NOW + 501 * MS), 5);
+        assert_eq!(granted(&rate, &line, FINGERPRINT, NOW + 520 * MS), 5);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::{
     layout::{Cookies, Rate, Settings},
     limit,
     offer::{self, Timestamps},
+    pace,
     packet::{Family, protocol},
     service,
     syn_ack::SynAck,
@@ -115,7 +116,8 @@ fn within_rate<T: Tables>(rate: &Rate, packet: &Packet, tables: &T) -> bool {
     let Some(cell) = tables.cell(service::tcp_cell(packet.destination_port)) else {
         return true;
     };
-    limit::admit(rate, &cell, tables.now_ns())
+    let packets = pace::packets(packet.chance, rate);
+    limit::admit(rate, &cell, packets, tables.now_ns())
 }
 
 /// Copies the headers of `packet` into `answer`; tells the length of the TCP header.

@@ -193,7 +193,7 @@ fn stages<V: View, T: Tables>(
     if is_searched {
         count_pace(class, packet, settings, tables);
         fetch_limits(view, class, packet, settings, tables);
-        let (first, outcome) = ranges::check(view, packet, tables);
+        let (first, outcome) = ranges::check(view, packet, settings, tables);
         if let Some(verdict) = first {
             shadow.rule(Mode::Shadow, ControlFlow::Break(verdict))?;
         }
@@ -228,7 +228,7 @@ fn stages<V: View, T: Tables>(
         && state::is_unwanted(view, packet, settings, tables);
     let unwanted = view.opaque(u32::from(unwanted));
     let packet = view.forget(packet);
-    if unwanted != 0 && !is_searched {
+    if unwanted != 0 {
         count_pace(class, packet, settings, tables);
     }
     let class = view.opaque(class);
@@ -250,10 +250,7 @@ fn stages<V: View, T: Tables>(
     }
     let packet = view.forget(packet);
     let class = view.opaque(class);
-    // Those that are dropped until here keep nobody waiting.
-    if unwanted == 0 && !is_searched {
-        count_pace(class, packet, settings, tables);
-    }
+    count_pace(class, packet, settings, tables);
     let limit_mode = Mode::from_number(view.opaque(settings.limit));
     let limited = Class::from_number(class).filter(|_| !matches!(limit_mode, Mode::Off));
     if let Some(class) = limited {
@@ -280,7 +277,7 @@ fn stages<V: View, T: Tables>(
 #[inline(always)]
 fn count_pace<T: Tables>(class: u32, packet: &mut Packet, settings: &Settings, tables: &T) {
     if class != Class::NONE {
-        packet.chance = pace::chance(settings, tables);
+        pace::count(packet, settings, tables);
     }
 }
 
@@ -293,8 +290,8 @@ fn fetch_limits<V: View, T: Tables>(view: &V, class: u32, packet: &Packet, setti
         let places = level::Places::of(class, packet, settings);
         places.fetch(view, class, settings, tables);
         // On a CPU that is not busy, or that has not counted the packet yet, it is fetched when it is needed.
-        if packet.chance != 0 {
-            places.fetch_known(class, settings, tables);
+        if pace::is_busy(packet.chance) {
+            places.fetch_known(class, packet, settings, tables);
         }
     }
 }

@@ -137,7 +137,7 @@ impl<K: Slots<u32>> Seen<K> {
         let Some(newcomers) = tables.cell(NEWCOMERS_AT) else {
             return;
         };
-        if !limit::admit(&NEWCOMERS, &newcomers, now_ns) {
+        if !limit::admit(&NEWCOMERS, &newcomers, 1, now_ns) {
             return;
         }
         // Who was forgotten begins anew in its own slot: it never has two.

@@ -13,7 +13,8 @@ use core::ops::ControlFlow;
 use crate::{
     Packet, Verdict, bucket, known,
     layout::{Rate, Settings},
-    limit::{Class, is_link_local, source_key},
+    limit::{Class, admit_below, is_link_local, source_key},
+    pace,
     packet::{Address, Family},
     service,
     tables::{LimitCell, Tables},
@@ -49,7 +50,14 @@ pub fn check<V: View, T: Tables>(
 ) -> ControlFlow<Verdict> {
     if let Some(rate) = class.rate(view, &settings.levels.prefix)
         && has_prefix(packet.family(), packet.source)
-        && !bucket::charge(view, &rate, places.prefix, now_ns, tables)
+        && !bucket::charge(
+            view,
+            &rate,
+            places.prefix,
+            || pace::packets(packet.chance, &rate),
+            now_ns,
+            tables,
+        )
         && !is_proven(packet, now_ns, tables)
     {
         return ControlFlow::Break(Verdict::LimitPrefix);
@@ -78,9 +86,9 @@ fn udp_service<V: View, T: Tables>(
     let (Some(bucket), Some(unrest)) = (tables.cell(bucket), tables.cell(unrest)) else {
         return ControlFlow::Continue(());
     };
-    let packets = places.packets(&rate);
+    let packets = pace::packets(packet.chance, &rate);
     let admitted = fill(&rate, &bucket, Standing::Stranger, packets, now_ns);
-    if admitted && !(places.is_learnt() && unrest.load() <= now_ns) {
+    if admitted && !(pace::is_learnt(packet.chance) && unrest.load() <= now_ns) {
         return ControlFlow::Continue(());
     }
     let Some(seen) = known::look(view, places.known, now_ns, tables) else {
@@ -109,26 +117,12 @@ fn is_proven<T: Tables>(packet: &Packet, now_ns: u64, tables: &T) -> bool {
 }
 
 /// GCRA with lines in the bucket: whether `standing` may put one packet in, which then counts as so many `packets`,
-/// see [`Places`]. The cell holds the theoretical arrival time of the next packet, in ns.
+/// see [`pace::packets`]. The cell holds the theoretical arrival time of the next packet, in ns.
 #[inline(always)]
 pub fn fill<C: LimitCell>(rate: &Rate, bucket: &C, standing: Standing, packets: u64, now_ns: u64) -> bool {
-    let brim = now_ns.wrapping_add(rate.tolerance_ns);
-    // Filled under a more generous limit: then it is full.
-    let found = bucket.load();
-    let start = found.max(now_ns).min(brim);
-    let next = start.wrapping_add(rate.interval_ns);
     // One packet always has room in an empty bucket.
-    let line = (rate.tolerance_ns / 4 * standing as u64).max(rate.interval_ns);
-    if next > now_ns.wrapping_add(line) {
-        if found > brim {
-            bucket.store(brim);
-        }
-        return false;
-    }
-    if packets != 0 {
-        bucket.store(start.wrapping_add(packets * rate.interval_ns));
-    }
-    true
+    let line_ns = (rate.tolerance_ns / 4 * standing as u64).max(rate.interval_ns);
+    admit_below(rate, bucket, line_ns, packets, now_ns)
 }
 
 /// Whether `source` has a limit together with others: neighbours on the link, who all have one prefix, have none.
@@ -220,7 +214,7 @@ mod tests {
         // Filled under a far larger limit, it comes back.
         bucket.store(u64::MAX, Ordering::Relaxed);
         assert!(!fill(&rate, &&bucket, Standing::Proven, 1, SECOND));
-        assert!(fill(&rate, &&bucket, Standing::Proven, 1, SECOND + SECOND / 50));
+        assert!(fill(&rate, &&bucket, Standing::Proven, 1, SECOND + SECOND / 20));
     }
 
     #[test]

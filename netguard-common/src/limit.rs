@@ -6,6 +6,7 @@ use crate::{
     Packet, Verdict, bucket,
     hint::mix,
     layout::{CLASSES, Rate, Settings},
+    pace,
     packet::{Address, Family, Transport, protocol},
     tables::{LimitCell, Tables},
     view::View,
@@ -100,7 +101,7 @@ impl Class {
 pub fn check<V: View, T: Tables>(
     view: &V,
     class: Class,
-    packet: &Packet,
+    packet: &mut Packet,
     settings: &Settings,
     now_ns: u64,
     tables: &T,
@@ -109,28 +110,46 @@ pub fn check<V: View, T: Tables>(
         return ControlFlow::Continue(());
     };
     let place = bucket::of_hash(class, packet.source_hash(settings.seed), is_path_mtu(packet));
-    if bucket::charge(view, &rate, place, now_ns, tables) {
+    // What is dropped here is not counted: it writes nothing that others wait for.
+    let packets = || {
+        pace::count(packet, settings, tables);
+        pace::packets(packet.chance, &rate)
+    };
+    if bucket::charge(view, &rate, place, packets, now_ns, tables) {
         ControlFlow::Continue(())
     } else {
         ControlFlow::Break(class.verdict())
     }
 }
 
-/// GCRA over a cell that all CPUs share: whether `rate` admits one more packet. The cell holds the theoretical arrival time of the
-/// next, in ns.
+/// GCRA over a cell that all CPUs share: whether `rate` admits one packet more, which then counts as so many `packets`, see
+/// [`pace::packets`]. The cell holds the theoretical arrival time of the next, in ns.
 #[inline(always)]
-pub fn admit<C: LimitCell>(rate: &Rate, cell: &C, now_ns: u64) -> bool {
+pub fn admit<C: LimitCell>(rate: &Rate, cell: &C, packets: u64, now_ns: u64) -> bool {
+    admit_below(rate, cell, rate.tolerance_ns, packets, now_ns)
+}
+
+/// [`admit`] for whom a cell is full when it is `line_ns` ahead.
+#[inline(always)]
+pub(crate) fn admit_below<C: LimitCell>(
+    rate: &Rate,
+    cell: &C,
+    line_ns: u64,
+    packets: u64,
+    now_ns: u64,
+) -> bool {
     let found = cell.load();
-    let full = now_ns.wrapping_add(rate.tolerance_ns);
-    // A cell further ahead than the tolerance was filled under a more generous limit: it counts as full.
-    let next = found.max(now_ns).min(full).wrapping_add(rate.interval_ns);
-    if next > full {
-        if found > full {
-            cell.store(full);
+    let most = now_ns.wrapping_add(pace::most_ahead_ns(rate));
+    let start = found.max(now_ns).min(most);
+    if start.wrapping_add(rate.interval_ns) > now_ns.wrapping_add(line_ns) {
+        if found > most {
+            cell.store(most);
         }
         return false;
     }
-    cell.store(next);
+    if packets != 0 {
+        cell.store(start.wrapping_add(packets * rate.interval_ns));
+    }
     true
 }
 
@@ -209,18 +228,18 @@ mod tests {
     fn grants_the_burst_then_the_rate() {
         let (rate, cell) = (Rate::new(10, 5), AtomicU64::new(0));
         let now = 1_000 * MS;
-        let granted = (0..100).filter(|_| admit(&rate, &&cell, now)).count();
+        let granted = (0..100).filter(|_| admit(&rate, &&cell, 1, now)).count();
         assert_eq!(granted, 5);
-        assert!(!admit(&rate, &&cell, now + 99 * MS));
-        assert!(admit(&rate, &&cell, now + 100 * MS));
-        assert!(!admit(&rate, &&cell, now + 100 * MS));
+        assert!(!admit(&rate, &&cell, 1, now + 99 * MS));
+        assert!(admit(&rate, &&cell, 1, now + 100 * MS));
+        assert!(!admit(&rate, &&cell, 1, now + 100 * MS));
     }
 
     #[test]
     fn a_cell_filled_under_a_larger_limit_comes_back() {
         let (rate, cell) = (Rate::new(10, 5), AtomicU64::new(u64::MAX));
-        assert!(!admit(&rate, &&cell, 0));
-        assert!(admit(&rate, &&cell, 501 * MS));
+        assert!(!admit(&rate, &&cell, 1, 0));
+        assert!(admit(&rate, &&cell, 1, 520 * MS));
     }
 
     fn key_v6(source: &str) -> u64 {
@@ -283,7 +302,7 @@ mod tests {
             check(
                 &SliceView(&[]),
                 Class::Control,
-                &packet,
+                &mut packet,
                 &memory.settings,
                 0,
                 &memory,

@@ -2,15 +2,43 @@
 //! line of the cache would go from one CPU to the other with each packet, and for a flood a look at many lines of memory costs
 //! more than what they tell is worth.
 
-use crate::{layout::Settings, tables::Tables};
+use crate::{
+    Packet,
+    layout::{Rate, Settings},
+    tables::Tables,
+};
 
 /// Packets in a period beyond which a CPU is busy.
 pub const BUSY: u64 = 4_096;
 const PERIOD_NS: u64 = 1_000_000_000;
 
+/// What a busy CPU puts at once into a bucket, for one packet in as many, by the least burst where it does: of what a flood
+/// gets, this leaves 4 % to chance for a burst of 40,000, and 12 % for one of a thousand. Powers of two.
+const AT_ONCE: [AtOnce; 2] = [
+    AtOnce {
+        packets: 64,
+        burst: 16_384,
+    },
+    AtOnce {
+        packets: 16,
+        burst: 512,
+    },
+];
+/// A full bucket may be over by this part of it: no more is put in at once.
+const OVER: u64 = 32;
+/// A busy CPU remembers the source of one packet in so many. A power of two.
+const LEARNT: u64 = 8;
+
 /// Bits of a chance: upper ones of the generator's state.
 const CHANCE_BITS: u32 = 16;
+/// The chance of a packet on a CPU that is not busy: it divides as 0 does, which a packet has that was not counted.
+const QUIET: u64 = 1 << (2 * CHANCE_BITS);
 const CHANCE_SHIFT: u32 = u64::BITS - CHANCE_BITS;
+
+struct AtOnce {
+    packets: u64,
+    burst: u64,
+}
 
 crate::shared! {
     /// The entry of the map `PACE`: packets of this CPU that limits can be for.
@@ -26,7 +54,7 @@ crate::shared! {
 }
 
 impl Pace {
-    /// Counts a packet: a number by chance, never 0, by which to choose those that stand for others; 0 on a CPU that is not busy,
+    /// Counts a packet: a number by chance by which to choose those that stand for others; [`QUIET`] on a CPU that is not busy,
     /// where every packet stands for itself.
     #[inline(always)]
     fn count(&mut self, seed: u64, now_ns: u64) -> u64 {
@@ -37,20 +65,61 @@ impl Pace {
         }
         self.packets += 1;
         if self.packets <= BUSY && self.before <= BUSY {
-            return 0;
+            return QUIET;
         }
         self.dice = roll(self.dice, seed);
         self.dice >> CHANCE_SHIFT | 1 << CHANCE_BITS
     }
 }
 
-/// Counts a packet on this CPU; what it answers is the chance of the packet.
+/// Counts `packet` on this CPU, once.
 #[inline(always)]
-pub(crate) fn chance<T: Tables>(settings: &Settings, tables: &T) -> u64 {
-    let now_ns = tables.now_ns();
-    tables
-        .pace()
-        .map_or(0, |mut pace| pace.count(settings.seed, now_ns))
+pub(crate) fn count<T: Tables>(packet: &mut Packet, settings: &Settings, tables: &T) {
+    if packet.chance == 0 {
+        let now_ns = tables.now_ns();
+        packet.chance = tables
+            .pace()
+            .map_or(QUIET, |mut pace| pace.count(settings.seed, now_ns));
+    }
+}
+
+/// Whether a packet with this `chance` was counted, on a CPU that is busy.
+#[inline(always)]
+pub(crate) const fn is_busy(chance: u64) -> bool {
+    chance != 0 && chance != QUIET
+}
+
+/// Whether the source of a packet with this `chance` is remembered, should the service have time for it.
+#[inline(always)]
+pub(crate) const fn is_learnt(chance: u64) -> bool {
+    chance.is_multiple_of(LEARNT)
+}
+
+/// For how many packets one with this `chance` stands in a bucket of `rate`: on a busy CPU for many or none, by chance.
+#[inline(always)]
+pub const fn packets(chance: u64, rate: &Rate) -> u64 {
+    let [many, some] = AT_ONCE;
+    let at_once = if !is_busy(chance) {
+        return 1;
+    } else if rate.tolerance_ns / many.burst >= rate.interval_ns {
+        many.packets
+    } else if rate.tolerance_ns / some.burst >= rate.interval_ns {
+        some.packets
+    } else {
+        return 1;
+    };
+    if (chance / LEARNT).is_multiple_of(at_once) {
+        at_once
+    } else {
+        0
+    }
+}
+
+/// How far ahead a bucket of `rate` may be at most, in ns: full, and over by those that were put in at once. One that is further
+/// was filled under a more generous rate.
+#[inline(always)]
+pub const fn most_ahead_ns(rate: &Rate) -> u64 {
+    rate.tolerance_ns + rate.tolerance_ns / OVER
 }
 
 /// The next state of a linear congruential generator of full period (Knuth's factor); its upper bits are good.
@@ -65,7 +134,7 @@ mod tests {
     use crate::shared::Field as _;
 
     fn busy(pace: &mut Pace, packets: u64, now_ns: u64) -> usize {
-        (0..packets).filter(|_| pace.count(7, now_ns) != 0).count()
+        (0..packets).filter(|_| is_busy(pace.count(7, now_ns))).count()
     }
 
     #[test]
@@ -84,9 +153,37 @@ mod tests {
         let mut pace = Pace::ZERO;
         let chances: std::vec::Vec<u64> = (0..100_000)
             .map(|_| pace.count(7, 5))
-            .filter(|chance| *chance != 0)
+            .filter(|chance| is_busy(*chance))
             .collect();
         let eighth = chances.iter().filter(|chance| chance.is_multiple_of(8)).count();
         assert!((11_500..12_500).contains(&eighth), "{eighth}");
+    }
+
+    #[test]
+    fn a_packet_stands_for_itself_where_few_have_room_or_little_goes_on() {
+        let narrow = Rate::new(1_000, 500);
+        let wide = AT_ONCE.map(|at_once| Rate::new(1_000_000, at_once.burst as u32));
+        let busy = 1 << CHANCE_BITS;
+        for rate in [&narrow, &wide[0], &wide[1]] {
+            assert_eq!([0, QUIET].map(|chance| packets(chance, rate)), [1, 1]);
+        }
+        assert_eq!(packets(busy, &narrow), 1);
+        assert_eq!(wide.map(|rate| packets(busy, &rate)), [64, 16]);
+        assert!(is_learnt(QUIET));
+    }
+
+    #[test]
+    fn packets_of_a_busy_cpu_count_as_many_as_they_are() {
+        let chances = 1 << CHANCE_BITS..2 << CHANCE_BITS;
+        for at_once in AT_ONCE {
+            let rate = Rate::new(1_000_000, at_once.burst as u32);
+            let counted: u64 = chances.clone().map(|chance| packets(chance, &rate)).sum();
+            assert_eq!(counted, 1 << CHANCE_BITS);
+            // And those that are put in at once have room.
+            let over_ns = most_ahead_ns(&rate) - rate.tolerance_ns;
+            assert!(over_ns >= (at_once.packets - 1) * rate.interval_ns);
+        }
+        let learnt = chances.filter(|chance| is_learnt(*chance)).count();
+        assert_eq!(learnt, 1 << 13);
     }
 }

@@ -13,7 +13,14 @@ use core::ops::ControlFlow;
 
 use layout::{ENFORCED_AT, POLICY_WORDS, SHADOW_AT};
 
-use crate::{Packet, Verdict, layout::Rate, limit, rule::has_ended, tables::Tables, view::View};
+use crate::{
+    Packet, Verdict,
+    layout::{Rate, Settings},
+    limit, pace,
+    rule::has_ended,
+    tables::Tables,
+    view::View,
+};
 
 /// Policies that a generation can hold.
 pub const POLICIES: u32 = 1024;
@@ -121,7 +128,8 @@ pub struct Mark {
 #[inline(always)]
 pub fn check<V: View, T: Tables>(
     view: &V,
-    packet: &Packet,
+    packet: &mut Packet,
+    settings: &Settings,
     tables: &T,
 ) -> (Option<Verdict>, ControlFlow<Verdict>) {
     let Some(generation) = tables.generation() else {
@@ -131,17 +139,23 @@ pub fn check<V: View, T: Tables>(
         return (None, ControlFlow::Continue(()));
     };
     let numbers = view.opaque(mark[0] as u32);
-    let shadow = against::<SHADOW_AT, T>(numbers >> 16, mark, tables);
-    let outcome = match against::<ENFORCED_AT, T>(numbers & 0xffff, mark, tables) {
+    let shadow = against::<SHADOW_AT, T>(numbers >> 16, mark, packet, settings, tables);
+    let outcome = match against::<ENFORCED_AT, T>(numbers & 0xffff, mark, packet, settings, tables) {
         Some(verdict) => ControlFlow::Break(verdict),
         None => ControlFlow::Continue(()),
     };
     (shadow, outcome)
 }
 
-/// The verdict of policy `number`, whose words begin `AT` in the line of `mark`, when it is against one more packet now.
+/// The verdict of policy `number`, whose words begin `AT` in the line of `mark`, when it is against `packet` now.
 #[inline(always)]
-fn against<const AT: usize, T: Tables>(number: u32, mark: &Line, tables: &T) -> Option<Verdict> {
+fn against<const AT: usize, T: Tables>(
+    number: u32,
+    mark: &Line,
+    packet: &mut Packet,
+    settings: &Settings,
+    tables: &T,
+) -> Option<Verdict> {
     let index = number.checked_sub(1)?;
     let what = mark[AT];
     let subject = Subject::from_number((what >> 32) as u8)?;
@@ -156,7 +170,9 @@ fn against<const AT: usize, T: Tables>(number: u32, mark: &Line, tables: &T) -> 
             tolerance_ns: mark[AT + 2],
         };
         let cell = tables.policy_cell(index)?;
-        if limit::admit(&rate, &cell, tables.now_ns()) {
+        pace::count(packet, settings, tables);
+        let packets = pace::packets(packet.chance, &rate);
+        if limit::admit(&rate, &cell, packets, tables.now_ns()) {
             return None;
         }
     }

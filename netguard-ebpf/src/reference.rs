@@ -93,7 +93,7 @@ pub fn parse_limit(ctx: XdpContext) -> u32 {
     let Some(arrival) = ARRIVALS.get_ptr_mut(index as u32) else {
         return xdp_action::XDP_PASS;
     };
-    if admit(&A_MINUTE, &TimeCell(arrival), clock::now_ns()) {
+    if admit(&A_MINUTE, &TimeCell(arrival), 1, clock::now_ns()) {
         xdp_action::XDP_PASS
     } else {
         xdp_action::XDP_DROP

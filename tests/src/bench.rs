@@ -66,10 +66,8 @@ pub fn measure(sections: &[Section], objects: &Objects, only: &str, rounds: u32)
             eprintln!("bench: measuring the datapath, {rounds} rounds");
             datapath::become_a_server(&ns)?;
             report.rows = datapath::measure(&ns, objects, &full, only, rounds)?;
-            if only.is_empty() {
-                let scaling = scaling::measure(&ns, objects, &full, rounds.min(5))?;
-                report.figures.extend(scaling);
-            }
+            let scaling = scaling::measure(&ns, objects, &full, only, 2 * rounds.min(MOST_ROUNDS))?;
+            report.figures.extend(scaling);
         }
     }
     if sections.contains(&Section::E2e) {

@@ -171,7 +171,7 @@ fn within_rate<T: Tables>(settings: &Settings, tables: &T) -> bool {
     let Some(cell) = tables.cell(FRAGMENTS_AT) else {
         return true;
     };
-    limit::admit(&rate, &cell, tables.now_ns())
+    limit::admit(&rate, &cell, 1, tables.now_ns())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use netguard_common::{
     layout::{Rate, UNIT_NS},
     level::{Standing, fill},
     limit,
+    pace::packets,
     view::SliceView,
 };
 use proptest::{collection::vec, prelude::*};
@@ -33,6 +34,14 @@ fn line() -> [AtomicU64; SLOTS as usize] {
 
 const fn source(fingerprint: u64) -> Place {
     Place { line: 0, fingerprint }
+}
+
+/// Chances of packets on a busy CPU, see [`netguard_common::pace`].
+fn chances(mut dice: u64) -> impl FnMut() -> u64 {
+    move || {
+        dice = dice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        dice >> 48 | 1 << 16
+    }
 }
 
 /// At most this many packets may pass in `span_ns`: the burst and what the rate gives meanwhile.
@@ -65,15 +74,43 @@ proptest! {
         let (mut by_cell, mut by_line) = (Vec::new(), Vec::new());
         for pause in pauses {
             now += pause;
-            if limit::admit(&rate, &&cell, now) {
+            if limit::admit(&rate, &&cell, 1, now) {
                 by_cell.push(now);
             }
-            if bucket::admit(&VIEW, &rate, &&line, source(7), now) {
+            if bucket::admit(&VIEW, &rate, &&line, source(7), || 1, now) {
                 by_line.push(now);
             }
         }
         bounded(&rate, &by_cell)?;
         bounded(&rate, &by_line)?;
+    }
+
+    /// On a busy CPU few packets are charged, for all of them: a flood gets burst and rate but for chance, six standard deviations
+    /// of it (so many are charged at once), and whoever is far from its burst is never refused.
+    #[test]
+    fn packets_that_stand_for_others_count_as_many_as_they_are(
+        (rate, at_once) in (10_000u32..1_000_000, prop_oneof![
+            (512u32..2_000).prop_map(|burst| (burst, 16)),
+            (16_384u32..20_000).prop_map(|burst| (burst, 64)),
+        ]).prop_map(|(rate, (burst, at_once))| (Rate::new(rate, burst), at_once)),
+        per_interval in 2u64..10,
+        dice in any::<u64>(),
+    ) {
+        let (cell, line) = (AtomicU64::new(0), line());
+        let mut chances = chances(dice);
+        let (mut by_cell, mut by_line) = (0, 0);
+        let span = u64::from(4 * rate.burst()) / per_interval * per_interval;
+        for number in 0..span * per_interval {
+            let now = 1_000_000_000 + number * rate.interval_ns / per_interval;
+            let packets = packets(chances(), &rate);
+            by_cell += u64::from(fill(&rate, &&cell, Standing::Proven, packets, now));
+            by_line += u64::from(bucket::admit(&VIEW, &rate, &&line, source(7), || packets, now));
+        }
+        let wanted = (u64::from(rate.burst()) + span) as f64;
+        let deviation = 6.0 * (f64::from(at_once) * wanted).sqrt() + f64::from(at_once);
+        for granted in [by_cell, by_line] {
+            prop_assert!((granted as f64 - wanted).abs() < deviation, "{granted} of {wanted}");
+        }
     }
 
     /// More sources than a line has slots: they take each other's, and the bound holds for every one.
@@ -84,7 +121,7 @@ proptest! {
         let mut now = 1_000_000_000;
         for (number, pause) in packets {
             now += pause;
-            if bucket::admit(&VIEW, &rate, &&line, source(number as u64), now) {
+            if bucket::admit(&VIEW, &rate, &&line, source(number as u64), || 1, now) {
                 granted[number].push(now);
             }
         }
@@ -99,8 +136,8 @@ proptest! {
         let mut now = 1_000_000_000;
         for pause in extra {
             now += rate.interval_ns + pause;
-            prop_assert!(limit::admit(&rate, &&cell, now));
-            prop_assert!(bucket::admit(&VIEW, &rate, &&line, source(7), now));
+            prop_assert!(limit::admit(&rate, &&cell, 1, now));
+            prop_assert!(bucket::admit(&VIEW, &rate, &&line, source(7), || 1, now));
         }
     }
 
@@ -113,10 +150,10 @@ proptest! {
             now += rate.interval_ns + pause;
             for flooder in 0..u64::from(SLOTS) - 1 {
                 for _ in 0..flood {
-                    bucket::admit(&VIEW, &rate, &&line, source(flooder), now);
+                    bucket::admit(&VIEW, &rate, &&line, source(flooder), || 1, now);
                 }
             }
-            prop_assert!(bucket::admit(&VIEW, &rate, &&line, source(99), now));
+            prop_assert!(bucket::admit(&VIEW, &rate, &&line, source(99), || 1, now));
         }
     }
 
@@ -154,8 +191,8 @@ proptest! {
     #[test]
     fn any_cell_and_any_clock_are_survived(rate in rates(), a in any::<u64>(), b in any::<u64>(), now in any::<u64>()) {
         let a = AtomicU64::new(a);
-        limit::admit(&rate, &&a, now);
-        bucket::admit(&VIEW, &rate, &&std::array::from_fn(|slot| AtomicU64::new(b << slot)), source(b % 256), now);
+        limit::admit(&rate, &&a, 1, now);
+        bucket::admit(&VIEW, &rate, &&std::array::from_fn(|slot| AtomicU64::new(b << slot)), source(b % 256), || 1, now);
         for standing in STANDINGS {
             fill(&rate, &&a, standing, 1, now);
         }

@@ -85,22 +85,6 @@ const fn place(class: Class, hash: u64, lines: u32) -> Place {
     }
 }
 
-/// [`admit`] to the bucket at `place`. Everything is admitted where there is no such line.
-#[inline(always)]
-pub(crate) fn charge<V: View, T: Tables>(
-    view: &V,
-    rate: &Rate,
-    place: Place,
-    packets: impl FnOnce() -> u64,
-    now_ns: u64,
-    tables: &T,
-) -> bool {
-    match tables.buckets(place.line) {
-        Some(line) => admit(view, rate, &line, place, packets, now_ns),
-        None => true,
-    }
-}
-
 /// Has the line of `place` fetched into the cache, while others are.
 #[inline(always)]
 pub(crate) fn fetch<T: Tables>(place: Place, tables: &T) {
@@ -109,36 +93,54 @@ pub(crate) fn fetch<T: Tables>(place: Place, tables: &T) {
     }
 }
 
-/// Whether the bucket at `place`, which lies in `line`, has room for one packet at `rate`. If so it is charged with so many
-/// `packets`, see [`crate::pace::packets`]: what is charged with none writes nothing.
+/// Room for one packet in a bucket.
+pub struct Room<'a, L> {
+    line: &'a L,
+    slot: u32,
+    fingerprint: u64,
+    /// The theoretical arrival time of the packet, in ns.
+    start_ns: u64,
+}
+
+/// Room for one packet at `rate` in the bucket at `place`, which lies in `line`; `None` where it is full.
 #[inline(always)]
-pub fn admit<V: View, L: Slots<u64>>(
+pub fn room<'a, V: View, L: Slots<u64>>(
     view: &V,
     rate: &Rate,
-    line: &L,
+    line: &'a L,
     place: Place,
-    packets: impl FnOnce() -> u64,
     now_ns: u64,
-) -> bool {
+) -> Option<Room<'a, L>> {
     let found = find(view, line, place);
     let arrival_ns = found.arrival_ns();
     // In whole units, as rates are: so nothing is ever rounded.
     let now_ns = now_ns & !(UNIT_NS - 1);
-    let full = now_ns.wrapping_add(rate.tolerance_ns);
     let most = now_ns.wrapping_add(most_ahead_ns(rate));
-    let start = arrival_ns.max(now_ns).min(most);
-    if start.wrapping_add(rate.interval_ns) > full {
+    let start_ns = arrival_ns.max(now_ns).min(most);
+    if start_ns.wrapping_add(rate.interval_ns) > now_ns.wrapping_add(rate.tolerance_ns) {
         if arrival_ns > most {
             line.store(found.slot, slot(most, found.word));
         }
-        return false;
+        return None;
     }
-    let packets = packets();
-    if packets != 0 {
-        let next = start.wrapping_add(packets * rate.interval_ns);
-        line.store(found.slot, slot(next, place.fingerprint));
+    Some(Room {
+        line,
+        slot: found.slot,
+        fingerprint: place.fingerprint,
+        start_ns,
+    })
+}
+
+impl<L: Slots<u64>> Room<'_, L> {
+    /// Charges the bucket, whose rate is `rate`, with so many `packets`, see [`crate::pace::packets`]: without any, nothing is
+    /// written.
+    #[inline(always)]
+    pub fn charge(&self, rate: &Rate, packets: u64) {
+        if packets != 0 {
+            let next = self.start_ns.wrapping_add(packets * rate.interval_ns);
+            self.line.store(self.slot, slot(next, self.fingerprint));
+        }
     }
-    true
 }
 
 impl BucketLine {
@@ -232,13 +234,15 @@ mod tests {
         }
     }
 
-    const fn source(fingerprint: u64) -> Place {
-        Place { line: 0, fingerprint }
+    fn admit(rate: &Rate, line: &Line, fingerprint: u64, now_ns: u64) -> bool {
+        let place = Place { line: 0, fingerprint };
+        let room = room(&VIEW, rate, line, place, now_ns);
+        room.inspect(|room| room.charge(rate, 1)).is_some()
     }
 
     fn granted(rate: &Rate, line: &Line, fingerprint: u64, now_ns: u64) -> usize {
         (0..100)
-            .filter(|_| admit(&VIEW, rate, line, source(fingerprint), || 1, now_ns))
+            .filter(|_| admit(rate, line, fingerprint, now_ns))
             .count()
     }
 
@@ -271,14 +275,14 @@ mod tests {
     fn who_lost_its_slot_does_not_begin_anew() {
         let (rate, line) = (Rate::new(10, 5), Line::default());
         for fingerprint in 0..8 {
-            assert!(admit(&VIEW, &rate, &line, source(fingerprint), || 1, NOW));
+            assert!(admit(&rate, &line, fingerprint, NOW));
         }
         // Each of a hundred newcomers takes somebody's place.
         let newcomers = (100..200)
-            .filter(|other| admit(&VIEW, &rate, &line, source(*other), || 1, NOW))
+            .filter(|other| admit(&rate, &line, *other, NOW))
             .count();
         assert_eq!(newcomers, 8 * 4);
-        assert!((0..8).all(|fingerprint| !admit(&VIEW, &rate, &line, source(fingerprint), || 1, NOW)));
+        assert!((0..8).all(|fingerprint| !admit(&rate, &line, fingerprint, NOW)));
     }
 
     #[test]

@@ -50,17 +50,13 @@ pub fn check<V: View, T: Tables>(
 ) -> ControlFlow<Verdict> {
     if let Some(rate) = class.rate(view, &settings.levels.prefix)
         && has_prefix(packet.family(), packet.source)
-        && !bucket::charge(
-            view,
-            &rate,
-            places.prefix,
-            || pace::packets(packet.chance, &rate),
-            now_ns,
-            tables,
-        )
-        && !is_proven(packet, now_ns, tables)
+        && let Some(line) = tables.buckets(places.prefix.line)
     {
-        return ControlFlow::Break(Verdict::LimitPrefix);
+        match bucket::room(view, &rate, &line, places.prefix, now_ns) {
+            Some(room) => room.charge(&rate, pace::packets(packet.chance, &rate)),
+            None if is_proven(packet, now_ns, tables) => {}
+            None => return ControlFlow::Break(Verdict::LimitPrefix),
+        }
     }
     match class {
         Class::Udp => udp_service(view, packet, places, settings, now_ns, tables),

@@ -110,16 +110,16 @@ pub fn check<V: View, T: Tables>(
         return ControlFlow::Continue(());
     };
     let place = bucket::of_hash(class, packet.source_hash(settings.seed), is_path_mtu(packet));
-    // What is dropped here is not counted: it writes nothing that others wait for.
-    let packets = || {
-        pace::count(packet, settings, tables);
-        pace::packets(packet.chance, &rate)
+    let Some(line) = tables.buckets(place.line) else {
+        return ControlFlow::Continue(());
     };
-    if bucket::charge(view, &rate, place, packets, now_ns, tables) {
-        ControlFlow::Continue(())
-    } else {
-        ControlFlow::Break(class.verdict())
-    }
+    let Some(room) = bucket::room(view, &rate, &line, place, now_ns) else {
+        return ControlFlow::Break(class.verdict());
+    };
+    // Only now: what is dropped writes nothing that others wait for.
+    pace::count(packet, settings, tables);
+    room.charge(&rate, pace::packets(packet.chance, &rate));
+    ControlFlow::Continue(())
 }
 
 /// GCRA over a cell that all CPUs share: whether `rate` admits one packet more, which then counts as so many `packets`, see

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use object::{Architecture, Object};
+use object::{Architecture, Object, ObjectSymbol, Symbol, SymbolKind};
 
 use crate::{process, setup, workspace};
 
@@ -81,6 +81,14 @@ fn check(bytes: &[u8]) -> Result<()> {
     }
     if file.section_by_name(".BTF").is_none() {
         bail!("it has no .BTF section");
+    }
+    // Each packet would pay a call for it, and the kernel refuses the names of some.
+    let left = |symbol: &Symbol<'_, '_>| symbol.kind() == SymbolKind::Text && symbol.is_local();
+    if let Some(function) = file.symbols().find(left) {
+        let name = function.name().unwrap_or("?");
+        bail!(
+            "the compiler did not inline {name}: mark it #[inline(always)]; closures called in several places cannot be"
+        );
     }
     Ok(())
 }

@@ -32,8 +32,16 @@ fn line() -> [AtomicU64; SLOTS as usize] {
     Default::default()
 }
 
-const fn source(fingerprint: u64) -> Place {
-    Place { line: 0, fingerprint }
+/// Whether the line has room for one packet of whose bucket has the `fingerprint`, which then counts as so many.
+fn admit(
+    rate: &Rate,
+    line: &[AtomicU64; SLOTS as usize],
+    fingerprint: u64,
+    packets: u64,
+    now_ns: u64,
+) -> bool {
+    let room = bucket::room(&VIEW, rate, &line, Place { line: 0, fingerprint }, now_ns);
+    room.inspect(|room| room.charge(rate, packets)).is_some()
 }
 
 /// Chances of packets on a busy CPU, see [`netguard_common::pace`].
@@ -77,7 +85,7 @@ proptest! {
             if limit::admit(&rate, &&cell, 1, now) {
                 by_cell.push(now);
             }
-            if bucket::admit(&VIEW, &rate, &&line, source(7), || 1, now) {
+            if admit(&rate, &line, 7, 1, now) {
                 by_line.push(now);
             }
         }
@@ -99,14 +107,14 @@ proptest! {
         let (cell, line) = (AtomicU64::new(0), line());
         let mut chances = chances(dice);
         let (mut by_cell, mut by_line) = (0, 0);
-        let span = u64::from(4 * rate.burst()) / per_interval * per_interval;
+        let span = 4 * rate.burst() / per_interval * per_interval;
         for number in 0..span * per_interval {
             let now = 1_000_000_000 + number * rate.interval_ns / per_interval;
             let packets = packets(chances(), &rate);
             by_cell += u64::from(fill(&rate, &&cell, Standing::Proven, packets, now));
-            by_line += u64::from(bucket::admit(&VIEW, &rate, &&line, source(7), || packets, now));
+            by_line += u64::from(admit(&rate, &line, 7, packets, now));
         }
-        let wanted = (u64::from(rate.burst()) + span) as f64;
+        let wanted = (rate.burst() + span) as f64;
         let deviation = 6.0 * (f64::from(at_once) * wanted).sqrt() + f64::from(at_once);
         for granted in [by_cell, by_line] {
             prop_assert!((granted as f64 - wanted).abs() < deviation, "{granted} of {wanted}");
@@ -121,7 +129,7 @@ proptest! {
         let mut now = 1_000_000_000;
         for (number, pause) in packets {
             now += pause;
-            if bucket::admit(&VIEW, &rate, &&line, source(number as u64), || 1, now) {
+            if admit(&rate, &line, number as u64, 1, now) {
                 granted[number].push(now);
             }
         }
@@ -137,7 +145,7 @@ proptest! {
         for pause in extra {
             now += rate.interval_ns + pause;
             prop_assert!(limit::admit(&rate, &&cell, 1, now));
-            prop_assert!(bucket::admit(&VIEW, &rate, &&line, source(7), || 1, now));
+            prop_assert!(admit(&rate, &line, 7, 1, now));
         }
     }
 
@@ -150,10 +158,10 @@ proptest! {
             now += rate.interval_ns + pause;
             for flooder in 0..u64::from(SLOTS) - 1 {
                 for _ in 0..flood {
-                    bucket::admit(&VIEW, &rate, &&line, source(flooder), || 1, now);
+                    admit(&rate, &line, flooder, 1, now);
                 }
             }
-            prop_assert!(bucket::admit(&VIEW, &rate, &&line, source(99), || 1, now));
+            prop_assert!(admit(&rate, &line, 99, 1, now));
         }
     }
 
@@ -192,7 +200,7 @@ proptest! {
     fn any_cell_and_any_clock_are_survived(rate in rates(), a in any::<u64>(), b in any::<u64>(), now in any::<u64>()) {
         let a = AtomicU64::new(a);
         limit::admit(&rate, &&a, 1, now);
-        bucket::admit(&VIEW, &rate, &&std::array::from_fn(|slot| AtomicU64::new(b << slot)), source(b % 256), || 1, now);
+        admit(&rate, &std::array::from_fn(|slot| AtomicU64::new(b << slot)), b % 256, 1, now);
         for standing in STANDINGS {
             fill(&rate, &&a, standing, 1, now);
         }

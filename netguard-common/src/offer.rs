@@ -42,35 +42,49 @@ pub(crate) struct Timestamps {
     pub(crate) value: u32,
     /// That of the SYN, as its bytes lie in memory.
     pub(crate) echo: u32,
-    /// Their window scale or [`UNSCALED`], [`SACK`] and [`ECN`]: what both sides are to use.
+    /// Their window scale or [`UNSCALED`], [`SACK`] and [`ECN`]: what both sides are to use; more than these for none.
     pub(crate) options: u32,
     /// Ours, if they have one.
     pub(crate) window_scale: u32,
 }
 
 impl Timestamps {
-    /// For the SYN `packet`, whose headers lie in `answer`; `None` where only the maximum segment size can be offered.
+    /// Not an option: what lies in none is not even zero, and the kernel's verifier refuses to see it copied.
+    const NONE: Self = Self {
+        value: 0,
+        echo: 0,
+        options: NO_TIMESTAMPS,
+        window_scale: 0,
+    };
+
+    /// Whether there are any.
     #[inline(always)]
-    pub(crate) fn of<V: View>(view: &V, packet: &Packet, offer: &Offer, answer: &SynAck) -> Option<Self> {
+    pub(crate) const fn are_some(&self) -> bool {
+        self.options & NO_TIMESTAMPS == 0
+    }
+
+    /// For the SYN `packet`, whose headers lie in `answer`; none where only the maximum segment size can be offered.
+    #[inline(always)]
+    pub(crate) fn of<V: View>(view: &V, packet: &Packet, offer: &Offer, answer: &SynAck) -> Self {
         // Who made the offer may be dead, and the kernel's settings others. The budget's time, which this answer was just granted
         // by, is now or a moment later: no clock is read for it.
         if offer.timestamps == 0 || has_ended(offer.expires_at, answer.due_ns) {
-            return None;
+            return Self::NONE;
         }
         let asked = asked(answer);
         // Where it was found is of no matter from here on.
         let (options, echo) = (view.opaque(asked.options), view.opaque(asked.echo));
         if options & NO_TIMESTAMPS != 0 {
-            return None;
+            return Self::NONE;
         }
         let ecn = view.opaque(if asks_for_ecn(packet, answer) { ECN } else { 0 });
         let options = view.opaque(agreed(offer, options | ecn));
-        Some(Self {
+        Self {
             value: timestamp(answer.now_ms, options),
             echo,
             options,
             window_scale: offer.window_scale,
-        })
+        }
     }
 }
 
@@ -280,7 +294,7 @@ mod tests {
             };
             answer.due_ns = due_ns;
             let made = Timestamps::of(&SliceView(&[]), &Packet::ZERO, &offer, &answer);
-            assert_eq!(made.is_some(), offered, "{expires_at} {due_ns}");
+            assert_eq!(made.are_some(), offered, "{expires_at} {due_ns}");
         }
     }
 

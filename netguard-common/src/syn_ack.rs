@@ -75,7 +75,7 @@ impl SynAck {
     /// can be, so that the frame keeps its length. They always lie where Linux has them in a SYN; behind the last one are zeros,
     /// which end the list.
     #[inline(always)]
-    pub(crate) fn put_options(&mut self, timestamps: Option<Timestamps>) {
+    pub(crate) fn put_options(&mut self, timestamps: Timestamps) {
         let mut flags = TcpFlags::SYN | TcpFlags::ACK;
         let mut options = [0; 5];
         let len = match self.asked_len {
@@ -87,18 +87,18 @@ impl SynAck {
         if len >= WITH_MSS {
             options[0] = 0x0204_0000 | self.mss;
         }
-        if let Some(made) = timestamps {
+        if timestamps.are_some() {
             // Two bytes of padding, or SACK.
-            options[1] = 0x0101_080a ^ ((0x0101_080a ^ 0x0402_080a) * ((made.options / SACK) & 1));
-            options[2] = made.value;
-            options[3] = u32::from_be(made.echo);
+            options[1] = 0x0101_080a ^ ((0x0101_080a ^ 0x0402_080a) * ((timestamps.options / SACK) & 1));
+            options[2] = timestamps.value;
+            options[3] = u32::from_be(timestamps.echo);
             if len == WITH_ALL {
-                options[4] = match made.options & UNSCALED {
+                options[4] = match timestamps.options & UNSCALED {
                     UNSCALED => 0x0101_0101,
-                    _ => 0x0103_0300 | made.window_scale,
+                    _ => 0x0103_0300 | timestamps.window_scale,
                 };
             }
-            flags |= TcpFlags::ECE * ((made.options / ECN) & 1) as u8;
+            flags |= TcpFlags::ECE * ((timestamps.options / ECN) & 1) as u8;
         }
         let mut index = 0;
         while index < options.len() {

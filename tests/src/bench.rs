@@ -49,7 +49,7 @@ pub struct Objects {
     pub netguard: PathBuf,
 }
 
-/// Measures `sections`, in `rounds` rounds each; of the rows of the datapath those whose name contains `only`.
+/// Measures `sections`, in `rounds` rounds each; of the rows of packets those whose name contains `only`.
 ///
 /// # Errors
 /// When the kernel refuses a program or a packet, or a packet is not treated as its row says.
@@ -71,7 +71,7 @@ pub fn measure(sections: &[Section], objects: &Objects, only: &str, rounds: u32)
         }
     }
     if sections.contains(&Section::E2e) {
-        report.end_to_end = end_to_end::measure(objects, rounds.min(MOST_ROUNDS))?;
+        report.end_to_end = end_to_end::measure(objects, only, rounds.min(MOST_ROUNDS))?;
     }
     if sections.contains(&Section::Headline) {
         report.headline = headline::measure(objects, &objects.netguard, rounds.min(MOST_ROUNDS))?;

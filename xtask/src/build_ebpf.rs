@@ -96,6 +96,8 @@ fn check(bytes: &[u8]) -> Result<()> {
 fn rustflags(linker: &Path) -> String {
     let flags = [
         "-Clink-arg=--btf".to_owned(),
+        // With 32-bit operations and jumps (Linux 5.1): without them each is two shifts more, a tenth of a packet's time.
+        "-Ctarget-cpu=v3".to_owned(),
         format!("-Clinker={}", linker.display()),
         // aya-ebpf picks the layout of the host's registers by it.
         format!("--cfg=bpf_target_arch=\"{}\"", env::consts::ARCH),
@@ -123,6 +125,6 @@ mod tests {
 
     #[test]
     fn flags_are_separated_as_cargo_expects() {
-        assert_eq!(rustflags(Path::new("/l")).split('\x1f').count(), 3);
+        assert_eq!(rustflags(Path::new("/l")).split('\x1f').count(), 4);
     }
 }

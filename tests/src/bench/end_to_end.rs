@@ -126,28 +126,29 @@ impl Trial {
     }
 }
 
-/// Measures all trials in `rounds` rounds.
-pub(super) fn measure(objects: &Objects, rounds: u32) -> Result<Vec<EndToEnd>> {
+/// Measures the trials whose name contains `only` in `rounds` rounds.
+pub(super) fn measure(objects: &Objects, only: &str, rounds: u32) -> Result<Vec<EndToEnd>> {
+    let trials: Vec<&Trial> = TRIALS.iter().filter(|trial| trial.name.contains(only)).collect();
     let lab = Lab::new()?;
     let _server = Nginx::start(&lab)?;
     lab.victim.ns.sysctl("net.ipv4.tcp_syncookies", "2")?;
     lab.aggregate_at_victim()?;
     let _wire = lab.swallow_answers(&objects.driver)?;
     let mut arena = Arena::new(&lab, objects)?;
-    let mut figures: Vec<Vec<Figures>> = TRIALS
+    let mut figures: Vec<Vec<Figures>> = trials
         .iter()
         .map(|trial| trial.contestants().iter().map(|_| Figures::default()).collect())
         .collect();
     for round in 0..rounds {
         eprintln!("bench: end to end, round {} of {rounds}", round + 1);
-        let mut order: Vec<(usize, usize)> = (0..TRIALS.len())
-            .flat_map(|trial| {
-                (0..TRIALS[trial].contestants().len()).map(move |contestant| (trial, contestant))
-            })
+        let mut order: Vec<(usize, usize)> = trials
+            .iter()
+            .enumerate()
+            .flat_map(|(trial, row)| (0..row.contestants().len()).map(move |index| (trial, index)))
             .collect();
         fastrand::shuffle(&mut order);
         for (trial, index) in order {
-            let row = &TRIALS[trial];
+            let row = trials[trial];
             let contestant = row.contestants()[index];
             let measured = arena.measure(row, contestant);
             if let Some(ns) = measured.with_context(|| format!("{}, {contestant:?}", row.name))? {
@@ -155,7 +156,7 @@ pub(super) fn measure(objects: &Objects, rounds: u32) -> Result<Vec<EndToEnd>> {
             }
         }
     }
-    Ok(TRIALS
+    Ok(trials
         .iter()
         .zip(&figures)
         .map(|(trial, figures)| row(trial, figures))

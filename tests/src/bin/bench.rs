@@ -26,7 +26,7 @@ struct Args {
     /// Rounds; each row's figure is the median over them.
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Of the packets in test runs only those whose name contains this.
+    /// Of the packets, in test runs and end to end, only those whose name contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
     /// Where `cargo xtask build-ebpf` puts the objects.

@@ -71,7 +71,7 @@ pub fn measure(sections: &[Section], objects: &Objects, only: &str, rounds: u32)
         }
     }
     if sections.contains(&Section::E2e) {
-        report.end_to_end = end_to_end::measure(objects, only, rounds.min(MOST_ROUNDS))?;
+        report.end_to_end = end_to_end::measure(objects, only, rounds)?;
     }
     if sections.contains(&Section::Headline) {
         report.headline = headline::measure(objects, &objects.netguard, rounds.min(MOST_ROUNDS))?;

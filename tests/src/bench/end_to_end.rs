@@ -27,8 +27,8 @@ use crate::{
 /// Where the victim receives.
 pub(super) const RECEIVERS_CPU: usize = 1;
 /// Every source came by before figures are taken, and then for how long they are.
-const WARM_UP: Duration = Duration::from_millis(700);
-const PERIOD: Duration = Duration::from_millis(800);
+const WARM_UP: Duration = Duration::from_millis(300);
+const PERIOD: Duration = Duration::from_millis(400);
 /// More answers a second than this are not sent.
 const ANSWERED_PER_S: u32 = 250_000;
 

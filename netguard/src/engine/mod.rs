@@ -2,7 +2,11 @@
 //! are arguments, and what comes out is data. The daemon does I/O at both ends.
 
 pub mod account;
+pub mod attack;
+pub mod baseline;
+pub mod detect;
 pub mod enforce;
+pub mod feature;
 pub mod flooder;
 pub mod guard;
 pub mod policy;
@@ -11,7 +15,10 @@ pub mod traffic;
 pub mod window;
 
 pub use account::Account;
+pub use attack::{Attack, Change, Tracker};
+pub use baseline::Baselines;
 pub use enforce::{Enforced, RuleSink, enforce};
+pub use feature::Features;
 pub use flooder::{Finding, FlooderSettings, Flooders};
 pub use guard::{Carved, Guard, GuardKind};
 pub use policy::{Action, Decision, Withheld, decide};

@@ -1,0 +1,78 @@
+//! Detector: a flash crowd. Many more clients than usual come to a service and behave as clients do: they go on after they asked,
+//! and little of what they send is over limits. It is told, so that nobody takes it for an attack.
+
+use netguard_common::telemetry::Kind;
+
+use super::{Class, Evidence, Suspicion};
+use crate::engine::{Baselines, Features, feature::Metric};
+
+/// Connections a second to a service below which it is none.
+const FLOOR: f64 = 100.0;
+/// So many times the rate that is seldom exceeded is a crowd.
+const FACTOR: f64 = 3.0;
+/// Segments for each connection that clients send at least.
+const GOES_ON: f64 = 2.0;
+/// Part of the packets that may be refused.
+const REFUSED: f64 = 0.05;
+
+pub(super) fn flash_crowd(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
+    let syn = features.of_kinds(&[Kind::Syn]);
+    let refused: f64 = features.with(Class::SynFlood.verdicts());
+    if features.metric(Metric::Segments)? < GOES_ON * syn || refused > REFUSED * syn {
+        return None;
+    }
+    let crowds = features.services.iter().filter_map(|service| {
+        let usual = &baselines.service(&service.service)?.opening;
+        let usual = usual.quantile(0.99).filter(|_| usual.is_ready())?;
+        let threshold = FLOOR.max(FACTOR * usual);
+        Some(Suspicion {
+            class: Class::FlashCrowd,
+            strength: service.opening / threshold,
+            packets: service.packets,
+            evidence: vec![Evidence {
+                what: format!("connections/s to {}", service.service),
+                value: service.opening,
+                threshold,
+                usual: Some(usual),
+            }],
+        })
+    });
+    crowds.max_by(|a, b| a.strength.total_cmp(&b.strength))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::feature::{ServiceFeatures, tests::second};
+
+    /// A second with so many connections to the web server, each with so many segments.
+    fn clients(opening: u64, segments: u64) -> Features {
+        let mut features = second(&[(Kind::Syn, opening), (Kind::Ack, opening * segments)], &[]);
+        features.services = vec![ServiceFeatures {
+            service: "tcp/80".to_owned(),
+            opening: opening as f64,
+            packets: (opening * segments) as f64,
+            ..ServiceFeatures::default()
+        }];
+        features
+    }
+
+    #[test]
+    fn more_clients_than_ever_are_a_crowd_and_a_flood_is_none() {
+        let mut baselines = Baselines::default();
+        let strength = |features: &Features, baselines: &Baselines| {
+            flash_crowd(features, baselines).map_or(0.0, |suspicion| suspicion.strength)
+        };
+        assert_eq!(
+            strength(&clients(5_000, 5), &baselines),
+            0.0,
+            "nothing is usual yet"
+        );
+        for _ in 0..400 {
+            baselines.learn(&clients(100, 5));
+        }
+        assert!(strength(&clients(120, 5), &baselines) < 0.5);
+        assert!(strength(&clients(1_000, 5), &baselines) > 3.0);
+        assert_eq!(strength(&clients(1_000, 0), &baselines), 0.0);
+    }
+}

@@ -1,0 +1,217 @@
+//! Detectors of floods that verdicts tell: packets over limits, of no connection, unasked, malformed; and of more packets of a kind than
+//! were ever usual.
+
+use netguard_common::{Verdict, telemetry::Kind};
+
+use super::{Class, Evidence, Suspicion};
+use crate::engine::{Baselines, Features, feature::Metric};
+
+/// What makes a flood of a class.
+struct Flood {
+    class: Class,
+    /// Packets a second with its verdicts that are suspicious.
+    refused: f64,
+    /// The number that grows with it, if it is counted, and from where on that is suspicious before anything was learnt, and then
+    /// by the rate that is seldom exceeded.
+    volume: Option<(Metric, f64, f64)>,
+}
+
+pub(super) fn segment_flood(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
+    let flood = Flood {
+        class: Class::SegmentFlood,
+        refused: 300.0,
+        volume: None,
+    };
+    flood.suspicion(features, features.with(flood.class.verdicts()), baselines)
+}
+
+pub(super) fn udp_flood(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
+    let flood = Flood {
+        class: Class::UdpFlood,
+        refused: 500.0,
+        volume: Some((Metric::Udp, 100_000.0, 5.0)),
+    };
+    // A service over its rate may be one of either protocol.
+    let datagrams = features.of_kinds(&[Kind::Udp]);
+    let shared = features.with(&[Verdict::LimitService, Verdict::LimitPrefix]);
+    let of_datagrams = (shared - features.of_kinds(&[Kind::Syn])).clamp(0.0, datagrams);
+    let refused = features.with(flood.class.verdicts()) + of_datagrams;
+    flood.suspicion(features, refused, baselines)
+}
+
+pub(super) fn reflection(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
+    let flood = Flood {
+        class: Class::Reflection,
+        refused: 200.0,
+        volume: None,
+    };
+    flood.suspicion(features, features.with(flood.class.verdicts()), baselines)
+}
+
+pub(super) fn icmp_flood(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
+    let flood = Flood {
+        class: Class::IcmpFlood,
+        refused: 200.0,
+        volume: Some((Metric::Icmp, 2_000.0, 10.0)),
+    };
+    flood.suspicion(features, features.with(flood.class.verdicts()), baselines)
+}
+
+pub(super) fn fragment_flood(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
+    let flood = Flood {
+        class: Class::FragmentFlood,
+        refused: 100.0,
+        volume: Some((Metric::Fragments, 5_000.0, 5.0)),
+    };
+    flood.suspicion(features, features.with(flood.class.verdicts()), baselines)
+}
+
+pub(super) fn protocol_flood(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
+    let flood = Flood {
+        class: Class::ProtocolFlood,
+        refused: 500.0,
+        volume: Some((Metric::Other, 100_000.0, 5.0)),
+    };
+    flood.suspicion(features, features.with(flood.class.verdicts()), baselines)
+}
+
+pub(super) fn malformed(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
+    let flood = Flood {
+        class: Class::Malformed,
+        refused: 100.0,
+        volume: None,
+    };
+    flood.suspicion(features, features.with(flood.class.verdicts()), baselines)
+}
+
+impl Flood {
+    /// By the packets `refused` as those of the class, and by the volume: the stronger of both counts.
+    fn suspicion(&self, features: &Features, refused: f64, baselines: &Baselines) -> Option<Suspicion> {
+        let mut suspicion = Suspicion {
+            class: self.class,
+            strength: refused / self.refused,
+            packets: refused,
+            evidence: Vec::new(),
+        };
+        if refused > 0.0 {
+            suspicion.evidence.push(Evidence {
+                what: format!("packets/s with verdicts of a {}", self.class.name()),
+                value: refused,
+                threshold: self.refused,
+                usual: None,
+            });
+        }
+        if let Some((metric, floor, factor)) = self.volume {
+            let value = features.metric(metric)?;
+            let usual = baselines.total(metric).and_then(|usual| usual.quantile(0.99));
+            // Learning must not make a quiet machine nervous.
+            let threshold = usual.map_or(floor, |usual| (factor * usual).max(floor / 10.0));
+            let strength = value / threshold;
+            if strength >= super::LEAST_STRENGTH {
+                suspicion.strength = suspicion.strength.max(strength);
+                suspicion.packets = suspicion.packets.max(value);
+                suspicion.evidence.push(Evidence {
+                    what: format!("{} packets/s", metric.name()),
+                    value,
+                    threshold,
+                    usual,
+                });
+            }
+        }
+        (suspicion.strength > 0.0).then_some(suspicion)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{baseline::tests::learnt, detect::detect, feature::tests::second};
+
+    /// Classes of at least their threshold.
+    fn classes(kinds: &[(Kind, u64)], verdicts: &[(Verdict, u64)], baselines: &Baselines) -> Vec<Class> {
+        let suspicions = detect(&second(kinds, verdicts), baselines).into_iter();
+        let strong = suspicions.filter(|suspicion| suspicion.strength >= 1.0);
+        strong.map(|suspicion| suspicion.class).collect()
+    }
+
+    #[test]
+    fn each_flood_is_told_from_the_others_by_its_verdicts() {
+        let cold = Baselines::default();
+        for (kinds, verdicts, class) in [
+            (
+                &[(Kind::Ack, 5_000)][..],
+                &[(Verdict::OutOfState, 4_500)][..],
+                Class::SegmentFlood,
+            ),
+            (
+                &[(Kind::Udp, 50_000)],
+                &[(Verdict::LimitUdp, 40_000)],
+                Class::UdpFlood,
+            ),
+            (
+                &[(Kind::Udp, 9_000)],
+                &[(Verdict::ClosedPort, 8_000)],
+                Class::UdpFlood,
+            ),
+            (
+                &[(Kind::Udp, 90_000)],
+                &[(Verdict::LimitService, 9_000)],
+                Class::UdpFlood,
+            ),
+            (
+                &[(Kind::Udp, 9_000)],
+                &[(Verdict::Reflection, 8_000)],
+                Class::Reflection,
+            ),
+            (
+                &[(Kind::Icmp, 900)],
+                &[(Verdict::LimitIcmp, 880)],
+                Class::IcmpFlood,
+            ),
+            (&[(Kind::Icmp, 4_000)], &[], Class::IcmpFlood),
+            (&[(Kind::Fragment, 9_000)], &[], Class::FragmentFlood),
+            (
+                &[(Kind::Other, 9_000)],
+                &[(Verdict::LimitOther, 8_000)],
+                Class::ProtocolFlood,
+            ),
+            (&[(Kind::Other, 300)], &[(Verdict::Land, 300)], Class::Malformed),
+        ] {
+            assert_eq!(classes(kinds, verdicts, &cold), [class], "{kinds:?} {verdicts:?}");
+        }
+    }
+
+    #[test]
+    fn a_synflood_over_the_rate_of_a_service_is_no_flood_of_datagrams() {
+        let kinds = [(Kind::Syn, 90_000), (Kind::Udp, 2_000)];
+        let found = classes(&kinds, &[(Verdict::LimitService, 80_000)], &Baselines::default());
+        assert_eq!(found, [Class::SynFlood]);
+    }
+
+    #[test]
+    fn much_is_no_attack_where_much_is_usual_and_little_can_be() {
+        let usual = [(Kind::Udp, 80_000), (Kind::Icmp, 10)];
+        let baselines = learnt(&usual);
+        assert_eq!(classes(&[(Kind::Udp, 300_000)], &[], &baselines), []);
+        assert_eq!(
+            classes(&[(Kind::Udp, 900_000)], &[], &baselines),
+            [Class::UdpFlood]
+        );
+        assert_eq!(classes(&[(Kind::Icmp, 300)], &[], &baselines), [Class::IcmpFlood]);
+        assert_eq!(classes(&[(Kind::Icmp, 100)], &[], &baselines), []);
+    }
+
+    #[test]
+    fn what_no_server_minds_is_nothing() {
+        let kinds = [
+            (Kind::Syn, 100),
+            (Kind::Ack, 9_000),
+            (Kind::Udp, 20_000),
+            (Kind::Icmp, 50),
+        ];
+        assert_eq!(
+            detect(&second(&kinds, &[(Verdict::PortZero, 3)]), &Baselines::default()),
+            []
+        );
+    }
+}

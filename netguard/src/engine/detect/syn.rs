@@ -1,0 +1,117 @@
+//! Detector: connections are asked for that nobody goes on with. A client that means it sends two or more segments for each
+//! SYN, however many clients there are; a flood sends none.
+
+use netguard_common::telemetry::Kind;
+
+use super::{Class, Evidence, Suspicion};
+use crate::engine::{Baselines, Features, feature::Metric};
+
+/// SYNs a second below which it is none.
+const FLOOR: f64 = 500.0;
+/// So many times the rate that is seldom exceeded is suspicious.
+const FACTOR: f64 = 2.0;
+/// Segments for each SYN below which most do not go on; and where many are over limits or answered with a cookie, which a crowd
+/// of clients can be, too.
+const GOES_ON: f64 = 1.0;
+const GOES_ON_REFUSED: f64 = 2.0;
+/// The part of the SYNs over limits or answered with a cookie that is many.
+const REFUSED: f64 = 0.3;
+
+pub(super) fn syn_flood(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
+    let syn = features.of_kinds(&[Kind::Syn]);
+    let segments = features.metric(Metric::Segments)? - features.with(Class::SegmentFlood.verdicts());
+    let usual = baselines
+        .total(Metric::Syn)
+        .and_then(|usual| usual.quantile(0.99));
+    let threshold = FLOOR.max(FACTOR * usual.unwrap_or(0.0));
+    if syn <= 0.0 {
+        return None;
+    }
+    let per_syn = segments.max(0.0) / syn;
+    let refused = features.with(Class::SynFlood.verdicts()).min(syn) / syn;
+    let goes_on = if refused < REFUSED {
+        GOES_ON
+    } else {
+        GOES_ON_REFUSED
+    };
+    if per_syn >= goes_on {
+        return None;
+    }
+    Some(Suspicion {
+        class: Class::SynFlood,
+        strength: syn / threshold,
+        packets: syn,
+        evidence: vec![
+            Evidence {
+                what: "connection attempts/s".to_owned(),
+                value: syn,
+                threshold,
+                usual,
+            },
+            Evidence {
+                what: "segments for each attempt".to_owned(),
+                value: per_syn,
+                threshold: goes_on,
+                usual: usual_per_syn(baselines),
+            },
+            Evidence {
+                what: "part of the attempts that is over limits or must prove itself".to_owned(),
+                value: refused,
+                threshold: REFUSED,
+                usual: None,
+            },
+        ],
+    })
+}
+
+fn usual_per_syn(baselines: &Baselines) -> Option<f64> {
+    let median = |metric| baselines.total(metric)?.quantile(0.5);
+    let (syn, segments) = (median(Metric::Syn)?, median(Metric::Segments)?);
+    (syn > 0.0).then_some(segments / syn)
+}
+
+#[cfg(test)]
+mod tests {
+    use netguard_common::Verdict;
+
+    use super::*;
+    use crate::engine::{baseline::tests::learnt, feature::tests::second};
+
+    fn strength(kinds: &[(Kind, u64)], verdicts: &[(Verdict, u64)], baselines: &Baselines) -> f64 {
+        syn_flood(&second(kinds, verdicts), baselines).map_or(0.0, |suspicion| suspicion.strength)
+    }
+
+    #[test]
+    fn who_asks_and_does_not_go_on_is_suspicious() {
+        let cold = Baselines::default();
+        assert_eq!(strength(&[(Kind::Syn, 1_000)], &[], &cold), 2.0);
+        assert_eq!(strength(&[], &[], &cold), 0.0);
+        // Beside it, clients that are served, and who are many.
+        let beside = [(Kind::Syn, 5_000), (Kind::Ack, 4_000), (Kind::Fin, 500)];
+        assert!(strength(&beside, &[], &cold) >= 2.0);
+    }
+
+    #[test]
+    fn a_crowd_of_clients_is_not() {
+        let cold = Baselines::default();
+        let crowd = [(Kind::Syn, 20_000), (Kind::Ack, 60_000), (Kind::Fin, 20_000)];
+        assert_eq!(strength(&crowd, &[], &cold), 0.0);
+        assert_eq!(strength(&crowd, &[(Verdict::SynCookie, 15_000)], &cold), 0.0);
+        // But for one in which most do not prove themselves.
+        let half = [(Kind::Syn, 20_000), (Kind::Ack, 30_000)];
+        assert!(strength(&half, &[(Verdict::SynCookie, 15_000)], &cold) >= 2.0);
+        // Segments of no connection are no clients that go on.
+        let mixed = [(Kind::Syn, 5_000), (Kind::Ack, 50_000)];
+        assert!(strength(&mixed, &[(Verdict::OutOfState, 50_000)], &cold) >= 2.0);
+    }
+
+    #[test]
+    fn what_is_usual_here_is_not() {
+        // A service that answers with nothing but a reset, thousands of times a second.
+        let usual = [(Kind::Syn, 3_000), (Kind::Ack, 1_000)];
+        let baselines = learnt(&usual);
+        assert!(strength(&usual, &[], &Baselines::default()) > 1.0);
+        assert!(strength(&usual, &[], &baselines) < 0.6);
+        assert!(strength(&[(Kind::Syn, 30_000), (Kind::Ack, 1_000)], &[], &baselines) > 2.0);
+    }
+}

@@ -1,0 +1,267 @@
+//! Feature: what a stretch of time was like, in numbers that detectors and baselines compare. They say nothing of what is normal.
+
+use netguard_common::{
+    Verdict,
+    telemetry::{Kind, ServiceTraffic},
+};
+
+use super::{TrafficWindow, Window, traffic::Entropy};
+
+/// Packets that must have been looked at before an entropy says something.
+const TELLING: f64 = 64.0;
+
+/// One stretch of time. Rates are per second.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Features {
+    /// When it ended, ns of the monotonic clock.
+    pub at_ns: u64,
+    pub length_ns: u64,
+    pub bytes: f64,
+    /// Packets by [`Kind`], those of blocked sources not among them.
+    pub kinds: [f64; Kind::ALL.len()],
+    /// How many of them were dropped or answered.
+    pub refused: [f64; Kind::ALL.len()],
+    /// Packets by [`Verdict`], enforced or only counted.
+    pub verdicts: Vec<f64>,
+    /// How even things were, 0 to 1; `None` where too few packets came to tell.
+    pub source: Option<f64>,
+    pub destination_port: Option<f64>,
+    pub size: Option<f64>,
+    pub ttl: Option<f64>,
+    /// Those that are counted by themselves, and all others together as `other`.
+    pub services: Vec<ServiceFeatures>,
+}
+
+/// What one service was sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServiceFeatures {
+    /// Such as `tcp/80`.
+    pub service: String,
+    pub packets: f64,
+    pub bytes: f64,
+    /// Connections asked for.
+    pub opening: f64,
+    pub dropped: f64,
+}
+
+/// What is learnt of all traffic together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metric {
+    Packets,
+    Bytes,
+    Syn,
+    /// TCP segments that open nothing.
+    Segments,
+    Udp,
+    Icmp,
+    Fragments,
+    Other,
+    Source,
+    DestinationPort,
+    Size,
+    Ttl,
+}
+
+impl Metric {
+    pub const ALL: [Self; 12] = [
+        Self::Packets,
+        Self::Bytes,
+        Self::Syn,
+        Self::Segments,
+        Self::Udp,
+        Self::Icmp,
+        Self::Fragments,
+        Self::Other,
+        Self::Source,
+        Self::DestinationPort,
+        Self::Size,
+        Self::Ttl,
+    ];
+
+    /// The word that JSON uses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Packets => "packets",
+            Self::Bytes => "bytes",
+            Self::Syn => "syn",
+            Self::Segments => "tcp-segments",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+            Self::Fragments => "fragments",
+            Self::Other => "other",
+            Self::Source => "source-evenness",
+            Self::DestinationPort => "destination-port-evenness",
+            Self::Size => "size-evenness",
+            Self::Ttl => "ttl-evenness",
+        }
+    }
+}
+
+impl Features {
+    /// Those of the stretch that `traffic` and `windows` are of; `services` are the names of the numbers that telemetry has for
+    /// them.
+    pub fn of<'a>(
+        at_ns: u64,
+        traffic: &TrafficWindow,
+        windows: impl IntoIterator<Item = &'a Window>,
+        services: &[(String, usize)],
+    ) -> Self {
+        let length_ns = traffic.length_ns;
+        let rate = |count: u64| per_second(count, length_ns);
+        let mut features = Self {
+            at_ns,
+            length_ns,
+            verdicts: vec![0.0; Verdict::COUNT as usize],
+            ..Self::default()
+        };
+        for kinds in &traffic.traffic {
+            for (index, _) in Kind::ALL.iter().enumerate() {
+                features.kinds[index] += rate(kinds[index].packets);
+                features.refused[index] += rate(kinds[index].dropped);
+                features.bytes += rate(kinds[index].bytes);
+            }
+        }
+        for window in windows {
+            for (judgement, counter) in &window.verdicts {
+                features.verdicts[judgement.verdict.number() as usize] += rate(counter.packets);
+            }
+        }
+        [
+            features.source,
+            features.destination_port,
+            features.size,
+            features.ttl,
+        ] = [
+            traffic.source,
+            traffic.destination_port,
+            traffic.size,
+            traffic.ttl,
+        ]
+        .map(evenness);
+        features.services = services
+            .iter()
+            .filter_map(|(name, number)| Some(service(name, traffic.services.get(*number)?, length_ns)))
+            .collect();
+        features
+    }
+
+    pub fn packets(&self) -> f64 {
+        self.kinds.iter().sum()
+    }
+
+    /// Packets of these kinds.
+    pub fn of_kinds(&self, kinds: &[Kind]) -> f64 {
+        kinds.iter().map(|kind| self.kinds[*kind as usize]).sum()
+    }
+
+    /// How many packets of these kinds were dropped or answered.
+    pub fn refused_of(&self, kinds: &[Kind]) -> f64 {
+        kinds.iter().map(|kind| self.refused[*kind as usize]).sum()
+    }
+
+    /// Packets with one of these verdicts.
+    pub fn with(&self, verdicts: &[Verdict]) -> f64 {
+        let rate = |verdict: &Verdict| self.verdicts.get(verdict.number() as usize);
+        verdicts.iter().filter_map(rate).sum()
+    }
+
+    /// The number of `metric`; `None` where it cannot be told.
+    pub fn metric(&self, metric: Metric) -> Option<f64> {
+        use Kind::{Ack, Fin, Fragment, Icmp, Other, Rst, Syn, SynAck, TcpOther, Udp};
+        match metric {
+            Metric::Packets => Some(self.packets()),
+            Metric::Bytes => Some(self.bytes),
+            Metric::Syn => Some(self.of_kinds(&[Syn])),
+            Metric::Segments => Some(self.of_kinds(&[Ack, Fin, Rst, SynAck, TcpOther])),
+            Metric::Udp => Some(self.of_kinds(&[Udp])),
+            Metric::Icmp => Some(self.of_kinds(&[Icmp])),
+            Metric::Fragments => Some(self.of_kinds(&[Fragment])),
+            Metric::Other => Some(self.of_kinds(&[Other])),
+            Metric::Source => self.source,
+            Metric::DestinationPort => self.destination_port,
+            Metric::Size => self.size,
+            Metric::Ttl => self.ttl,
+        }
+    }
+}
+
+fn service(name: &str, traffic: &ServiceTraffic, length_ns: u64) -> ServiceFeatures {
+    ServiceFeatures {
+        service: name.to_owned(),
+        packets: per_second(traffic.packets, length_ns),
+        bytes: per_second(traffic.bytes, length_ns),
+        opening: per_second(traffic.opening, length_ns),
+        dropped: per_second(traffic.dropped, length_ns),
+    }
+}
+
+fn evenness(entropy: Entropy) -> Option<f64> {
+    (entropy.most >= TELLING.log2()).then(|| entropy.evenness())
+}
+
+fn per_second(count: u64, length_ns: u64) -> f64 {
+    if length_ns == 0 {
+        return 0.0;
+    }
+    count as f64 * 1e9 / length_ns as f64
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use netguard_common::{
+        Judgement,
+        layout::Counter,
+        shared::Field as _,
+        telemetry::{Telemetry, Traffic},
+    };
+
+    use super::*;
+    use crate::engine::traffic::compare;
+
+    /// A second in which these kinds came, and these verdicts were given.
+    pub(in crate::engine) fn second(kinds: &[(Kind, u64)], verdicts: &[(Verdict, u64)]) -> Features {
+        let mut after = Telemetry::ZERO;
+        for (kind, packets) in kinds {
+            after.traffic[0][*kind as usize] = Traffic {
+                packets: *packets,
+                bytes: 60 * packets,
+                ..Traffic::ZERO
+            };
+        }
+        let window = Window {
+            verdicts: verdicts
+                .iter()
+                .map(|&(verdict, packets)| {
+                    let shadow = false;
+                    (Judgement { verdict, shadow }, Counter { packets, bytes: 0 })
+                })
+                .collect(),
+            ..Window::default()
+        };
+        let traffic = compare(&Telemetry::ZERO, &after, 1_000_000_000);
+        Features::of(1_000_000_000, &traffic, [&window], &[("other".to_owned(), 0)])
+    }
+
+    #[test]
+    fn counts_become_rates() {
+        let mut features = second(&[(Kind::Syn, 100), (Kind::Ack, 50)], &[(Verdict::LimitSyn, 30)]);
+        assert_eq!(features.packets(), 150.0);
+        assert_eq!(features.metric(Metric::Segments), Some(50.0));
+        assert_eq!(features.with(&[Verdict::LimitSyn, Verdict::Land]), 30.0);
+        assert_eq!(features.bytes, 9_000.0);
+        assert_eq!(features.metric(Metric::Ttl), None, "no histogram was filled");
+        features.verdicts.clear();
+        assert_eq!(features.with(&[Verdict::LimitSyn]), 0.0);
+    }
+
+    #[test]
+    fn absurd_windows_are_survived() {
+        let mut after = Telemetry::ZERO;
+        after.traffic[1][0].packets = u64::MAX;
+        let traffic = compare(&Telemetry::ZERO, &after, 0);
+        let features = Features::of(0, &traffic, [], &[("x".to_owned(), 999)]);
+        assert_eq!((features.packets(), features.services.len()), (0.0, 0));
+        let traffic = compare(&Telemetry::ZERO, &after, 1);
+        assert!(Features::of(0, &traffic, [], &[]).packets().is_finite());
+    }
+}

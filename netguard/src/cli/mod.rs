@@ -2,6 +2,7 @@
 //! 2 bad usage.
 
 mod alone;
+mod attacks;
 mod config;
 mod detach;
 mod doctor;
@@ -85,6 +86,9 @@ enum Command {
     Map(map::MapCommand),
     /// Show what happened lately.
     Events(events::EventArgs),
+    /// Show which attacks were recognised, and by what.
+    #[command(subcommand)]
+    Attacks(attacks::AttackCommand),
     /// Show why a source is treated as it is.
     Explain(explain::ExplainArgs),
     /// Check what netguard needs on this machine, and say what is missing.
@@ -181,6 +185,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Service(command) => service::run(&context, command).await,
         Command::Map(command) => map::run(&context, &command),
         Command::Events(args) => events::run(&context, &args).await,
+        Command::Attacks(command) => attacks::run(&context, command).await,
         Command::Explain(args) => explain::run(&context, &args).await,
         Command::Doctor(args) => doctor::run(&context, &args).await,
         Command::Detach => detach::run(&context).await,

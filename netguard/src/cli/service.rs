@@ -11,6 +11,7 @@ use crate::{
     bpf::Services,
     config::{Burst, CookieMode, RatePerSecond, ServicePort},
     control::{Client, ClientError, ServiceChange, change_service, reset_service},
+    engine::baseline::NormalTraffic,
 };
 
 #[derive(Subcommand, Debug)]
@@ -50,6 +51,26 @@ struct Row {
     /// `-` for UDP.
     #[tabled(rename = "COOKIES")]
     cookies: &'static str,
+    /// What of it usually comes in a second, connection attempts or datagrams; absent where nobody knows.
+    #[tabled(rename = "USUALLY P50/P95/P99", display("usual_text"))]
+    usual: Option<Usual>,
+}
+
+/// Values that a second seldom exceeds.
+#[derive(Serialize)]
+struct Usual {
+    p50: f64,
+    p95: f64,
+    p99: f64,
+    /// Seconds that were learnt.
+    learnt_s: u64,
+}
+
+fn usual_text(usual: &Option<Usual>) -> String {
+    match usual {
+        Some(usual) => format!("{:.0}/{:.0}/{:.0}", usual.p50, usual.p95, usual.p99),
+        None => "-".to_owned(),
+    }
 }
 
 /// Answer to `reset`.
@@ -62,7 +83,7 @@ struct Reset {
 
 pub(super) async fn run(context: &Context, command: ServiceCommand) -> Result<(), CliError> {
     match command {
-        ServiceCommand::List => list(context),
+        ServiceCommand::List => list(context).await,
         ServiceCommand::Set {
             service,
             rate,
@@ -80,11 +101,16 @@ pub(super) async fn run(context: &Context, command: ServiceCommand) -> Result<()
     }
 }
 
-fn list(context: &Context) -> Result<(), CliError> {
+async fn list(context: &Context) -> Result<(), CliError> {
+    // A dead daemon knows nothing of what is usual; the limits hold all the same.
+    let normal: NormalTraffic = match Client::connect(&context.instance).await {
+        Ok(mut client) => client.request(Method::GET, "/v1/normal", None::<&()>).await?,
+        Err(_) => NormalTraffic::default(),
+    };
     let rows: Vec<Row> = Services::open(&context.pins)?
         .list()?
         .iter()
-        .filter_map(row)
+        .filter_map(|entry| row(entry, &normal))
         .collect();
     context.output.print(&rows, |rows| {
         if rows.is_empty() {
@@ -94,9 +120,23 @@ fn list(context: &Context) -> Result<(), CliError> {
     })
 }
 
-fn row(entry: &Service) -> Option<Row> {
+fn row(entry: &Service, normal: &NormalTraffic) -> Option<Row> {
     let service = ServicePort::new(entry.protocol, entry.port)?;
+    let usual = normal.services.get(&service.to_string()).map(|normal| {
+        let normal = if service.is_tcp() {
+            normal.opening
+        } else {
+            normal.packets
+        };
+        Usual {
+            p50: normal.median,
+            p95: normal.p95,
+            p99: normal.p99,
+            learnt_s: normal.learnt_s,
+        }
+    });
     Some(Row {
+        usual,
         service: service.to_string(),
         rate_per_s: entry.rate.per_second(),
         burst: entry.rate.burst(),

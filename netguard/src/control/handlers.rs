@@ -21,7 +21,8 @@ use super::{
 use crate::{
     bpf::{BpfError, List},
     clock::monotonic_ns,
-    daemon::{Event, EventKind, ListReport, State, Stop},
+    daemon::{AttackReport, Event, EventKind, ListReport, State, Stop},
+    engine::baseline::NormalTraffic,
     host,
     prefix::Prefix,
 };
@@ -55,6 +56,24 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         cookie_faults,
         list_faults: state.list_faults(),
     })
+}
+
+/// Attacks, the newest first.
+pub(super) async fn attacks(Shared(state): Shared<Arc<State>>) -> Json<Vec<AttackReport>> {
+    Json(AttackReport::all(&state.controller()))
+}
+
+/// One attack, or nothing.
+pub(super) async fn attack(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<u64>,
+) -> Json<Option<AttackReport>> {
+    Json(state.controller().tracker().attack(id).map(AttackReport::of))
+}
+
+/// What is normal.
+pub(super) async fn normal(Shared(state): Shared<Arc<State>>) -> Json<NormalTraffic> {
+    Json(state.controller().baselines().normal())
 }
 
 pub(super) async fn stats(Shared(state): Shared<Arc<State>>) -> Result<Json<Stats>, Refusal> {

@@ -129,6 +129,23 @@ pub enum EventKind {
     Stopped { detach: bool },
     /// So many addresses of this machine find no room in the kernel's table; 0: no more.
     OwnLeftOut { count: usize },
+    /// An attack was recognised, or a crowd that is none; `evidence` are sentences.
+    AttackBegun {
+        id: u64,
+        class: String,
+        packets_per_s: u64,
+        evidence: Vec<String>,
+    },
+    /// An attack that was over goes on.
+    AttackResumed { id: u64, class: String, pulses: u32 },
+    /// Nothing has spoken for an attack for a while.
+    AttackEnded {
+        id: u64,
+        class: String,
+        lasted_s: u64,
+        packets: u64,
+        peak_packets_per_s: u64,
+    },
 }
 
 /// Remembers and streams events.

@@ -1,6 +1,7 @@
-//! The daemon: sets protection up, then every 100 ms collects, lets the pure chain judge, and enforces.
+//! The daemon: sets protection up, then every 50 ms collects, lets the pure chain judge, and enforces.
 
 mod attachment;
+mod attacks;
 mod before;
 mod configured;
 mod cookies;
@@ -33,6 +34,7 @@ use crate::{
 };
 use signals::Signals;
 
+pub use attacks::{AttackPoint, AttackReport, AttackSource, AttackedService, sentence as evidence_sentence};
 pub use configured::Spared;
 pub use cookies::withdraw_cookies;
 pub use journal::{Event, EventKind, Journal};

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 use super::{EventKind, Journal, Lists, ReflectionState, Spared, StateReach, TrafficReport, cookies::Wanted};
 use crate::{
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
-    engine::Guard,
+    engine::{Controller, Guard},
     prefix::Prefix,
 };
 
@@ -112,6 +112,7 @@ pub struct State {
     reflection: Mutex<ReflectionState>,
     rates: Mutex<Rates>,
     traffic: Mutex<Option<TrafficReport>>,
+    controller: Mutex<Controller>,
     writing: AsyncMutex<()>,
     lists: Mutex<Lists>,
     /// Beside the lists: these are locked for as long as it takes to read them.
@@ -143,6 +144,7 @@ impl State {
             reflection: Mutex::new(parts.reflection),
             rates: Mutex::default(),
             traffic: Mutex::default(),
+            controller: Mutex::default(),
             writing: AsyncMutex::default(),
             sysctls: parts.sysctls,
             stop,
@@ -244,6 +246,11 @@ impl State {
     /// What the traffic of the last second was like; `None` when it is not described.
     pub fn traffic(&self) -> MutexGuard<'_, Option<TrafficReport>> {
         lock(&self.traffic)
+    }
+
+    /// What is normal, and what is attacked.
+    pub fn controller(&self) -> MutexGuard<'_, Controller> {
+        lock(&self.controller)
     }
 
     /// Records that a rule for `prefix` could not be placed.

@@ -14,7 +14,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    CookieState, EventKind, State, Stop,
+    CookieState, EventKind, State, Stop, attacks,
     configured::Configured,
     own, reach, reflection, segments,
     setup::{Inputs, guard, spared_by_lists},
@@ -24,21 +24,21 @@ use crate::{
     bpf::{BpfError, List, Rules},
     clock::monotonic_ns,
     engine::{
-        Account, Action, Decision, Enforced, Finding, Flooders, RuleSink, Window, Withheld, decide, enforce,
-        observe,
+        Account, Action, Decision, Enforced, Features, Finding, Flooders, RuleSink, TrafficWindow, Window,
+        Withheld, decide, enforce, observe,
     },
     host,
     prefix::Prefix,
 };
 
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(50);
 /// Samples taken per tick at the most: bounded work under any flood.
 const SAMPLES_PER_TICK: usize = 20_000;
 /// Findings without consequence that are told one by one per tick: thousands of sources can be over their limits.
 const TOLD_PER_TICK: u64 = 16;
 /// Ticks between summaries and looks at the interfaces, and between sweeps of expired rules and refreshes of the guard list.
-const SUMMARY_TICKS: u64 = 10;
-const SWEEP_TICKS: u64 = 100;
+const SUMMARY_TICKS: u64 = 20;
+const SWEEP_TICKS: u64 = 200;
 /// How long a source counts as proven after it was seen with an established connection.
 const PROVEN_FOR_NS: u64 = 600_000_000_000;
 
@@ -58,8 +58,10 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
             warn!("a tick failed: {error}");
         }
         if tick.is_multiple_of(SUMMARY_TICKS) {
+            if let Some(traffic) = inputs.traffic.look(state) {
+                chain.learn(state, &traffic, &inputs.traffic.services());
+            }
             chain.summarise(state);
-            inputs.traffic.look(state);
             if let Some(looked) = inputs.attachment.check(state).await {
                 if inputs.cookies.undelivered(chain.answered(), looked.tx_dropped) {
                     stop_answering(state, LOST);
@@ -125,12 +127,28 @@ impl Chain {
         let window = observe(before, &counters, &samples, newly_lost, now_ns, length_ns);
         (self.counters, self.sampler, self.last_ns) = (counters, sampler, now_ns);
 
+        // The first glance is at whatever came since the start.
+        match inputs.traffic.glance() {
+            Ok(traffic) if !first => {
+                let features = Features::of(now_ns, &traffic, [&window], &inputs.traffic.services());
+                let changes = state.controller().tick(&features, &window);
+                attacks::tell(state, &changes);
+            }
+            Ok(_) => {}
+            Err(error) => warn!("attacks are not recognised: {error}"),
+        }
         let findings = self.flooders.detect(&window, &inputs.flooder);
         self.second.push(window);
         if !findings.is_empty() {
             act(state, inputs, findings, now_ns).await;
         }
         Ok(())
+    }
+
+    /// Has what is normal learnt from the second that is over, which was like `traffic`.
+    fn learn(&self, state: &State, traffic: &TrafficWindow, services: &[(String, usize)]) {
+        let second = Features::of(self.last_ns, traffic, &self.second, services);
+        state.controller().second(&second);
     }
 
     /// Answers sent since the maps were made.

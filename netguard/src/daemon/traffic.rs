@@ -18,7 +18,10 @@ use crate::{
     bpf::{BpfError, Pins, SettingsMap, Telemetry},
     clock::monotonic_ns,
     config::{Config, ServicePort},
-    engine::traffic::{compare, service_growth},
+    engine::{
+        TrafficWindow,
+        traffic::{compare, service_growth},
+    },
     host,
 };
 
@@ -30,6 +33,9 @@ pub(super) struct TrafficWatch {
     maps: Telemetry,
     before: Box<Counted>,
     before_ns: u64,
+    /// What the last glance saw.
+    glanced: Box<Counted>,
+    glanced_ns: u64,
     generation: u32,
     numbers: Numbers,
     /// What all others got when watching began.
@@ -46,11 +52,14 @@ impl TrafficWatch {
         // Under the numbers of an earlier daemon nothing is counted any more before they are given anew.
         maps.watch(&[])?;
         let before = maps.read()?;
+        let now_ns = monotonic_ns();
         let mut watch = Self {
             maps,
             others: before.services[0],
+            glanced: before.clone(),
+            glanced_ns: now_ns,
             before,
-            before_ns: monotonic_ns(),
+            before_ns: now_ns,
             generation: SettingsMap::open(pins)?.read()?.telemetry.generation,
             numbers: Numbers::new(config.service.iter().map(|service| service.port).collect()),
         };
@@ -58,13 +67,32 @@ impl TrafficWatch {
         Ok(watch)
     }
 
-    /// Looks at what was counted since the last time.
-    pub(super) fn look(&mut self, state: &State) {
-        let report = self.report(state).unwrap_or_else(|error| {
+    /// What was counted since the last glance.
+    pub(super) fn glance(&mut self) -> Result<TrafficWindow, BpfError> {
+        let (now, now_ns) = (self.maps.read()?, monotonic_ns());
+        let window = compare(&self.glanced, &now, now_ns.saturating_sub(self.glanced_ns));
+        (self.glanced, self.glanced_ns) = (now, now_ns);
+        Ok(window)
+    }
+
+    /// The services that are counted by themselves, and all others, with their numbers.
+    pub(super) fn services(&self) -> Vec<(String, usize)> {
+        let watched = self.numbers.watched().iter();
+        watched
+            .map(|watched| (watched.service.to_string(), usize::from(watched.number)))
+            .chain([("other".to_owned(), 0)])
+            .collect()
+    }
+
+    /// Looks at what was counted since the last time, and makes a report of it.
+    pub(super) fn look(&mut self, state: &State) -> Option<TrafficWindow> {
+        let looked = self.report(state).unwrap_or_else(|error| {
             warn!("the traffic is not described: {error}");
             None
         });
+        let (report, window) = looked.unzip();
         *state.traffic() = report;
+        window
     }
 
     /// Watches what listens now.
@@ -75,7 +103,7 @@ impl TrafficWatch {
         }
     }
 
-    fn report(&mut self, state: &State) -> Result<Option<TrafficReport>, BpfError> {
+    fn report(&mut self, state: &State) -> Result<Option<(TrafficReport, TrafficWindow)>, BpfError> {
         let (ended, seed) = {
             let mut map = state.settings();
             let mut settings = map.read()?;
@@ -108,7 +136,7 @@ impl TrafficWatch {
             .collect();
         report.unwatched_services = self.numbers.unwatched();
         (self.before, self.before_ns) = (now, now_ns);
-        Ok(Some(report))
+        Ok(Some((report, window)))
     }
 
     /// Counts `served` and the configured services by themselves.

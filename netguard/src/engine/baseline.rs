@@ -152,6 +152,23 @@ pub struct ServiceBaseline {
     pub opening: Baseline,
 }
 
+/// What is normal, to be shown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NormalTraffic {
+    /// By the name of the metric: rates per second, and evennesses from 0 to 1.
+    pub totals: BTreeMap<String, Normal>,
+    pub services: BTreeMap<String, NormalService>,
+}
+
+/// What is normal of a service, per second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NormalService {
+    pub packets: Normal,
+    pub bytes: Normal,
+    /// Connections asked for.
+    pub opening: Normal,
+}
+
 /// Services that are remembered at the most.
 const SERVICES: usize = 1_024;
 
@@ -183,6 +200,25 @@ impl Baselines {
         self.totals
             .get(metric.name())
             .filter(|baseline| baseline.is_ready())
+    }
+
+    /// All of it, believed or not.
+    pub fn normal(&self) -> NormalTraffic {
+        let service = |baseline: &ServiceBaseline| NormalService {
+            packets: baseline.packets.normal(),
+            bytes: baseline.bytes.normal(),
+            opening: baseline.opening.normal(),
+        };
+        let totals = self.totals.iter();
+        let services = self.services.iter();
+        NormalTraffic {
+            totals: totals
+                .map(|(name, baseline)| (name.clone(), baseline.normal()))
+                .collect(),
+            services: services
+                .map(|(name, baseline)| (name.clone(), service(baseline)))
+                .collect(),
+        }
     }
 
     pub fn service(&self, name: &str) -> Option<&ServiceBaseline> {

@@ -4,6 +4,7 @@
 pub mod account;
 pub mod attack;
 pub mod baseline;
+pub mod controller;
 pub mod detect;
 pub mod enforce;
 pub mod feature;
@@ -17,6 +18,7 @@ pub mod window;
 pub use account::Account;
 pub use attack::{Attack, Change, Tracker};
 pub use baseline::Baselines;
+pub use controller::Controller;
 pub use enforce::{Enforced, RuleSink, enforce};
 pub use feature::Features;
 pub use flooder::{Finding, FlooderSettings, Flooders};

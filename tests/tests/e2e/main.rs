@@ -3,6 +3,7 @@
 //! turns.
 
 mod attach;
+mod attacks;
 mod blocklist;
 mod cli;
 mod closed;

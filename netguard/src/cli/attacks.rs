@@ -1,0 +1,229 @@
+//! `netguard attacks`: what the daemon recognised, and what spoke for it.
+
+use clap::Subcommand;
+use hyper::Method;
+use tabled::Tabled;
+
+use super::{
+    CliError, Context,
+    output::{seconds, table},
+};
+use crate::{
+    control::Client,
+    daemon::{AttackReport, evidence_sentence},
+};
+
+#[derive(Subcommand, Debug)]
+pub(super) enum AttackCommand {
+    /// Show attacks since the daemon began, the newest first, and crowds that were none.
+    List,
+    /// Show one attack: evidence, services, sources, timeline.
+    Show {
+        /// Its number, as `list` shows it.
+        id: u64,
+    },
+}
+
+#[derive(Tabled)]
+struct Row {
+    #[tabled(rename = "ID")]
+    id: u64,
+    #[tabled(rename = "CLASS")]
+    class: &'static str,
+    #[tabled(rename = "BEGAN")]
+    began: String,
+    #[tabled(rename = "FOR")]
+    lasted: String,
+    #[tabled(rename = "PEAK/S")]
+    peak: u64,
+    #[tabled(rename = "PACKETS")]
+    packets: u64,
+    #[tabled(rename = "STATE")]
+    state: &'static str,
+}
+
+pub(super) async fn run(context: &Context, command: AttackCommand) -> Result<(), CliError> {
+    let mut client = Client::connect(&context.instance).await?;
+    match command {
+        AttackCommand::List => {
+            let attacks: Vec<AttackReport> = client.request(Method::GET, "/v1/attacks", None::<&()>).await?;
+            context.output.print(&attacks, |attacks| list(attacks))
+        }
+        AttackCommand::Show { id } => {
+            let path = format!("/v1/attacks/{id}");
+            let attack: Option<AttackReport> = client.request(Method::GET, &path, None::<&()>).await?;
+            let attack = attack.ok_or_else(|| {
+                CliError::Failed(format!(
+                    "no attack has the number {id} (`netguard attacks list` shows those since the daemon began)"
+                ))
+            })?;
+            context.output.print(&attack, show)
+        }
+    }
+}
+
+fn list(attacks: &[AttackReport]) -> String {
+    if attacks.is_empty() {
+        return "nothing was attacked since the daemon began".to_owned();
+    }
+    table(attacks.iter().map(row), &[4, 5])
+}
+
+fn row(attack: &AttackReport) -> Row {
+    Row {
+        id: attack.id,
+        class: attack.class.name(),
+        began: attack.began.clone(),
+        lasted: seconds(attack.lasted_s),
+        peak: attack.peak_packets_per_s,
+        packets: attack.packets,
+        state: state(attack),
+    }
+}
+
+fn state(attack: &AttackReport) -> &'static str {
+    match (&attack.ended, attack.harmful) {
+        (Some(_), _) => "over",
+        (None, true) => "goes on",
+        (None, false) => "no attack",
+    }
+}
+
+fn show(attack: &AttackReport) -> String {
+    let mut text = format!(
+        "attack {}: {}, {}\n  began {}, noticed {} ms later, {}\n",
+        attack.id,
+        attack.class.name(),
+        attack.what,
+        attack.began,
+        attack.detected_after_ms,
+        match &attack.ended {
+            Some(ended) => format!("over since {ended}"),
+            None => format!("goes on since {}", seconds(attack.lasted_s)),
+        }
+    );
+    let (packets, peak) = (attack.packets, attack.peak_packets_per_s);
+    text.push_str(&format!("  {packets} packets, at its peak {peak}/s"));
+    if attack.pulses > 1 {
+        text.push_str(&format!(", in {} pulses", attack.pulses));
+    }
+    text.push_str("\nevidence\n");
+    for evidence in &attack.evidence {
+        text.push_str(&format!("  {}\n", evidence_sentence(evidence)));
+    }
+    if !attack.services.is_empty() {
+        text.push_str("services at the peak, packets/s\n");
+        for service in &attack.services {
+            text.push_str(&format!(
+                "  {:<12} {:>12}\n",
+                service.service, service.packets_per_s
+            ));
+        }
+    }
+    if !attack.sources.is_empty() {
+        text.push_str(&format!(
+            "sources whose packets were dropped (estimated; may be forged), {} seen\n",
+            attack.sources_seen
+        ));
+        for source in &attack.sources {
+            text.push_str(&format!("  {:<24} {:>12}\n", source.source, source.packets));
+        }
+    }
+    text.push_str(&timeline(attack));
+    text
+}
+
+/// One line for each of at most twenty stretches.
+fn timeline(attack: &AttackReport) -> String {
+    const LINES: usize = 20;
+    const WIDTH: u64 = 40;
+    let points = &attack.timeline;
+    let stretch = points.len().div_ceil(LINES).max(1);
+    let sums: Vec<(&str, u64)> = points
+        .chunks(stretch)
+        .map(|chunk| {
+            (
+                chunk[0].at.as_str(),
+                chunk.iter().map(|point| point.packets).sum(),
+            )
+        })
+        .collect();
+    let most = sums.iter().map(|(_, packets)| *packets).max().unwrap_or(0).max(1);
+    let mut text = "timeline, packets\n".to_owned();
+    for (at, packets) in sums {
+        let bar = "#".repeat((u128::from(packets) * u128::from(WIDTH) / u128::from(most)) as usize);
+        text.push_str(&format!("  {at} {packets:>12} {bar}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        daemon::{AttackPoint, AttackSource, AttackedService},
+        engine::detect::{Class, Evidence},
+    };
+
+    fn attack() -> AttackReport {
+        AttackReport {
+            id: 3,
+            class: Class::SynFlood,
+            what: Class::SynFlood.describe().to_owned(),
+            harmful: true,
+            began: "2026-01-01T00:00:00.000Z".to_owned(),
+            ended: None,
+            lasted_s: 75,
+            detected_after_ms: 50,
+            pulses: 2,
+            packets: 1_000,
+            peak_packets_per_s: 700,
+            evidence: vec![Evidence {
+                what: "connection attempts/s".to_owned(),
+                value: 700.0,
+                threshold: 500.0,
+                usual: Some(1.5),
+            }],
+            services: vec![AttackedService {
+                service: "tcp/80".to_owned(),
+                packets_per_s: 690,
+            }],
+            sources: vec![AttackSource {
+                source: "192.0.2.1/32".to_owned(),
+                packets: 10,
+            }],
+            sources_seen: 1,
+            timeline: (0..50)
+                .map(|second| AttackPoint {
+                    at: format!("2026-01-01T00:00:{second:02}.000Z"),
+                    packets: second,
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn an_attack_is_told_in_full_and_within_a_terminal() {
+        let text = show(&attack());
+        for part in [
+            "attack 3: syn-flood",
+            "noticed 50 ms later, goes on since 1m 15s",
+            "connection attempts/s: 700 (threshold 500; usually 1.50)",
+            "in 2 pulses",
+            "tcp/80",
+            "192.0.2.1/32",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+        assert!(text.lines().all(|line| line.len() <= 110), "{text}");
+        assert!(text.lines().count() < 40);
+    }
+
+    #[test]
+    fn the_list_has_a_line_for_each() {
+        let text = list(&[attack(), attack()]);
+        assert_eq!(text.lines().count(), 3);
+        assert!(text.contains("goes on"), "{text}");
+        assert!(list(&[]).contains("nothing"));
+    }
+}

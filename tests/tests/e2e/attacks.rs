@@ -1,0 +1,111 @@
+//! Attacks are recognised for what they are, told, and over when they are over; honest clients are none.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use netguard_tests::lab::{Attack, Family, Flood, Honest, Lab, Netguard, newcomers, wait_until};
+use serde_json::Value;
+
+use crate::{lab, protect};
+
+#[test]
+fn a_forged_syn_flood_is_recognised_ipv4() -> Result<()> {
+    is_recognised(|lab| Flood::spread(lab, Family::V4), "syn-flood")
+}
+
+#[test]
+fn a_forged_syn_flood_is_recognised_ipv6() -> Result<()> {
+    is_recognised(|lab| Flood::spread(lab, Family::V6), "syn-flood")
+}
+
+#[test]
+fn a_udp_flood_is_recognised_ipv4() -> Result<()> {
+    is_recognised(|lab| Flood::start(lab, Attack::Udp, Family::V4), "udp-flood")
+}
+
+#[test]
+fn a_udp_flood_is_recognised_ipv6() -> Result<()> {
+    is_recognised(|lab| Flood::start(lab, Attack::Udp, Family::V6), "udp-flood")
+}
+
+#[test]
+fn an_icmp_flood_is_recognised() -> Result<()> {
+    is_recognised(|lab| Flood::start(lab, Attack::Icmp, Family::V4), "icmp-flood")
+}
+
+#[test]
+fn a_flood_of_segments_without_connection_is_recognised() -> Result<()> {
+    is_recognised(
+        |lab| Flood::spread_as(lab, Attack::Stray("A"), Family::V4),
+        "segment-flood",
+    )
+}
+
+/// The flood that `start` begins is of `class` and of no other, is told everywhere, and is over after it has stopped.
+fn is_recognised(start: impl Fn(&Lab) -> Result<Flood<'_>>, class: &str) -> Result<()> {
+    let (lab, _server) = lab()?;
+    let netguard = protect(&lab, "")?;
+    assert_eq!(attacks(&netguard)?, Vec::<Value>::new());
+    let flood = start(&lab)?;
+    let began = wait_until("the attack to be recognised", Duration::from_secs(5), || {
+        Ok(attacks(&netguard)?.into_iter().next())
+    })?;
+    flood.stop()?;
+    assert_eq!(began["class"], class, "{began}");
+    assert_eq!(began["harmful"], true);
+    let id = began["id"].to_string();
+    let ended = wait_until("the attack to be over", Duration::from_secs(30), || {
+        let attack = netguard.json(&["attacks", "show", &id, "--json"])?;
+        Ok((!attack["ended"].is_null()).then_some(attack))
+    })?;
+    let all = attacks(&netguard)?;
+    assert!(all.iter().all(|attack| attack["class"] == class), "{all:?}");
+    assert!(ended["packets"].as_u64() > Some(100), "{ended}");
+    let evidence = ended["evidence"].as_array().context("there is evidence")?;
+    let speaks = |evidence: &Value| evidence["value"].as_f64() > evidence["threshold"].as_f64();
+    assert!(evidence.iter().any(speaks), "{ended}");
+    let points = ended["timeline"].as_array().context("there is a timeline")?;
+    let drawn: u64 = points.iter().filter_map(|point| point["packets"].as_u64()).sum();
+    assert!(drawn > 0, "{ended}");
+    let text = netguard.must(&["attacks", "list"])?;
+    assert!(text.contains(class) && text.contains("over"), "{text}");
+    let events = netguard.must(&["events", "--json"])?;
+    for event in ["attack-begun", "attack-ended"] {
+        assert!(events.contains(event), "{event}: {events}");
+    }
+    Ok(())
+}
+
+#[test]
+fn honest_clients_are_no_attack_however_many() -> Result<()> {
+    let (lab, _server) = lab()?;
+    // All of them come from one address.
+    let netguard = protect(&lab, "[limit.syn]\nrate_per_s = 5000\nburst = 5000\n")?;
+    let steady = Honest::start(&lab, Family::V6, 20)?;
+    let victim = lab.victim.ip4.parse()?;
+    let crowd = lab
+        .client
+        .ns
+        .enter(|| newcomers(victim, 800, Duration::from_secs(3)))??;
+    let felt = steady.stop()?;
+    assert!(crowd.served > 0 && felt.success() > 0.99, "{crowd:?} {felt:?}");
+    assert_eq!(attacks(&netguard)?, Vec::<Value>::new());
+    Ok(())
+}
+
+#[test]
+fn an_attack_that_is_not_known_is_an_error_in_words() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let netguard = protect(&lab, "")?;
+    let output = netguard.cli(&["attacks", "show", "7"])?;
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr)?;
+    assert!(told.contains("no attack has the number 7"), "{told}");
+    assert_eq!(netguard.cli(&["attacks", "show", "x"])?.status.code(), Some(2));
+    Ok(())
+}
+
+fn attacks(netguard: &Netguard<'_>) -> Result<Vec<Value>> {
+    let attacks = netguard.json(&["attacks", "list", "--json"])?;
+    Ok(attacks.as_array().context("a list")?.clone())
+}

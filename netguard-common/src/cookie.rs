@@ -49,7 +49,7 @@ pub(crate) fn ask<V: View, T: Tables>(
     settings: &Settings,
     tables: &T,
 ) -> ControlFlow<Verdict> {
-    if is_excepted(packet.destination_port, settings) || !tables.is_own(packet.destination) {
+    if service::is_excepted(packet.destination_port, settings) || !tables.is_own(packet.destination) {
         return ControlFlow::Continue(());
     }
     // Nobody asks for a connection with IP options or extension headers: whoever does wants to get around this.
@@ -92,19 +92,6 @@ pub fn answer<V: View, T: Tables>(view: &V, tables: &T) -> Option<()> {
     // To the verifier all options are the same from here on.
     view.forget(&mut *answer).turn(packet.family());
     Some(())
-}
-
-/// Whether the configuration says that connections to `port` end elsewhere.
-#[inline(always)]
-pub(crate) fn is_excepted(port: u16, settings: &Settings) -> bool {
-    let mut index = 0;
-    while index < settings.cookies_except.len() {
-        if settings.cookies_except[index] == port {
-            return true;
-        }
-        index += 1;
-    }
-    false
 }
 
 /// Whether the service of `packet` is asked no faster than `rate`.

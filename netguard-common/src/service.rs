@@ -72,3 +72,16 @@ pub fn udp_rate<T: Tables>(port: u16, settings: &Settings, tables: &T) -> Rate {
 
 /// An entry that stands for nothing.
 pub const FREE: Service = <Service as crate::shared::Field>::ZERO;
+
+/// Whether the configuration says that connections to `port` end elsewhere.
+#[inline(always)]
+pub(crate) fn is_excepted(port: u16, settings: &Settings) -> bool {
+    let mut index = 0;
+    while index < settings.cookies_except.len() {
+        if settings.cookies_except[index] == port {
+            return true;
+        }
+        index += 1;
+    }
+    false
+}

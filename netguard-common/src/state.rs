@@ -11,11 +11,11 @@ use core::ops::ControlFlow;
 use crate::{
     Packet, Verdict,
     apart::Part,
-    cookie,
     layout::{Rate, Settings},
     limit,
     packet::{Family, protocol},
     reflection::UdpSocket,
+    service,
     tables::Tables,
     view::View,
 };
@@ -179,7 +179,9 @@ pub(crate) fn is_stray<V: View, T: Tables>(
 #[inline(always)]
 fn ends_elsewhere<T: Tables>(packet: &Packet, settings: &Settings, tables: &T) -> bool {
     let link_local = matches!(packet.family(), Family::V6) && limit::is_link_local(packet.destination);
-    link_local || cookie::is_excepted(packet.destination_port, settings) || !tables.is_own(packet.destination)
+    link_local
+        || service::is_excepted(packet.destination_port, settings)
+        || !tables.is_own(packet.destination)
 }
 
 impl Packet {

@@ -298,12 +298,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn baselines_come_back_from_json() {
+    fn baselines_come_back_from_json() -> Result<(), serde_json::Error> {
         let baselines = learnt(&[(Kind::Udp, 1_000)]);
-        let text = serde_json::to_string(&baselines).expect("serialises");
-        let back: Baselines = serde_json::from_str(&text).expect("deserialises");
+        let text = serde_json::to_string(&baselines)?;
+        let back: Baselines = serde_json::from_str(&text)?;
         let normal = |baselines: &Baselines| baselines.total(Metric::Udp).map(Baseline::normal);
         assert!(normal(&back).is_some());
         assert_eq!(normal(&back), normal(&baselines));
+        Ok(())
     }
 }

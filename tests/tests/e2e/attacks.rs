@@ -98,10 +98,9 @@ fn an_attack_that_is_not_known_is_an_error_in_words() -> Result<()> {
     let (lab, _server) = lab()?;
     let netguard = protect(&lab, "")?;
     let output = netguard.cli(&["attacks", "show", "7"])?;
-    assert_eq!(output.status.code(), Some(1));
-    let told = String::from_utf8(output.stderr)?;
-    assert!(told.contains("no attack has the number 7"), "{told}");
-    assert_eq!(netguard.cli(&["attacks", "show", "x"])?.status.code(), Some(2));
+    assert_eq!(output.status, 1, "{output:?}");
+    assert!(output.stderr.contains("no attack has the number 7"), "{output:?}");
+    assert_eq!(netguard.cli(&["attacks", "show", "x"])?.status, 2);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The kernel's monotonic clock, the one that rules expire by and the datapath reads; and the wall clock, for people only.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
 
@@ -21,6 +21,16 @@ pub fn monotonic_ns() -> u64 {
 )]
 pub fn wall_clock() -> String {
     humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+}
+
+/// [`wall_clock`] of so long ago; `None`: there was none.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "people ask for events by the clock that these carry"
+)]
+pub fn wall_clock_before(ago: Duration) -> Option<String> {
+    let then = SystemTime::now().checked_sub(ago)?;
+    (then >= SystemTime::UNIX_EPOCH).then(|| humantime::format_rfc3339_millis(then).to_string())
 }
 
 #[cfg(test)]

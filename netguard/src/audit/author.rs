@@ -120,7 +120,10 @@ mod tests {
             login: login.map(str::to_owned),
             pid: None,
         };
-        assert_eq!(author(0, Some(1000), Some("alice")).to_string(), "root (login alice)");
+        assert_eq!(
+            author(0, Some(1000), Some("alice")).to_string(),
+            "root (login alice)"
+        );
         assert_eq!(author(0, Some(0), Some("root")).to_string(), "root");
         assert_eq!(author(7, Some(8), None).to_string(), "uid 7 (login uid 8)");
         assert_eq!(author(7, None, None).to_string(), "uid 7");

@@ -15,7 +15,10 @@ const DIGITS: usize = 12;
 /// When it cannot be made.
 pub fn make_directory(file: &Path) -> io::Result<()> {
     let directory = file.parent().unwrap_or(Path::new("/"));
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
 }
 
 /// The name that `file` gets when it is full: behind it the number of its first line.
@@ -79,7 +82,11 @@ mod tests {
         assert!(files(&file).expect("read").is_empty());
         assert!(files(&directory.path().join("no/file")).expect("read").is_empty());
         let wanted = [full_name(&file, 1), full_name(&file, 90), full_name(&file, 1_000)];
-        let others = [beside(&file, "torn"), beside(&file, "7"), directory.path().join("audit.jsonl2")];
+        let others = [
+            beside(&file, "torn"),
+            beside(&file, "7"),
+            directory.path().join("audit.jsonl2"),
+        ];
         for path in wanted.iter().rev().chain(&others).chain([&file]) {
             fs::write(path, "").expect("a file");
         }

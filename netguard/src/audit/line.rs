@@ -201,7 +201,10 @@ impl FromStr for Hash {
         }
         for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
             let (high, low) = (digit(digits[0]), digit(digits[1]));
-            *byte = high.zip(low).map(|(high, low)| high << 4 | low).ok_or_else(refused)?;
+            *byte = high
+                .zip(low)
+                .map(|(high, low)| high << 4 | low)
+                .ok_or_else(refused)?;
         }
         Ok(Self(hash))
     }
@@ -257,7 +260,10 @@ mod tests {
 
     #[test]
     fn a_line_is_json_and_says_where_it_stands() {
-        let (first, head) = line(&json!({"event": "stopped", "why": "a \"quote\"\n"}), Head::default());
+        let (first, head) = line(
+            &json!({"event": "stopped", "why": "a \"quote\"\n"}),
+            Head::default(),
+        );
         let read = Line::read(&first).expect("as written");
         assert_eq!((read.head, read.prev), (head, Hash::default()));
         let (second, _) = line(&json!({"event": "reflection-on"}), head);
@@ -303,7 +309,9 @@ mod tests {
         for broken in [&b""[..], b"{}", &line[1..], &line[..line.len() - 1]] {
             assert_eq!(Line::read(broken), Err(Fault::Form));
         }
-        let upper = String::from_utf8(line.clone()).expect("text").replace("seq\":1", "seq\":01");
+        let upper = String::from_utf8(line.clone())
+            .expect("text")
+            .replace("seq\":1", "seq\":01");
         assert_eq!(Line::read(upper.as_bytes()), Err(Fault::Form));
         assert!(head.to_string().to_uppercase().parse::<Head>().is_err());
         assert_eq!(head.to_string().parse(), Ok(head));

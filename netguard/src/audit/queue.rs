@@ -163,7 +163,10 @@ mod tests {
             assert_eq!(kept.len(), 10);
             queue.push(record("later"), Worth::Decision, 0);
             let rest = texts(&queue.take(usize::MAX));
-            let told = rest.iter().position(|line| line.contains("audit-lost")).expect("told");
+            let told = rest
+                .iter()
+                .position(|line| line.contains("audit-lost"))
+                .expect("told");
             assert!(rest[told].contains(&format!("\"count\":{lost}")));
             assert!(rest[told + 1].contains("later") && rest.len() == told + 2);
             assert_eq!((queue.len(), queue.bytes), (0, 0));
@@ -193,7 +196,10 @@ mod tests {
         queue.end();
         let all = texts(&queue.take(usize::MAX));
         let of = |text: &str| all.iter().filter(|line| line.contains(text)).count();
-        assert_eq!((of("withheld"), of("operator")), (3 * STRANGERS_PER_S as usize, 1));
+        assert_eq!(
+            (of("withheld"), of("operator")),
+            (3 * STRANGERS_PER_S as usize, 1)
+        );
         let left_out = 1_000 - u64::from(STRANGERS_PER_S);
         assert_eq!(of(&format!("\"audit-left-out\",\"count\":{left_out}")), 3);
     }

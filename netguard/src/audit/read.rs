@@ -74,11 +74,20 @@ mod tests {
         let long = "x".repeat(3 * LONGEST as usize);
         std::fs::write(&path, format!("a\n\n{long}\nb\ntorn")).expect("a file");
         let mut found = Vec::new();
-        each_line(&path, |line| found.push((line.number, line.bytes.len(), line.ended))).expect("read");
+        each_line(&path, |line| {
+            found.push((line.number, line.bytes.len(), line.ended))
+        })
+        .expect("read");
         let kept = LONGEST as usize;
         assert_eq!(
             found,
-            [(1, 1, true), (2, 0, true), (3, kept, true), (4, 1, true), (5, 4, false)]
+            [
+                (1, 1, true),
+                (2, 0, true),
+                (3, kept, true),
+                (4, 1, true),
+                (5, 4, false)
+            ]
         );
     }
 }

@@ -9,14 +9,10 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tracing::{info, warn};
 
-use super::{
-    Author, Hash, Head, Place, Record, Trail, Worth,
-    about::About,
-    queue::Queue,
-};
+use super::{AuditState, Author, Head, Place, Record, Trail, Worth, about::About, queue::Queue};
 use crate::clock::monotonic_ns;
 
 /// Records that are taken from the queue at once.
@@ -27,21 +23,6 @@ const PACE: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_secs(3);
 /// A portion that takes longer is a disk that hangs.
 const SLOW_NS: u64 = 5_000_000_000;
-
-/// How the trail stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditState {
-    pub file: PathBuf,
-    /// Number and hash of the newest line that was written.
-    pub seq: Option<u64>,
-    pub hash: Option<Hash>,
-    /// Events that wait to be written.
-    pub waiting: usize,
-    /// Events that found no room while they could not be written.
-    pub lost: u64,
-    /// Why nothing is written at the moment.
-    pub fault: Option<String>,
-}
 
 /// The way into the trail, for any thread.
 #[derive(Clone, Debug)]
@@ -124,7 +105,10 @@ impl Recorder {
         let waited = self.0.ended.wait_timeout_while(ended, FAREWELL, |ended| !*ended);
         if waited.is_ok_and(|(_, waited)| waited.timed_out()) {
             let state = self.state();
-            warn!("{} events are not in the audit trail, which cannot be written", state.waiting);
+            warn!(
+                "{} events are not in the audit trail, which cannot be written",
+                state.waiting
+            );
         }
     }
 }
@@ -200,7 +184,11 @@ impl Writer {
             let slept = if patience.is_zero() {
                 true
             } else if patience == Duration::MAX {
-                queue = self.shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue = self
+                    .shared
+                    .wake
+                    .wait(queue)
+                    .unwrap_or_else(PoisonError::into_inner);
                 false
             } else {
                 let waited = self.shared.wake.wait_timeout(queue, patience);
@@ -225,7 +213,8 @@ impl Writer {
         if let Some(outage) = &self.outage {
             let for_ms = monotonic_ns().saturating_sub(outage.since_ns) / 1_000_000;
             let why = outage.why.clone();
-            self.portion.push_front(About::AuditOutage { why, for_ms }.record());
+            self.portion
+                .push_front(About::AuditOutage { why, for_ms }.record());
         }
         let before = self.portion.len();
         let written = trail.append(&mut self.portion);
@@ -314,7 +303,11 @@ mod tests {
     fn wait_for(recorder: &Recorder, what: impl Fn(&AuditState) -> bool) {
         let begun = Instant::now();
         while !what(&recorder.state()) {
-            assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", recorder.state());
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "{:?}",
+                recorder.state()
+            );
             thread::yield_now();
         }
     }
@@ -332,7 +325,10 @@ mod tests {
         assert!(report.findings.is_empty(), "{:?}", report.findings);
         assert_eq!(report.last.map(|head| head.seq), Some(1_001));
         let state = recorder.state();
-        assert_eq!((state.seq, state.waiting, state.lost, state.fault), (Some(1_001), 0, 0, None));
+        assert_eq!(
+            (state.seq, state.waiting, state.lost, state.fault),
+            (Some(1_001), 0, 0, None)
+        );
     }
 
     #[test]
@@ -348,7 +344,10 @@ mod tests {
             record(&recorder, number);
         }
         let state = recorder.state();
-        assert!(state.lost > 0 && state.waiting > 0 && state.seq.is_none(), "{state:?}");
+        assert!(
+            state.lost > 0 && state.waiting > 0 && state.seq.is_none(),
+            "{state:?}"
+        );
         fs::remove_file(&blocked).expect("removed");
         wait_for(&recorder, |state| state.fault.is_none() && state.waiting == 0);
         record(&recorder, 5_000);

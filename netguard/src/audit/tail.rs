@@ -1,11 +1,6 @@
 //! The end of a trail: its last line that is as it was written, and what stands behind that.
 
-use std::{
-    fs::File,
-    io,
-    os::unix::fs::FileExt as _,
-    path::Path,
-};
+use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path};
 
 use super::{AuditError, Head, Line, files::files};
 
@@ -47,7 +42,10 @@ impl Tail {
 
     /// The end of a file whose `bytes` from `start` on are these.
     fn in_window(bytes: &[u8], start: u64) -> Self {
-        let ended = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let ended = bytes
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |end| end + 1);
         let (lines, torn) = bytes.split_at(ended);
         let mut tail = Self {
             whole: start + ended as u64,
@@ -96,7 +94,11 @@ mod tests {
         let (mut bytes, mut head) = (Vec::new(), Head::default());
         for at in 0..count {
             let event = serde_json::json!({"event": "x"});
-            head = encode(&Record::new(String::new(), at, Author::Daemon, &event), head, &mut bytes);
+            head = encode(
+                &Record::new(String::new(), at, Author::Daemon, &event),
+                head,
+                &mut bytes,
+            );
         }
         (bytes, head)
     }

@@ -3,9 +3,8 @@
 
 use std::{
     collections::VecDeque,
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     path::Path,
 };
 
@@ -14,7 +13,9 @@ use super::{
     about::About,
     encode,
     files::{beside, full, full_name, make_directory},
-    head, sha256,
+    head,
+    own::{is_same, lock, open},
+    sha256,
     tail::Tail,
 };
 use crate::clock::monotonic_ns;
@@ -218,47 +219,17 @@ fn damage(tail: &Tail, found: Head, known: Option<Head>) -> Option<String> {
 fn first_seq(path: &Path) -> Option<u64> {
     let mut line = Vec::new();
     let file = File::open(path).ok()?;
-    BufReader::new(file.take(CHUNK as u64)).read_until(b'\n', &mut line).ok()?;
+    BufReader::new(file.take(CHUNK as u64))
+        .read_until(b'\n', &mut line)
+        .ok()?;
     line.pop();
     Line::read(&line).ok().map(|line| line.head.seq)
 }
 
-/// Opens a file of ours, or makes one. A pipe in its place must not be waited for.
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)
-}
-
-/// `opened`, if it is a file that nobody else writes and that still stands at `path`.
-fn lock(path: &Path, opened: io::Result<File>) -> Result<File, AuditError> {
-    let file = opened.map_err(AuditError::file(path))?;
-    let metadata = file.metadata().map_err(AuditError::file(path))?;
-    if !metadata.is_file() {
-        return Err(AuditError::NotAFile(path.to_owned()));
-    }
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(AuditError::Shared(path.to_owned())),
-        Err(TryLockError::Error(error)) => return Err(AuditError::file(path)(error)),
-    }
-    // Whoever held the lock may have put the file beside meanwhile.
-    let standing = fs::metadata(path).map_err(AuditError::file(path))?;
-    is_same(&metadata, &standing)
-        .then_some(file)
-        .ok_or_else(|| AuditError::Changed(path.to_owned()))
-}
-
-fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use serde_json::json;
 
     use super::*;
@@ -283,7 +254,9 @@ mod tests {
 
     fn text(place: &Place) -> String {
         let all = files(&place.file).expect("files");
-        all.iter().map(|file| fs::read_to_string(file).expect("text")).collect()
+        all.iter()
+            .map(|file| fs::read_to_string(file).expect("text"))
+            .collect()
     }
 
     fn must_verify(place: &Place, lines: u64) {
@@ -320,7 +293,10 @@ mod tests {
         again.append(&mut records(1)).expect("written");
         let all = files(&place.file).expect("files");
         assert_eq!(all.len(), 4, "{all:?}");
-        assert!(all.iter().all(|file| fs::metadata(file).expect("a file").len() < 5_000));
+        assert!(
+            all.iter()
+                .all(|file| fs::metadata(file).expect("a file").len() < 5_000)
+        );
         must_verify(&place, again.head().seq);
         // What a full file held is missed when it is gone.
         fs::remove_file(&all[0]).expect("removed");
@@ -367,17 +343,31 @@ mod tests {
         let mut trail = Trail::open(&place, Some(head)).expect("open");
         trail.append(&mut left).expect("written");
         let now = text(&place);
-        assert!(now.contains("audit-damaged") && now.contains("but line 4:"), "{now}");
+        assert!(
+            now.contains("audit-damaged") && now.contains("but line 4:"),
+            "{now}"
+        );
         let report = verify(&files(&place.file).expect("files"), true, &[]).expect("read");
-        assert_eq!(report.findings.len(), 1, "what was cut out is missed: {:?}", report.findings);
+        assert_eq!(
+            report.findings.len(),
+            1,
+            "what was cut out is missed: {:?}",
+            report.findings
+        );
 
         fs::remove_file(&place.file).expect("removed");
-        assert!(matches!(trail.append(&mut records(1)), Err(AuditError::Changed(_))));
+        assert!(matches!(
+            trail.append(&mut records(1)),
+            Err(AuditError::Changed(_))
+        ));
         let head = trail.head();
         drop(trail);
         drop(Trail::open(&place, Some(head)).expect("open"));
         let report = verify(&files(&place.file).expect("files"), true, &[]).expect("read");
-        assert!(!report.findings.is_empty(), "the file is new, its numbers are not");
+        assert!(
+            !report.findings.is_empty(),
+            "the file is new, its numbers are not"
+        );
     }
 
     #[test]

@@ -139,8 +139,10 @@ impl Check {
                 "has number {seq} where {next} is expected: it was inserted, repeated or moved"
             ));
         }
-        (line.prev != before.hash && !self.loose)
-            .then(|| "does not follow the line before it: from here on, or until here, the trail was written anew".to_owned())
+        (line.prev != before.hash && !self.loose).then(|| {
+            "does not follow the line before it: from here on, or until here, the trail was written anew"
+                .to_owned()
+        })
     }
 
     fn expect(&mut self, file: &Path, number: u64, head: Head) {
@@ -152,7 +154,10 @@ impl Check {
             }
         }
         if let Some(hash) = wrong {
-            let what = format!("line {} had the hash {hash}: the trail was written anew", head.seq);
+            let what = format!(
+                "line {} had the hash {hash}: the trail was written anew",
+                head.seq
+            );
             self.find(file, number, what);
         }
     }
@@ -166,8 +171,18 @@ impl Check {
         if let (true, Some(first), Some(oldest)) = (self.whole, first, self.oldest)
             && first > oldest
         {
-            let what = format!("lines {oldest} to {} of the trail are missing: a file is gone", first - 1);
-            self.report.findings.insert(0, Finding { file: first_file.clone(), line: 1, what });
+            let what = format!(
+                "lines {oldest} to {} of the trail are missing: a file is gone",
+                first - 1
+            );
+            self.report.findings.insert(
+                0,
+                Finding {
+                    file: first_file.clone(),
+                    line: 1,
+                    what,
+                },
+            );
         }
         let last = self.report.last.map_or(0, |head| head.seq);
         for (expected, met) in std::mem::take(&mut self.expected) {
@@ -262,19 +277,34 @@ mod tests {
         assert_eq!(found(&file, &lines, &[]), []);
         type Change = fn(&mut Vec<String>);
         let changes: [(Change, u64, &str); 7] = [
-            (|lines| lines[4] = lines[4].replace("block", "allow"), 5, "was edited"),
+            (
+                |lines| lines[4] = lines[4].replace("block", "allow"),
+                5,
+                "was edited",
+            ),
             (|lines| lines[4] = "{}".to_owned(), 5, "is no line"),
             (|lines| drop(lines.remove(4)), 5, "line 5 of the trail is missing"),
-            (|lines| drop(lines.drain(2..5)), 3, "lines 3 to 5 of the trail are missing"),
+            (
+                |lines| drop(lines.drain(2..5)),
+                3,
+                "lines 3 to 5 of the trail are missing",
+            ),
             (|lines| lines.swap(6, 7), 7, "line 7 of the trail is missing"),
-            (|lines| lines.insert(4, lines[4].clone()), 6, "has number 5 where 6"),
+            (
+                |lines| lines.insert(4, lines[4].clone()),
+                6,
+                "has number 5 where 6",
+            ),
             (|lines| drop(lines.remove(0)), 1, "lines before it were removed"),
         ];
         for (change, line, what) in changes {
             let mut changed = lines.clone();
             change(&mut changed);
             let found = found(&file, &changed, &[]);
-            assert!(found[0].0 == line && found[0].1.contains(what), "{what}: {found:?}");
+            assert!(
+                found[0].0 == line && found[0].1.contains(what),
+                "{what}: {found:?}"
+            );
         }
     }
 
@@ -287,8 +317,14 @@ mod tests {
         let cut = &lines[..8];
         assert_eq!(found(&file, cut, &[]), [], "the chain alone does not tell");
         let missing = found(&file, cut, &[head(9)]);
-        assert!(missing[0].1.contains("ends with line 8, but line 10"), "{missing:?}");
-        let other = Head { hash: head(2).hash, ..head(3) };
+        assert!(
+            missing[0].1.contains("ends with line 8, but line 10"),
+            "{missing:?}"
+        );
+        let other = Head {
+            hash: head(2).hash,
+            ..head(3)
+        };
         let anew = found(&file, &lines, &[other]);
         assert!(anew[0].0 == 4 && anew[0].1.contains("written anew"), "{anew:?}");
     }

@@ -2,6 +2,7 @@
 //! 2 bad usage.
 
 mod alone;
+mod audit;
 mod config;
 mod detach;
 mod doctor;
@@ -85,6 +86,9 @@ enum Command {
     Map(map::MapCommand),
     /// Show what happened lately.
     Events(events::EventArgs),
+    /// The audit trail: all that was decided, by whom, in lines that nobody can change unnoticed; works with the daemon dead.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Show why a source is treated as it is.
     Explain(explain::ExplainArgs),
     /// Check what netguard needs on this machine, and say what is missing.
@@ -181,6 +185,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Service(command) => service::run(&context, command).await,
         Command::Map(command) => map::run(&context, &command),
         Command::Events(args) => events::run(&context, &args).await,
+        Command::Audit(command) => audit::run(&context, command).await,
         Command::Explain(args) => explain::run(&context, &args).await,
         Command::Doctor(args) => doctor::run(&context, &args).await,
         Command::Detach => detach::run(&context).await,

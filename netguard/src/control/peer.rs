@@ -58,10 +58,7 @@ impl<S: Sync> FromRequestParts<S> for By {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let peer = parts.extensions.get::<ConnectInfo<Peer>>().map(|info| info.0);
-        let unknown = Peer {
-            uid: None,
-            pid: None,
-        };
+        let unknown = Peer { uid: None, pid: None };
         Ok(Self(peer.unwrap_or(unknown).author().await))
     }
 }

@@ -1,8 +1,6 @@
 //! What is told of requests that were carried out: by the daemon, or by the command line when that is dead.
 
-use super::{
-    LimitChange, RuleAddition, RuleOutcome, ServiceChange, SignatureAddition, SignatureOutcome,
-};
+use super::{LimitChange, RuleAddition, RuleOutcome, ServiceChange, SignatureAddition, SignatureOutcome};
 use crate::{audit::sha256, bpf::List, daemon::EventKind};
 
 /// Additions up to this many are events one by one; longer lists are one event.
@@ -99,7 +97,9 @@ mod tests {
         let (few, outcomes): (Vec<_>, Vec<_>) = (1..=2).map(addition).unzip();
         let told = added(List::Block, &few, &outcomes);
         assert_eq!(told.len(), 2);
-        assert!(matches!(&told[0], EventKind::RuleAdded { prefix, forced: true, .. } if prefix == "192.0.2.1/32"));
+        assert!(
+            matches!(&told[0], EventKind::RuleAdded { prefix, forced: true, .. } if prefix == "192.0.2.1/32")
+        );
         assert!(matches!(&told[1], EventKind::RuleAdded { forced: false, .. }));
         let (many, mut outcomes): (Vec<_>, Vec<_>) = (1..=20).map(addition).unzip();
         outcomes[7].covered_by = Some("192.0.2.0/24".parse().expect("a prefix"));

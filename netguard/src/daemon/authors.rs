@@ -51,6 +51,9 @@ mod tests {
             [Author::Time, Author::Feed, Author::Daemon]
         );
         assert!(matches!(withheld.author(), Author::Detector { .. }));
-        assert_eq!((expired.worth(), withheld.worth()), (Worth::Decision, Worth::Strangers));
+        assert_eq!(
+            (expired.worth(), withheld.worth()),
+            (Worth::Decision, Worth::Strangers)
+        );
     }
 }

@@ -33,7 +33,10 @@ pub(super) fn tell(config: &Config, place: &Place) -> EventKind {
     if before.as_deref() != Some(&*now)
         && let Err(error) = exchange(&copy, &now)
     {
-        warn!("the next start cannot tell what changed in the configuration: {}: {error}", copy.display());
+        warn!(
+            "the next start cannot tell what changed in the configuration: {}: {error}",
+            copy.display()
+        );
     }
     told
 }
@@ -152,8 +155,13 @@ mod tests {
                 "limit.syn.rate_per_s: 200 -> 7",
             ]
         );
-        assert_eq!(told(tell(&first, &place)), (digest.clone(), Some(digest.clone()), vec![]));
-        let second = config("block = [\"192.0.2.0/31\"]\nlimit.syn = { rate_per_s = 7, burst = 9 }\nmode = \"shadow\"");
+        assert_eq!(
+            told(tell(&first, &place)),
+            (digest.clone(), Some(digest.clone()), vec![])
+        );
+        let second = config(
+            "block = [\"192.0.2.0/31\"]\nlimit.syn = { rate_per_s = 7, burst = 9 }\nmode = \"shadow\"",
+        );
         let (_, before, changes) = told(tell(&second, &place));
         assert_eq!(before, Some(digest));
         assert_eq!(

@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 
 use super::{Spared, StateReach};
 use crate::{
-    audit::{Author, AuditState, Recorder},
+    audit::{AuditState, Author, Recorder},
     clock::wall_clock,
     config::CookieMode,
 };

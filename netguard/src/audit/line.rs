@@ -115,7 +115,7 @@ struct Shortened<'a> {
 /// Appends the line that `record` becomes behind `head` to `out`, with its end; tells the head then.
 pub fn encode(record: &Record, head: Head, out: &mut Vec<u8>) -> Head {
     let begin = out.len();
-    let seq = head.seq + 1;
+    let seq = head.seq.saturating_add(1);
     let at = serde_json::Value::from(record.at.as_str());
     let author = serde_json::to_string(&record.author).unwrap_or_default();
     let mono_ns = record.mono_ns;

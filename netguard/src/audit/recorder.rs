@@ -12,7 +12,7 @@ use std::{
 use serde::Serialize;
 use tracing::{info, warn};
 
-use super::{AuditState, Author, Head, Place, Record, Trail, Worth, about::About, queue::Queue};
+use super::{AuditError, AuditState, Author, Head, Place, Record, Trail, Worth, about::About, queue::Queue};
 use crate::clock::monotonic_ns;
 
 /// Records that are taken from the queue at once.
@@ -43,6 +43,8 @@ struct Shared {
 struct Written {
     head: Option<Head>,
     fault: Option<String>,
+    /// Taken from the queue, and not written yet.
+    under_way: usize,
     /// Since when a portion is under way.
     busy_since_ns: Option<u64>,
 }
@@ -91,7 +93,7 @@ impl Recorder {
             file: self.0.file.clone(),
             seq: told.head.map(|head| head.seq),
             hash: told.head.map(|head| head.hash),
-            waiting: queue.len(),
+            waiting: queue.len() + told.under_way,
             lost: queue.lost_ever(),
             fault: slow.or_else(|| told.fault.clone()),
         }
@@ -154,8 +156,8 @@ impl Writer {
             let written = self.write();
             self.busy(false);
             let failed = written.is_err();
-            if let Err(why) = written {
-                self.fail(why);
+            if let Err(error) = written {
+                self.fail(&error);
             }
             let left = !self.portion.is_empty() || lock(&self.shared.queue).len() > 0;
             if ending && (failed || !left) {
@@ -205,51 +207,63 @@ impl Writer {
         }
     }
 
-    fn write(&mut self) -> Result<(), String> {
-        let mut trail = match self.trail.take() {
-            Some(trail) => trail,
-            None => Trail::open(&self.place, self.known).map_err(|error| error.to_string())?,
-        };
+    fn write(&mut self) -> Result<(), AuditError> {
+        let before = self.portion.len();
         if let Some(outage) = &self.outage {
             let for_ms = monotonic_ns().saturating_sub(outage.since_ns) / 1_000_000;
             let why = outage.why.clone();
             self.portion
                 .push_front(About::AuditOutage { why, for_ms }.record());
         }
-        let before = self.portion.len();
-        let written = trail.append(&mut self.portion);
-        self.known = Some(trail.head());
-        lock(&self.shared.told).head = self.known;
-        if let Err(error) = written {
-            let none = self.portion.len() == before;
-            match (&self.outage, none) {
-                // It is told again, with the whole time.
-                (Some(_), true) => drop(self.portion.pop_front()),
-                (Some(_), false) => self.outage = None,
-                (None, _) => {}
-            }
-            return Err(error.to_string());
+        let mut written = self.append();
+        if matches!(written, Err(AuditError::Changed(_))) {
+            // That is told by who opens it anew; nothing need wait for that.
+            written = self.append();
         }
-        if before > 0 {
-            self.unsynced_ns.get_or_insert_with(monotonic_ns);
+        if let Err(error) = written {
+            if self.portion.len() > before {
+                // It is told again, with the whole time.
+                self.portion.pop_front();
+            } else {
+                self.outage = None;
+            }
+            return Err(error);
         }
         if self.outage.take().is_some() {
             info!("the audit trail is written again");
             lock(&self.shared.told).fault = None;
         }
         let due = self.unsynced_ns.is_some_and(|since_ns| since(since_ns) >= PACE);
-        let ending = lock(&self.shared.queue).is_ending();
-        if due || ending {
-            trail.sync().map_err(|error| error.to_string())?;
+        if due || lock(&self.shared.queue).is_ending() {
+            if let Some(trail) = &self.trail {
+                trail.sync()?;
+            }
             self.unsynced_ns = None;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self) -> Result<(), AuditError> {
+        let mut trail = match self.trail.take() {
+            Some(trail) => trail,
+            None => Trail::open(&self.place, self.known)?,
+        };
+        let any = !self.portion.is_empty();
+        let written = trail.append(&mut self.portion);
+        self.known = Some(trail.head());
+        lock(&self.shared.told).head = self.known;
+        written?;
+        if any {
+            self.unsynced_ns.get_or_insert_with(monotonic_ns);
         }
         self.trail = Some(trail);
         Ok(())
     }
 
     /// The trail is opened anew for the next attempt.
-    fn fail(&mut self, why: String) {
-        self.unsynced_ns = None;
+    fn fail(&mut self, error: &AuditError) {
+        let why = error.to_string();
+        (self.trail, self.unsynced_ns) = (None, None);
         if self.outage.as_ref().is_none_or(|outage| outage.why != why) {
             warn!("the audit trail is not written: {why}");
         }
@@ -264,7 +278,9 @@ impl Writer {
     }
 
     fn busy(&self, busy: bool) {
-        lock(&self.shared.told).busy_since_ns = busy.then(monotonic_ns);
+        let mut told = lock(&self.shared.told);
+        told.busy_since_ns = busy.then(monotonic_ns);
+        told.under_way = self.portion.len();
     }
 }
 

@@ -58,7 +58,7 @@ impl Trail {
         let ours = known.filter(|known| known.seq >= found.seq).unwrap_or(found);
         let mut trail = Self {
             place: place.clone(),
-            first_seq: first_seq(path).unwrap_or(ours.seq + 1),
+            first_seq: first_seq(path).unwrap_or(ours.seq.saturating_add(1)),
             file,
             len,
             head: ours,
@@ -155,7 +155,7 @@ impl Trail {
     /// Writes the first line of a file, and removes files that are too many.
     fn begin(&mut self) -> Result<(), AuditError> {
         let path = self.place.file.clone();
-        self.first_seq = self.head.seq + 1;
+        self.first_seq = self.head.seq.saturating_add(1);
         let full = full(&path).map_err(AuditError::file(&path))?;
         let (removed, kept) = full.split_at(full.len().saturating_sub(self.place.keep));
         let oldest = kept.first().map_or(self.first_seq, |(seq, _)| *seq);

@@ -127,7 +127,7 @@ impl Check {
         let Some(before) = self.before.or_else(|| (seq == 1).then(Head::default)) else {
             return None;
         };
-        let next = before.seq + 1;
+        let next = before.seq.saturating_add(1);
         if seq > next && !self.loose {
             return Some(match seq - 1 {
                 one if one == next => format!("line {next} of the trail is missing before this one, {seq}"),

@@ -3,6 +3,8 @@
 //! turns.
 
 mod attach;
+mod audit;
+mod audit_faults;
 mod blocklist;
 mod cli;
 mod closed;

@@ -36,7 +36,7 @@ pub use read::{RawLine, each_line};
 pub use recorder::Recorder;
 pub use state::AuditState;
 pub use tail::head;
-pub use trail::Trail;
+pub use trail::{Left, Trail};
 pub use verify::{Finding, Report, verify};
 
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,9 @@ use std::{
 use serde::Serialize;
 use tracing::{info, warn};
 
-use super::{AuditError, AuditState, Author, Head, Place, Record, Trail, Worth, about::About, queue::Queue};
+use super::{
+    AuditError, AuditState, Author, Head, Left, Place, Record, Trail, Worth, about::About, queue::Queue,
+};
 use crate::clock::monotonic_ns;
 
 /// Records that are taken from the queue at once.
@@ -120,8 +122,8 @@ struct Writer {
     place: Place,
     shared: Arc<Shared>,
     trail: Option<Trail>,
-    /// Where this process left the trail.
-    known: Option<Head>,
+    /// How this process left the trail.
+    known: Option<Left>,
     /// Taken from the queue, and not written yet.
     portion: VecDeque<Record>,
     outage: Option<Outage>,
@@ -250,8 +252,8 @@ impl Writer {
         };
         let any = !self.portion.is_empty();
         let written = trail.append(&mut self.portion);
-        self.known = Some(trail.head());
-        lock(&self.shared.told).head = self.known;
+        self.known = Some(trail.left());
+        lock(&self.shared.told).head = Some(trail.head());
         written?;
         if any {
             self.unsynced_ns.get_or_insert_with(monotonic_ns);

@@ -1,6 +1,13 @@
-//! The end of a trail: its last line that is as it was written, and what stands behind that.
+//! Where a file of a trail begins and ends: its first line, its last one that is as it was written, and what stands behind that.
 
-use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path};
+use std::{
+    fs::File,
+    io::{self, BufRead as _, BufReader, Read as _},
+    os::unix::fs::FileExt as _,
+    path::Path,
+};
+
+use serde::Deserialize;
 
 use super::{AuditError, Head, Line, files::files};
 
@@ -65,6 +72,32 @@ impl Tail {
         }
         tail
     }
+}
+
+/// The first line of a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct First {
+    pub(super) seq: u64,
+    /// All lines from this number on were kept when the file began.
+    pub(super) oldest: Option<u64>,
+}
+
+/// The first line of the file at `path`, if it has one that is as it was written.
+pub(super) fn first(path: &Path) -> Option<First> {
+    #[derive(Deserialize)]
+    struct Begin {
+        oldest: Option<u64>,
+    }
+    let mut line = Vec::new();
+    let file = File::open(path).ok()?.take(FIRST);
+    BufReader::new(file).read_until(b'\n', &mut line).ok()?;
+    line.pop();
+    let seq = Line::read(&line).ok()?.head.seq;
+    let begin: Begin = serde_json::from_slice(&line).ok()?;
+    Some(First {
+        seq,
+        oldest: begin.oldest,
+    })
 }
 
 /// Where the trail that is written to `path` ends; `None`: it has no line yet.

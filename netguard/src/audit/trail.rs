@@ -4,19 +4,18 @@
 use std::{
     collections::VecDeque,
     fs::{self, File},
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::Write as _,
     path::Path,
 };
 
 use super::{
-    AuditError, Head, Line, Place, Record,
-    about::About,
+    AuditError, Head, Place, Record,
+    about::{About, damage, torn_line},
     encode,
     files::{beside, full, full_name, make_directory},
     head,
     own::{is_same, lock, open},
-    sha256,
-    tail::Tail,
+    tail::{Tail, first},
 };
 use crate::clock::monotonic_ns;
 
@@ -24,8 +23,6 @@ use crate::clock::monotonic_ns;
 const CHUNK: usize = 256 * 1024;
 /// Bytes of torn lines that are kept aside.
 const TORN_MOST: u64 = 1024 * 1024;
-/// Characters of one that stand in the trail.
-const TORN_SHOWN: usize = 400;
 
 /// A trail that is written by this process and no other.
 #[derive(Debug)]
@@ -35,16 +32,24 @@ pub struct Trail {
     /// Bytes of the file; everything behind is not ours.
     len: u64,
     first_seq: u64,
-    head: Head,
+    left: Left,
+}
+
+/// How a process left a trail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    pub head: Head,
+    /// All lines from this number on were kept.
+    pub oldest: u64,
 }
 
 impl Trail {
     /// Opens the trail where it was left. What is not as it should be there is set aside or told in the trail itself; `known` is
-    /// where this process left it, if it did.
+    /// how this process left it, if it did.
     ///
     /// # Errors
     /// When it cannot be read or written, or another process writes it.
-    pub fn open(place: &Place, known: Option<Head>) -> Result<Self, AuditError> {
+    pub fn open(place: &Place, known: Option<Left>) -> Result<Self, AuditError> {
         let path = place.file.as_path();
         make_directory(path).map_err(AuditError::file(path))?;
         let file = lock(path, open(path))?;
@@ -55,21 +60,27 @@ impl Trail {
             Some(head) => head,
             None => head(path)?.unwrap_or_default(),
         };
-        let ours = known.filter(|known| known.seq >= found.seq).unwrap_or(found);
+        let known_head = known.map(|known| known.head);
+        let head = known_head.filter(|known| known.seq >= found.seq).unwrap_or(found);
+        // What was kept is what was said to be, not what happens to be there.
+        let begins = first(path);
+        let kept = begins.or_else(|| first(&full(path).ok()?.pop()?.1));
+        let oldest = known
+            .map(|known| known.oldest)
+            .or_else(|| kept?.oldest)
+            .unwrap_or(1);
         let mut trail = Self {
             place: place.clone(),
-            first_seq: first_seq(path).unwrap_or(ours.seq.saturating_add(1)),
+            first_seq: begins.map_or(head.seq.saturating_add(1), |first| first.seq),
             file,
             len,
-            head: ours,
+            left: Left { head, oldest },
         };
         let mut told = VecDeque::new();
         if !tail.torn.is_empty() {
             told.push_back(trail.set_aside(&tail)?.record());
         }
-        if let Some(why) = damage(&tail, found, known) {
-            told.push_back(About::AuditDamaged { why }.record());
-        }
+        told.extend(damage(tail.damaged, found, known_head).map(|damage| damage.record()));
         if trail.len == 0 {
             trail.begin()?;
         }
@@ -79,7 +90,12 @@ impl Trail {
 
     /// Where the trail ends.
     pub fn head(&self) -> Head {
-        self.head
+        self.left.head
+    }
+
+    /// For who opens it again.
+    pub fn left(&self) -> Left {
+        self.left
     }
 
     /// Writes `records` and takes them off the front; what stands in there after a failure was not written.
@@ -92,7 +108,7 @@ impl Trail {
             if self.len >= self.place.max_bytes {
                 self.turn()?;
             }
-            let (mut lines, mut head, mut count) = (Vec::new(), self.head, 0);
+            let (mut lines, mut head, mut count) = (Vec::new(), self.left.head, 0);
             for record in &*records {
                 head = encode(record, head, &mut lines);
                 count += 1;
@@ -102,7 +118,7 @@ impl Trail {
                 }
             }
             self.write(&lines)?;
-            self.head = head;
+            self.left.head = head;
             records.drain(..count);
         }
         Ok(())
@@ -155,14 +171,17 @@ impl Trail {
     /// Writes the first line of a file, and removes files that are too many.
     fn begin(&mut self) -> Result<(), AuditError> {
         let path = self.place.file.clone();
-        self.first_seq = self.head.seq.saturating_add(1);
+        self.first_seq = self.left.head.seq.saturating_add(1);
         let full = full(&path).map_err(AuditError::file(&path))?;
         let (removed, kept) = full.split_at(full.len().saturating_sub(self.place.keep));
-        let oldest = kept.first().map_or(self.first_seq, |(seq, _)| *seq);
+        if !removed.is_empty() {
+            self.left.oldest = kept.first().map_or(self.first_seq, |(seq, _)| *seq);
+        }
+        let oldest = self.left.oldest;
         let mut line = Vec::new();
-        let head = encode(&About::AuditFile { oldest }.record(), self.head, &mut line);
+        let head = encode(&About::AuditFile { oldest }.record(), self.left.head, &mut line);
         self.write(&line)?;
-        self.head = head;
+        self.left.head = head;
         self.sync()?;
         // Only now: what is gone has been told.
         for (_, file) in removed {
@@ -190,40 +209,8 @@ impl Trail {
         let cut = self.file.set_len(tail.whole);
         cut.map_err(AuditError::file(&self.place.file))?;
         self.len = tail.whole;
-        let text = String::from_utf8_lossy(&tail.torn);
-        Ok(About::AuditTorn {
-            bytes: tail.torn.len(),
-            sha256: sha256(&tail.torn),
-            text: text.chars().take(TORN_SHOWN).collect(),
-            kept_in: torn.display().to_string(),
-        })
+        Ok(torn_line(&tail.torn, &torn))
     }
-}
-
-/// What is to be told of an end at `found` when this process left it at `known`.
-fn damage(tail: &Tail, found: Head, known: Option<Head>) -> Option<String> {
-    let mut sentences = Vec::new();
-    if tail.damaged > 0 {
-        sentences.push(format!(
-            "behind line {} there are {} that are not as they were written",
-            found.seq, tail.damaged
-        ));
-    }
-    if let Some(known) = known.filter(|known| *known != found) {
-        sentences.push(format!("it ends with line {found}, but line {known} was written"));
-    }
-    (!sentences.is_empty()).then(|| sentences.join("; "))
-}
-
-/// The number of the first line of the file at `path`, as that says.
-fn first_seq(path: &Path) -> Option<u64> {
-    let mut line = Vec::new();
-    let file = File::open(path).ok()?;
-    BufReader::new(file.take(CHUNK as u64))
-        .read_until(b'\n', &mut line)
-        .ok()?;
-    line.pop();
-    Line::read(&line).ok().map(|line| line.head.seq)
 }
 
 #[cfg(test)]
@@ -333,15 +320,15 @@ mod tests {
         let mut trail = Trail::open(&place, None).expect("open");
         trail.append(&mut records(3)).expect("written");
         assert!(matches!(Trail::open(&place, None), Err(AuditError::Shared(_))));
-        let head = trail.head();
+        let left = trail.left();
         let whole = fs::read(&place.file).expect("a file");
         fs::write(&place.file, &whole[..whole.len() / 2]).expect("cut");
-        let mut left = records(2);
-        assert!(matches!(trail.append(&mut left), Err(AuditError::Changed(_))));
-        assert_eq!(left.len(), 2, "nothing is lost");
+        let mut waiting = records(2);
+        assert!(matches!(trail.append(&mut waiting), Err(AuditError::Changed(_))));
+        assert_eq!(waiting.len(), 2, "nothing is lost");
         drop(trail);
-        let mut trail = Trail::open(&place, Some(head)).expect("open");
-        trail.append(&mut left).expect("written");
+        let mut trail = Trail::open(&place, Some(left)).expect("open");
+        trail.append(&mut waiting).expect("written");
         let now = text(&place);
         assert!(
             now.contains("audit-damaged") && now.contains("but line 4:"),
@@ -360,9 +347,9 @@ mod tests {
             trail.append(&mut records(1)),
             Err(AuditError::Changed(_))
         ));
-        let head = trail.head();
+        let left = trail.left();
         drop(trail);
-        drop(Trail::open(&place, Some(head)).expect("open"));
+        drop(Trail::open(&place, Some(left)).expect("open"));
         let report = verify(&files(&place.file).expect("files"), true, &[]).expect("read");
         assert!(
             !report.findings.is_empty(),

@@ -1,4 +1,6 @@
-//! The kernel's monotonic clock, the one that rules expire by and the datapath reads.
+//! The kernel's monotonic clock, the one that rules expire by and the datapath reads; and the wall clock, for people only.
+
+use std::time::{Duration, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
 
@@ -10,6 +12,25 @@ pub fn monotonic_ns() -> u64 {
     let seconds = u64::try_from(now.tv_sec()).unwrap_or(0);
     let nanos = u64::try_from(now.tv_nsec()).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
+/// The wall clock as RFC 3339 in UTC, with milliseconds.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "people compare events with other logs: the wall clock is meant"
+)]
+pub fn wall_clock() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+}
+
+/// [`wall_clock`] of so long ago; `None`: there was none.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "people ask for events by the clock that these carry"
+)]
+pub fn wall_clock_before(ago: Duration) -> Option<String> {
+    let then = SystemTime::now().checked_sub(ago)?;
+    (then >= SystemTime::UNIX_EPOCH).then(|| humantime::format_rfc3339_millis(then).to_string())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! netguard's daemon and command line as a library: everything but `main`.
 
+pub mod audit;
 pub mod bpf;
 pub mod cli;
 pub mod clock;

@@ -1,9 +1,17 @@
 //! Writing to the maps of an instance whose daemon is dead.
 
-use std::time::Duration;
+use std::{
+    collections::VecDeque,
+    io::{self, Write as _},
+    time::Duration,
+};
 
 use super::{CliError, Context};
-use crate::daemon::{DaemonError, Lock, lock_instance};
+use crate::{
+    audit::{Place, Record, Trail, operator},
+    clock::{monotonic_ns, wall_clock},
+    daemon::{DaemonError, EventKind, Lock, lock_instance},
+};
 
 /// How often a command that is under way is waited for, and how long.
 const TURNS: u32 = 40;
@@ -22,6 +30,26 @@ pub(super) async fn alone(context: &Context) -> Result<Lock, CliError> {
             }
             locked => return locked.map_err(|error| CliError::Failed(told(&error))),
         }
+    }
+}
+
+/// Writes what was done to the audit trail, in the name of whoever runs this. Only while one is alone.
+pub(super) fn record(context: &Context, events: impl IntoIterator<Item = EventKind>) {
+    let place = Place::noted(&context.instance);
+    let author = operator(Some(nix::unistd::getuid().as_raw()), Some(std::process::id()));
+    let record = |event| Record::new(wall_clock(), monotonic_ns(), author.clone(), &event);
+    let mut records: VecDeque<Record> = events.into_iter().map(record).collect();
+    if !place.on || records.is_empty() {
+        return;
+    }
+    let written = Trail::open(&place, None).and_then(|mut trail| {
+        trail.append(&mut records)?;
+        trail.sync()
+    });
+    if let Err(error) = written {
+        // It is done all the same, as a daemon would have.
+        let told = format!("netguard: this is not in the audit trail: {error}");
+        let _told = writeln!(io::stderr(), "{told}");
     }
 }
 

@@ -5,10 +5,13 @@ use std::time::Duration;
 use hyper::Method;
 use serde::Serialize;
 
-use super::{CliError, Context, alone::alone};
+use super::{
+    CliError, Context,
+    alone::{alone, record},
+};
 use crate::{
     control::{Client, ClientError, remove_socket, socket_path},
-    daemon::{restore_sysctls, withdraw_cookies},
+    daemon::{EventKind, restore_sysctls, withdraw_cookies},
 };
 
 /// How long a daemon may take to end.
@@ -36,7 +39,12 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
             Ok(()) => CliError::from(error),
             Err(other) => CliError::Failed(format!("{error}; and {other}")),
         });
-        interfaces.extend(removed?);
+        let removed = removed?;
+        let event = EventKind::Detached {
+            interfaces: removed.clone(),
+        };
+        record(context, [event]);
+        interfaces.extend(removed);
         remove_socket(&context.instance);
         restored
     } else {

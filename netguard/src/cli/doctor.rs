@@ -97,6 +97,7 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), CliE
     checks.push(reflection(&interfaces, &context.pins, status.as_ref()));
     checks.push(cookies(status.as_ref()));
     checks.extend(status.as_ref().map(lists));
+    checks.extend(status.as_ref().map(audit));
     checks.push(daemon);
     let ok = checks.iter().all(|check| check.state != State::Fail);
     context.output.print(&Diagnosis { ok, checks }, |diagnosis| {
@@ -202,6 +203,18 @@ fn lists(status: &DaemonStatus) -> Check {
         return check("lists", State::Ok, "as the configuration says");
     }
     check("lists", State::Warn, status.list_faults.join("; "))
+}
+
+/// Where it cannot be written, the filter goes on and nobody knows later what was decided.
+fn audit(status: &DaemonStatus) -> Check {
+    const NAME: &str = "audit trail";
+    match &status.audit {
+        None => check(NAME, State::Ok, "off: `audit.mode` says so"),
+        Some(audit) => match audit.sentence() {
+            None => check(NAME, State::Ok, format!("written to {}", audit.file.display())),
+            Some(fault) => check(NAME, State::Warn, fault),
+        },
+    }
 }
 
 fn root() -> Check {

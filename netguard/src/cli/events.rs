@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::{CliError, Context};
-use crate::control::Client;
+use crate::{audit::Author, control::Client};
 
 #[derive(Args, Debug)]
 pub(super) struct EventArgs {
@@ -47,12 +47,24 @@ fn text(event: &[u8]) -> String {
             line.push(' ');
         }
     }
-    for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+    // Most is the daemon's own doing.
+    let author = fields.remove("author").unwrap_or_default();
+    if let Ok(author @ Author::Operator { .. }) = serde_json::from_value(author) {
+        fields.insert("by".to_owned(), author.to_string().into());
+    }
+    line.push_str(&super::events::fields(&fields));
+    line.trim_end().to_owned()
+}
+
+/// `prefix=192.0.2.1/32 for_s=60 why="it is a gateway"`
+pub(super) fn fields(fields: &Map<String, Value>) -> String {
+    let field = |(name, value): (&String, &Value)| {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let quote = if value.contains(' ') { "\"" } else { "" };
-        line.push_str(&format!("{name}={quote}{value}{quote} "));
-    }
-    line.trim_end().to_owned()
+        format!("{name}={quote}{value}{quote}")
+    };
+    let told = fields.iter().filter(|(_, value)| !value.is_null());
+    told.map(field).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -65,5 +77,7 @@ mod tests {
             super::text(event),
             r#"T withheld source=192.0.2.1 why="it is a gateway""#
         );
+        let event = br#"{"at":"T","author":{"by":"operator","uid":0,"user":"root"},"event":"lists-synced"}"#;
+        assert_eq!(super::text(event), "T lists-synced by=root");
     }
 }

@@ -6,11 +6,15 @@ use netguard_common::layout::Mode;
 use serde::Serialize;
 use tabled::Tabled;
 
-use super::{CliError, Context, alone::alone, output::table};
+use super::{
+    CliError, Context,
+    alone::{alone, record},
+    output::table,
+};
 use crate::{
     bpf::SettingsMap,
     config::{Burst, RatePerSecond},
-    control::{Client, ClientError, LimitChange, LimitName, change_limit},
+    control::{Client, ClientError, LimitChange, LimitName, change_limit, told},
 };
 
 #[derive(Subcommand, Debug)]
@@ -63,6 +67,7 @@ pub(super) async fn run(context: &Context, command: LimitCommand) -> Result<(), 
                 Err(ClientError::NotRunning) => {
                     let _lock = alone(context).await?;
                     change_limit(&mut SettingsMap::open(&context.pins)?, &limit.to_string(), change)?;
+                    record(context, [told::limit_changed(limit.to_string(), change)]);
                 }
                 Err(error) => return Err(error.into()),
             }

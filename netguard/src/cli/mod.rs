@@ -3,6 +3,7 @@
 
 mod alone;
 mod attacks;
+mod audit;
 mod config;
 mod detach;
 mod doctor;
@@ -89,6 +90,9 @@ enum Command {
     /// Show which attacks were recognised, and by what.
     #[command(subcommand)]
     Attacks(attacks::AttackCommand),
+    /// The audit trail: all that was decided, by whom, in lines that nobody can change unnoticed; works with the daemon dead.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Show why a source is treated as it is.
     Explain(explain::ExplainArgs),
     /// Check what netguard needs on this machine, and say what is missing.
@@ -186,6 +190,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Map(command) => map::run(&context, &command),
         Command::Events(args) => events::run(&context, &args).await,
         Command::Attacks(command) => attacks::run(&context, command).await,
+        Command::Audit(command) => audit::run(&context, command).await,
         Command::Explain(args) => explain::run(&context, &args).await,
         Command::Doctor(args) => doctor::run(&context, &args).await,
         Command::Detach => detach::run(&context).await,

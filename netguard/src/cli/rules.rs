@@ -18,7 +18,7 @@ use tabled::Tabled;
 
 use super::{
     CliError, Context,
-    alone::alone,
+    alone::{alone, record},
     output::{seconds, table},
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
     config::Period,
     control::{
         Client, ClientError, Failure, FailureKind, Import, RuleAddition, RuleOutcome, RuleRemoval,
-        essentials, remove_rule,
+        essentials, remove_rule, told,
     },
     daemon::Lock,
     engine::Guard,
@@ -160,22 +160,24 @@ where
 }
 
 /// Who changes the rules: the daemon if one runs, this process otherwise.
-enum Target {
+enum Target<'a> {
     Daemon(Client),
     Maps {
+        context: &'a Context,
         rules: Box<Rules>,
         guard: Guard,
         _lock: Lock,
     },
 }
 
-impl Target {
-    async fn of(context: &Context) -> Result<Self, CliError> {
+impl<'a> Target<'a> {
+    async fn of(context: &'a Context) -> Result<Self, CliError> {
         match Client::connect(&context.instance).await {
             Ok(client) => Ok(Self::Daemon(client)),
             Err(ClientError::NotRunning) => {
                 let lock = alone(context).await?;
                 Ok(Self::Maps {
+                    context,
                     rules: Box::new(Rules::open(&context.pins)?),
                     _lock: lock,
                     guard: Guard::new(essentials(host::facts().await?)),
@@ -192,15 +194,22 @@ impl Target {
                 .request(Method::POST, &path(list), Some(&additions))
                 .await
                 .map_err(Failure::from),
-            Self::Maps { rules, guard, .. } => {
-                let mut import =
-                    Import::new(guard, list, additions, monotonic_ns()).map_err(|failed| failed.failure())?;
+            Self::Maps {
+                context,
+                rules,
+                guard,
+                ..
+            } => {
+                let mut import = Import::new(guard, list, additions.clone(), monotonic_ns())
+                    .map_err(|failed| failed.failure())?;
                 let result = loop {
                     if let Some(result) = import.step(rules) {
                         break result;
                     }
                 };
-                result.map_err(|failed| failed.failure())
+                let outcomes = result.map_err(|failed| failed.failure())?;
+                record(context, told::added(list, &additions, &outcomes));
+                Ok(outcomes)
             }
         }
     }
@@ -208,7 +217,11 @@ impl Target {
     async fn remove(&mut self, list: List, removal: &RuleRemoval) -> Result<RuleOutcome, CliError> {
         match self {
             Self::Daemon(client) => Ok(client.request(Method::DELETE, &path(list), Some(removal)).await?),
-            Self::Maps { rules, .. } => Ok(remove_rule(rules, list, removal)?),
+            Self::Maps { context, rules, .. } => {
+                let outcome = remove_rule(rules, list, removal)?;
+                record(context, told::removed(list, &outcome));
+                Ok(outcome)
+            }
         }
     }
 }

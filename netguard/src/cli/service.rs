@@ -6,11 +6,17 @@ use netguard_common::layout::{Cookies, Service};
 use serde::Serialize;
 use tabled::Tabled;
 
-use super::{CliError, Context, alone::alone, limit::number, output::table};
+use super::{
+    CliError, Context,
+    alone::{alone, record},
+    limit::number,
+    output::table,
+};
 use crate::{
     bpf::Services,
     config::{Burst, CookieMode, RatePerSecond, ServicePort},
-    control::{Client, ClientError, ServiceChange, change_service, reset_service},
+    control::{Client, ClientError, ServiceChange, change_service, reset_service, told},
+    daemon::EventKind,
     engine::baseline::NormalTraffic,
 };
 
@@ -158,6 +164,7 @@ async fn set(context: &Context, service: ServicePort, change: ServiceChange) -> 
         Err(ClientError::NotRunning) => {
             let _lock = alone(context).await?;
             change_service(&mut Services::open(&context.pins)?, &service.to_string(), change)?;
+            record(context, [told::service_changed(service.to_string(), change)]);
         }
         Err(error) => return Err(error.into()),
     }
@@ -182,7 +189,10 @@ async fn reset(context: &Context, service: ServicePort) -> Result<(), CliError> 
         }
         Err(ClientError::NotRunning) => {
             let _lock = alone(context).await?;
-            reset_service(&mut Services::open(&context.pins)?, &service.to_string())?
+            let was_set = reset_service(&mut Services::open(&context.pins)?, &service.to_string())?;
+            let service = service.to_string();
+            record(context, was_set.then_some(EventKind::ServiceReset { service }));
+            was_set
         }
         Err(error) => return Err(error.into()),
     };

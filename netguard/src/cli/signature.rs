@@ -8,14 +8,16 @@ use tabled::Tabled;
 
 use super::{
     CliError, Context,
-    alone::alone,
+    alone::{alone, record},
     output::{seconds, table},
 };
 use crate::{
     bpf::Signatures,
     clock::monotonic_ns,
     config::Period,
-    control::{Client, ClientError, SignatureAddition, SignatureOutcome, add_signature, remove_signature},
+    control::{
+        Client, ClientError, SignatureAddition, SignatureOutcome, add_signature, remove_signature, told,
+    },
     signature::{conditions, remaining_s},
 };
 
@@ -95,7 +97,10 @@ pub(super) async fn run(context: &Context, command: SignatureCommand) -> Result<
                 }
                 Err(ClientError::NotRunning) => {
                     let _lock = alone(context).await?;
-                    add_signature(&mut Signatures::open(&context.pins)?, &addition, monotonic_ns())?
+                    let mut signatures = Signatures::open(&context.pins)?;
+                    let outcome = add_signature(&mut signatures, &addition, monotonic_ns())?;
+                    record(context, [told::signature_added(&addition, &outcome)]);
+                    outcome
                 }
                 Err(error) => return Err(error.into()),
             };
@@ -109,7 +114,9 @@ pub(super) async fn run(context: &Context, command: SignatureCommand) -> Result<
                 }
                 Err(ClientError::NotRunning) => {
                     let _lock = alone(context).await?;
-                    remove_signature(&mut Signatures::open(&context.pins)?, id)?
+                    let outcome = remove_signature(&mut Signatures::open(&context.pins)?, id)?;
+                    record(context, told::signature_removed(&outcome));
+                    outcome
                 }
                 Err(error) => return Err(error.into()),
             };

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{CliError, Context, output::seconds};
 use crate::{
+    audit::AuditState,
     bpf::{BpfError, Link, List, Rules},
     clock::monotonic_ns,
     control::{Client, ClientError, DaemonStatus},
@@ -178,6 +179,7 @@ fn text(status: &Status) -> String {
             }
             let faulty = daemon.list_faults.iter();
             lines.extend(faulty.map(|fault| format!("lists: {fault}")));
+            lines.extend(daemon.audit.iter().filter_map(AuditState::sentence));
             lines.extend(daemon.spared.iter().map(Spared::sentence));
             if daemon.rules_refused > 0 {
                 lines.push(format!(

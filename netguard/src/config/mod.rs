@@ -1,5 +1,6 @@
 //! What the operator may decide, as types in which only sensible settings exist.
 
+mod audit;
 mod limits;
 mod lists;
 mod load;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::prefix::{BlockPrefix, Prefix};
 
+pub use audit::{Audit, AuditFile, AuditFileSize, AuditMode, KeptFiles};
 pub use limits::{Dns, Limit, Limits, PrefixLimits, Service, ServiceLimits, ServicePort};
 pub use lists::{Country, Feed, Feeds, Geo, GeoAction, GeoDefault, GeoPolicy};
 pub use load::ConfigError;
@@ -78,6 +80,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// What automatic decisions may never touch.
     pub guard: Guard,
+    /// What is kept of all that was decided, and by whom.
+    pub audit: Audit,
     /// What the daemon writes to standard error.
     pub log: Log,
     /// Sizes of the kernel tables.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    audit::AuditState,
     daemon::{
         CookieOptions, CookieState, ListMatch, Protected, ReflectionState, Spared, StateReach, TrafficReport,
     },
@@ -41,6 +42,9 @@ pub struct DaemonStatus {
     /// What of the lists is not as the configuration says, in sentences.
     #[serde(default)]
     pub list_faults: Vec<String>,
+    /// How the audit trail stands; `None`: it is off.
+    #[serde(default)]
+    pub audit: Option<AuditState>,
 }
 
 /// Answer of `GET /v1/stats`.

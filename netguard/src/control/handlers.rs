@@ -16,9 +16,10 @@ use tokio::sync::broadcast::error::RecvError;
 use super::{
     DaemonStatus, Failure, FailureKind, Import, LimitChange, RequestError, RuleAddition, RuleOutcome,
     RuleRemoval, ServiceChange, SignatureAddition, SignatureOutcome, SourceReport, Stats, change_limit,
-    change_service, remove_rule, reset_service, server::Refusal,
+    change_service, peer::By, remove_rule, reset_service, server::Refusal, told,
 };
 use crate::{
+    audit::Author,
     bpf::{BpfError, List},
     clock::monotonic_ns,
     daemon::{AttackReport, Event, EventKind, ListReport, State, Stop},
@@ -26,9 +27,6 @@ use crate::{
     host,
     prefix::Prefix,
 };
-
-/// Additions up to this many are events one by one; longer lists are one event.
-const TOLD_ONE_BY_ONE: usize = 16;
 
 pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStatus> {
     let rates = *state.rates();
@@ -55,6 +53,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         own_left_out: state.own_left_out.load(std::sync::atomic::Ordering::Relaxed),
         cookie_faults,
         list_faults: state.list_faults(),
+        audit: state.journal.audit(),
     })
 }
 
@@ -128,12 +127,13 @@ fn line(event: &Event) -> Bytes {
 
 pub(super) async fn add(
     Shared(state): Shared<Arc<State>>,
+    By(author): By,
     Path(list): Path<String>,
     Json(additions): Json<Vec<RuleAddition>>,
 ) -> Result<Json<Vec<RuleOutcome>>, Refusal> {
     let list = named(&list)?;
     // A task of its own: an import begun is brought to its end, whether or not the client waits.
-    let outcomes = tokio::spawn(import(state, list, additions)).await;
+    let outcomes = tokio::spawn(import(state, author, list, additions)).await;
     outcomes
         .map_err(|error| Refusal::failed(error.to_string()))?
         .map(Json)
@@ -142,6 +142,7 @@ pub(super) async fn add(
 /// Adds rules, letting go of the tables now and then.
 async fn import(
     state: Arc<State>,
+    author: Author,
     list: List,
     additions: Vec<RuleAddition>,
 ) -> Result<Vec<RuleOutcome>, Refusal> {
@@ -160,114 +161,93 @@ async fn import(
             state.rule_refused(addition.prefix.to_string(), error.to_string());
         }
     })?;
-    tell_added(&state, list, &additions, &outcomes);
+    // To name a million prefixes takes a tenth of a second: not on this thread.
+    let told = tokio::task::spawn_blocking(move || (told::added(list, &additions, &outcomes), outcomes));
+    let (events, outcomes) = told.await.map_err(|error| Refusal::failed(error.to_string()))?;
+    for event in events {
+        state.journal.record_by(author.clone(), event);
+    }
     Ok(outcomes)
-}
-
-fn tell_added(state: &State, list: List, additions: &[RuleAddition], outcomes: &[RuleOutcome]) {
-    let added = outcomes.iter().filter(|outcome| outcome.covered_by.is_none());
-    if additions.len() > TOLD_ONE_BY_ONE {
-        state.journal.record(EventKind::RulesAdded {
-            list: list.name().to_owned(),
-            count: added.count(),
-        });
-        return;
-    }
-    for outcome in added {
-        let addition = additions
-            .iter()
-            .find(|addition| addition.prefix == outcome.prefix);
-        state.journal.record(EventKind::RuleAdded {
-            list: list.name().to_owned(),
-            prefix: outcome.prefix.to_string(),
-            for_s: addition.and_then(|addition| addition.ttl_s),
-            note: addition.and_then(|addition| addition.note.clone()),
-        });
-    }
 }
 
 pub(super) async fn remove(
     Shared(state): Shared<Arc<State>>,
+    By(author): By,
     Path(list): Path<String>,
     Json(removal): Json<RuleRemoval>,
 ) -> Result<Json<RuleOutcome>, Refusal> {
     let list = named(&list)?;
     let _writing = state.write().await;
     let outcome = remove_rule(&mut state.rules(), list, &removal)?;
-    if outcome.outcome == "removed" {
-        let prefix = removal.prefix.to_string();
-        state.journal.record(EventKind::RuleRemoved {
-            list: list.name().to_owned(),
-            prefix,
-        });
+    if let Some(event) = told::removed(list, &outcome) {
+        state.journal.record_by(author, event);
     }
     Ok(Json(outcome))
 }
 
 pub(super) async fn limit(
     Shared(state): Shared<Arc<State>>,
+    By(author): By,
     Path(class): Path<String>,
     Json(change): Json<LimitChange>,
 ) -> Result<Json<LimitChange>, Refusal> {
     change_limit(&mut state.settings(), &class, change)?;
-    let LimitChange { rate_per_s, burst } = change;
-    state.journal.record(EventKind::LimitChanged {
-        class,
-        rate_per_s,
-        burst,
-    });
+    state
+        .journal
+        .record_by(author, told::limit_changed(class, change));
     Ok(Json(change))
 }
 
 pub(super) async fn service(
     Shared(state): Shared<Arc<State>>,
+    By(author): By,
     Path((protocol, port)): Path<(String, String)>,
     Json(change): Json<ServiceChange>,
 ) -> Result<Json<ServiceChange>, Refusal> {
     let service = format!("{protocol}/{port}");
     change_service(&mut state.services(), &service, change)?;
-    state.journal.record(EventKind::ServiceChanged {
-        service,
-        rate_per_s: change.rate_per_s,
-        burst: change.burst,
-    });
+    state
+        .journal
+        .record_by(author, told::service_changed(service, change));
     Ok(Json(change))
 }
 
 /// Answers whether the service had limits of its own.
 pub(super) async fn reset(
     Shared(state): Shared<Arc<State>>,
+    By(author): By,
     Path((protocol, port)): Path<(String, String)>,
 ) -> Result<Json<bool>, Refusal> {
     let service = format!("{protocol}/{port}");
     let was_set = reset_service(&mut state.services(), &service)?;
     if was_set {
-        state.journal.record(EventKind::ServiceReset { service });
+        state
+            .journal
+            .record_by(author, EventKind::ServiceReset { service });
     }
     Ok(Json(was_set))
 }
 
 pub(super) async fn add_signature(
     Shared(state): Shared<Arc<State>>,
+    By(author): By,
     Json(addition): Json<SignatureAddition>,
 ) -> Result<Json<SignatureOutcome>, Refusal> {
     let outcome = super::add_signature(&mut state.signatures(), &addition, monotonic_ns())?;
-    state.journal.record(EventKind::SignatureAdded {
-        id: outcome.id,
-        conditions: addition.conditions.join(" "),
-        for_s: addition.ttl_s,
-        shadow: addition.shadow,
-    });
+    state
+        .journal
+        .record_by(author, told::signature_added(&addition, &outcome));
     Ok(Json(outcome))
 }
 
 pub(super) async fn remove_signature(
     Shared(state): Shared<Arc<State>>,
+    By(author): By,
     Path(id): Path<u32>,
 ) -> Result<Json<SignatureOutcome>, Refusal> {
     let outcome = super::remove_signature(&mut state.signatures(), id)?;
-    if outcome.outcome == "removed" {
-        state.journal.record(EventKind::SignatureRemoved { id });
+    if let Some(event) = told::signature_removed(&outcome) {
+        state.journal.record_by(author, event);
     }
     Ok(Json(outcome))
 }
@@ -277,7 +257,11 @@ pub(super) async fn lists(Shared(state): Shared<Arc<State>>) -> Result<Json<Vec<
 }
 
 /// Reads all lists again, changed or not.
-pub(super) async fn sync_lists(Shared(state): Shared<Arc<State>>) -> Result<Json<Vec<ListReport>>, Refusal> {
+pub(super) async fn sync_lists(
+    Shared(state): Shared<Arc<State>>,
+    By(author): By,
+) -> Result<Json<Vec<ListReport>>, Refusal> {
+    state.journal.record_by(author, EventKind::ListsSynced);
     blocking(move || {
         let mut lists = state.lists();
         let spared = lists.spared().to_vec();
@@ -364,8 +348,8 @@ pub(super) async fn source(
     })
 }
 
-pub(super) async fn detach(Shared(state): Shared<Arc<State>>) -> StatusCode {
-    state.stop(Stop::Detach);
+pub(super) async fn detach(Shared(state): Shared<Arc<State>>, By(author): By) -> StatusCode {
+    state.stop(Stop::Detach, author);
     StatusCode::ACCEPTED
 }
 

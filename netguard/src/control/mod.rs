@@ -5,10 +5,12 @@ mod client;
 mod handlers;
 mod import;
 mod limits;
+mod peer;
 mod requests;
 mod server;
 mod services;
 mod signatures;
+pub mod told;
 
 use std::path::{Path, PathBuf};
 

@@ -5,24 +5,25 @@ use std::{fs, os::unix::fs::PermissionsExt as _, sync::Arc};
 use axum::{
     Json, Router,
     body::to_bytes,
-    extract::{ConnectInfo, DefaultBodyLimit, Request, connect_info::Connected},
-    http::{StatusCode, header::CONTENT_TYPE},
+    extract::{ConnectInfo, DefaultBodyLimit, Request, State as Shared},
+    http::{Method, StatusCode, header::CONTENT_TYPE},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{delete, get, post, put},
-    serve::IncomingStream,
 };
-use tokio::net::{UnixListener, unix::UCred};
+use tokio::net::UnixListener;
 
-use super::{FailedAt, Failure, FailureKind, RequestError, handlers, socket_path};
+use super::{FailedAt, Failure, FailureKind, RequestError, handlers, peer::Peer, socket_path};
 use crate::{
     bpf::InstanceName,
-    daemon::{DaemonError, State},
+    daemon::{DaemonError, EventKind, State},
 };
 
 /// A list of two million prefixes has room.
 const MAX_BODY_BYTES: usize = 256 * 1024 * 1024;
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
+/// Characters of a refusal that the journal keeps.
+const MAX_TOLD: usize = 400;
 
 /// Opens the control socket; who connects waits until it is served.
 ///
@@ -80,30 +81,15 @@ fn router(state: Arc<State>) -> Router {
         .route("/v1/detach", post(handlers::detach))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(refuse_in_json))
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), record_refusal))
         .layer(middleware::from_fn(authorise))
         .with_state(state)
 }
 
-/// Who is at the other end.
-#[derive(Clone, Copy)]
-struct Peer(Option<u32>);
-
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self(
-            stream
-                .io()
-                .peer_cred()
-                .ok()
-                .map(|credentials: UCred| credentials.uid()),
-        )
-    }
-}
-
 /// Lets root and the daemon's own user in.
-async fn authorise(ConnectInfo(Peer(uid)): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
+async fn authorise(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
     let own = nix::unistd::geteuid().as_raw();
-    if uid.is_some_and(|uid| uid == 0 || uid == own) {
+    if peer.uid.is_some_and(|uid| uid == 0 || uid == own) {
         return next.run(request).await;
     }
     let message = "only root and the user that runs the daemon may use its control socket".to_owned();
@@ -147,6 +133,32 @@ async fn refuse_in_json(request: Request, next: Next) -> Response {
         index: None,
     };
     (status, Json(failure)).into_response()
+}
+
+/// Who asks for a change and is refused stands in the journal, too.
+async fn record_refusal(
+    Shared(state): Shared<Arc<State>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let asked = format!("{} {}", request.method(), request.uri().path());
+    let changes = request.method() != Method::GET;
+    let response = next.run(request).await;
+    if !changes || response.status().is_success() {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, MAX_REFUSAL_BYTES).await.unwrap_or_default();
+    let why = serde_json::from_slice(&body).map_or_else(
+        |_| parts.status.to_string(),
+        |failure: Failure| failure.message.chars().take(MAX_TOLD).collect(),
+    );
+    let request = asked.chars().take(MAX_TOLD).collect();
+    state
+        .journal
+        .record_by(peer.author().await, EventKind::Refused { request, why });
+    Response::from_parts(parts, body.into())
 }
 
 /// A failure as an HTTP answer.

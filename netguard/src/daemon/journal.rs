@@ -1,15 +1,20 @@
-//! What happened lately, for `netguard events`: a bounded memory and a live stream.
+//! What happened lately, for `netguard events`: a bounded memory and a live stream. All of it goes to the audit trail, too,
+//! which keeps it.
 
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
-    time::SystemTime,
 };
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use super::{Spared, StateReach};
+use crate::{
+    audit::{AuditState, Author, Recorder},
+    clock::wall_clock,
+    config::CookieMode,
+};
 
 /// Events remembered.
 const REMEMBERED: usize = 1_000;
@@ -21,6 +26,8 @@ const STREAM_BUFFER: usize = 1_024;
 pub struct Event {
     /// RFC 3339, UTC.
     pub at: String,
+    /// Whose doing it is.
+    pub author: Author,
     #[serde(flatten)]
     pub kind: EventKind,
 }
@@ -35,6 +42,18 @@ pub enum EventKind {
         adopted: bool,
         mode: String,
     },
+    /// What the configuration says at this start. Digests are SHA-256 over its JSON, of which a copy lies beside the trail.
+    Configured {
+        digest: String,
+        /// Of the start before; `None`: this is the first one that is known.
+        before: Option<String>,
+        /// What is different from then, or, at the first start, from the defaults: `limit.syn.rate_per_s: 200 -> 300`.
+        changes: Vec<String>,
+        /// Changes beyond those.
+        more: usize,
+    },
+    /// A start failed.
+    StartFailed { why: String },
     /// An interface lost the filter, and it could not be attached again.
     Unprotected { interface: String, why: String },
     /// An interface that had lost the filter has it again.
@@ -69,9 +88,20 @@ pub enum EventKind {
         prefix: String,
         for_s: Option<u64>,
         note: Option<String>,
+        /// Whether the guard list was not to be asked.
+        #[serde(default)]
+        forced: bool,
     },
     /// An operator added that many rules at once.
-    RulesAdded { list: String, count: usize },
+    RulesAdded {
+        list: String,
+        count: usize,
+        /// SHA-256 over the prefixes in the order of the request, each with a line feed behind it.
+        #[serde(default)]
+        sha256: String,
+    },
+    /// What an operator asked for was refused.
+    Refused { request: String, why: String },
     /// An operator removed a rule.
     RuleRemoved { list: String, prefix: String },
     /// A rule reached its end.
@@ -90,6 +120,10 @@ pub enum EventKind {
     ListRead { file: String, skipped: usize },
     /// A file of lists could not be read, or the lists could not be put in force.
     ListFailed { file: String, why: String },
+    /// That many ranges of addresses, compiled of all lists, are in force in exchange for those before.
+    ListsInForce { ranges: usize },
+    /// An operator had all lists read again.
+    ListsSynced,
     /// The daemon changed a setting of the kernel.
     Sysctl { name: String, value: String },
     /// SYN cookies were switched off.
@@ -120,6 +154,8 @@ pub enum EventKind {
         service: String,
         rate_per_s: u32,
         burst: u32,
+        #[serde(default)]
+        cookies: CookieMode,
     },
     /// An operator let the common limits hold for a service again.
     ServiceReset { service: String },
@@ -127,6 +163,8 @@ pub enum EventKind {
     ReflectionOn,
     /// The daemon ends.
     Stopped { detach: bool },
+    /// These interfaces are no longer filtered, and all rules are gone.
+    Detached { interfaces: Vec<String> },
     /// So many addresses of this machine find no room in the kernel's table; 0: no more.
     OwnLeftOut { count: usize },
     /// An attack was recognised, or a crowd that is none; `evidence` are sentences.
@@ -153,6 +191,7 @@ pub enum EventKind {
 pub struct Journal {
     recent: Mutex<VecDeque<Event>>,
     stream: broadcast::Sender<Event>,
+    audit: Option<Recorder>,
 }
 
 impl Default for Journal {
@@ -160,15 +199,43 @@ impl Default for Journal {
         Self {
             recent: Mutex::default(),
             stream: broadcast::channel(STREAM_BUFFER).0,
+            audit: None,
         }
     }
 }
 
 impl Journal {
-    /// Records that `kind` happened now.
+    /// A journal of which all goes to this trail, too.
+    pub(super) fn with_trail(audit: Option<Recorder>) -> Self {
+        Self {
+            audit,
+            ..Self::default()
+        }
+    }
+
+    /// How the audit trail stands; `None`: there is none.
+    pub fn audit(&self) -> Option<AuditState> {
+        self.audit.as_ref().map(Recorder::state)
+    }
+
+    /// Waits until the trail is written, if that does not take long.
+    pub(super) fn finish(&self) {
+        if let Some(audit) = &self.audit {
+            audit.finish();
+        }
+    }
+
+    /// Records that `kind` happened now, by who does such things.
     pub fn record(&self, kind: EventKind) {
+        let author = kind.author();
+        self.record_by(author, kind);
+    }
+
+    /// Records that `author` did `kind` now.
+    pub fn record_by(&self, author: Author, kind: EventKind) {
         let event = Event {
-            at: timestamp(),
+            at: wall_clock(),
+            author,
             kind,
         };
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,6 +247,11 @@ impl Journal {
             recent.remove(summary.unwrap_or(0));
         }
         recent.push_back(event.clone());
+        // Under the lock: in the trail stands what happened in the same order.
+        if let Some(audit) = &self.audit {
+            let (at, author) = (event.at.clone(), event.author.clone());
+            audit.record(at, author, &event.kind, event.kind.worth());
+        }
         // Nobody listens most of the time: that is no error.
         let _listeners = self.stream.send(event);
     }
@@ -202,18 +274,11 @@ impl Event {
     /// An event that happened now, for the reader of a stream only.
     pub fn now(kind: EventKind) -> Self {
         Self {
-            at: timestamp(),
+            at: wall_clock(),
+            author: kind.author(),
             kind,
         }
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "people compare events with other logs: the wall clock is meant"
-)]
-fn timestamp() -> String {
-    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
 }
 
 #[cfg(test)]
@@ -288,6 +353,7 @@ mod tests {
         let json = serde_json::to_value(&event).expect("events are JSON");
         assert_eq!(json["event"], "rule-removed");
         assert_eq!(json["prefix"], "192.0.2.1/32");
+        assert_eq!(json["author"]["by"], "daemon");
         assert_eq!(serde_json::from_value::<Event>(json).expect("and back"), event);
     }
 }

@@ -124,9 +124,14 @@ impl Lists {
         self.spared = spared;
         let mut fault = self.held_back();
         if fault.is_none() {
-            let failed = self.install().err();
-            self.in_force |= failed.is_none();
-            fault = failed.map(|error| format!("the lists are not in force: {error}"));
+            match self.install() {
+                Ok(installed) => {
+                    self.in_force = true;
+                    let ranges = installed.map(|ranges| EventKind::ListsInForce { ranges });
+                    ranges.into_iter().for_each(|event| journal.record(event));
+                }
+                Err(error) => fault = Some(format!("the lists are not in force: {error}")),
+            }
         }
         if let Some(why) = &fault
             && fault != self.fault
@@ -156,10 +161,11 @@ impl Lists {
         })
     }
 
-    fn install(&mut self) -> Result<(), InstallError> {
+    /// The number of ranges that are in force now; `None`: there were and are none.
+    fn install(&mut self) -> Result<Option<usize>, InstallError> {
         let mut listings = self.listings();
         if listings.is_empty() && !self.table.is_set() {
-            return Ok(());
+            return Ok(None);
         }
         if !listings.is_empty() {
             listings.push(Listing {
@@ -170,7 +176,7 @@ impl Lists {
         let compiled = compile(&listings, self.table.seed())?;
         self.table.install(&compiled)?;
         info!(ranges = compiled.ranges, "lists in force");
-        Ok(())
+        Ok(Some(compiled.ranges))
     }
 
     /// What to compile, in the order of `wanted`.

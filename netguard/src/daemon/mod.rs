@@ -2,7 +2,9 @@
 
 mod attachment;
 mod attacks;
+mod authors;
 mod before;
+mod configuration;
 mod configured;
 mod cookies;
 mod journal;
@@ -21,12 +23,13 @@ mod sysctls;
 mod tick;
 mod traffic;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, thread};
 
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::{
+    audit::{Place, Recorder},
     bpf::{AttachError, BpfError, InstanceName, Pins},
     config::{Config, OnExit},
     control,
@@ -137,13 +140,25 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     let mut signals = Signals::begin().map_err(DaemonError::Signals)?;
     let pins = Pins::of(&options.instance);
     let listener = control::listen(&options.instance)?;
+    let place = Place::of(&options.config.audit, &options.instance);
+    let audit = begin_trail(&place, &options.instance);
+    let journal = Journal::with_trail(audit.clone());
     // It waits for answers only before it has made anything.
     let set_up = tokio::select! {
-        set_up = setup::set_up(&options, &pins, stop) => set_up,
+        set_up = setup::set_up(&options, &pins, stop, journal) => set_up,
         () = signals.received() => Err(DaemonError::Interrupted),
     };
-    let (state, inputs) = set_up.inspect_err(|_| control::remove_socket(&options.instance))?;
+    let (state, inputs) = set_up.inspect_err(|error| {
+        control::remove_socket(&options.instance);
+        let why = error.to_string();
+        let journal = Journal::with_trail(audit);
+        journal.record(EventKind::StartFailed { why });
+        journal.finish();
+    })?;
     let state = Arc::new(state);
+    if place.on {
+        tell_configuration(&state, options.config.clone(), place);
+    }
     let server = tokio::spawn(control::serve(listener, Arc::clone(&state)));
     let signals = tokio::spawn(signals.stop(Arc::clone(&state)));
 
@@ -159,8 +174,15 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         Some(Stop::Detach) => true,
         _ => options.config.on_exit == OnExit::Detach,
     };
+    let ended = end(&options, &pins, detach, &state.journal);
+    state.journal.finish();
+    ended
+}
+
+/// Takes the protection back, if it is to go.
+fn end(options: &Options, pins: &Pins, detach: bool, journal: &Journal) -> Result<(), DaemonError> {
     if detach {
-        if let Err(error) = withdraw_cookies(&pins) {
+        if let Err(error) = withdraw_cookies(pins) {
             warn!("cookies that are made until the detachment may be lost: {error}");
         }
         if let Err(error) = restore_sysctls(&options.instance) {
@@ -168,10 +190,28 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         }
         let interfaces = pins.remove()?;
         info!(?interfaces, "protection removed");
+        journal.record(EventKind::Detached { interfaces });
     } else if pins.have_links() {
         info!("stopped; protection stays in the kernel until `netguard detach`");
     } else {
         warn!("stopped; nothing is protected: somebody removed the pins");
     }
     Ok(())
+}
+
+/// The audit trail at `place`, if it is to be written.
+fn begin_trail(place: &Place, instance: &InstanceName) -> Option<Recorder> {
+    if let Err(error) = place.leave_note(instance) {
+        warn!("`netguard audit` may look for the trail in the wrong place: {error}");
+    }
+    place.on.then(|| Recorder::begin(place.clone()))
+}
+
+/// On a thread of its own, since the copy of the configuration before lies on a disk.
+fn tell_configuration(state: &Arc<State>, config: Config, place: Place) {
+    let state = Arc::clone(state);
+    let tell = move || state.journal.record(configuration::tell(&config, &place));
+    if let Err(error) = thread::Builder::new().spawn(tell) {
+        warn!("the configuration is not told in the audit trail: {error}");
+    }
 }

@@ -52,6 +52,7 @@ pub(super) async fn set_up(
     options: &Options,
     pins: &Pins,
     stop: watch::Sender<Option<Stop>>,
+    journal: Journal,
 ) -> Result<(State, Inputs), DaemonError> {
     let config = &options.config;
     if config.interfaces.is_empty() {
@@ -83,7 +84,7 @@ pub(super) async fn set_up(
         from_nothing: before.is_nothing(),
     };
     start
-        .protect(stop)
+        .protect(stop, journal)
         .map_err(|error| error.and_left(before.restore(pins)))
 }
 
@@ -102,7 +103,11 @@ struct Start<'a> {
 
 impl Start<'_> {
     /// Protects the interfaces. When that fails, they run the filter only if they did before; what was written must be put back.
-    fn protect(mut self, stop: watch::Sender<Option<Stop>>) -> Result<(State, Inputs), DaemonError> {
+    fn protect(
+        mut self,
+        stop: watch::Sender<Option<Stop>>,
+        journal: Journal,
+    ) -> Result<(State, Inputs), DaemonError> {
         let (config, pins) = (&self.options.config, self.pins);
         if let Some(log) = bpf::trace_log(&mut self.loaded)? {
             tokio::spawn(log);
@@ -123,7 +128,6 @@ impl Start<'_> {
             reach,
             segments(&filtered),
         )?;
-        let journal = Journal::default();
         let mut lists = Lists::of(config, pins)?;
         let spared = spared_by_lists(&self.facts, &configured);
         if self.from_nothing {

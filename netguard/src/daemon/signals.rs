@@ -6,6 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 
 use super::{State, Stop};
+use crate::audit::Author;
 
 /// The signals, from when they are caught.
 pub(super) struct Signals {
@@ -52,7 +53,7 @@ impl Signals {
     pub(super) async fn stop(mut self, state: Arc<State>) {
         self.received().await;
         // Before anything that can fail.
-        state.stop(Stop::Signal);
+        state.stop(Stop::Signal, Author::Signal);
         warn!("asked to stop");
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
 use super::{EventKind, Journal, Lists, ReflectionState, Spared, StateReach, TrafficReport, cookies::Wanted};
 use crate::{
+    audit::Author,
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
     engine::{Controller, Guard},
     prefix::Prefix,
@@ -259,11 +260,10 @@ impl State {
         self.journal.record(EventKind::RuleFailed { prefix, why });
     }
 
-    /// Ends the daemon.
-    pub fn stop(&self, stop: Stop) {
-        self.journal.record(EventKind::Stopped {
-            detach: stop == Stop::Detach,
-        });
+    /// Ends the daemon, since `author` asks for it.
+    pub fn stop(&self, stop: Stop, author: Author) {
+        let detach = stop == Stop::Detach;
+        self.journal.record_by(author, EventKind::Stopped { detach });
         self.stop.send_replace(Some(stop));
     }
 }

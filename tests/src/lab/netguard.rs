@@ -27,6 +27,9 @@ pub struct Netguard<'lab> {
     daemon: Option<Running>,
 }
 
+/// Where the audit trails of instances are, each in a directory of its name.
+pub(super) const TRAILS: &str = "/var/lib/netguard";
+
 /// Packets by the verdict that they got; verdicts that drop only, or all of them.
 pub type Verdicts = BTreeMap<String, u64>;
 
@@ -211,6 +214,12 @@ impl<'lab> Netguard<'lab> {
         Path::new("/sys/fs/bpf/netguard").join(&self.instance)
     }
 
+    /// The audit trail of this instance, as long as no configuration says otherwise.
+    #[must_use]
+    pub fn trail(&self) -> PathBuf {
+        Path::new(TRAILS).join(&self.instance).join("audit.jsonl")
+    }
+
     /// A command line of this instance, to be completed and run.
     pub fn command(&self) -> Result<Command> {
         let mut command = self.lab.victim.ns.command(&self.program)?;
@@ -227,8 +236,11 @@ impl Drop for Netguard<'_> {
         {
             eprintln!("lab: {error:#}");
         }
-        // The daemon's lock outlives it on purpose; the name of this instance never comes again.
-        let _ = fs::remove_file(Path::new("/run/netguard").join(format!("{}.lock", self.instance)));
+        // The daemon's lock outlives it on purpose, as does its audit trail; the name of this instance never comes again.
+        for kind in ["lock", "audit"] {
+            let _ = fs::remove_file(Path::new("/run/netguard").join(format!("{}.{kind}", self.instance)));
+        }
+        let _ = fs::remove_dir_all(Path::new(TRAILS).join(&self.instance));
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod attach;
 mod attacks;
+mod audit;
+mod audit_faults;
 mod blocklist;
 mod cli;
 mod closed;

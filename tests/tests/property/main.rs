@@ -1,5 +1,6 @@
 //! Is it right for everything? Laws of the datapath, on the host, for generated frames, rules and clocks.
 
+mod audit;
 mod bucket;
 mod laws;
 mod lists;

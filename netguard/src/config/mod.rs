@@ -1,5 +1,6 @@
 //! What the operator may decide, as types in which only sensible settings exist.
 
+mod feeds;
 mod limits;
 mod lists;
 mod load;
@@ -17,8 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::prefix::{BlockPrefix, Prefix};
 
+pub use feeds::{Feed, FeedAction, FeedFormat, Feeds, bare};
 pub use limits::{Dns, Limit, Limits, PrefixLimits, Service, ServiceLimits, ServicePort};
-pub use lists::{Country, Feed, Feeds, Geo, GeoAction, GeoDefault, GeoPolicy};
+pub use lists::{Country, Geo, GeoAction, GeoDefault, GeoPolicy};
 pub use load::ConfigError;
 pub use mistake::Mistake;
 pub use reflection::Reflection;

@@ -4,6 +4,7 @@ mod attachment;
 mod before;
 mod configured;
 mod cookies;
+mod fetches;
 mod journal;
 mod lists;
 mod lock;
@@ -35,8 +36,9 @@ use signals::Signals;
 
 pub use configured::Spared;
 pub use cookies::withdraw_cookies;
+pub use fetches::begin_fetches;
 pub use journal::{Event, EventKind, Journal};
-pub use lists::{ListMatch, ListReport, Lists};
+pub use lists::{Download, ListMatch, ListReport, Lists};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
 pub use offer::CookieOptions;
 pub use own::sentence as left_out_sentence;

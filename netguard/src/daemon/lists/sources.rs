@@ -1,24 +1,29 @@
-//! Files that lists come from: when each was looked at, what it held when it was last read, and why it cannot be read. Which
-//! policies they feed is the business of `wanted`.
+//! Where lists come from: files and servers, when each was looked at, what it held when it was last read, and why it cannot be
+//! read. Which policies they feed is the business of `wanted`.
 
 use std::{
     collections::HashMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
+use super::remote::Remote;
 use crate::{
     clock::monotonic_ns,
-    lists::{self, Feed, ListError, Place},
+    config::{self, FeedAction},
+    lists::{self, Feed, FetchError, Fetched, ListError, Place, Reading, Request, Told},
     prefix::Prefix,
 };
 
-/// A file that lists come from.
+/// A feed whose entries end is read again for that no more often.
+const ENDS_EVERY: Duration = Duration::from_secs(60);
+
+/// Where lists come from.
 pub(super) struct Source {
+    /// The file, or the last good copy of what a server has.
     file: PathBuf,
-    /// `None`: a feed.
-    places: Option<Vec<Place>>,
+    kind: Kind,
     content: Content,
     /// What the file was when it was last looked at, `None` while nobody has; within, `None` where it was not there.
     seen: Option<Option<Stamp>>,
@@ -27,55 +32,252 @@ pub(super) struct Source {
     /// Monotonic.
     read_ns: Option<u64>,
     fault: Option<String>,
+    /// What of a feed is left alone because something else protects it.
+    spared: Told,
 }
 
 /// When a file was written, and how long it is.
 type Stamp = (SystemTime, u64);
+
+enum Kind {
+    Feed(Box<FeedSource>),
+    /// A database that is asked for these.
+    Places(Vec<Place>),
+}
+
+/// How a feed is read.
+struct FeedSource {
+    name: String,
+    reading: Reading,
+    max_growth: u32,
+    max_shrink: u32,
+    remote: Option<Remote>,
+    /// Whether an operator takes the next list for good, however it has grown or shrunk.
+    accepted: bool,
+}
 
 enum Content {
     Feed(Feed),
     Places(HashMap<Place, Vec<Prefix>>),
 }
 
+/// Why a source keeps what it had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SourceError {
+    #[error(transparent)]
+    List(#[from] ListError),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("{url} was not fetched yet")]
+    NotYet { url: String },
+    #[error("{} cannot be written: {source}", .file.display())]
+    Copy { file: PathBuf, source: io::Error },
+}
+
 impl Source {
-    /// A feed, or with `places` a database that is asked for these.
-    pub(super) const fn new(file: PathBuf, places: Option<Vec<Place>>) -> Self {
+    /// A database that is asked for `places`.
+    pub(super) fn places(file: PathBuf, places: Vec<Place>) -> Self {
+        Self::new(file, Kind::Places(places))
+    }
+
+    /// A feed; `copies` is the directory for those that come from servers.
+    pub(super) fn feed(feed: &config::Feed, copies: &Path) -> Self {
+        let file = feed.file.clone().unwrap_or_else(|| copies.join(&feed.name));
+        let reading = Reading {
+            format: feed.format,
+            action: feed.action,
+            widest_v4: u8::try_from(feed.widest_v4.value()).unwrap_or(32),
+            widest_v6: u8::try_from(feed.widest_v6.value()).unwrap_or(128),
+            keep_private: feed.keep_private,
+            max_bytes: u64::from(feed.max_mib.value()) << 20,
+            written: None,
+            now: SystemTime::UNIX_EPOCH,
+        };
+        let remote = feed.url.as_ref().map(|url| Remote::new(feed, url, &file));
+        let source = FeedSource {
+            name: feed.name.clone(),
+            reading,
+            max_growth: feed.max_growth.value(),
+            max_shrink: feed.max_shrink.value(),
+            remote,
+            accepted: false,
+        };
+        Self::new(file, Kind::Feed(Box::new(source)))
+    }
+
+    fn new(file: PathBuf, kind: Kind) -> Self {
         Self {
             file,
-            places,
-            content: Content::Feed(Feed {
-                prefixes: Vec::new(),
-                skipped: 0,
-                first_skipped: Vec::new(),
-            }),
+            kind,
+            content: Content::Feed(Feed::default()),
             seen: None,
             written: None,
             read_ns: None,
             fault: None,
+            spared: Told::default(),
         }
     }
 
+    /// Where it comes from, in answers and errors.
+    pub(super) fn origin(&self) -> String {
+        self.remote().map_or_else(
+            || self.file.display().to_string(),
+            |remote| remote.url().to_owned(),
+        )
+    }
+
+    /// The file, or the copy of what a server has.
     pub(super) fn file(&self) -> &Path {
         &self.file
     }
 
-    /// Whether the file is not what it was when it was last read, successfully or not.
-    pub(super) fn has_changed(&self) -> bool {
-        self.seen != Some(look(&self.file))
+    pub(super) fn remote(&self) -> Option<&Remote> {
+        self.as_feed()?.remote.as_ref()
     }
 
-    /// Reads the file; tells how many of its lines were left out. After a failure the content stays.
-    pub(super) fn read(&mut self) -> Result<usize, ListError> {
+    /// What to ask its server, when it is time or `now`; whoever gets it has to [`Self::take`] how it went.
+    pub(super) fn ask_if_due(&mut self, now: bool) -> Option<Request> {
+        let at_hand = self.read_ns.is_some();
+        self.remote_mut()?.ask_if_due(monotonic_ns(), now, at_hand)
+    }
+
+    fn remote_mut(&mut self) -> Option<&mut Remote> {
+        match &mut self.kind {
+            Kind::Feed(feed) => feed.remote.as_mut(),
+            Kind::Places(_) => None,
+        }
+    }
+
+    fn as_feed(&self) -> Option<&FeedSource> {
+        match &self.kind {
+            Kind::Feed(feed) => Some(feed),
+            Kind::Places(_) => None,
+        }
+    }
+
+    /// The name of a feed.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.as_feed().map(|feed| feed.name.as_str())
+    }
+
+    /// Whether it says whom never to block.
+    pub(super) fn protects(&self) -> bool {
+        self.as_feed()
+            .is_some_and(|feed| feed.reading.action == FeedAction::NeverBlock)
+    }
+
+    /// The next list holds, however it has grown or shrunk.
+    pub(super) fn accept(&mut self) {
+        self.set_accepted(true);
+    }
+
+    fn set_accepted(&mut self, accepted: bool) {
+        if let Kind::Feed(feed) = &mut self.kind {
+            feed.accepted = accepted;
+        }
+    }
+
+    /// Whether the file is not what it was when it was last read, successfully or not, or something in it has ended.
+    pub(super) fn has_changed(&self) -> bool {
+        self.seen != Some(look(&self.file)) || self.has_ended()
+    }
+
+    fn has_ended(&self) -> bool {
+        let read_ago = self
+            .read_ns
+            .map_or(0, |at_ns| monotonic_ns().saturating_sub(at_ns));
+        let next = self.as_read().and_then(|feed| feed.next_end);
+        u128::from(read_ago) >= ENDS_EVERY.as_nanos() && next.is_some_and(|next| next <= SystemTime::now())
+    }
+
+    /// Reads the file. After a failure the content stays.
+    pub(super) fn read(&mut self) -> Result<(), SourceError> {
         // A file that is not there has been looked at all the same: its fault is told once.
         let stamp = look(&self.file);
         self.seen = Some(stamp);
-        match self.content() {
+        let content = self.content();
+        let written = stamp.map(|(written, _)| written);
+        if content.is_ok() && self.remote().is_none() {
+            self.set_accepted(false);
+        }
+        self.settle(content, written)
+    }
+
+    /// Takes what a server answered. After a failure the content stays, and so does its copy.
+    pub(super) fn take(&mut self, answer: Result<Fetched, FetchError>) -> Result<(), SourceError> {
+        let result = self.judge(answer);
+        if let Some(remote) = self.remote_mut() {
+            remote.done(result.is_ok(), monotonic_ns());
+        }
+        match result {
+            Ok(None) => {
+                self.fault = None;
+                Ok(())
+            }
+            Ok(Some(content)) => {
+                self.seen = Some(look(&self.file));
+                self.set_accepted(false);
+                self.settle(Ok(content), None)
+            }
+            Err(error) => self.settle(Err(error), None),
+        }
+    }
+
+    /// What a server answered, if it is new: kept on disk before it is in force.
+    fn judge(&mut self, answer: Result<Fetched, FetchError>) -> Result<Option<Content>, SourceError> {
+        let now = SystemTime::now();
+        let origin = self.origin();
+        let not_kept = |source| SourceError::Copy {
+            file: self.file.clone(),
+            source,
+        };
+        match answer? {
+            // It confirms what nobody has.
+            Fetched::Unchanged if self.read_ns.is_none() => Err(SourceError::NotYet { url: origin }),
+            Fetched::Unchanged => {
+                let file = self.file.clone();
+                let confirmed = self
+                    .remote_mut()
+                    .map_or(Ok(()), |remote| remote.confirm(&file, now));
+                confirmed.map_err(|source| SourceError::Copy { file, source })?;
+                Ok(None)
+            }
+            Fetched::New { bytes, validators } => {
+                let Kind::Feed(source) = &self.kind else {
+                    return Ok(None);
+                };
+                let reading = Reading {
+                    written: Some(now),
+                    now,
+                    ..source.reading.clone()
+                };
+                let feed = lists::parse_feed(&origin, bytes.clone(), &reading)?;
+                self.passes(source, &origin, &feed)?;
+                if let Some(remote) = &source.remote {
+                    remote
+                        .keep(&self.file, &bytes, validators.clone(), now)
+                        .map_err(not_kept)?;
+                }
+                if let Some(remote) = self.remote_mut() {
+                    remote.kept(validators, now);
+                }
+                Ok(Some(Content::Feed(feed)))
+            }
+        }
+    }
+
+    fn settle(
+        &mut self,
+        content: Result<Content, SourceError>,
+        written: Option<SystemTime>,
+    ) -> Result<(), SourceError> {
+        match content {
             Ok(content) => {
                 self.content = content;
-                self.written = stamp.map(|(written, _)| written);
+                self.written = written;
                 self.read_ns = Some(monotonic_ns());
                 self.fault = None;
-                Ok(self.skipped())
+                Ok(())
             }
             Err(error) => {
                 self.fault = Some(error.to_string());
@@ -84,16 +286,43 @@ impl Source {
         }
     }
 
-    /// What the file says now, unless it forgot all that it knew: that is more likely a failed download than a change of the world.
-    fn content(&self) -> Result<Content, ListError> {
-        let Some(wanted) = &self.places else {
-            return lists::read_feed(&self.file).map(Content::Feed);
+    /// What the file says now, unless that is more likely a failed download than a change of the world.
+    fn content(&self) -> Result<Content, SourceError> {
+        let places = match &self.kind {
+            Kind::Feed(feed) => return self.feed_content(feed).map(Content::Feed),
+            Kind::Places(places) => places,
         };
-        let found = lists::read_places(&self.file, |place| wanted.contains(&place))?;
-        if found.values().all(Vec::is_empty) && wanted.iter().any(|place| !self.of(*place).is_empty()) {
-            return Err(ListError::Forgot(self.file.display().to_string()));
+        let found = lists::read_places(&self.file, |place| places.contains(&place))?;
+        if found.values().all(Vec::is_empty) && places.iter().any(|place| !self.of(*place).is_empty()) {
+            return Err(ListError::Forgot(self.file.display().to_string()).into());
         }
         Ok(Content::Places(found))
+    }
+
+    fn feed_content(&self, source: &FeedSource) -> Result<Feed, SourceError> {
+        let mut reading = source.reading.clone();
+        reading.now = SystemTime::now();
+        if let Some(remote) = &source.remote {
+            let url = || remote.url().to_owned();
+            // It was judged when it came.
+            let fetched = remote
+                .fetched()
+                .ok_or_else(|| SourceError::NotYet { url: url() })?;
+            reading.written = Some(fetched);
+            return Ok(lists::read_feed(&self.file, &reading)?);
+        }
+        let feed = lists::read_feed(&self.file, &reading)?;
+        self.passes(source, &self.file.display().to_string(), &feed)?;
+        Ok(feed)
+    }
+
+    /// Whether `feed` is about as long as what was read before.
+    fn passes(&self, source: &FeedSource, origin: &str, feed: &Feed) -> Result<(), ListError> {
+        let before = self.as_read().filter(|_| self.read_ns.is_some()).map_or(0, size);
+        if source.accepted {
+            return Ok(());
+        }
+        lists::steady(origin, before, size(feed), source.max_growth, source.max_shrink)
     }
 
     /// Monotonic; `None` while the file never could be read.
@@ -101,29 +330,39 @@ impl Source {
         self.read_ns
     }
 
-    /// Why the file is not in force as it is now.
+    /// Why the source is not in force as it is now.
     pub(super) fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
     }
 
-    /// When the file was written that is in force.
-    pub(super) const fn written(&self) -> Option<SystemTime> {
-        self.written
+    /// When what is in force was written, or confirmed by its server.
+    pub(super) fn written(&self) -> Option<SystemTime> {
+        match self.remote() {
+            Some(remote) => remote.confirmed(),
+            None => self.written,
+        }
     }
 
-    pub(super) fn skipped(&self) -> usize {
+    /// What was read of a feed.
+    pub(super) const fn as_read(&self) -> Option<&Feed> {
         match &self.content {
-            Content::Feed(feed) => feed.skipped,
-            Content::Places(_) => 0,
+            Content::Feed(feed) => Some(feed),
+            Content::Places(_) => None,
         }
+    }
+
+    /// What of a feed is left alone.
+    pub(super) const fn spared(&self) -> &Told {
+        &self.spared
+    }
+
+    pub(super) fn set_spared(&mut self, spared: Told) {
+        self.spared = spared;
     }
 
     /// The prefixes of a feed.
-    pub(super) fn feed(&self) -> &[Prefix] {
-        match &self.content {
-            Content::Feed(feed) => &feed.prefixes,
-            Content::Places(_) => &[],
-        }
+    pub(super) fn prefixes(&self) -> &[Prefix] {
+        self.as_read().map_or(&[], |feed| &feed.prefixes)
     }
 
     /// The prefixes of `place`.
@@ -135,6 +374,11 @@ impl Source {
     }
 }
 
+/// Entries, those that have ended among them: that they end is no sudden shrink.
+const fn size(feed: &Feed) -> usize {
+    feed.prefixes.len() + feed.ended
+}
+
 fn look(file: &Path) -> Option<Stamp> {
     let metadata = fs::metadata(file).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
@@ -143,13 +387,106 @@ fn look(file: &Path) -> Option<Stamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{config::Config, lists::Validators};
+
+    fn from(text: &str, copies: &Path) -> Source {
+        let config = Config::parse("test", &format!("[[feed]]\nname = \"a\"\n{text}\n")).unwrap();
+        Source::feed(config.feed.iter().next().unwrap(), copies)
+    }
+
+    fn feed(file: &Path) -> Source {
+        from(&format!("file = {file:?}"), Path::new("/nowhere"))
+    }
+
+    fn list(entries: usize) -> String {
+        (0..entries)
+            .map(|number| format!("198.18.{}.{}\n", number / 256, number % 256))
+            .collect()
+    }
+
+    #[test]
+    fn a_file_that_jumps_is_refused_until_it_is_accepted() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("feed");
+        let mut source = feed(&file);
+        fs::write(&file, list(2_000)).unwrap();
+        source.read().unwrap();
+        fs::write(&file, list(900)).unwrap();
+        let error = source.read().unwrap_err().to_string();
+        assert!(error.contains("shrunk from 2000 entries to 900"), "{error}");
+        assert_eq!(source.prefixes().len(), 2_000);
+        source.accept();
+        source.read().unwrap();
+        assert_eq!((source.prefixes().len(), source.fault()), (900, None));
+        // It was accepted once.
+        fs::write(&file, list(10_000)).unwrap();
+        assert!(
+            source
+                .read()
+                .unwrap_err()
+                .to_string()
+                .contains("grown from 900 entries to 10000")
+        );
+    }
+
+    #[test]
+    fn what_a_server_has_is_kept_and_stands_without_it() {
+        let copies = tempfile::tempdir().unwrap();
+        let copies = copies.path().join("feeds");
+        let remote = || from("url = \"https://x.example/?token=s3cret\"", &copies);
+        let new = |text: String| {
+            Ok(Fetched::New {
+                bytes: text.into_bytes(),
+                validators: Validators {
+                    etag: Some("\"1\"".to_owned()),
+                    last_modified: None,
+                },
+            })
+        };
+        let mut source = remote();
+        assert!(
+            source
+                .read()
+                .unwrap_err()
+                .to_string()
+                .contains("https://x.example/ was not fetched yet")
+        );
+        source.take(new(list(2_000))).unwrap();
+        assert_eq!((source.prefixes().len(), source.has_changed()), (2_000, false));
+        for (bad, told) in [
+            (list(3), "shrunk"),
+            ("<html>".to_owned(), "page of the web"),
+            (list(1_500) + "198.18", "cut short"),
+        ] {
+            let error = source.take(new(bad)).unwrap_err().to_string();
+            assert!(error.contains(told) && !error.contains("s3cret"), "{error}");
+            assert_eq!(source.prefixes().len(), 2_000);
+        }
+        let silent = FetchError::NoAuthorities;
+        assert!(source.take(Err(silent)).is_err());
+        assert!(source.fault().is_some());
+        source.take(Ok(Fetched::Unchanged)).unwrap();
+        assert_eq!(source.fault(), None);
+
+        let mut again = remote();
+        again.read().unwrap();
+        assert_eq!(again.prefixes().len(), 2_000);
+        let asked = again.ask_if_due(false).unwrap();
+        assert_eq!(asked.validators.etag.as_deref(), Some("\"1\""));
+        // Another server has another list.
+        let mut moved = from("url = \"https://y.example/\"", &copies);
+        assert!(moved.read().is_err());
+        again.accept();
+        again.take(new(list(3))).unwrap();
+        assert_eq!(again.prefixes().len(), 3);
+    }
 
     /// Found in review: a file that was gone was read every ten seconds, and counted as written in 1970.
     #[test]
     fn a_file_that_is_gone_is_told_once_and_leaves_what_it_said() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("feed");
-        let mut source = Source::new(file.clone(), None);
+        let mut source = feed(&file);
         assert!(source.has_changed());
         assert!(source.read().is_err());
         assert!(!source.has_changed() && source.fault().is_some() && source.read_ns().is_none());
@@ -165,7 +502,7 @@ mod tests {
         assert!(source.has_changed());
         assert!(source.read().is_err());
         assert!(!source.has_changed() && source.fault().is_some());
-        assert_eq!((source.feed().len(), source.written()), (1, written));
+        assert_eq!((source.prefixes().len(), source.written()), (1, written));
     }
 
     /// Found in review: a database that was cut short to a line let everybody in, or nobody.
@@ -174,7 +511,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("country.csv");
         let places = ["AQ", "BV"].map(|code| Place::Country(code.parse().unwrap()));
-        let mut source = Source::new(file.clone(), Some(places.to_vec()));
+        let mut source = Source::places(file.clone(), places.to_vec());
         fs::write(&file, "192.0.2.0/24,AQ\n").unwrap();
         source.read().unwrap();
         fs::write(&file, "198.51.100.0/24,HM\n").unwrap();

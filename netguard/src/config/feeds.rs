@@ -287,7 +287,7 @@ mod tests {
                 "file = \"/x\"\naction = \"never-block\"\nmode = \"shadow\"",
                 "has no mode",
             ),
-            ("file = \"/x\"\nformat = \"pdf\"", "unknown variant"),
+            ("file = \"/x\"\nformat = \"pdf\"", "unknown value `pdf`"),
             ("file = \"/x\"\nwidest_v4 = 7", "8 to 32"),
         ] {
             let error = parsed(feed).unwrap_err();

@@ -2,13 +2,14 @@
 //! read or fetched keeps what was read before, by this daemon or an earlier one. Who asks servers is `fetches`.
 
 mod copies;
+mod published;
 mod remote;
+mod report;
 mod sources;
 mod wanted;
 
-use std::{borrow::Cow, net::IpAddr, path::PathBuf};
+use std::{borrow::Cow, net::IpAddr};
 
-use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::{EventKind, Journal};
@@ -20,64 +21,18 @@ use crate::{
     prefix::Prefix,
     ranges::{CompileError, Effect, Listing, compile, verdict_of},
 };
-use sources::{Source, SourceError};
-use wanted::{Wanted, protecting_report, wanted};
+use published::SourceError;
+use report::{protecting_report, tell_failure, tell_read};
+use sources::Source;
+use wanted::{Wanted, wanted};
 
-/// What is known about one list, as `netguard feed list` shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListReport {
-    /// The feed's name, the country's code, the system's number.
-    pub name: String,
-    /// `feed`, `country`, `asn` or `default`.
-    pub kind: String,
-    /// `block`, `limit`, `allow` or `never-block`.
-    pub action: String,
-    /// `enforce` or `shadow`.
-    pub mode: String,
-    pub prefixes: usize,
-    /// Packets that it was against since the daemon started, shadow ones included.
-    pub packets: u64,
-    pub file: Option<PathBuf>,
-    /// Seconds since the file was read.
-    pub read_s_ago: Option<u64>,
-    /// Entries that were refused: they are no prefixes, or too wide.
-    pub skipped: usize,
-    /// Why the list is not in force as it is now.
-    pub fault: Option<String>,
-    /// Where it is fetched from, without its query. `file` is its last good copy then.
-    pub url: Option<String>,
-    /// What it turned out to be, if it is a feed.
-    pub format: Option<String>,
-    /// Seconds since the file was written, or the server confirmed it.
-    pub age_s: Option<u64>,
-    /// Seconds until the server is asked again.
-    pub next_refresh_in_s: Option<u64>,
-    /// Whether it is being asked now.
-    pub fetching: bool,
-    /// The first entries that were refused, each with its place and mistake.
-    pub refused: Vec<String>,
-    /// Entries that are not in force as a whole, because something protects them or they are in private space.
-    pub trimmed: usize,
-    /// The first of them, each with its place and why.
-    pub trimmed_first: Vec<String>,
-    /// Entries that speak of something else than addresses, or ask for no block.
-    pub passed_over: usize,
-    /// Entries that had ended when the list was read.
-    pub ended: usize,
-}
+pub use report::{ListMatch, ListReport};
 
 /// A feed that a server is to be asked for.
 #[derive(Debug)]
 pub struct Download {
     source: usize,
     pub request: Request,
-}
-
-/// A list that holds a source.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListMatch {
-    pub name: String,
-    pub kind: String,
 }
 
 /// The lists of the configuration, and what of them is in force.
@@ -374,30 +329,4 @@ impl Lists {
         let matches = holding.iter().map(|wanted| wanted.named()).collect();
         (matches, verdict_of(&effects, now_ns))
     }
-}
-
-fn tell_read(source: &Source, journal: &Journal) {
-    let (file, feed) = (source.origin(), source.as_read());
-    let refused = feed.map(|feed| feed.refused.clone()).unwrap_or_default();
-    let mut trimmed = feed.map(|feed| feed.trimmed.clone()).unwrap_or_default();
-    trimmed.and(source.spared());
-    let (skipped, lines) = (refused.count, [refused.first, trimmed.first].concat());
-    info!(file, skipped, trimmed = trimmed.count, "list read");
-    for line in &lines {
-        warn!(file, "not in force as it is written: {line}");
-    }
-    journal.record(EventKind::ListRead {
-        file,
-        skipped,
-        trimmed: trimmed.count,
-        lines,
-    });
-}
-
-fn tell_failure(source: &Source, error: &SourceError, journal: &Journal) {
-    warn!("a list keeps what it had: {error}");
-    journal.record(EventKind::ListFailed {
-        file: source.origin(),
-        why: error.to_string(),
-    });
 }

@@ -229,6 +229,7 @@ impl Drop for Netguard<'_> {
         }
         // The daemon's lock outlives it on purpose; the name of this instance never comes again.
         let _ = fs::remove_file(Path::new("/run/netguard").join(format!("{}.lock", self.instance)));
+        let _ = fs::remove_dir_all(Path::new("/var/lib/netguard").join(&self.instance));
     }
 }
 

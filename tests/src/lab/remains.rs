@@ -12,9 +12,14 @@ use anyhow::{Context, Result};
 
 use super::{namespace, wait_until};
 
-/// Where things named after a lab can be: network namespaces, netguard's pins and sockets, and (by
+/// Where things named after a lab can be: network namespaces, netguard's pins, sockets and copies of feeds, and (by
 /// `temp_dir`) files.
-const PLACES: [&str; 3] = ["/run/netns", "/sys/fs/bpf/netguard", "/run/netguard"];
+const PLACES: [&str; 4] = [
+    "/run/netns",
+    "/sys/fs/bpf/netguard",
+    "/run/netguard",
+    "/var/lib/netguard",
+];
 
 /// How long another lab may take: a whole run of the demo.
 const PATIENCE: Duration = Duration::from_secs(600);

@@ -100,20 +100,23 @@ impl Remote {
         self.next_ns = now_ns.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// Writes a good copy.
+    /// Writes a good copy, and knows it.
     pub(super) fn keep(
-        &self,
+        &mut self,
         file: &Path,
         bytes: &[u8],
         validators: Validators,
         now: SystemTime,
     ) -> io::Result<()> {
-        copies::keep(file, bytes, &self.about(validators, now))
-    }
-
-    /// Knows the copy that was written.
-    pub(super) fn kept(&mut self, validators: Validators, now: SystemTime) {
-        self.known = Some(self.about(validators, now));
+        let about = Known {
+            url: self.request.url.clone(),
+            validators,
+            fetched: now,
+            confirmed: now,
+        };
+        copies::keep(file, bytes, &about)?;
+        self.known = Some(about);
+        Ok(())
     }
 
     /// The server says that the copy is the newest.
@@ -122,15 +125,6 @@ impl Remote {
             known.confirmed = now;
             copies::remember(file, known)
         })
-    }
-
-    fn about(&self, validators: Validators, now: SystemTime) -> Known {
-        Known {
-            url: self.request.url.clone(),
-            validators,
-            fetched: now,
-            confirmed: now,
-        }
     }
 }
 

@@ -3,16 +3,19 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use super::remote::Remote;
+use super::{
+    published::{Published, SourceError, size},
+    remote::Remote,
+};
 use crate::{
     clock::monotonic_ns,
-    config::{self, FeedAction},
-    lists::{self, Feed, FetchError, Fetched, ListError, Place, Reading, Request, Told},
+    config,
+    lists::{self, Feed, FetchError, Fetched, ListError, Place, Request, Told},
     prefix::Prefix,
 };
 
@@ -40,38 +43,14 @@ pub(super) struct Source {
 type Stamp = (SystemTime, u64);
 
 enum Kind {
-    Feed(Box<FeedSource>),
+    Feed(Box<Published>),
     /// A database that is asked for these.
     Places(Vec<Place>),
-}
-
-/// How a feed is read.
-struct FeedSource {
-    name: String,
-    reading: Reading,
-    max_growth: u32,
-    max_shrink: u32,
-    remote: Option<Remote>,
-    /// Whether an operator takes the next list for good, however it has grown or shrunk.
-    accepted: bool,
 }
 
 enum Content {
     Feed(Feed),
     Places(HashMap<Place, Vec<Prefix>>),
-}
-
-/// Why a source keeps what it had.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SourceError {
-    #[error(transparent)]
-    List(#[from] ListError),
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    #[error("{url} was not fetched yet")]
-    NotYet { url: String },
-    #[error("{} cannot be written: {source}", .file.display())]
-    Copy { file: PathBuf, source: io::Error },
 }
 
 impl Source {
@@ -83,26 +62,8 @@ impl Source {
     /// A feed; `copies` is the directory for those that come from servers.
     pub(super) fn feed(feed: &config::Feed, copies: &Path) -> Self {
         let file = feed.file.clone().unwrap_or_else(|| copies.join(&feed.name));
-        let reading = Reading {
-            format: feed.format,
-            action: feed.action,
-            widest_v4: u8::try_from(feed.widest_v4.value()).unwrap_or(32),
-            widest_v6: u8::try_from(feed.widest_v6.value()).unwrap_or(128),
-            keep_private: feed.keep_private,
-            max_bytes: u64::from(feed.max_mib.value()) << 20,
-            written: None,
-            now: SystemTime::UNIX_EPOCH,
-        };
-        let remote = feed.url.as_ref().map(|url| Remote::new(feed, url, &file));
-        let source = FeedSource {
-            name: feed.name.clone(),
-            reading,
-            max_growth: feed.max_growth.value(),
-            max_shrink: feed.max_shrink.value(),
-            remote,
-            accepted: false,
-        };
-        Self::new(file, Kind::Feed(Box::new(source)))
+        let published = Published::of(feed, &file);
+        Self::new(file, Kind::Feed(Box::new(published)))
     }
 
     fn new(file: PathBuf, kind: Kind) -> Self {
@@ -138,17 +99,13 @@ impl Source {
     /// What to ask its server, when it is time or `now`; whoever gets it has to [`Self::take`] how it went.
     pub(super) fn ask_if_due(&mut self, now: bool) -> Option<Request> {
         let at_hand = self.read_ns.is_some();
-        self.remote_mut()?.ask_if_due(monotonic_ns(), now, at_hand)
+        let Kind::Feed(feed) = &mut self.kind else {
+            return None;
+        };
+        feed.remote.as_mut()?.ask_if_due(monotonic_ns(), now, at_hand)
     }
 
-    fn remote_mut(&mut self) -> Option<&mut Remote> {
-        match &mut self.kind {
-            Kind::Feed(feed) => feed.remote.as_mut(),
-            Kind::Places(_) => None,
-        }
-    }
-
-    fn as_feed(&self) -> Option<&FeedSource> {
+    fn as_feed(&self) -> Option<&Published> {
         match &self.kind {
             Kind::Feed(feed) => Some(feed),
             Kind::Places(_) => None,
@@ -162,8 +119,7 @@ impl Source {
 
     /// Whether it says whom never to block.
     pub(super) fn protects(&self) -> bool {
-        self.as_feed()
-            .is_some_and(|feed| feed.reading.action == FeedAction::NeverBlock)
+        self.as_feed().is_some_and(Published::protects)
     }
 
     /// The next list holds, however it has grown or shrunk.
@@ -205,8 +161,12 @@ impl Source {
 
     /// Takes what a server answered. After a failure the content stays, and so does its copy.
     pub(super) fn take(&mut self, answer: Result<Fetched, FetchError>) -> Result<(), SourceError> {
-        let result = self.judge(answer);
-        if let Some(remote) = self.remote_mut() {
+        let before = self.size();
+        let Kind::Feed(feed) = &mut self.kind else {
+            return Ok(());
+        };
+        let result = feed.judge(&self.file, before, answer);
+        if let Some(remote) = &mut feed.remote {
             remote.done(result.is_ok(), monotonic_ns());
         }
         match result {
@@ -217,52 +177,9 @@ impl Source {
             Ok(Some(content)) => {
                 self.seen = Some(look(&self.file));
                 self.set_accepted(false);
-                self.settle(Ok(content), None)
+                self.settle(Ok(Content::Feed(content)), None)
             }
             Err(error) => self.settle(Err(error), None),
-        }
-    }
-
-    /// What a server answered, if it is new: kept on disk before it is in force.
-    fn judge(&mut self, answer: Result<Fetched, FetchError>) -> Result<Option<Content>, SourceError> {
-        let now = SystemTime::now();
-        let origin = self.origin();
-        let not_kept = |source| SourceError::Copy {
-            file: self.file.clone(),
-            source,
-        };
-        match answer? {
-            // It confirms what nobody has.
-            Fetched::Unchanged if self.read_ns.is_none() => Err(SourceError::NotYet { url: origin }),
-            Fetched::Unchanged => {
-                let file = self.file.clone();
-                let confirmed = self
-                    .remote_mut()
-                    .map_or(Ok(()), |remote| remote.confirm(&file, now));
-                confirmed.map_err(|source| SourceError::Copy { file, source })?;
-                Ok(None)
-            }
-            Fetched::New { bytes, validators } => {
-                let Kind::Feed(source) = &self.kind else {
-                    return Ok(None);
-                };
-                let reading = Reading {
-                    written: Some(now),
-                    now,
-                    ..source.reading.clone()
-                };
-                let feed = lists::parse_feed(&origin, bytes.clone(), &reading)?;
-                self.passes(source, &origin, &feed)?;
-                if let Some(remote) = &source.remote {
-                    remote
-                        .keep(&self.file, &bytes, validators.clone(), now)
-                        .map_err(not_kept)?;
-                }
-                if let Some(remote) = self.remote_mut() {
-                    remote.kept(validators, now);
-                }
-                Ok(Some(Content::Feed(feed)))
-            }
         }
     }
 
@@ -289,7 +206,7 @@ impl Source {
     /// What the file says now, unless that is more likely a failed download than a change of the world.
     fn content(&self) -> Result<Content, SourceError> {
         let places = match &self.kind {
-            Kind::Feed(feed) => return self.feed_content(feed).map(Content::Feed),
+            Kind::Feed(feed) => return feed.read(&self.file, self.size()).map(Content::Feed),
             Kind::Places(places) => places,
         };
         let found = lists::read_places(&self.file, |place| places.contains(&place))?;
@@ -299,30 +216,9 @@ impl Source {
         Ok(Content::Places(found))
     }
 
-    fn feed_content(&self, source: &FeedSource) -> Result<Feed, SourceError> {
-        let mut reading = source.reading.clone();
-        reading.now = SystemTime::now();
-        if let Some(remote) = &source.remote {
-            let url = || remote.url().to_owned();
-            // It was judged when it came.
-            let fetched = remote
-                .fetched()
-                .ok_or_else(|| SourceError::NotYet { url: url() })?;
-            reading.written = Some(fetched);
-            return Ok(lists::read_feed(&self.file, &reading)?);
-        }
-        let feed = lists::read_feed(&self.file, &reading)?;
-        self.passes(source, &self.file.display().to_string(), &feed)?;
-        Ok(feed)
-    }
-
-    /// Whether `feed` is about as long as what was read before.
-    fn passes(&self, source: &FeedSource, origin: &str, feed: &Feed) -> Result<(), ListError> {
-        let before = self.as_read().filter(|_| self.read_ns.is_some()).map_or(0, size);
-        if source.accepted {
-            return Ok(());
-        }
-        lists::steady(origin, before, size(feed), source.max_growth, source.max_shrink)
+    /// The entries of a feed that was read.
+    fn size(&self) -> Option<usize> {
+        self.as_read().filter(|_| self.read_ns.is_some()).map(size)
     }
 
     /// Monotonic; `None` while the file never could be read.
@@ -374,11 +270,6 @@ impl Source {
     }
 }
 
-/// Entries, those that have ended among them: that they end is no sudden shrink.
-const fn size(feed: &Feed) -> usize {
-    feed.prefixes.len() + feed.ended
-}
-
 fn look(file: &Path) -> Option<Stamp> {
     let metadata = fs::metadata(file).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
@@ -387,98 +278,12 @@ fn look(file: &Path) -> Option<Stamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, lists::Validators};
-
-    fn from(text: &str, copies: &Path) -> Source {
-        let config = Config::parse("test", &format!("[[feed]]\nname = \"a\"\n{text}\n")).unwrap();
-        Source::feed(config.feed.iter().next().unwrap(), copies)
-    }
+    use crate::config::Config;
 
     fn feed(file: &Path) -> Source {
-        from(&format!("file = {file:?}"), Path::new("/nowhere"))
-    }
-
-    fn list(entries: usize) -> String {
-        (0..entries)
-            .map(|number| format!("198.18.{}.{}\n", number / 256, number % 256))
-            .collect()
-    }
-
-    #[test]
-    fn a_file_that_jumps_is_refused_until_it_is_accepted() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("feed");
-        let mut source = feed(&file);
-        fs::write(&file, list(2_000)).unwrap();
-        source.read().unwrap();
-        fs::write(&file, list(900)).unwrap();
-        let error = source.read().unwrap_err().to_string();
-        assert!(error.contains("shrunk from 2000 entries to 900"), "{error}");
-        assert_eq!(source.prefixes().len(), 2_000);
-        source.accept();
-        source.read().unwrap();
-        assert_eq!((source.prefixes().len(), source.fault()), (900, None));
-        // It was accepted once.
-        fs::write(&file, list(10_000)).unwrap();
-        assert!(
-            source
-                .read()
-                .unwrap_err()
-                .to_string()
-                .contains("grown from 900 entries to 10000")
-        );
-    }
-
-    #[test]
-    fn what_a_server_has_is_kept_and_stands_without_it() {
-        let copies = tempfile::tempdir().unwrap();
-        let copies = copies.path().join("feeds");
-        let remote = || from("url = \"https://x.example/?token=s3cret\"", &copies);
-        let new = |text: String| {
-            Ok(Fetched::New {
-                bytes: text.into_bytes(),
-                validators: Validators {
-                    etag: Some("\"1\"".to_owned()),
-                    last_modified: None,
-                },
-            })
-        };
-        let mut source = remote();
-        assert!(
-            source
-                .read()
-                .unwrap_err()
-                .to_string()
-                .contains("https://x.example/ was not fetched yet")
-        );
-        source.take(new(list(2_000))).unwrap();
-        assert_eq!((source.prefixes().len(), source.has_changed()), (2_000, false));
-        for (bad, told) in [
-            (list(3), "shrunk"),
-            ("<html>".to_owned(), "page of the web"),
-            (list(1_500) + "198.18", "cut short"),
-        ] {
-            let error = source.take(new(bad)).unwrap_err().to_string();
-            assert!(error.contains(told) && !error.contains("s3cret"), "{error}");
-            assert_eq!(source.prefixes().len(), 2_000);
-        }
-        let silent = FetchError::NoAuthorities;
-        assert!(source.take(Err(silent)).is_err());
-        assert!(source.fault().is_some());
-        source.take(Ok(Fetched::Unchanged)).unwrap();
-        assert_eq!(source.fault(), None);
-
-        let mut again = remote();
-        again.read().unwrap();
-        assert_eq!(again.prefixes().len(), 2_000);
-        let asked = again.ask_if_due(false).unwrap();
-        assert_eq!(asked.validators.etag.as_deref(), Some("\"1\""));
-        // Another server has another list.
-        let mut moved = from("url = \"https://y.example/\"", &copies);
-        assert!(moved.read().is_err());
-        again.accept();
-        again.take(new(list(3))).unwrap();
-        assert_eq!(again.prefixes().len(), 3);
+        let text = format!("[[feed]]\nname = \"a\"\nfile = {file:?}\n");
+        let config = Config::parse("test", &text).unwrap();
+        Source::feed(config.feed.iter().next().unwrap(), Path::new("/nowhere"))
     }
 
     /// Found in review: a file that was gone was read every ten seconds, and counted as written in 1970.

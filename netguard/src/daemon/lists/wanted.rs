@@ -1,18 +1,17 @@
 //! Which policies the configuration makes of its lists, and where the addresses of each come from. It reads no files.
 
-use std::{
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use std::{path::Path, time::Duration};
 
 use netguard_common::{
     layout::{Rate, Rule},
     ranges::{Policy, Subject},
 };
 
-use super::{ListMatch, ListReport, remote::Remote, sources::Source};
+use super::{
+    report::{ListMatch, ListReport, source_report},
+    sources::Source,
+};
 use crate::{
-    clock::monotonic_ns,
     config::{Config, FeedAction, GeoAction, GeoDefault, Limit, PolicyMode},
     lists::Place,
     prefix::Prefix,
@@ -296,51 +295,6 @@ impl Wanted {
             fault: own_fault.or_else(|| self.idle(sources)).or_else(unknown),
             ..base
         }
-    }
-}
-
-/// What is known about a list of whom never to block.
-pub(super) fn protecting_report(source: &Source) -> ListReport {
-    ListReport {
-        name: source.name().unwrap_or_default().to_owned(),
-        kind: "feed".to_owned(),
-        action: "never-block".to_owned(),
-        mode: "enforce".to_owned(),
-        prefixes: source.prefixes().len(),
-        fault: source.fault().map(str::to_owned),
-        ..source_report(source)
-    }
-}
-
-/// What is known about where a list comes from.
-fn source_report(source: &Source) -> ListReport {
-    let now_ns = monotonic_ns();
-    let remote = source.remote();
-    let feed = source
-        .as_read()
-        .filter(|_| source.read_ns().is_some() && source.name().is_some());
-    let age = source
-        .written()
-        .and_then(|at| SystemTime::now().duration_since(at).ok());
-    let mut trimmed = feed.map(|feed| feed.trimmed.clone()).unwrap_or_default();
-    trimmed.and(source.spared());
-    ListReport {
-        file: Some(source.file().to_owned()),
-        url: remote.map(|remote| remote.url().to_owned()),
-        format: feed.map(|feed| feed.format.as_str().to_owned()),
-        read_s_ago: source
-            .read_ns()
-            .map(|at_ns| now_ns.saturating_sub(at_ns) / 1_000_000_000),
-        age_s: age.map(|age| age.as_secs()),
-        next_refresh_in_s: remote.map(|remote| remote.next_in_s(now_ns)),
-        fetching: remote.is_some_and(Remote::is_under_way),
-        skipped: feed.map_or(0, |feed| feed.refused.count),
-        refused: feed.map_or_else(Vec::new, |feed| feed.refused.first.clone()),
-        trimmed: trimmed.count,
-        trimmed_first: trimmed.first,
-        passed_over: feed.map_or(0, |feed| feed.passed_over),
-        ended: feed.map_or(0, |feed| feed.ended),
-        ..ListReport::default()
     }
 }
 

@@ -25,6 +25,9 @@ struct Columns {
 }
 
 pub(super) fn csv(text: &str, gathered: &mut Gathered<'_>) -> Result<(), ListError> {
+    // ThreatFox writes a space behind each comma, which would keep a quote from being one.
+    let close = text.contains("\", \"").then(|| text.replace("\", \"", "\",\""));
+    let text = close.as_deref().unwrap_or(text);
     let broken = |source: csv::Error| ListError::Csv {
         file: gathered.name.to_owned(),
         line: source.position().map_or(0, csv::Position::line),
@@ -35,10 +38,13 @@ pub(super) fn csv(text: &str, gathered: &mut Gathered<'_>) -> Result<(), ListErr
         .into_records()
         .collect::<Result<_, _>>()
         .map_err(broken)?;
-    let heads = heads(text, delimiter);
-    let has_head = rows
-        .first()
-        .is_some_and(|row| row.iter().all(|field| address(field).is_none()));
+    let width = rows.first().map_or(0, StringRecord::len);
+    let heads = heads(text, delimiter).filter(|heads| heads.len() == width);
+    // A first row without an address names the columns, unless a comment did: then it is about a domain or the like.
+    let has_head = heads.is_none()
+        && rows
+            .first()
+            .is_some_and(|row| row.iter().all(|field| address(field).is_none()));
     let names = if has_head { rows.first().map(fields) } else { heads };
     let rows = rows.get(usize::from(has_head)..).unwrap_or_default();
     let columns = columns(gathered.name, names.as_deref().unwrap_or_default(), rows)?;
@@ -257,12 +263,12 @@ mod tests {
         let sslbl = "# SSLBL\n# Firstseen,DstIP,DstPort\n2021-01-17,192.0.2.1,443\n2021-01-18,192.0.2.2,80\n# END (2) entries\n";
         assert_eq!(shown(&parse(sslbl).unwrap()).len(), 2);
         let threatfox = "# \"first_seen_utc\", \"ioc_value\", \"ioc_type\", \"tags\"\n\
-            \"2021-01-17\", \"192.0.2.1:443\", \"ip:port\", \"a,b\"\n\"2021-01-17\", \"a.example\", \"domain\", \"a\"\n\
-            \"2021-01-17\", \"[2001:db8::1]:443\", \"ip:port\", \"a\"\n";
+            \"2021-01-17\", \"b.example\", \"domain\", \"a\"\n\"2021-01-17\", \"192.0.2.1:443\", \"ip:port\", \"a,b\"\n\"2021-01-17\", \"a.example\", \"domain\", \"a\"\n\
+            \"2021-01-17\", \"[2001:db8::1]:443\", \"ip:port\", \"a\"\n# Number of entries: 4\n";
         let feed = parse(threatfox).unwrap();
         assert_eq!(
             (shown(&feed).len(), feed.passed_over, feed.refused.count),
-            (2, 1, 0),
+            (2, 2, 0),
             "{feed:?}"
         );
     }

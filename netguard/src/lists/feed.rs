@@ -39,6 +39,22 @@ pub struct Reading {
     pub now: SystemTime,
 }
 
+/// As the configuration has it by default, now.
+impl Default for Reading {
+    fn default() -> Self {
+        Self {
+            format: FeedFormat::Auto,
+            action: FeedAction::Block,
+            widest_v4: 8,
+            widest_v6: 16,
+            keep_private: false,
+            max_bytes: 64 << 20,
+            written: None,
+            now: SystemTime::now(),
+        }
+    }
+}
+
 /// What a feed says.
 #[derive(Debug, Default)]
 pub struct Feed {

@@ -10,6 +10,7 @@ mod doctor;
 mod events;
 mod explain;
 mod feed;
+mod feed_check;
 mod limit;
 mod map;
 mod output;

@@ -1,4 +1,4 @@
-//! What the operator may decide about long lists: published ones of bad sources, countries, autonomous systems.
+//! What the operator may decide about countries and autonomous systems, and whether all lists fit. Published lists are in `feeds`.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -6,32 +6,7 @@ use netguard_common::ranges::POLICIES;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::{Config, Limit, Period, PolicyMode};
-
-/// A list of prefixes that others publish.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table with `name`, `file` and, if you like, `mode` and `max_age`"
-)]
-pub struct Feed {
-    /// What the feed is called in answers of netguard.
-    pub name: String,
-    /// A text file with one address or prefix a line; what follows `#` or `;` is ignored.
-    pub file: PathBuf,
-    /// What happens to packets from its addresses.
-    #[serde(default)]
-    pub mode: PolicyMode,
-    /// The feed ends when its file was not written for so long.
-    #[serde(default)]
-    pub max_age: Option<Period>,
-}
-
-/// Feeds, each under a name of its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "Vec<Feed>", into = "Vec<Feed>")]
-#[schemars(with = "Vec<Feed>")]
-pub struct Feeds(Vec<Feed>);
+use super::{Config, Feed, FeedAction, Limit, PolicyMode};
 
 /// What is done with sources because of where they are, as a database says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -146,7 +121,8 @@ pub(super) fn geo<'de, D: Deserializer<'de>>(from: D) -> Result<Geo, D::Error> {
 /// # Errors
 /// When there are more: a sentence.
 pub(super) fn fit(config: &Config) -> Result<(), String> {
-    let feeds = config.feed.iter().filter(|feed| feed.mode != PolicyMode::Off);
+    let blocking = |feed: &&Feed| feed.mode != PolicyMode::Off && feed.action == FeedAction::Block;
+    let feeds = config.feed.iter().filter(blocking);
     let policies = config.geo.policy.iter();
     let places: usize = policies
         .filter(|policy| policy.mode != PolicyMode::Off)
@@ -166,38 +142,6 @@ pub(super) fn fit(config: &Config) -> Result<(), String> {
     Err(format!(
         "{wanted} feeds, countries and autonomous systems have a policy, at most {most} can: publish some of them as one feed"
     ))
-}
-
-impl Feeds {
-    /// The feeds in their order.
-    pub fn iter(&self) -> impl Iterator<Item = &Feed> {
-        self.0.iter()
-    }
-}
-
-impl TryFrom<Vec<Feed>> for Feeds {
-    type Error = String;
-
-    fn try_from(feeds: Vec<Feed>) -> Result<Self, Self::Error> {
-        for (index, feed) in feeds.iter().enumerate() {
-            if feed.name.is_empty() || feed.name.len() > 64 || feed.name.contains(char::is_whitespace) {
-                return Err(format!(
-                    "{:?} is no name for a feed: write one word of at most 64 bytes",
-                    feed.name
-                ));
-            }
-            if feeds[..index].iter().any(|other| other.name == feed.name) {
-                return Err(format!("two feeds are called {:?}: give each a name", feed.name));
-            }
-        }
-        Ok(Self(feeds))
-    }
-}
-
-impl From<Feeds> for Vec<Feed> {
-    fn from(feeds: Feeds) -> Self {
-        feeds.0
-    }
 }
 
 impl TryFrom<GeoPolicyTable> for GeoPolicy {

@@ -1,6 +1,7 @@
 //! What the operator may decide, as types in which only sensible settings exist.
 
 mod audit;
+mod feeds;
 mod limits;
 mod lists;
 mod load;
@@ -19,8 +20,9 @@ use serde::{Deserialize, Serialize};
 use crate::prefix::{BlockPrefix, Prefix};
 
 pub use audit::{Audit, AuditFile, AuditFileSize, AuditMode, KeptFiles};
+pub use feeds::{Feed, FeedAction, FeedFormat, Feeds, bare};
 pub use limits::{Dns, Limit, Limits, PrefixLimits, Service, ServiceLimits, ServicePort};
-pub use lists::{Country, Feed, Feeds, Geo, GeoAction, GeoDefault, GeoPolicy};
+pub use lists::{Country, Geo, GeoAction, GeoDefault, GeoPolicy};
 pub use load::ConfigError;
 pub use mistake::Mistake;
 pub use reflection::Reflection;

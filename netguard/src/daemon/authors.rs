@@ -10,6 +10,9 @@ impl EventKind {
             Self::Blocked { .. } | Self::Withheld { .. } | Self::WithheldMore { .. } => Author::Detector {
                 name: "flooder".to_owned(),
             },
+            Self::AttackBegun { class, .. }
+            | Self::AttackResumed { class, .. }
+            | Self::AttackEnded { class, .. } => Author::Detector { name: class.clone() },
             Self::RuleExpired { .. } | Self::SignatureExpired { .. } => Author::Time,
             Self::ListRead { .. } | Self::ListFailed { .. } | Self::ListsInForce { .. } => Author::Feed,
             Self::Configured { .. } | Self::Spared(_) | Self::SparedNoMore(_) => Author::Configuration,
@@ -24,6 +27,7 @@ impl EventKind {
             Self::Withheld { .. }
             | Self::WithheldMore { .. }
             | Self::RuleFailed { .. }
+            | Self::AttackResumed { .. }
             | Self::SamplesLost { .. }
             | Self::Missed { .. } => Worth::Strangers,
             _ => Worth::Decision,
@@ -45,6 +49,8 @@ mod tests {
         let list = EventKind::ListRead {
             file: "/f".to_owned(),
             skipped: 0,
+            trimmed: 0,
+            lines: Vec::new(),
         };
         assert_eq!(
             [expired.author(), list.author(), EventKind::ReflectionOn.author()],

@@ -116,14 +116,21 @@ pub enum EventKind {
     Spared(Spared),
     /// A configured block no longer leaves that out.
     SparedNoMore(Spared),
-    /// A file of lists was read; so many of its lines are no prefixes.
-    ListRead { file: String, skipped: usize },
-    /// A file of lists could not be read, or the lists could not be put in force.
+    /// A list was read; so many of its entries were refused, and so many others are not in force as a whole. `lines` are the first.
+    ListRead {
+        file: String,
+        skipped: usize,
+        trimmed: usize,
+        lines: Vec<String>,
+    },
+    /// A list could not be read or fetched, or the lists could not be put in force.
     ListFailed { file: String, why: String },
     /// That many ranges of addresses, compiled of all lists, are in force in exchange for those before.
     ListsInForce { ranges: usize },
     /// An operator had all lists read again.
     ListsSynced,
+    /// An operator had one feed read again, and perhaps accepted however it has grown or shrunk.
+    FeedSynced { feed: String, accepted: bool },
     /// The daemon changed a setting of the kernel.
     Sysctl { name: String, value: String },
     /// SYN cookies were switched off.

@@ -1,53 +1,38 @@
-//! The lists of the configuration: read from their files, compiled, put in force as one, and followed when they change. What
-//! cannot be read keeps what was read before, by this daemon or an earlier one.
+//! The lists of the configuration: read from files, compiled, put in force as one, and followed when they change. What cannot be
+//! read or fetched keeps what was read before, by this daemon or an earlier one. Who asks servers is `fetches`.
 
+mod copies;
+mod published;
+mod remote;
+mod report;
 mod sources;
 mod wanted;
 
-use std::{borrow::Cow, net::IpAddr, path::PathBuf};
+use std::{borrow::Cow, net::IpAddr};
 
-use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::{EventKind, Journal};
 use crate::{
-    bpf::{BpfError, Pins, Ranges},
+    bpf::{BpfError, InstanceName, Pins, Ranges},
     clock::monotonic_ns,
     config::{Config, Mode},
+    lists::{self, FetchError, Fetched, Protected, Request},
     prefix::Prefix,
     ranges::{CompileError, Effect, Listing, compile, verdict_of},
 };
+use published::SourceError;
+use report::{protecting_report, tell_failure, tell_read};
 use sources::Source;
 use wanted::{Wanted, wanted};
 
-/// What is known about one list, as `netguard feed list` shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListReport {
-    /// The feed's name, the country's code, the system's number.
-    pub name: String,
-    /// `feed`, `country`, `asn` or `default`.
-    pub kind: String,
-    /// `block`, `limit` or `allow`.
-    pub action: String,
-    /// `enforce` or `shadow`.
-    pub mode: String,
-    pub prefixes: usize,
-    /// Packets that it was against since the daemon started, shadow ones included.
-    pub packets: u64,
-    pub file: Option<PathBuf>,
-    /// Seconds since the file was read.
-    pub read_s_ago: Option<u64>,
-    /// Lines that are no prefixes.
-    pub skipped: usize,
-    /// Why the file is not in force as it is now.
-    pub fault: Option<String>,
-}
+pub use report::{ListMatch, ListReport};
 
-/// A list that holds a source.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListMatch {
-    pub name: String,
-    pub kind: String,
+/// A feed that a server is to be asked for.
+#[derive(Debug)]
+pub struct Download {
+    source: usize,
+    pub request: Request,
 }
 
 /// The lists of the configuration, and what of them is in force.
@@ -57,7 +42,12 @@ pub struct Lists {
     table: Ranges,
     /// Counters when the daemon started.
     before: Vec<u64>,
+    /// What this machine needs and guards, whatever lists say.
     spared: Vec<Prefix>,
+    /// What was fetched and is not in force yet.
+    fetched: Vec<usize>,
+    /// Whether a server confirmed something that ends with its age.
+    confirmed: bool,
     /// Why the lists are not in force.
     fault: Option<String>,
     /// Whether this daemon took over from what an earlier one had put in force.
@@ -79,8 +69,8 @@ impl Lists {
     ///
     /// # Errors
     /// When the maps cannot be opened.
-    pub(super) fn of(config: &Config, pins: &Pins) -> Result<Self, BpfError> {
-        let (wanted, sources) = wanted(config);
+    pub(super) fn of(config: &Config, pins: &Pins, instance: &InstanceName) -> Result<Self, BpfError> {
+        let (wanted, sources) = wanted(config, &copies::directory(instance));
         let table = Ranges::open(pins)?;
         Ok(Self {
             before: table.counts(wanted.len())?,
@@ -88,6 +78,8 @@ impl Lists {
             sources,
             table,
             spared: Vec::new(),
+            fetched: Vec::new(),
+            confirmed: false,
             fault: None,
             in_force: false,
             shadow: config.mode == Mode::Shadow,
@@ -98,30 +90,104 @@ impl Lists {
     pub fn follow(&mut self, spared: Vec<Prefix>, anew: bool, journal: &Journal) {
         // What failed is tried again.
         let mut changed = !self.in_force || self.fault.is_some() || spared != self.spared;
-        for source in &mut self.sources {
+        changed |= std::mem::take(&mut self.confirmed);
+        let mut read = std::mem::take(&mut self.fetched);
+        for (index, source) in self.sources.iter_mut().enumerate() {
             if !anew && !source.has_changed() {
                 continue;
             }
-            let file = source.file().display().to_string();
             match source.read() {
-                Ok(skipped) => {
-                    info!(file, skipped, "list read");
-                    journal.record(EventKind::ListRead { file, skipped });
-                    changed = true;
-                }
-                Err(error) => {
-                    warn!("a list keeps what it had: {error}");
-                    journal.record(EventKind::ListFailed {
-                        file,
-                        why: error.to_string(),
-                    });
-                }
+                Ok(()) => read.push(index),
+                // It is being fetched, which is told when it fails.
+                Err(SourceError::NotYet { .. }) => {}
+                Err(error) => tell_failure(source, &error, journal),
             }
         }
-        if !changed {
-            return;
+        changed |= !read.is_empty();
+        if changed {
+            self.spared = spared;
+            self.spare();
+            self.install_or_tell(journal);
         }
-        self.spared = spared;
+        for index in read {
+            tell_read(&self.sources[index], journal);
+        }
+    }
+
+    /// Finds what of each feed is left alone.
+    fn spare(&mut self) {
+        let needed = "what this machine needs or guards: its addresses, gateways, name servers, ssh sessions, `guard.never_block`";
+        let mut protected = vec![Protected::new(needed.to_owned(), &self.spared)];
+        protected.extend(self.protecting().map(|source| {
+            let name = source.name().unwrap_or_default();
+            Protected::new(
+                format!("on {name}, a list of whom never to block"),
+                source.prefixes(),
+            )
+        }));
+        for source in self.sources.iter_mut().filter(|source| !source.protects()) {
+            let spared = source.as_read().map(|feed| lists::spared(feed, &protected));
+            source.set_spared(spared.unwrap_or_default());
+        }
+    }
+
+    fn protecting(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter().filter(|source| source.protects())
+    }
+
+    /// Whom never to block, as feeds say.
+    pub fn never_block(&self) -> Vec<Prefix> {
+        self.protecting()
+            .flat_map(|source| source.prefixes().iter().copied())
+            .collect()
+    }
+
+    /// The feeds that servers are to be asked for: those that are due, or with `now` all, or that of this `name`. Each has to be
+    /// handed to [`Self::take`].
+    pub fn due(&mut self, now: bool, name: Option<&str>) -> Vec<Download> {
+        let sources = self.sources.iter_mut().enumerate();
+        let asked = sources.filter(|(_, source)| name.is_none_or(|name| source.name() == Some(name)));
+        asked
+            .filter_map(|(source, of)| {
+                Some(Download {
+                    source,
+                    request: of.ask_if_due(now)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Takes the answer to `download`; it is in force when the lists are followed next.
+    pub fn take(&mut self, download: &Download, answer: Result<Fetched, FetchError>, journal: &Journal) {
+        let Some(source) = self.sources.get_mut(download.source) else {
+            return;
+        };
+        let before = source.fault().map(str::to_owned);
+        let unchanged = matches!(answer, Ok(Fetched::Unchanged));
+        match source.take(answer) {
+            Ok(()) if unchanged => self.confirmed = true,
+            Ok(()) => self.fetched.push(download.source),
+            // The same every time is told once.
+            Err(error) if before.as_deref() == Some(&error.to_string()) => {}
+            Err(error) => tell_failure(source, &error, journal),
+        }
+    }
+
+    /// Whether there is a feed of that name.
+    pub fn has_feed(&self, name: &str) -> bool {
+        self.sources.iter().any(|source| source.name() == Some(name))
+    }
+
+    /// The next list of the feed `name` holds, however it has grown or shrunk.
+    pub fn accept(&mut self, name: &str) {
+        let named = self
+            .sources
+            .iter_mut()
+            .filter(|source| source.name() == Some(name));
+        named.for_each(Source::accept);
+    }
+
+    fn install_or_tell(&mut self, journal: &Journal) {
         let mut fault = self.held_back();
         if fault.is_none() {
             match self.install() {
@@ -151,12 +217,18 @@ impl Lists {
         if self.in_force || self.shadow {
             return None;
         }
+        if let Some(unread) = self.protecting().find(|source| source.read_ns().is_none()) {
+            return Some(format!(
+                "no list is put in force until {}, which says whom never to block, can be read or is taken out of the configuration",
+                unread.origin()
+            ));
+        }
         let unread = self.sources.iter().find(|source| source.read_ns().is_none())?;
         self.table.is_set().then(|| {
             format!(
                 "the lists of an earlier daemon stay in force as they are, until {} can be read or is taken out of the \
                  configuration",
-                unread.file().display()
+                unread.origin()
             )
         })
     }
@@ -168,9 +240,10 @@ impl Lists {
             return Ok(None);
         }
         if !listings.is_empty() {
+            let spared = self.spared.iter().copied().chain(self.never_block()).collect();
             listings.push(Listing {
                 effect: Effect::Spare,
-                prefixes: Cow::Borrowed(&self.spared),
+                prefixes: Cow::Owned(spared),
             });
         }
         let compiled = compile(&listings, self.table.seed())?;
@@ -191,7 +264,7 @@ impl Lists {
             .collect()
     }
 
-    /// What no list touches.
+    /// What this machine needs and guards, which no list touches.
     pub fn spared(&self) -> &[Prefix] {
         &self.spared
     }
@@ -207,6 +280,7 @@ impl Lists {
                 let packets = count(&counts).wrapping_sub(count(&self.before));
                 wanted.report(&self.sources, packets, self.fault.as_deref())
             })
+            .chain(self.protecting().map(protecting_report))
             .collect()
     }
 
@@ -240,7 +314,9 @@ impl Lists {
 
     /// The lists that hold `address`, and the verdict on its packets (behind `shadow-` when it is only counted).
     pub fn matching(&self, address: IpAddr) -> (Vec<ListMatch>, Option<String>) {
-        if !self.in_force || self.spared.iter().any(|prefix| prefix.contains(address)) {
+        let spared = |prefixes: &[Prefix]| prefixes.iter().any(|prefix| prefix.contains(address));
+        let protected = self.protecting().any(|source| spared(source.prefixes()));
+        if !self.in_force || protected || spared(&self.spared) {
             return (Vec::new(), None);
         }
         let now_ns = monotonic_ns();

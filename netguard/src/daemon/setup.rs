@@ -128,14 +128,13 @@ impl Start<'_> {
             reach,
             segments(&filtered),
         )?;
-        let mut lists = Lists::of(config, pins)?;
+        let mut lists = Lists::of(config, pins, &self.options.instance)?;
         let spared = spared_by_lists(&self.facts, &configured);
         if self.from_nothing {
             lists.follow(spared.clone(), true, &journal);
         }
         let rules = Rules::open(pins)?;
         let allowed = rules.list(List::Allow, monotonic_ns())?;
-        let guard = guard(self.facts, &allowed, &configured);
         let (settings, signatures) = (SettingsMap::open(pins)?, Signatures::open(pins)?);
         let (services, own) = (Services::open(pins)?, OwnAddresses::open(pins)?);
         let (counters, samples) = (Counters::open(pins)?, Samples::open(pins)?);
@@ -146,6 +145,7 @@ impl Start<'_> {
         if !self.from_nothing {
             lists.follow(spared, true, &journal);
         }
+        let guard = guard(self.facts, &allowed, &configured, &lists.never_block());
         if !reflection.watches() {
             attachment.watch_nothing();
         }
@@ -230,12 +230,22 @@ pub(super) fn suitable(interface: &Interface) -> Result<(), DaemonError> {
     }
 }
 
-/// The guard list: what this machine cannot do without, what the operator allows, and what they configured.
-pub(super) fn guard(facts: host::Facts, allowed: &[Entry], configured: &Configured) -> Guard {
+/// The guard list: what this machine cannot do without, what the operator allows, what they configured, and what feeds protect.
+pub(super) fn guard(
+    facts: host::Facts,
+    allowed: &[Entry],
+    configured: &Configured,
+    never_block: &[Prefix],
+) -> Guard {
     Guard::new(
         essentials(facts)
             .chain(allowed.iter().map(|entry| (entry.prefix, GuardKind::Allowlist)))
-            .chain(configured.never_block()),
+            .chain(configured.never_block())
+            .chain(
+                never_block
+                    .iter()
+                    .map(|prefix| (*prefix, GuardKind::NeverBlockList)),
+            ),
     )
 }
 

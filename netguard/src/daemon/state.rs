@@ -118,6 +118,7 @@ pub struct State {
     lists: Mutex<Lists>,
     /// Beside the lists: these are locked for as long as it takes to read them.
     list_faults: Mutex<Vec<String>>,
+    never_block: Mutex<Vec<Prefix>>,
     sysctls: Wanted,
     stop: watch::Sender<Option<Stop>>,
 }
@@ -140,6 +141,7 @@ impl State {
             spared: Mutex::new(parts.spared),
             cookies: Mutex::new(parts.cookies),
             list_faults: Mutex::new(parts.lists.faults()),
+            never_block: Mutex::new(parts.lists.never_block()),
             lists: Mutex::new(parts.lists),
             reach: Mutex::new(parts.reach),
             reflection: Mutex::new(parts.reflection),
@@ -211,6 +213,12 @@ impl State {
     pub fn follow_lists(&self, lists: &mut Lists, spared: Vec<Prefix>, anew: bool) {
         lists.follow(spared, anew, &self.journal);
         *lock(&self.list_faults) = lists.faults();
+        *lock(&self.never_block) = lists.never_block();
+    }
+
+    /// Whom never to block, as feeds say.
+    pub fn never_block(&self) -> MutexGuard<'_, Vec<Prefix>> {
+        lock(&self.never_block)
     }
 
     /// What of the lists is not as the configuration says, in sentences.

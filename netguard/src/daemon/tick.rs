@@ -14,7 +14,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    CookieState, EventKind, State, Stop, attacks,
+    CookieState, EventKind, State, Stop, attacks, begin_fetches,
     configured::Configured,
     own, reach, reflection, segments,
     setup::{Inputs, guard, spared_by_lists},
@@ -49,6 +49,8 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
     let mut ticker = interval(TICK);
     ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut chain = Chain::new();
+    let due = state.try_lists().map(|mut lists| lists.due(false, None));
+    begin_fetches(state, due.unwrap_or_default());
     for tick in 1_u64.. {
         tokio::select! {
             _ = ticker.tick() => {}
@@ -368,13 +370,18 @@ async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
     }
 }
 
-/// Puts lists that have changed in force, beside the tick: a million lines take a second.
+/// Puts lists that have changed in force and has those fetched that are due, beside the tick: a million lines take a second.
 fn follow_lists(state: &Arc<State>, spared: Vec<Prefix>) {
-    let state = Arc::clone(state);
-    tokio::task::spawn_blocking(move || {
-        // Whoever reads them now has the newest.
-        if let Some(mut lists) = state.try_lists() {
-            state.follow_lists(&mut lists, spared, false);
+    let (state, following) = (Arc::clone(state), Arc::clone(state));
+    tokio::spawn(async move {
+        let followed = tokio::task::spawn_blocking(move || {
+            // Whoever reads them now has the newest.
+            let mut lists = following.try_lists()?;
+            following.follow_lists(&mut lists, spared, false);
+            Some(lists.due(false, None))
+        });
+        if let Ok(Some(due)) = followed.await {
+            begin_fetches(&state, due);
         }
     });
 }
@@ -403,7 +410,8 @@ fn review(state: &State, facts: host::Facts, configured: &mut Configured) {
         warn!("the guard list lacks the allowlist: {error}");
         Vec::new()
     });
-    *state.guard() = guard(facts, &allowed, configured);
+    let never_block = state.never_block().clone();
+    *state.guard() = guard(facts, &allowed, configured, &never_block);
     // While somebody writes, the next time will do.
     if let (true, Some(_writing)) = (outdated, state.try_write())
         && let Err(error) = configured.follow(&mut state.rules())

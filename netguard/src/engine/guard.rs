@@ -18,6 +18,8 @@ pub enum GuardKind {
     Allowlist,
     /// `guard.never_block` of the configuration.
     Configured,
+    /// A feed says so.
+    NeverBlockList,
 }
 
 impl GuardKind {
@@ -30,6 +32,7 @@ impl GuardKind {
             Self::Session => "where somebody is logged in from by ssh",
             Self::Allowlist => "on the allowlist",
             Self::Configured => "listed under guard.never_block",
+            Self::NeverBlockList => "on a list of whom never to block (see `netguard feed list`)",
         }
     }
 }

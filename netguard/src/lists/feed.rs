@@ -1,95 +1,222 @@
-//! Feeds: text files with one address or prefix a line. A line that is none is left out and told; a file in which many are
-//! none is no feed.
+//! Feeds: lists of addresses and prefixes in the formats in which they are published. An entry that is none is left out and told;
+//! a file in which many are none, or that was cut short, is no feed. Where files come from is not its business.
 
-use std::path::Path;
+mod gathered;
+mod json;
+mod lines;
+mod recognise;
+mod stix;
+mod table;
 
-use super::{ListError, read_text};
-use crate::prefix::{BlockPrefix, Prefix};
+use std::{path::Path, time::SystemTime};
 
-/// Of a hundred lines so many may be none.
-const BAD_PER_CENT: usize = 1;
-/// Lines left out that are told one by one.
-const TOLD: usize = 5;
+use super::{ListError, Told, read};
+use crate::{
+    config::{FeedAction, FeedFormat},
+    prefix::Prefix,
+};
 
-/// What a file says.
+use gathered::Gathered;
+
+/// A list of lines with more entries than this that does not end with a line was cut short; people write shorter ones themselves.
+const LINES_OF_MACHINES: usize = 100;
+
+/// How a feed is read.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    pub format: FeedFormat,
+    pub action: FeedAction,
+    /// The shortest prefixes that are believed.
+    pub widest_v4: u8,
+    pub widest_v6: u8,
+    /// Whether private space stays in.
+    pub keep_private: bool,
+    /// Bytes of text that are read.
+    pub max_bytes: u64,
+    /// When the feed was written: its durations begin then. `None`: when the file was.
+    pub written: Option<SystemTime>,
+    /// Entries that have ended by now are left out.
+    pub now: SystemTime,
+}
+
+/// As the configuration has it by default, now.
+impl Default for Reading {
+    fn default() -> Self {
+        Self {
+            format: FeedFormat::Auto,
+            action: FeedAction::Block,
+            widest_v4: 8,
+            widest_v6: 16,
+            keep_private: false,
+            max_bytes: 64 << 20,
+            written: None,
+            now: SystemTime::now(),
+        }
+    }
+}
+
+/// What a feed says.
 #[derive(Debug, Default)]
 pub struct Feed {
+    /// What it turned out to be.
+    pub format: FeedFormat,
+    /// Sorted, each once.
     pub prefixes: Vec<Prefix>,
-    /// How many lines were left out.
-    pub skipped: usize,
-    /// The first of them, each with its place and mistake.
-    pub first_skipped: Vec<String>,
+    /// Where each was read: lines of text, else entries, from 1.
+    pub places: Vec<u32>,
+    /// What `places` count.
+    pub unit: &'static str,
+    /// Entries that are no prefixes to be believed.
+    pub refused: Told,
+    /// Entries in space that is not the internet's.
+    pub trimmed: Told,
+    /// Entries that speak of something else than addresses, or do not ask for a block.
+    pub passed_over: usize,
+    /// Entries that had ended.
+    pub ended: usize,
+    /// When the next one ends.
+    pub next_end: Option<SystemTime>,
 }
 
 /// Reads the feed in `file`.
 ///
 /// # Errors
 /// When it cannot be read, or is no feed.
-pub fn read_feed(file: &Path) -> Result<Feed, ListError> {
-    parse(&file.display().to_string(), &read_text(file)?)
+pub fn read_feed(file: &Path, reading: &Reading) -> Result<Feed, ListError> {
+    let bytes = read(file, reading.max_bytes)?;
+    let written = || file.metadata().and_then(|metadata| metadata.modified()).ok();
+    let reading = Reading {
+        written: reading.written.or_else(written),
+        ..reading.clone()
+    };
+    parse_feed(&file.display().to_string(), bytes, &reading)
 }
 
-fn parse(name: &str, text: &str) -> Result<Feed, ListError> {
-    let mut feed = Feed::default();
-    for (index, line) in text.lines().enumerate() {
-        let written = line.split(['#', ';']).next().unwrap_or_default().trim();
-        if written.is_empty() {
-            continue;
-        }
-        match written.parse::<BlockPrefix>() {
-            Ok(prefix) => feed.prefixes.push(prefix.into()),
-            Err(error) => {
-                feed.skipped += 1;
-                if feed.first_skipped.len() < TOLD {
-                    feed.first_skipped.push(format!("{name}:{}: {error}", index + 1));
-                }
-            }
-        }
-    }
-    let lines = feed.prefixes.len() + feed.skipped;
-    if feed.skipped * 100 > lines * BAD_PER_CENT && feed.skipped > TOLD {
-        return Err(ListError::NotAFeed {
-            file: name.to_owned(),
-            bad: feed.skipped,
-            lines,
-            first: feed.first_skipped.swap_remove(0),
-        });
-    }
-    if feed.prefixes.is_empty() {
+/// Reads the feed in `bytes`; `name` is what errors call it.
+///
+/// # Errors
+/// When it is no feed.
+pub fn parse_feed(name: &str, bytes: Vec<u8>, reading: &Reading) -> Result<Feed, ListError> {
+    let text = String::from_utf8(bytes).map_err(|_| ListError::NotText(name.to_owned()))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let start = text.trim_start();
+    if start.is_empty() {
         return Err(ListError::Empty(name.to_owned()));
     }
-    Ok(feed)
+    if start.starts_with('<') {
+        return Err(ListError::Html(name.to_owned()));
+    }
+    let format = match reading.format {
+        FeedFormat::Auto => recognise::recognise(name, text)?,
+        named => named,
+    };
+    // It lists those who are to be spared.
+    if format != reading.format && format == FeedFormat::Warninglist && reading.action == FeedAction::Block {
+        return Err(ListError::NotToBlock(name.to_owned()));
+    }
+    let mut gathered = Gathered::new(name, reading);
+    match format {
+        FeedFormat::Auto | FeedFormat::Plain => lines::plain(text, &mut gathered)?,
+        FeedFormat::Ipset => lines::ipset(text, &mut gathered)?,
+        FeedFormat::Csv => table::csv(text, &mut gathered)?,
+        FeedFormat::Spamhaus => json::spamhaus(text, &mut gathered)?,
+        FeedFormat::Crowdsec => json::crowdsec(text, &mut gathered)?,
+        FeedFormat::Misp => json::misp(text, &mut gathered)?,
+        FeedFormat::Stix => stix::stix(text, &mut gathered)?,
+        FeedFormat::Warninglist => json::warninglist(text, &mut gathered)?,
+    }
+    gathered.finish(format)
+}
+
+/// Refuses a list of lines that was cut short.
+fn whole(text: &str, name: &str, entries: usize) -> Result<(), ListError> {
+    if entries > LINES_OF_MACHINES && !text.ends_with('\n') {
+        return Err(ListError::CutShort {
+            file: name.to_owned(),
+            why: "its last line does not end".to_owned(),
+        });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    #[test]
-    fn a_feed_is_read_line_by_line() {
-        let text =
-            "# a list\n192.0.2.1\n\n198.51.100.0/24 ; SBL1\r\n2001:db8::/32 # x\n10.0.0.1/8\n0.0.0.0/0\n";
-        let feed = parse("f", text).unwrap();
-        let shown: Vec<String> = feed.prefixes.iter().map(Prefix::to_string).collect();
-        assert_eq!(shown, ["192.0.2.1/32", "198.51.100.0/24", "2001:db8::/32"]);
-        assert_eq!(feed.skipped, 2);
-        assert!(feed.first_skipped[0].starts_with("f:6: 10.0.0.1/8 has address bits set"));
-        assert!(feed.first_skipped[1].contains("too wide to block"));
+    /// A reading as the configuration has it by default.
+    pub(super) fn reading() -> Reading {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        Reading {
+            format: FeedFormat::Auto,
+            action: FeedAction::Block,
+            widest_v4: 8,
+            widest_v6: 16,
+            keep_private: false,
+            max_bytes: 1 << 20,
+            written: Some(now),
+            now,
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Feed, String> {
+        parse_feed("f", text.into(), &reading()).map_err(|error| error.to_string())
+    }
+
+    pub(super) fn shown(feed: &Feed) -> Vec<String> {
+        feed.prefixes.iter().map(Prefix::to_string).collect()
     }
 
     #[test]
     fn what_is_no_feed_is_refused() {
-        let html = "<html>\n".repeat(9);
-        let error = parse("f", &html).unwrap_err().to_string();
+        let nonsense = "nonsense\n".repeat(9);
+        let error = parse(&nonsense).unwrap_err();
         assert!(
             error.contains("9 lines that are no prefixes") && error.contains("f:1:"),
             "{error}"
         );
-        assert!(
-            parse("f", "\n# nothing\n")
-                .unwrap_err()
-                .to_string()
-                .contains("no prefix at all")
-        );
+        for (text, told) in [
+            ("", "no prefix at all"),
+            (" \n\n", "no prefix at all"),
+            ("\n# nothing\n", "no prefix at all"),
+            ("<!DOCTYPE html>\n<p>192.0.2.1", "is a page of the web"),
+            ("{\"error\": \"quota\"}", "is JSON of no known format"),
+            ("[1, 2]", "is JSON of no known format"),
+            ("{\"list\": [\"192.0.2.1\"", "cut short"),
+            ("0.0.0.0/0\n", "no prefix at all"),
+            ("10.0.0.0/8\n", "nothing but private space"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(told), "{text}: {error}");
+        }
+        let binary = parse_feed("f", vec![0x1f, 0x8b, 0xff], &reading()).unwrap_err();
+        assert!(binary.to_string().contains("is not text"));
+    }
+
+    #[test]
+    fn a_list_of_machines_ends_with_a_line() {
+        let list: String = (0..200).map(|number| format!("192.0.2.{number}\n")).collect();
+        assert_eq!(parse(&list).unwrap().prefixes.len(), 200);
+        let error = parse(&list[..list.len() - 2]).unwrap_err();
+        assert!(error.contains("cut short: its last line does not end"), "{error}");
+        assert!(parse("192.0.2.1").is_ok());
+    }
+
+    #[test]
+    fn whom_not_to_block_is_not_blocked_by_mistake() {
+        let list =
+            "{\"name\": \"resolvers\", \"type\": \"cidr\", \"list\": [\"192.0.2.0/24\", \"2001:db8::/32\"]}";
+        assert!(parse(list).unwrap_err().contains("action = \"never-block\""));
+        let never = Reading {
+            action: FeedAction::NeverBlock,
+            ..reading()
+        };
+        assert_eq!(parse_feed("f", list.into(), &never).unwrap().prefixes.len(), 2);
+        let meant = Reading {
+            format: FeedFormat::Warninglist,
+            ..reading()
+        };
+        assert_eq!(parse_feed("f", list.into(), &meant).unwrap().prefixes.len(), 2);
     }
 }

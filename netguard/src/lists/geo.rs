@@ -7,7 +7,7 @@ use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
 use maxminddb::{Reader, WithinOptions};
 use serde::Deserialize;
 
-use super::{ListError, read};
+use super::{ListError, MAX_BYTES, read};
 use crate::{config::Country, prefix::Prefix};
 
 /// Where an address belongs.
@@ -28,7 +28,7 @@ pub fn read_places(
     file: &Path,
     wanted: impl Fn(Place) -> bool,
 ) -> Result<HashMap<Place, Vec<Prefix>>, ListError> {
-    let bytes = read(file)?;
+    let bytes = read(file, MAX_BYTES)?;
     let mut places = Places {
         wanted,
         found: HashMap::new(),

@@ -1,14 +1,18 @@
 //! The files that lists come from: feeds of prefixes, and databases that say where an address belongs.
 
 mod feed;
+mod fetch;
+mod gates;
 mod geo;
 
 use std::{fs::File, io, io::Read as _, path::Path};
 
-pub use feed::{Feed, read_feed};
+pub use feed::{Feed, Reading, parse_feed, read_feed};
+pub use fetch::{FetchError, Fetched, Request, Validators, fetch};
+pub use gates::{Protected, Told, spared, steady};
 pub use geo::{Place, read_places};
 
-/// No list that fits the kernel's tables is longer.
+/// No database is longer.
 const MAX_BYTES: u64 = 512 << 20;
 
 /// Why a list cannot be used.
@@ -16,21 +20,61 @@ const MAX_BYTES: u64 = 512 << 20;
 pub enum ListError {
     #[error("{file} cannot be read: {source}")]
     Unreadable { file: String, source: io::Error },
-    #[error("{0} is longer than 512 MiB: this is hardly the right file")]
-    TooLong(String),
+    #[error("{file} is longer than {mib} MiB: this is hardly the right file")]
+    TooLong { file: String, mib: u64 },
     #[error("{0} is not text")]
     NotText(String),
     #[error(
-        "{file} has {bad} lines that are no prefixes, of {lines}: this is hardly a list of prefixes; the first is {first}"
+        "{file} has {bad} {unit} that are no prefixes, of {lines}: this is hardly a list of prefixes; the first is {first}"
     )]
     NotAFeed {
         file: String,
         bad: usize,
+        /// `lines` or `entries`.
+        unit: &'static str,
         lines: usize,
         first: String,
     },
     #[error("{0} holds no prefix at all: an empty list is more likely a failed download than peace on earth")]
     Empty(String),
+    #[error(
+        "{0} holds nothing but private space: for a list of bogons, write `keep_private = true` (and mind your own networks)"
+    )]
+    Private(String),
+    #[error("{0} has more than 8 million prefixes")]
+    TooMany(String),
+    #[error("{0} is a page of the web (HTML or XML) and no list: this is more likely an error of its server")]
+    Html(String),
+    #[error("{file} was cut short: {why}")]
+    CutShort { file: String, why: String },
+    #[error("{0} is JSON of no known format: name one with `format`")]
+    UnknownJson(String),
+    #[error("{file} is not what its format asks for: {source}")]
+    Json { file: String, source: serde_json::Error },
+    #[error(
+        "{0} is a MISP warninglist, which names those not to block: write `action = \"never-block\"`, or, to block them all the \
+         same, `format = \"warninglist\"`"
+    )]
+    NotToBlock(String),
+    #[error(
+        "{file}: columns {first} and {second} have addresses: nobody can tell which is meant; write a file with one"
+    )]
+    Columns {
+        file: String,
+        first: usize,
+        second: usize,
+    },
+    #[error(
+        "{file} has {what} from {before} entries to {now}, by more than {factor} times: if that is as it should be, \
+         `netguard feed accept` the feed"
+    )]
+    Sudden {
+        file: String,
+        what: &'static str,
+        before: usize,
+        now: usize,
+        factor: u32,
+    },
     #[error(
         "{0} has no address of any place that a policy names, and had some before: this is more likely a failed download than \
          the end of the world"
@@ -45,21 +89,41 @@ pub enum ListError {
     Csv { file: String, line: u64, why: String },
 }
 
-/// All bytes of `file`.
-fn read(file: &Path) -> Result<Vec<u8>, ListError> {
+impl ListError {
+    /// A document that is broken, or none of its format.
+    fn json(file: &str, source: serde_json::Error) -> Self {
+        let file = file.to_owned();
+        if source.is_eof() {
+            return Self::CutShort {
+                file,
+                why: source.to_string(),
+            };
+        }
+        Self::Json { file, source }
+    }
+
+    /// A list that does not have as many entries as it says.
+    fn count(file: &str, told: usize, found: usize) -> Self {
+        Self::CutShort {
+            file: file.to_owned(),
+            why: format!("it says that it has {told} entries, and has {found}"),
+        }
+    }
+}
+
+/// All bytes of `file`, which may be `max_bytes` long.
+fn read(file: &Path, max_bytes: u64) -> Result<Vec<u8>, ListError> {
     let name = || file.display().to_string();
     let unreadable = |source| ListError::Unreadable { file: name(), source };
     let mut bytes = Vec::new();
     File::open(file)
-        .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes))
         .map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(ListError::TooLong(name()));
+    if bytes.len() as u64 > max_bytes {
+        return Err(ListError::TooLong {
+            file: name(),
+            mib: max_bytes >> 20,
+        });
     }
     Ok(bytes)
-}
-
-/// All of `file` as text.
-fn read_text(file: &Path) -> Result<String, ListError> {
-    String::from_utf8(read(file)?).map_err(|_| ListError::NotText(file.display().to_string()))
 }

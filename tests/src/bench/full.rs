@@ -15,7 +15,7 @@ use netguard::{
     clock::monotonic_ns,
     config::Config,
     daemon::settings,
-    lists::read_feed,
+    lists::{Reading, read_feed},
     prefix::Prefix,
     ranges::{Listing, compile},
     signature,
@@ -135,7 +135,7 @@ fn load(ranges: &mut Ranges, prefixes: &[Prefix]) -> Result<Load> {
         let begun = std::mem::replace(&mut watch, Instant::now());
         watch - begun
     };
-    let feed = read_feed(&file)?;
+    let feed = read_feed(&file, &Reading::default())?;
     let parse = lap();
     let compiled = compile(&listings(&feed.prefixes), ranges.seed())?;
     let compile = lap();

@@ -236,7 +236,7 @@ impl Drop for Netguard<'_> {
         {
             eprintln!("lab: {error:#}");
         }
-        // The daemon's lock outlives it on purpose, as does its audit trail; the name of this instance never comes again.
+        // The daemon's lock outlives it on purpose, as do its audit trail and copies of feeds; the name of this instance never comes again.
         for kind in ["lock", "audit"] {
             let _ = fs::remove_file(Path::new("/run/netguard").join(format!("{}.{kind}", self.instance)));
         }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use super::{namespace, netguard::TRAILS, wait_until};
 
-/// Where things named after a lab can be: network namespaces, netguard's pins, sockets and audit trails, and (by
+/// Where things named after a lab can be: network namespaces, netguard's pins, sockets, audit trails and copies of feeds, and (by
 /// `temp_dir`) files.
 const PLACES: [&str; 4] = ["/run/netns", "/sys/fs/bpf/netguard", "/run/netguard", TRAILS];
 

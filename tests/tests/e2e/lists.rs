@@ -81,7 +81,7 @@ fn a_feed_blocks_and_is_followed() -> Result<()> {
     })?;
     judged(&lab, &netguard, "198.20.3.10", "block-feed")?;
     judged(&lab, &netguard, "198.20.3.9", "pass")?;
-    write("bad", &"<html>\n".repeat(20))?;
+    write("bad", &"nonsense\n".repeat(20))?;
     let refused = netguard.cli(&["feed", "sync"])?;
     ensure!(refused.status == 1, "{refused:?}");
     let fault = listed(&netguard, "bad")?["fault"].to_string();

@@ -18,6 +18,7 @@ mod detach;
 mod detector;
 mod dns;
 mod egress;
+mod feeds;
 mod floods;
 mod guard;
 mod interface;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod bucket;
+mod feeds;
 mod laws;
 mod lists;
 mod parser;

@@ -1,24 +1,32 @@
-//! Files that lists come from: when each was looked at, what it held when it was last read, and why it cannot be read. Which
-//! policies they feed is the business of `wanted`.
+//! Where lists come from: files and servers, when each was looked at, what it held when it was last read, and why it cannot be
+//! read. Which policies they feed is the business of `wanted`.
 
 use std::{
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
+use super::{
+    published::{Published, SourceError, size},
+    remote::Remote,
+};
 use crate::{
     clock::monotonic_ns,
-    lists::{self, Feed, ListError, Place},
+    config,
+    lists::{self, Feed, FetchError, Fetched, ListError, Place, Request, Told},
     prefix::Prefix,
 };
 
-/// A file that lists come from.
+/// A feed whose entries end is read again for that no more often.
+const ENDS_EVERY: Duration = Duration::from_secs(60);
+
+/// Where lists come from.
 pub(super) struct Source {
+    /// The file, or the last good copy of what a server has.
     file: PathBuf,
-    /// `None`: a feed.
-    places: Option<Vec<Place>>,
+    kind: Kind,
     content: Content,
     /// What the file was when it was last looked at, `None` while nobody has; within, `None` where it was not there.
     seen: Option<Option<Stamp>>,
@@ -27,10 +35,18 @@ pub(super) struct Source {
     /// Monotonic.
     read_ns: Option<u64>,
     fault: Option<String>,
+    /// What of a feed is left alone because something else protects it.
+    spared: Told,
 }
 
 /// When a file was written, and how long it is.
 type Stamp = (SystemTime, u64);
+
+enum Kind {
+    Feed(Box<Published>),
+    /// A database that is asked for these.
+    Places(Vec<Place>),
+}
 
 enum Content {
     Feed(Feed),
@@ -38,44 +54,147 @@ enum Content {
 }
 
 impl Source {
-    /// A feed, or with `places` a database that is asked for these.
-    pub(super) const fn new(file: PathBuf, places: Option<Vec<Place>>) -> Self {
+    /// A database that is asked for `places`.
+    pub(super) fn places(file: PathBuf, places: Vec<Place>) -> Self {
+        Self::new(file, Kind::Places(places))
+    }
+
+    /// A feed; `copies` is the directory for those that come from servers.
+    pub(super) fn feed(feed: &config::Feed, copies: &Path) -> Self {
+        let file = feed.file.clone().unwrap_or_else(|| copies.join(&feed.name));
+        let published = Published::of(feed, &file);
+        Self::new(file, Kind::Feed(Box::new(published)))
+    }
+
+    fn new(file: PathBuf, kind: Kind) -> Self {
         Self {
             file,
-            places,
-            content: Content::Feed(Feed {
-                prefixes: Vec::new(),
-                skipped: 0,
-                first_skipped: Vec::new(),
-            }),
+            kind,
+            content: Content::Feed(Feed::default()),
             seen: None,
             written: None,
             read_ns: None,
             fault: None,
+            spared: Told::default(),
         }
     }
 
+    /// Where it comes from, in answers and errors.
+    pub(super) fn origin(&self) -> String {
+        self.remote().map_or_else(
+            || self.file.display().to_string(),
+            |remote| remote.url().to_owned(),
+        )
+    }
+
+    /// The file, or the copy of what a server has.
     pub(super) fn file(&self) -> &Path {
         &self.file
     }
 
-    /// Whether the file is not what it was when it was last read, successfully or not.
-    pub(super) fn has_changed(&self) -> bool {
-        self.seen != Some(look(&self.file))
+    pub(super) fn remote(&self) -> Option<&Remote> {
+        self.as_feed()?.remote.as_ref()
     }
 
-    /// Reads the file; tells how many of its lines were left out. After a failure the content stays.
-    pub(super) fn read(&mut self) -> Result<usize, ListError> {
+    /// What to ask its server, when it is time or `now`; whoever gets it has to [`Self::take`] how it went.
+    pub(super) fn ask_if_due(&mut self, now: bool) -> Option<Request> {
+        let at_hand = self.read_ns.is_some();
+        let Kind::Feed(feed) = &mut self.kind else {
+            return None;
+        };
+        feed.remote.as_mut()?.ask_if_due(monotonic_ns(), now, at_hand)
+    }
+
+    fn as_feed(&self) -> Option<&Published> {
+        match &self.kind {
+            Kind::Feed(feed) => Some(feed),
+            Kind::Places(_) => None,
+        }
+    }
+
+    /// The name of a feed.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.as_feed().map(|feed| feed.name.as_str())
+    }
+
+    /// Whether it says whom never to block.
+    pub(super) fn protects(&self) -> bool {
+        self.as_feed().is_some_and(Published::protects)
+    }
+
+    /// The next list holds, however it has grown or shrunk.
+    pub(super) fn accept(&mut self) {
+        self.set_accepted(true);
+    }
+
+    fn set_accepted(&mut self, accepted: bool) {
+        if let Kind::Feed(feed) = &mut self.kind {
+            feed.accepted = accepted;
+        }
+    }
+
+    /// Whether the file is not what it was when it was last read, successfully or not, or something in it has ended.
+    pub(super) fn has_changed(&self) -> bool {
+        self.seen != Some(look(&self.file)) || self.has_ended()
+    }
+
+    fn has_ended(&self) -> bool {
+        let read_ago = self
+            .read_ns
+            .map_or(0, |at_ns| monotonic_ns().saturating_sub(at_ns));
+        let next = self.as_read().and_then(|feed| feed.next_end);
+        u128::from(read_ago) >= ENDS_EVERY.as_nanos() && next.is_some_and(|next| next <= SystemTime::now())
+    }
+
+    /// Reads the file. After a failure the content stays.
+    pub(super) fn read(&mut self) -> Result<(), SourceError> {
         // A file that is not there has been looked at all the same: its fault is told once.
         let stamp = look(&self.file);
         self.seen = Some(stamp);
-        match self.content() {
+        let content = self.content();
+        let written = stamp.map(|(written, _)| written);
+        if content.is_ok() && self.remote().is_none() {
+            self.set_accepted(false);
+        }
+        self.settle(content, written)
+    }
+
+    /// Takes what a server answered. After a failure the content stays, and so does its copy.
+    pub(super) fn take(&mut self, answer: Result<Fetched, FetchError>) -> Result<(), SourceError> {
+        let before = self.size();
+        let Kind::Feed(feed) = &mut self.kind else {
+            return Ok(());
+        };
+        let result = feed.judge(&self.file, before, answer);
+        if let Some(remote) = &mut feed.remote {
+            remote.done(result.is_ok(), monotonic_ns());
+        }
+        match result {
+            Ok(None) => {
+                self.fault = None;
+                Ok(())
+            }
+            Ok(Some(content)) => {
+                self.seen = Some(look(&self.file));
+                self.set_accepted(false);
+                self.settle(Ok(Content::Feed(content)), None)
+            }
+            Err(error) => self.settle(Err(error), None),
+        }
+    }
+
+    fn settle(
+        &mut self,
+        content: Result<Content, SourceError>,
+        written: Option<SystemTime>,
+    ) -> Result<(), SourceError> {
+        match content {
             Ok(content) => {
                 self.content = content;
-                self.written = stamp.map(|(written, _)| written);
+                self.written = written;
                 self.read_ns = Some(monotonic_ns());
                 self.fault = None;
-                Ok(self.skipped())
+                Ok(())
             }
             Err(error) => {
                 self.fault = Some(error.to_string());
@@ -84,16 +203,22 @@ impl Source {
         }
     }
 
-    /// What the file says now, unless it forgot all that it knew: that is more likely a failed download than a change of the world.
-    fn content(&self) -> Result<Content, ListError> {
-        let Some(wanted) = &self.places else {
-            return lists::read_feed(&self.file).map(Content::Feed);
+    /// What the file says now, unless that is more likely a failed download than a change of the world.
+    fn content(&self) -> Result<Content, SourceError> {
+        let places = match &self.kind {
+            Kind::Feed(feed) => return feed.read(&self.file, self.size()).map(Content::Feed),
+            Kind::Places(places) => places,
         };
-        let found = lists::read_places(&self.file, |place| wanted.contains(&place))?;
-        if found.values().all(Vec::is_empty) && wanted.iter().any(|place| !self.of(*place).is_empty()) {
-            return Err(ListError::Forgot(self.file.display().to_string()));
+        let found = lists::read_places(&self.file, |place| places.contains(&place))?;
+        if found.values().all(Vec::is_empty) && places.iter().any(|place| !self.of(*place).is_empty()) {
+            return Err(ListError::Forgot(self.file.display().to_string()).into());
         }
         Ok(Content::Places(found))
+    }
+
+    /// The entries of a feed that was read.
+    fn size(&self) -> Option<usize> {
+        self.as_read().filter(|_| self.read_ns.is_some()).map(size)
     }
 
     /// Monotonic; `None` while the file never could be read.
@@ -101,29 +226,39 @@ impl Source {
         self.read_ns
     }
 
-    /// Why the file is not in force as it is now.
+    /// Why the source is not in force as it is now.
     pub(super) fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
     }
 
-    /// When the file was written that is in force.
-    pub(super) const fn written(&self) -> Option<SystemTime> {
-        self.written
+    /// When what is in force was written, or confirmed by its server.
+    pub(super) fn written(&self) -> Option<SystemTime> {
+        match self.remote() {
+            Some(remote) => remote.confirmed(),
+            None => self.written,
+        }
     }
 
-    pub(super) fn skipped(&self) -> usize {
+    /// What was read of a feed.
+    pub(super) const fn as_read(&self) -> Option<&Feed> {
         match &self.content {
-            Content::Feed(feed) => feed.skipped,
-            Content::Places(_) => 0,
+            Content::Feed(feed) => Some(feed),
+            Content::Places(_) => None,
         }
+    }
+
+    /// What of a feed is left alone.
+    pub(super) const fn spared(&self) -> &Told {
+        &self.spared
+    }
+
+    pub(super) fn set_spared(&mut self, spared: Told) {
+        self.spared = spared;
     }
 
     /// The prefixes of a feed.
-    pub(super) fn feed(&self) -> &[Prefix] {
-        match &self.content {
-            Content::Feed(feed) => &feed.prefixes,
-            Content::Places(_) => &[],
-        }
+    pub(super) fn prefixes(&self) -> &[Prefix] {
+        self.as_read().map_or(&[], |feed| &feed.prefixes)
     }
 
     /// The prefixes of `place`.
@@ -143,13 +278,20 @@ fn look(file: &Path) -> Option<Stamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+
+    fn feed(file: &Path) -> Source {
+        let text = format!("[[feed]]\nname = \"a\"\nfile = {file:?}\n");
+        let config = Config::parse("test", &text).unwrap();
+        Source::feed(config.feed.iter().next().unwrap(), Path::new("/nowhere"))
+    }
 
     /// Found in review: a file that was gone was read every ten seconds, and counted as written in 1970.
     #[test]
     fn a_file_that_is_gone_is_told_once_and_leaves_what_it_said() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("feed");
-        let mut source = Source::new(file.clone(), None);
+        let mut source = feed(&file);
         assert!(source.has_changed());
         assert!(source.read().is_err());
         assert!(!source.has_changed() && source.fault().is_some() && source.read_ns().is_none());
@@ -165,7 +307,7 @@ mod tests {
         assert!(source.has_changed());
         assert!(source.read().is_err());
         assert!(!source.has_changed() && source.fault().is_some());
-        assert_eq!((source.feed().len(), source.written()), (1, written));
+        assert_eq!((source.prefixes().len(), source.written()), (1, written));
     }
 
     /// Found in review: a database that was cut short to a line let everybody in, or nobody.
@@ -174,7 +316,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("country.csv");
         let places = ["AQ", "BV"].map(|code| Place::Country(code.parse().unwrap()));
-        let mut source = Source::new(file.clone(), Some(places.to_vec()));
+        let mut source = Source::places(file.clone(), places.to_vec());
         fs::write(&file, "192.0.2.0/24,AQ\n").unwrap();
         source.read().unwrap();
         fs::write(&file, "198.51.100.0/24,HM\n").unwrap();

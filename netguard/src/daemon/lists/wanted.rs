@@ -1,16 +1,18 @@
 //! Which policies the configuration makes of its lists, and where the addresses of each come from. It reads no files.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use netguard_common::{
     layout::{Rate, Rule},
     ranges::{Policy, Subject},
 };
 
-use super::{ListMatch, ListReport, sources::Source};
+use super::{
+    report::{ListMatch, ListReport, source_report},
+    sources::Source,
+};
 use crate::{
-    clock::monotonic_ns,
-    config::{Config, GeoAction, GeoDefault, Limit, PolicyMode},
+    config::{Config, FeedAction, GeoAction, GeoDefault, Limit, PolicyMode},
     lists::Place,
     prefix::Prefix,
     ranges::Effect,
@@ -59,15 +61,16 @@ enum Addresses {
     },
 }
 
-/// The policies of `config`, and the files that they need.
-pub(super) fn wanted(config: &Config) -> (Vec<Wanted>, Vec<Source>) {
+/// The policies of `config`, and what they need; `copies` is the directory for what comes from servers. Those whom never to block
+/// have no policy and come last.
+pub(super) fn wanted(config: &Config, copies: &Path) -> (Vec<Wanted>, Vec<Source>) {
     let mut wanted = Vec::new();
     let mut sources = Vec::new();
     let shadow = |mode: PolicyMode| match mode.under(config.mode) {
         PolicyMode::Off => None,
         mode => Some(mode == PolicyMode::Shadow),
     };
-    for feed in config.feed.iter() {
+    for feed in config.feed.iter().filter(|feed| feed.action == FeedAction::Block) {
         let Some(shadow) = shadow(feed.mode) else { continue };
         wanted.push(Wanted {
             name: feed.name.clone(),
@@ -81,7 +84,7 @@ pub(super) fn wanted(config: &Config) -> (Vec<Wanted>, Vec<Source>) {
                 shadow,
             },
         });
-        sources.push(Source::new(feed.file.clone(), None));
+        sources.push(Source::feed(feed, copies));
     }
     let places: Vec<(Place, GeoAction, bool)> = config
         .geo
@@ -105,13 +108,20 @@ pub(super) fn wanted(config: &Config) -> (Vec<Wanted>, Vec<Source>) {
             && mine().next().is_some()
         {
             let index = sources.len();
-            sources.push(Source::new(
-                file.clone(),
-                Some(mine().map(|(place, ..)| *place).collect()),
-            ));
+            let places = mine().map(|(place, ..)| *place).collect();
+            sources.push(Source::places(file.clone(), places));
             wanted.extend(mine().map(|(place, action, shadow)| at(*place, *action, *shadow, index)));
         }
     }
+    let protecting =
+        |feed: &&crate::config::Feed| feed.action == FeedAction::NeverBlock && feed.mode != PolicyMode::Off;
+    sources.extend(
+        config
+            .feed
+            .iter()
+            .filter(protecting)
+            .map(|feed| Source::feed(feed, copies)),
+    );
     let served = wanted.iter().filter_map(Wanted::served).collect();
     wanted.extend(default_places(config, served));
     (wanted, sources)
@@ -219,7 +229,7 @@ impl Wanted {
     pub(super) fn prefixes<'a>(&'a self, sources: &'a [Source]) -> &'a [Prefix] {
         match &self.addresses {
             Addresses::Fixed(prefixes) => prefixes,
-            Addresses::Feed(index) => sources.get(*index).map_or(&[], Source::feed),
+            Addresses::Feed(index) => sources.get(*index).map_or(&[], Source::prefixes),
             Addresses::Place(index, place) => sources.get(*index).map_or(&[], |source| source.of(*place)),
             // Whoever cannot be told from the others would be blocked with them.
             Addresses::Elsewhere { served, .. } if ignorant(served, sources).is_some() => &[],
@@ -274,7 +284,7 @@ impl Wanted {
             let is_empty = self.is_empty(sources);
             is_empty.then(|| format!("the database has no address of {}", self.name))
         };
-        let read_ns = source.and_then(Source::read_ns);
+        let base = source.map_or_else(ListReport::default, |source| source_report(source));
         ListReport {
             name: self.name.clone(),
             kind: self.kind.to_owned(),
@@ -282,10 +292,8 @@ impl Wanted {
             mode: if self.shadow { "shadow" } else { "enforce" }.to_owned(),
             prefixes: self.prefixes(sources).len(),
             packets,
-            file: source.map(|source| source.file().to_owned()),
-            read_s_ago: read_ns.map(|at_ns| monotonic_ns().saturating_sub(at_ns) / 1_000_000_000),
-            skipped: source.map_or(0, Source::skipped),
             fault: own_fault.or_else(|| self.idle(sources)).or_else(unknown),
+            ..base
         }
     }
 }
@@ -314,7 +322,7 @@ mod tests {
             ),
         )
         .unwrap();
-        let (wanted, mut sources) = wanted(&config);
+        let (wanted, mut sources) = wanted(&config, Path::new("/nowhere"));
         let elsewhere = wanted.iter().find(|wanted| wanted.name == "elsewhere").unwrap();
         let state = |sources: &[Source]| (elsewhere.prefixes(sources).len(), elsewhere.idle(sources));
         let (blocked, fault) = state(&sources);
@@ -353,7 +361,7 @@ mod tests {
             )
         };
         // One more is for what no list touches.
-        let (wanted, _) = wanted(&with(POLICIES - 4).unwrap());
+        let (wanted, _) = wanted(&with(POLICIES - 4).unwrap(), Path::new("/nowhere"));
         assert_eq!(wanted.len() + 1, POLICIES as usize);
         assert!(with(POLICIES - 3).is_err());
     }

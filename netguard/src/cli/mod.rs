@@ -11,6 +11,7 @@ mod feed;
 mod limit;
 mod map;
 mod output;
+mod replay;
 mod rules;
 mod run;
 mod service;
@@ -87,6 +88,8 @@ enum Command {
     Events(events::EventArgs),
     /// Show why a source is treated as it is.
     Explain(explain::ExplainArgs),
+    /// Replay a capture: what would have been dropped, who would have been blocked, and why.
+    Replay(replay::ReplayArgs),
     /// Check what netguard needs on this machine, and say what is missing.
     Doctor(doctor::DoctorArgs),
     /// Stop the daemon and remove all protection, rules and counters of this instance.
@@ -182,6 +185,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Map(command) => map::run(&context, &command),
         Command::Events(args) => events::run(&context, &args).await,
         Command::Explain(args) => explain::run(&context, &args).await,
+        Command::Replay(args) => replay::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args).await,
         Command::Detach => detach::run(&context).await,
         Command::Config(command) => config::run(&context, &command),

@@ -79,7 +79,7 @@ impl Lists {
     ///
     /// # Errors
     /// When the maps cannot be opened.
-    pub(super) fn of(config: &Config, pins: &Pins) -> Result<Self, BpfError> {
+    pub(crate) fn of(config: &Config, pins: &Pins) -> Result<Self, BpfError> {
         let (wanted, sources) = wanted(config);
         let table = Ranges::open(pins)?;
         Ok(Self {

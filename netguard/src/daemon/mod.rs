@@ -2,22 +2,22 @@
 
 mod attachment;
 mod before;
-mod configured;
+pub(crate) mod configured;
 mod cookies;
 mod journal;
-mod lists;
+pub(crate) mod lists;
 mod lock;
 mod offer;
 mod own;
 mod reach;
-mod reflection;
+pub(crate) mod reflection;
 mod segments;
-mod settings;
-mod setup;
+pub(crate) mod settings;
+pub(crate) mod setup;
 mod signals;
 mod state;
 mod sysctls;
-mod tick;
+pub(crate) mod tick;
 mod traffic;
 
 use std::{io, path::PathBuf, sync::Arc};

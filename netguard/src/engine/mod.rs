@@ -2,6 +2,7 @@
 //! are arguments, and what comes out is data. The daemon does I/O at both ends.
 
 pub mod account;
+pub mod chain;
 pub mod enforce;
 pub mod flooder;
 pub mod guard;
@@ -11,6 +12,7 @@ pub mod traffic;
 pub mod window;
 
 pub use account::Account;
+pub use chain::{Chain, Readings, Step, conclude};
 pub use enforce::{Enforced, RuleSink, enforce};
 pub use flooder::{Finding, FlooderSettings, Flooders};
 pub use guard::{Carved, Guard, GuardKind};

@@ -1,6 +1,7 @@
 //! Is it right for everything? Laws of the datapath, on the host, for generated frames, rules and clocks.
 
 mod bucket;
+mod captures;
 mod laws;
 mod lists;
 mod parser;

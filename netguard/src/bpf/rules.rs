@@ -80,8 +80,7 @@ impl Rules {
             standing = standing.or(self.storage(table)?.exact(prefix)?);
         }
         // A person's rule stays as it is: a detector's would spare connections that theirs does not.
-        let theirs =
-            |standing: &Rule| standing.origin != Origin::Detector as u8 && !standing.expired(now_ns);
+        let theirs = |standing: &Rule| standing.origin != Origin::Detector as u8 && !standing.expired(now_ns);
         if standing.is_some_and(|standing| theirs(&standing) || outlasts(&standing, &rule)) {
             return Ok(());
         }

@@ -60,7 +60,10 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
             ticking.summarise(state);
             inputs.traffic.look(state);
             if let Some(looked) = inputs.attachment.check(state).await {
-                if inputs.cookies.undelivered(ticking.chain.answered(), looked.tx_dropped) {
+                if inputs
+                    .cookies
+                    .undelivered(ticking.chain.answered(), looked.tx_dropped)
+                {
                     stop_answering(state, LOST);
                 }
                 if let Some(vlan) = looked.vlan {
@@ -291,7 +294,8 @@ impl RuleSink for KernelSink<'_> {
 
     fn block(&mut self, prefix: Prefix, rule: Rule) -> Result<(), BpfError> {
         // An operator's rule that lasts longer says the same, with their reason: it stays.
-        self.rules.insert_unless_outlasted(List::Block, prefix, rule, self.now_ns)
+        self.rules
+            .insert_unless_outlasted(List::Block, prefix, rule, self.now_ns)
     }
 }
 

@@ -112,7 +112,9 @@ impl Chain {
 
     /// The sampler as of the last reading.
     pub fn sampler(&self) -> Sampler {
-        self.before.as_ref().map_or(Sampler::ZERO, |before| before.sampler)
+        self.before
+            .as_ref()
+            .map_or(Sampler::ZERO, |before| before.sampler)
     }
 }
 
@@ -154,7 +156,13 @@ mod tests {
         let bytes = dropped * 60;
         Readings {
             at_ns: 10_000_000_000 + tick * 100_000_000,
-            counters: vec![(LIMITED, Counter { packets: dropped, bytes })],
+            counters: vec![(
+                LIMITED,
+                Counter {
+                    packets: dropped,
+                    bytes,
+                },
+            )],
             sampler: Sampler {
                 lost: 7 + tick,
                 cookies_wanted: tick / 2,
@@ -177,11 +185,17 @@ mod tests {
         assert_eq!((first.window.samples_lost, first.window.length_ns), (0, 0));
         let second = chain.step(readings(1, 950));
         assert_eq!(second.window.verdicts[0].1.packets, 50);
-        assert_eq!((second.window.samples_lost, second.window.length_ns), (1, 100_000_000));
+        assert_eq!(
+            (second.window.samples_lost, second.window.length_ns),
+            (1, 100_000_000)
+        );
         assert!(!second.cookies_wanted && second.traffic.is_none());
         assert!(chain.step(readings(2, 950)).cookies_wanted);
         let traffic = chain.step(readings(10, 990)).traffic.expect("it was read twice");
-        assert_eq!((traffic.length_ns, traffic.traffic[0][0].packets), (1_000_000_000, 90));
+        assert_eq!(
+            (traffic.length_ns, traffic.traffic[0][0].packets),
+            (1_000_000_000, 90)
+        );
         assert_eq!(chain.sampler().lost, 17);
     }
 
@@ -207,7 +221,14 @@ mod tests {
                 let accounts = proven.then_some(account).into_iter().collect();
                 let now_ns = step.window.at_ns;
                 let findings = step.findings;
-                concluded.extend(conclude(findings, &accounts, &Guard::new([]), 60, now_ns, &mut memory));
+                concluded.extend(conclude(
+                    findings,
+                    &accounts,
+                    &Guard::new([]),
+                    60,
+                    now_ns,
+                    &mut memory,
+                ));
             }
             assert_eq!(concluded.len(), 1);
             assert_eq!(matches!(concluded[0].0.action, Action::Block { .. }), proven);

@@ -201,6 +201,3 @@ impl Interface {
         u64::try_from(i128::try_from(since).ok()?.checked_add(offset)?).ok()
     }
 }
-
-#[cfg(test)]
-mod tests;

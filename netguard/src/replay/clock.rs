@@ -29,7 +29,10 @@ impl FromStr for Speed {
     type Err = SpeedError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let number = text.parse::<f64>().ok().filter(|number| (1e-6..=1e6).contains(number));
+        let number = text
+            .parse::<f64>()
+            .ok()
+            .filter(|number| (1e-6..=1e6).contains(number));
         let number = number.ok_or_else(|| SpeedError(text.to_owned()))?;
         Ok(Self {
             millionths: (number * UNIT as f64).round() as u64,

@@ -111,6 +111,8 @@ mod tests {
         assert_eq!(compared.blocked_by_first, ["192.0.2.1".parse().unwrap()]);
         assert_eq!(compared.blocked_by_second, ["192.0.2.3".parse().unwrap()]);
         let same = compare(&first, &first);
-        assert!(same.verdicts.is_empty() && same.blocked_by_first.is_empty() && same.blocked_by_second.is_empty());
+        assert!(
+            same.verdicts.is_empty() && same.blocked_by_first.is_empty() && same.blocked_by_second.is_empty()
+        );
     }
 }

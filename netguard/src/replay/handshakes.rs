@@ -123,7 +123,9 @@ impl Handshakes {
 
     /// Sources that have a connection now, each with an address, in their order.
     pub(super) fn established(&self) -> impl Iterator<Item = (Account, IpAddr)> {
-        self.established.iter().map(|(account, (source, _))| (*account, *source))
+        self.established
+            .iter()
+            .map(|(account, (source, _))| (*account, *source))
     }
 }
 
@@ -175,13 +177,15 @@ mod tests {
     impl Both {
         fn client(&mut self, flags: u8, acknowledged: u32) -> bool {
             let frame = frame(CLIENT, SERVER, [4000, 80], flags, [8, acknowledged]);
-            self.0.arrived(&parse(&SliceView(&frame)).continue_value().unwrap(), &frame);
+            self.0
+                .arrived(&parse(&SliceView(&frame)).continue_value().unwrap(), &frame);
             self.0.is_proven(CLIENT.into())
         }
 
         fn server(&mut self, flags: u8, number: u32) -> bool {
             let frame = frame(SERVER, CLIENT, [80, 4000], flags, [number, 8]);
-            self.0.sent(&parse(&SliceView(&frame)).continue_value().unwrap(), &frame);
+            self.0
+                .sent(&parse(&SliceView(&frame)).continue_value().unwrap(), &frame);
             self.0.is_proven(CLIENT.into())
         }
     }
@@ -194,10 +198,16 @@ mod tests {
     #[test]
     fn only_who_saw_the_servers_number_is_proven_and_while_it_is_connected() {
         let mut both = Both::default();
-        assert!(!both.client(SYN, 0) && !both.client(ACK, 501), "one direction proves nothing");
+        assert!(
+            !both.client(SYN, 0) && !both.client(ACK, 501),
+            "one direction proves nothing"
+        );
         assert!(!both.server(SYN | ACK, 500) && !both.client(ACK, 500) && !both.client(ACK, 502));
         assert!(!both.client(ACK | RST, 501) && !both.client(ACK, 501), "refused");
-        assert!(!both.server(SYN | ACK, u32::MAX) && both.client(ACK, 0), "numbers wrap");
+        assert!(
+            !both.server(SYN | ACK, u32::MAX) && both.client(ACK, 0),
+            "numbers wrap"
+        );
         assert!(both.client(ACK, 77) && both.server(ACK, 77));
         assert_eq!(both.0.established().count(), 1);
         assert!(!both.client(FIN | ACK, 77));
@@ -213,6 +223,9 @@ mod tests {
             let frame = frame(SERVER, [10, b, c, d], [80, 4000], SYN | ACK, [5, 0]);
             handshakes.sent(&parse(&SliceView(&frame)).continue_value().unwrap(), &frame);
         }
-        assert_eq!((handshakes.waiting.len(), handshakes.order.len()), (WAITING, WAITING));
+        assert_eq!(
+            (handshakes.waiting.len(), handshakes.order.len()),
+            (WAITING, WAITING)
+        );
     }
 }

@@ -162,7 +162,10 @@ fn wireless(bytes: &[u8], at: usize) -> Result<(u16, usize), Skip> {
     at += if has_quality { 2 } else { 0 };
     // High throughput control.
     at += if has_quality && flags & 0x80 != 0 { 4 } else { 0 };
-    let llc = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()).ok_or(Skip::Short)?;
+    let llc = bytes
+        .get(at..)
+        .and_then(|rest| rest.first_chunk::<8>())
+        .ok_or(Skip::Short)?;
     match *llc {
         [0xaa, 0xaa, 3, 0, 0, 0, high, low] => Ok((u16::from_be_bytes([high, low]), at + 8)),
         _ => Err(Skip::NotIp),
@@ -208,7 +211,11 @@ mod tests {
             let longer = to_ethernet(link, &bytes, &mut frame);
             assert_eq!(longer, Ok(14 - header.len() as i64), "{link}");
             assert_eq!(frame[1..13], MADE_UP, "{link}");
-            assert_eq!(frame[13..], [&ether_type.to_be_bytes()[..], &[first, 9]].concat(), "{link}");
+            assert_eq!(
+                frame[13..],
+                [&ether_type.to_be_bytes()[..], &[first, 9]].concat(),
+                "{link}"
+            );
             assert!(!name(link).starts_with("link type"), "{link}");
             // Cut anywhere it is no fault of the program.
             for len in 0..header.len() {
@@ -227,7 +234,11 @@ mod tests {
         assert_eq!(skip(147, &[0; 99]), Err(Skip::UnknownLink));
         assert_eq!(skip(101, &[0x50]), Err(Skip::NotIp));
         assert_eq!(skip(105, &[0x80, 0, 0, 0]), Err(Skip::NotIp), "a beacon");
-        assert_eq!(skip(105, &[&[8, 0x41][..], &[0; 40]].concat()), Err(Skip::NotIp), "encrypted");
+        assert_eq!(
+            skip(105, &[&[8, 0x41][..], &[0; 40]].concat()),
+            Err(Skip::NotIp),
+            "encrypted"
+        );
         assert_eq!(skip(0, &[7, 0, 0, 0, 9]), Err(Skip::NotIp));
         assert_eq!(skip(9, &[0xc0, 0x21, 1]), Err(Skip::NotIp), "LCP");
     }

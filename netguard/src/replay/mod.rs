@@ -24,7 +24,8 @@ use std::{
 pub use clock::{Speed, SpeedError};
 pub use compare::{Comparison, compare};
 pub use report::{
-    Attack, Blocked, Found, Honest, KindCount, LinkCount, Report, Second, Servers, SkipCount, Source, VerdictCount,
+    Attack, Blocked, Found, Honest, KindCount, LinkCount, Report, Second, Servers, SkipCount, Source,
+    VerdictCount,
 };
 
 use crate::{bpf::BpfError, config::Config};
@@ -75,8 +76,14 @@ pub fn replay(options: &Options) -> Result<Report, ReplayError> {
             run::run(&options, &servers, &sandbox)
         }
     });
-    let ended = running.map_err(|error| ReplayError::Broken(error.to_string()))?.join();
-    ended.unwrap_or_else(|_| Err(ReplayError::Broken("its thread panicked; this is a mistake in netguard".to_owned())))
+    let ended = running
+        .map_err(|error| ReplayError::Broken(error.to_string()))?
+        .join();
+    ended.unwrap_or_else(|_| {
+        Err(ReplayError::Broken(
+            "its thread panicked; this is a mistake in netguard".to_owned(),
+        ))
+    })
 }
 
 /// The name of a file as it is told.

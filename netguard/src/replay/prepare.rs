@@ -85,8 +85,14 @@ fn put_lists(
     pins: &Pins,
 ) -> Result<Vec<String>, ReplayError> {
     // How old a file is today says nothing about the day of the capture.
-    let ageless = config.feed.iter().cloned().map(|feed| Feed { max_age: None, ..feed });
-    let feed = ageless.collect::<Vec<_>>().try_into().map_err(ReplayError::Broken)?;
+    let ageless = config.feed.iter().cloned().map(|feed| Feed {
+        max_age: None,
+        ..feed
+    });
+    let feed = ageless
+        .collect::<Vec<_>>()
+        .try_into()
+        .map_err(ReplayError::Broken)?;
     let config = Config {
         feed,
         ..config.clone()

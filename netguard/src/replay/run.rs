@@ -6,12 +6,8 @@ use std::{
 };
 
 use netguard_common::{
-    Action as PacketAction, Packet,
-    layout::Question,
-    reflection::remember,
-    shared::Shared as _,
-    telemetry::Kind,
-    view::SliceView,
+    Action as PacketAction, Packet, layout::Question, reflection::remember, shared::Shared as _,
+    telemetry::Kind, view::SliceView,
 };
 
 use super::{
@@ -47,11 +43,7 @@ const IDLE_TICKS: u64 = 100;
 const FINDINGS: usize = 1_000;
 
 /// Replays the capture of `options` in `sandbox`.
-pub(super) fn run(
-    options: &Options,
-    servers: &Directions,
-    sandbox: &Sandbox,
-) -> Result<Report, ReplayError> {
+pub(super) fn run(options: &Options, servers: &Directions, sandbox: &Sandbox) -> Result<Report, ReplayError> {
     let config = &options.config;
     let mut judge = Judge::load(&sandbox.pins, sizes(config))?;
     let prepared = prepare(config, servers, &sandbox.pins)?;
@@ -130,7 +122,10 @@ impl Run<'_> {
             Err(skip) => return Ok(Err(skip)),
         };
         // Nobody can say whom a frame is for whose IP header is broken: the server's card would take it.
-        let way = frame.packet.as_ref().map_or(Way::In, |packet| self.servers.way(packet));
+        let way = frame
+            .packet
+            .as_ref()
+            .map_or(Way::In, |packet| self.servers.way(packet));
         match (way, &frame.packet) {
             (Way::Elsewhere, _) => return Ok(Err(Skip::Elsewhere)),
             (Way::Out, Some(packet)) => {
@@ -139,13 +134,19 @@ impl Run<'_> {
             }
             _ => {}
         }
-        let judgement = self.ready.judge(buffer, now_ns).map_err(|source| ReplayError::Frame {
-            frame: self.frames,
-            source,
-        })?;
+        let judgement = self
+            .ready
+            .judge(buffer, now_ns)
+            .map_err(|source| ReplayError::Frame {
+                frame: self.frames,
+                source,
+            })?;
         self.idle_ticks = 0;
         self.report.cut += u64::from(frame.cut);
-        let source = frame.packet.as_ref().map(|packet| address(packet.source.octets()));
+        let source = frame
+            .packet
+            .as_ref()
+            .map(|packet| address(packet.source.octets()));
         let account = source.map(Account::of);
         let len = buffer.len() - ROOM_FOR_TIME;
         self.tally.count(judgement, len, now_ns - BEGIN_NS, account);
@@ -171,7 +172,12 @@ impl Run<'_> {
         let asking = &self.prepared.asking;
         asking.now_ns.set(now_ns);
         remember(&SliceView(frame), asking);
-        let mut questions: Vec<Vec<u8>> = asking.questions.borrow_mut().drain().map(|(key, _)| key).collect();
+        let mut questions: Vec<Vec<u8>> = asking
+            .questions
+            .borrow_mut()
+            .drain()
+            .map(|(key, _)| key)
+            .collect();
         questions.sort_unstable();
         for question in questions.iter().filter_map(|bytes| Question::from_bytes(bytes)) {
             self.ready.ask(question, now_ns)?;
@@ -214,10 +220,21 @@ impl Run<'_> {
     }
 
     fn conclude(&mut self, step: Step, now_ns: u64) {
-        for (family, kinds) in step.traffic.iter().flat_map(|traffic| traffic.traffic.iter().enumerate()) {
-            for (kind, traffic) in kinds.iter().enumerate().filter(|(_, traffic)| traffic.packets > 0) {
+        for (family, kinds) in step
+            .traffic
+            .iter()
+            .flat_map(|traffic| traffic.traffic.iter().enumerate())
+        {
+            for (kind, traffic) in kinds
+                .iter()
+                .enumerate()
+                .filter(|(_, traffic)| traffic.packets > 0)
+            {
                 let sums = self.kinds.entry((family, kind)).or_default();
-                for (sum, more) in sums.iter_mut().zip([traffic.packets, traffic.bytes, traffic.dropped]) {
+                for (sum, more) in sums
+                    .iter_mut()
+                    .zip([traffic.packets, traffic.bytes, traffic.dropped])
+                {
                     *sum += more;
                 }
             }
@@ -225,7 +242,11 @@ impl Run<'_> {
         if step.findings.is_empty() {
             return;
         }
-        let proven: HashSet<Account> = self.handshakes.established().map(|(account, _)| account).collect();
+        let proven: HashSet<Account> = self
+            .handshakes
+            .established()
+            .map(|(account, _)| account)
+            .collect();
         let block_for_ns = nanoseconds(self.config.detect.flooder.block_for.duration());
         let mut sink = KernelSink {
             rules: &mut self.prepared.rules,
@@ -233,7 +254,12 @@ impl Run<'_> {
         };
         let guard = &self.prepared.guard;
         for (decision, outcome) in conclude(step.findings, &proven, guard, block_for_ns, now_ns, &mut sink) {
-            tell(&mut self.report, &decision, &outcome, (now_ns - BEGIN_NS) / 1_000_000);
+            tell(
+                &mut self.report,
+                &decision,
+                &outcome,
+                (now_ns - BEGIN_NS) / 1_000_000,
+            );
         }
     }
 
@@ -259,13 +285,19 @@ impl Run<'_> {
             name: link::name(*link).into_owned(),
             frames: *frames,
         });
-        let kinds = self.kinds.iter().map(|((family, kind), [packets, bytes, dropped])| KindCount {
-            family: ["ipv4", "ipv6"].get(*family).unwrap_or(&"other").to_string(),
-            kind: Kind::ALL.get(*kind).map_or("other", |kind| kind.name()).to_owned(),
-            packets: *packets,
-            bytes: *bytes,
-            dropped: *dropped,
-        });
+        let kinds = self
+            .kinds
+            .iter()
+            .map(|((family, kind), [packets, bytes, dropped])| KindCount {
+                family: ["ipv4", "ipv6"].get(*family).unwrap_or(&"other").to_string(),
+                kind: Kind::ALL
+                    .get(*kind)
+                    .map_or("other", |kind| kind.name())
+                    .to_owned(),
+                packets: *packets,
+                bytes: *bytes,
+                dropped: *dropped,
+            });
         let mut notes = std::mem::take(&mut self.prepared.notes);
         if self.skipped.get(&Skip::Outgoing).is_none() && !self.servers.all && self.tally.packets > 0 {
             notes.push(
@@ -309,7 +341,9 @@ fn tell(report: &mut Report, decision: &Decision, outcome: &Enforced<crate::bpf:
     let verdict = finding.verdict.name().to_owned();
     let over_for_ms = finding.over_for_ns / 1_000_000;
     let outcome = match (&decision.action, outcome) {
-        (Action::Block { prefix, .. }, Enforced::Failed(error)) => format!("{prefix} is not blocked: {error}"),
+        (Action::Block { prefix, .. }, Enforced::Failed(error)) => {
+            format!("{prefix} is not blocked: {error}")
+        }
         (Action::Block { prefix, ttl_ns }, _) => {
             let for_s = ttl_ns / SECOND_NS;
             report.blocked.push(Blocked {

@@ -37,7 +37,13 @@ pub(super) fn enter() -> Result<Sandbox, ReplayError> {
 fn apart() -> Result<(), Errno> {
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET)?;
     // What is mounted from here on must not be seen elsewhere.
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+    mount(
+        None::<&str>,
+        "/",
+        None::<&str>,
+        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        None::<&str>,
+    )?;
     mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), None::<&str>)?;
     // What the datapath keeps for each CPU is then in one place.
     let allowed = sched_getaffinity(Pid::from_raw(0))?;

@@ -105,7 +105,10 @@ impl Tally {
         counted
             .map(|(judgement, counter)| {
                 let (name, action) = match judgement.shadow {
-                    false => (judgement.verdict.name().to_owned(), judgement.verdict.action().name()),
+                    false => (
+                        judgement.verdict.name().to_owned(),
+                        judgement.verdict.action().name(),
+                    ),
                     true => (format!("shadow-{}", judgement.verdict.name()), "shadow"),
                 };
                 VerdictCount {
@@ -165,8 +168,14 @@ mod tests {
         tally.count(Judgement { shadow: true, ..DROP }, 60, 0, None);
         tally.count(DROP, 40, 1, None);
         let verdicts = tally.verdicts();
-        let told: Vec<_> = verdicts.iter().map(|row| (row.name.as_str(), row.action.as_str(), row.bytes)).collect();
-        assert_eq!(told, [("limit-udp", "drop", 40), ("shadow-limit-udp", "shadow", 60)]);
+        let told: Vec<_> = verdicts
+            .iter()
+            .map(|row| (row.name.as_str(), row.action.as_str(), row.bytes))
+            .collect();
+        assert_eq!(
+            told,
+            [("limit-udp", "drop", 40), ("shadow-limit-udp", "shadow", 60)]
+        );
         assert_eq!(tally.timeline().1[0].passed, 1);
     }
 

@@ -77,7 +77,10 @@ fn syn_flood(source: &'static str, server: &'static str, count: u64) -> impl Ite
         } else {
             frame().ipv4(source, server)
         };
-        (number * SECOND / 10_000, begun.tcp(1024 + (number % 60_000) as u16, 80).flags("S"))
+        (
+            number * SECOND / 10_000,
+            begun.tcp(1024 + (number % 60_000) as u16, 80).flags("S"),
+        )
     })
 }
 
@@ -94,7 +97,10 @@ fn a_flood_meets_the_limit_at_the_rate_of_the_capture() -> Result<()> {
         let passed = packets(&report, "pass");
         assert!((1_200..=1_500).contains(&passed), "{passed} passed");
         assert_eq!(packets(&report, "limit-syn"), 20_000 - passed);
-        assert!(report["top_sources"][0]["dropped"].as_u64() > Some(18_000), "{report}");
+        assert!(
+            report["top_sources"][0]["dropped"].as_u64() > Some(18_000),
+            "{report}"
+        );
         assert_eq!(report["timeline"].as_array().map(Vec::len), Some(2));
         assert_eq!(report["attacks"], Value::Array(Vec::new()));
         // Nobody answered, so nobody is proven: a finding, and no block.
@@ -104,7 +110,10 @@ fn a_flood_meets_the_limit_at_the_rate_of_the_capture() -> Result<()> {
         // The same at ten a second is no flood.
         let slow = json(&file, &["--speed", "0.001"])?;
         assert_eq!(packets(&slow, "pass"), 20_000, "{}", slow["verdicts"]);
-        assert_eq!(slow["duration_ms"], report["duration_ms"].as_u64().unwrap_or(0) * 1000 + 900);
+        assert_eq!(
+            slow["duration_ms"],
+            report["duration_ms"].as_u64().unwrap_or(0) * 1000 + 900
+        );
     }
     Ok(())
 }
@@ -116,19 +125,32 @@ fn the_same_replay_says_the_same_to_the_byte() -> Result<()> {
         (0..60_u8).map(move |host| {
             let source = format!("192.0.{}.{host}", host % 7);
             let at_ns = tick * 10 * MS + u64::from(host);
-            (at_ns, frame().ipv4(&source, SERVER).udp(4000, 9000 + u16::from(host % 3)).payload(20))
+            (
+                at_ns,
+                frame()
+                    .ipv4(&source, SERVER)
+                    .udp(4000, 9000 + u16::from(host % 3))
+                    .payload(20),
+            )
         })
     });
     let floods: Vec<(u64, Frame)> = floods.collect();
     let repeated = floods.iter().chain(&floods).chain(&floods).cloned();
     let file = desk.capture("floods.pcap", repeated)?;
     let strict = desk.config("strict.toml", "[limit.udp]\nrate_per_s = 50\nburst = 60\n")?;
-    for args in [&["-c", &strict, "--json"][..], &["-c", &strict], &["--compare", &strict]] {
+    for args in [
+        &["-c", &strict, "--json"][..],
+        &["-c", &strict],
+        &["--compare", &strict],
+    ] {
         let first = netguard(&file, args)?;
         let second = netguard(&file, args)?;
         assert_eq!((first.status, &first.stdout), (0, &second.stdout));
         for line in first.stdout.lines().filter(|_| !args.contains(&"--json")) {
-            assert!(line.contains(file.to_str().unwrap_or("-")) || line.chars().count() <= 80, "{line}");
+            assert!(
+                line.contains(file.to_str().unwrap_or("-")) || line.chars().count() <= 80,
+                "{line}"
+            );
         }
     }
     Ok(())
@@ -141,14 +163,30 @@ fn only_who_saw_the_servers_number_is_blocked() -> Result<()> {
     let client = "192.0.2.7";
     let arrives = || frame().ipv4(client, SERVER);
     let flood = |from_ns: u64| {
-        (0..30_000_u64).map(move |number| (from_ns + number * SECOND / 20_000, arrives().udp(4000, 9000).payload(9)))
+        (0..30_000_u64).map(move |number| {
+            (
+                from_ns + number * SECOND / 20_000,
+                arrives().udp(4000, 9000).payload(9),
+            )
+        })
     };
     let late = (80 * SECOND, arrives().udp(4000, 9000).payload(9));
     let handshake = |acknowledged: u32| {
         [
             (0, arrives().tcp(5000, 80).flags("S").seq(7)),
-            (MS, frame().ipv4(SERVER, client).tcp(80, 5000).flags("SA").seq(1000).ack(8)),
-            (2 * MS, arrives().tcp(5000, 80).flags("A").seq(8).ack(acknowledged)),
+            (
+                MS,
+                frame()
+                    .ipv4(SERVER, client)
+                    .tcp(80, 5000)
+                    .flags("SA")
+                    .seq(1000)
+                    .ack(8),
+            ),
+            (
+                2 * MS,
+                arrives().tcp(5000, 80).flags("A").seq(8).ack(acknowledged),
+            ),
         ]
     };
     let config = desk.config("low.toml", "[limit.udp]\nrate_per_s = 500\nburst = 500\n")?;
@@ -160,11 +198,26 @@ fn only_who_saw_the_servers_number_is_blocked() -> Result<()> {
         let file = desk.capture("proven.pcap", frames)?;
         let report = json(&file, &["-c", &config, "--server", SERVER])?;
         assert_eq!(report["honest"]["sources"], u64::from(blocked));
-        assert_eq!(packets(&report, "block-address") > 5_000, blocked, "{}", report["verdicts"]);
-        assert_eq!(report["blocked"].as_array().map(Vec::len), Some(usize::from(blocked)));
-        let last = report["timeline"].as_array().and_then(|seconds| seconds.last()).cloned();
+        assert_eq!(
+            packets(&report, "block-address") > 5_000,
+            blocked,
+            "{}",
+            report["verdicts"]
+        );
+        assert_eq!(
+            report["blocked"].as_array().map(Vec::len),
+            Some(usize::from(blocked))
+        );
+        let last = report["timeline"]
+            .as_array()
+            .and_then(|seconds| seconds.last())
+            .cloned();
         let last = last.context("a timeline")?;
-        assert_eq!((&last["at_s"], &last["passed"]), (&Value::from(80), &Value::from(1)), "{last}");
+        assert_eq!(
+            (&last["at_s"], &last["passed"]),
+            (&Value::from(80), &Value::from(1)),
+            "{last}"
+        );
         if blocked {
             assert_eq!(report["blocked"][0]["prefix"], client);
             assert_eq!(report["blocked"][0]["verdict"], "limit-udp");
@@ -177,8 +230,16 @@ fn only_who_saw_the_servers_number_is_blocked() -> Result<()> {
 fn questions_of_the_server_let_answers_in() -> Result<()> {
     let desk = Desk::new()?;
     let resolver = "192.0.2.53";
-    let question = frame().ipv4(SERVER, resolver).udp(40_000, 53).data(&[1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    let answer = |from: &str| frame().ipv4(from, SERVER).udp(53, 40_000).data(&[1, 2, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0]);
+    let question = frame()
+        .ipv4(SERVER, resolver)
+        .udp(40_000, 53)
+        .data(&[1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    let answer = |from: &str| {
+        frame()
+            .ipv4(from, SERVER)
+            .udp(53, 40_000)
+            .data(&[1, 2, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0])
+    };
     let frames = [
         (0, question),
         (20 * MS, answer(resolver)),
@@ -187,7 +248,11 @@ fn questions_of_the_server_let_answers_in() -> Result<()> {
     ];
     let file = desk.capture("dns.pcap", frames)?;
     let report = json(&file, &["--server", SERVER])?;
-    assert_eq!((packets(&report, "pass"), packets(&report, "reflection")), (1, 2), "{report}");
+    assert_eq!(
+        (packets(&report, "pass"), packets(&report, "reflection")),
+        (1, 2),
+        "{report}"
+    );
     assert_eq!(report["skipped"][0]["reason"], "from-the-server");
     Ok(())
 }
@@ -202,8 +267,13 @@ fn two_configurations_are_compared() -> Result<()> {
     let report = json(&file, &["--compare", &fed])?;
     let compared = &report["compared"];
     assert_eq!(packets(&compared["report"], "block-feed"), 5_000);
-    let differences = compared["differences"]["verdicts"].as_array().context("differences")?;
-    let names: Vec<&str> = differences.iter().filter_map(|verdict| verdict["name"].as_str()).collect();
+    let differences = compared["differences"]["verdicts"]
+        .as_array()
+        .context("differences")?;
+    let names: Vec<&str> = differences
+        .iter()
+        .filter_map(|verdict| verdict["name"].as_str())
+        .collect();
     assert_eq!(names, ["block-feed", "limit-syn", "pass"]);
     assert_eq!(compared["differences"]["passed"]["second"], 0);
     let text = netguard(&file, &["--compare", &fed])?.stdout;
@@ -231,22 +301,37 @@ fn damaged_and_odd_captures_are_told() -> Result<()> {
 
     let empty = desk.capture("empty.pcap", [])?;
     let report = json(&empty, &[])?;
-    assert_eq!((&report["packets"], &report["frames"]), (&Value::from(0), &Value::from(0)));
+    assert_eq!(
+        (&report["packets"], &report["frames"]),
+        (&Value::from(0), &Value::from(0))
+    );
     assert!(netguard(&empty, &[])?.stdout.contains("judged: nothing"));
 
     for (name, bytes, named) in [
         ("nothing.pcap", &b""[..], "it is empty"),
-        ("text.pcap", b"this is no capture at all, but text", "neither pcap nor pcapng"),
+        (
+            "text.pcap",
+            b"this is no capture at all, but text",
+            "neither pcap nor pcapng",
+        ),
         ("capture.pcap.gz", b"\x1f\x8b\x08\x00", "gunzip"),
     ] {
         let path = desk.path(name);
         fs::write(&path, bytes)?;
         let answered = netguard(&path, &[])?;
         assert_eq!(answered.status, 1, "{name}");
-        assert!(answered.stderr.contains(named) && answered.stderr.contains(name), "{answered:?}");
+        assert!(
+            answered.stderr.contains(named) && answered.stderr.contains(name),
+            "{answered:?}"
+        );
     }
     assert_eq!(netguard(&desk.path("absent.pcap"), &[])?.status, 1);
-    for args in [&["--speed", "0"][..], &["--server", "somebody"], &["--all", "--server", SERVER], &["-c", "/nowhere"]] {
+    for args in [
+        &["--speed", "0"][..],
+        &["--server", "somebody"],
+        &["--all", "--server", SERVER],
+        &["-c", "/nowhere"],
+    ] {
         assert_eq!(netguard(&empty, args)?.status, 2, "{args:?}");
     }
     Ok(())
@@ -258,7 +343,11 @@ fn what_is_odd_about_frames_is_counted() -> Result<()> {
     let desk = Desk::new()?;
     let path = desk.path("odd.pcap");
     let mut writer = Writer::create(&path, ETHERNET)?;
-    let datagram = frame().ipv4("192.0.2.1", SERVER).udp(4000, 9000).payload(1000).build();
+    let datagram = frame()
+        .ipv4("192.0.2.1", SERVER)
+        .udp(4000, 9000)
+        .payload(1000)
+        .build();
     let elsewhere = frame().ipv4("192.0.2.1", "192.0.2.99").udp(4000, 9000).build();
     writer.frame(SECOND, &datagram)?;
     writer.cut(2 * SECOND, &datagram, 60)?;
@@ -270,12 +359,25 @@ fn what_is_odd_about_frames_is_counted() -> Result<()> {
     writer.frame(100_000_000 * SECOND, &datagram)?;
     writer.end()?;
     let report = json(&path, &["--server", SERVER])?;
-    assert_eq!((packets(&report, "pass"), &report["packets"]), (4, &Value::from(4)), "{report}");
-    assert_eq!((&report["cut"], &report["backwards"]), (&Value::from(1), &Value::from(1)));
+    assert_eq!(
+        (packets(&report, "pass"), &report["packets"]),
+        (4, &Value::from(4)),
+        "{report}"
+    );
+    assert_eq!(
+        (&report["cut"], &report["backwards"]),
+        (&Value::from(1), &Value::from(1))
+    );
     let skipped = report["skipped"].as_array().context("skipped")?;
-    let mut reasons: Vec<&str> = skipped.iter().filter_map(|skip| skip["reason"].as_str()).collect();
+    let mut reasons: Vec<&str> = skipped
+        .iter()
+        .filter_map(|skip| skip["reason"].as_str())
+        .collect();
     reasons.sort_unstable();
-    assert_eq!(reasons, ["headers-cut", "not-for-the-server", "not-ip", "short-link-layer"]);
+    assert_eq!(
+        reasons,
+        ["headers-cut", "not-for-the-server", "not-ip", "short-link-layer"]
+    );
     assert_eq!(packets(&json(&path, &["--all"])?, "pass"), 5);
 
     let raw = desk.path("raw.pcap");
@@ -283,7 +385,10 @@ fn what_is_odd_about_frames_is_counted() -> Result<()> {
     writer.frame(0, &datagram[14..])?;
     writer.end()?;
     let report = json(&raw, &[])?;
-    assert_eq!((packets(&report, "pass"), &report["link_types"][0]["name"]), (1, &Value::from("raw IP")));
+    assert_eq!(
+        (packets(&report, "pass"), &report["link_types"][0]["name"]),
+        (1, &Value::from("raw IP"))
+    );
     let bytes = report["verdicts"][0]["bytes"].as_u64();
     assert_eq!(bytes, Some(datagram.len() as u64));
     Ok(())

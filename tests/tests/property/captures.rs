@@ -23,7 +23,11 @@ fn pcap(link: u32, frames: &[(u32, u32, Vec<u8>)]) -> Vec<u8> {
 }
 
 fn frames() -> impl Strategy<Value = Vec<(u32, u32, Vec<u8>)>> {
-    let frame = (any::<u32>(), 0..2000_u32, prop::collection::vec(any::<u8>(), 0..200));
+    let frame = (
+        any::<u32>(),
+        0..2000_u32,
+        prop::collection::vec(any::<u8>(), 0..200),
+    );
     prop::collection::vec(frame, 0..20)
 }
 

@@ -2,6 +2,7 @@
 
 mod bucket;
 mod captures;
+mod formats;
 mod laws;
 mod lists;
 mod parser;

@@ -1,6 +1,8 @@
-//! Tests of the reader: files of both formats, in either byte order and any resolution of time, whole and damaged.
+//! Captures as files of both formats, in either byte order and any resolution of time, whole and damaged.
 
-use super::*;
+use std::path::Path;
+
+use netguard::replay::capture::{each, each_of};
 
 /// A record as it is compared.
 type Read = (Option<u64>, i32, u32, Vec<u8>);
@@ -8,7 +10,12 @@ type Read = (Option<u64>, i32, u32, Vec<u8>);
 fn read(file: &[u8]) -> Result<(Vec<Read>, Option<String>), String> {
     let mut records = Vec::new();
     let taken = each(file, |record| {
-        records.push((record.at_ns, record.link, record.original_len, record.bytes.to_vec()));
+        records.push((
+            record.at_ns,
+            record.link,
+            record.original_len,
+            record.bytes.to_vec(),
+        ));
         Ok(())
     });
     match taken.expect("nothing is refused") {
@@ -25,11 +32,19 @@ struct Order {
 
 impl Order {
     fn two(self, number: u16) -> [u8; 2] {
-        if self.big { number.to_be_bytes() } else { number.to_le_bytes() }
+        if self.big {
+            number.to_be_bytes()
+        } else {
+            number.to_le_bytes()
+        }
     }
 
     fn four(self, number: u32) -> [u8; 4] {
-        if self.big { number.to_be_bytes() } else { number.to_le_bytes() }
+        if self.big {
+            number.to_be_bytes()
+        } else {
+            number.to_le_bytes()
+        }
     }
 
     fn words(self, numbers: &[u32]) -> Vec<u8> {
@@ -53,7 +68,12 @@ impl Order {
     }
 
     fn section(self) -> Vec<u8> {
-        let body = [self.words(&[0x1a2b_3c4d]), self.two(1).to_vec(), vec![0; 2], vec![0xff; 8]];
+        let body = [
+            self.words(&[0x1a2b_3c4d]),
+            self.two(1).to_vec(),
+            vec![0; 2],
+            vec![0xff; 8],
+        ];
         self.block(0x0a0d_0d0a, &body.concat())
     }
 
@@ -66,7 +86,11 @@ impl Order {
         }
         if let Some(offset_s) = offset_s {
             body.extend([self.two(14), self.two(8)].concat());
-            body.extend(if self.big { offset_s.to_be_bytes() } else { offset_s.to_le_bytes() });
+            body.extend(if self.big {
+                offset_s.to_be_bytes()
+            } else {
+                offset_s.to_le_bytes()
+            });
         }
         body.extend([0; 4]);
         self.block(1, &body)
@@ -90,7 +114,12 @@ fn pcap_in_either_order_and_resolution() {
             assert_eq!(damaged, None);
             let expected = [
                 (Some(7_000_000_000 + 8 * unit_ns), 101, 4, vec![1, 2, 3, 4]),
-                (Some(9_000_000_000 + 999_999 * unit_ns), 101, 1500, vec![1, 2, 3, 4]),
+                (
+                    Some(9_000_000_000 + 999_999 * unit_ns),
+                    101,
+                    1500,
+                    vec![1, 2, 3, 4],
+                ),
             ];
             assert_eq!(records, expected);
         }
@@ -136,12 +165,21 @@ fn pcapng_with_several_interfaces_and_resolutions() {
 fn what_ends_too_early_is_told_with_what_was_there() {
     let order = Order { big: false };
     let pcap = order.pcap(0xa1b2_c3d4, 1, &[[1, 0, 4]; 3]);
-    let ng = [order.section(), order.interface(1, 0, None, None), order.packet(0, 1, 3), order.packet(0, 2, 3)].concat();
+    let ng = [
+        order.section(),
+        order.interface(1, 0, None, None),
+        order.packet(0, 1, 3),
+        order.packet(0, 2, 3),
+    ]
+    .concat();
     for (file, whole) in [(pcap, 3), (ng, 2)] {
         let (records, damaged) = read(&file[..file.len() - 1]).unwrap();
         assert_eq!(records.len(), whole - 1);
         let damaged = damaged.expect("it is told");
-        assert!(damaged.contains(&format!("after {} frames", whole - 1)), "{damaged}");
+        assert!(
+            damaged.contains(&format!("after {} frames", whole - 1)),
+            "{damaged}"
+        );
         for len in 0..file.len() {
             // Never a panic, nor for ever.
             let _ended = read(&file[..len]);
@@ -153,7 +191,10 @@ fn what_ends_too_early_is_told_with_what_was_there() {
 fn what_is_no_capture_is_told() {
     let order = Order { big: false };
     assert_eq!(read(&[]).unwrap_err(), "it is empty");
-    assert_eq!(read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n....").unwrap_err(), "it is neither pcap nor pcapng");
+    assert_eq!(
+        read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n....").unwrap_err(),
+        "it is neither pcap nor pcapng"
+    );
     let empty = order.pcap(0xa1b2_c3d4, 1, &[]);
     assert_eq!(read(&empty).unwrap(), (vec![], None));
     assert_eq!(read(&empty[..20]).unwrap_err(), "it ends in its header");
@@ -162,7 +203,11 @@ fn what_is_no_capture_is_told() {
     huge[32..36].copy_from_slice(&[0xff; 4]);
     assert!(read(&huge).unwrap().1.is_some());
     // Times without sense: the finest resolution there is.
-    let file = [order.section(), order.interface(1, 0, Some(0x7f), Some(i64::MIN)), order.packet(0, u64::MAX, 3)];
+    let file = [
+        order.section(),
+        order.interface(1, 0, Some(0x7f), Some(i64::MIN)),
+        order.packet(0, u64::MAX, 3),
+    ];
     assert_eq!(read(&file.concat()).unwrap().0[0].0, None);
 }
 

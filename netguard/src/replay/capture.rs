@@ -1,7 +1,11 @@
 //! Captures as files: pcap and pcapng, record by record, in either byte order and any resolution of time. What a record holds is
 //! not looked at.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{
+    fs::File,
+    io::{Read, Seek as _},
+    path::Path,
+};
 
 use pcap_parser::{
     Block, InterfaceDescriptionBlock, PcapBlockOwned, PcapError, create_reader,
@@ -53,7 +57,8 @@ pub fn each_of(
     if begin == GZIP {
         return Err(not_a_capture(path, "it is compressed: unpack it first (gunzip)"));
     }
-    each(std::io::Cursor::new(begin).chain(file), take)?.map_err(|why| not_a_capture(path, why))
+    file.rewind().map_err(unreadable)?;
+    each(file, take)?.map_err(|why| not_a_capture(path, why))
 }
 
 /// [`each_of`] for what `input` has; inside the answer, why it is no capture at all.
@@ -93,9 +98,9 @@ pub fn each(
     }
 }
 
-/// A reader reads as much as there is, or the library takes a short read for the end of the header.
+/// The first read has to give the whole header, as that of a file does.
 fn begin<'a>(input: impl Read + Send + 'a) -> Result<Box<dyn PcapReaderIterator + Send + 'a>, &'static str> {
-    create_reader(BUFFER, std::io::BufReader::with_capacity(BUFFER, input)).map_err(|error| match error {
+    create_reader(BUFFER, input).map_err(|error| match error {
         PcapError::Eof => "it is empty",
         PcapError::Incomplete(_) => "it ends in its header",
         PcapError::ReadError => "it cannot be read",

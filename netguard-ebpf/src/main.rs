@@ -48,11 +48,12 @@ pub fn netguard_xdp(ctx: XdpContext) -> u32 {
 }
 
 /// The same judgement for `BPF_PROG_TEST_RUN` only: returns the counter index of the judgement instead of an
-/// XDP action, so that tests see verdicts. Never attached.
+/// XDP action, so that tests and replay see verdicts. A frame may bring its time along, see [`clock::told_ns`].
+/// Nothing that arrives at an interface is ever judged by it.
 #[xdp(frags)]
 #[inline(always)]
 pub fn netguard_judge(ctx: XdpContext) -> u32 {
-    judge(&ctx).counter()
+    judge_at(clock::told_ns(&ctx), &ctx).counter()
 }
 
 /// `TCX_NEXT`: the next program has its say, if there is one.
@@ -68,8 +69,14 @@ pub fn netguard_egress(ctx: TcContext) -> i32 {
 
 #[inline(always)]
 fn judge(ctx: &XdpContext) -> Judgement {
+    judge_at(0, ctx)
+}
+
+/// As of `now_ns`; at 0 the clock is read where a stage asks.
+#[inline(always)]
+fn judge_at(now_ns: u64, ctx: &XdpContext) -> Judgement {
     let view = XdpView::new(ctx);
-    decide(&view, &KernelTables::new(ctx, view.zero))
+    decide(&view, &KernelTables::at(now_ns, ctx, view.zero))
 }
 
 /// What the loader compares with its own fingerprint before it loads anything.

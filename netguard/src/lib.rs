@@ -12,4 +12,5 @@ pub mod host;
 pub mod lists;
 pub mod prefix;
 pub mod ranges;
+pub mod replay;
 pub mod signature;

@@ -10,6 +10,7 @@ pub mod frames;
 pub mod generate;
 pub mod lab;
 pub mod mmdb;
+pub mod pcap;
 pub mod world;
 
 use anyhow::Context as _;

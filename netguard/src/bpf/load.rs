@@ -186,7 +186,7 @@ pub(super) fn read_layout(pins: &Pins) -> Result<u64, BpfError> {
     layout.get(&0, 0).map_err(BpfError::map("LAYOUT", 1))
 }
 
-fn write_layout(ebpf: &mut Ebpf) -> Result<(), BpfError> {
+pub(super) fn write_layout(ebpf: &mut Ebpf) -> Result<(), BpfError> {
     let Some(map) = ebpf.map_mut("LAYOUT") else {
         return Err(BpfError::Load("it has no map LAYOUT".to_owned()));
     };

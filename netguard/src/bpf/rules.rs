@@ -18,7 +18,7 @@ use super::{
     storage::{Storage, table_of, tables_of},
     wide,
 };
-use crate::{clock::monotonic_ns, prefix::Prefix};
+use crate::prefix::Prefix;
 
 /// The rule tables of an instance.
 pub struct Rules {
@@ -64,7 +64,7 @@ impl Rules {
         Ok(outcome)
     }
 
-    /// [`Rules::insert`], unless a rule for exactly `prefix` lasts at least as long already or was made by a person.
+    /// [`Rules::insert`] at `now_ns`, unless a rule for exactly `prefix` lasts at least as long already or was made by a person.
     ///
     /// # Errors
     /// As for [`Rules::insert`].
@@ -73,14 +73,14 @@ impl Rules {
         list: List,
         prefix: Prefix,
         rule: Rule,
+        now_ns: u64,
     ) -> Result<(), BpfError> {
         let mut standing = None;
         for table in tables_of(list, prefix) {
             standing = standing.or(self.storage(table)?.exact(prefix)?);
         }
         // A person's rule stays as it is: a detector's would spare connections that theirs does not.
-        let theirs =
-            |standing: &Rule| standing.origin != Origin::Detector as u8 && !standing.expired(monotonic_ns());
+        let theirs = |standing: &Rule| standing.origin != Origin::Detector as u8 && !standing.expired(now_ns);
         if standing.is_some_and(|standing| theirs(&standing) || outlasts(&standing, &rule)) {
             return Ok(());
         }

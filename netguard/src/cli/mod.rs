@@ -14,6 +14,7 @@ mod feed_check;
 mod limit;
 mod map;
 mod output;
+mod replay;
 mod rules;
 mod run;
 mod service;
@@ -96,6 +97,8 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Show why a source is treated as it is.
     Explain(explain::ExplainArgs),
+    /// Replay a capture: what would have been dropped, who would have been blocked, and why.
+    Replay(replay::ReplayArgs),
     /// Check what netguard needs on this machine, and say what is missing.
     Doctor(doctor::DoctorArgs),
     /// Stop the daemon and remove all protection, rules and counters of this instance.
@@ -193,6 +196,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Attacks(command) => attacks::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Explain(args) => explain::run(&context, &args).await,
+        Command::Replay(args) => replay::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args).await,
         Command::Detach => detach::run(&context).await,
         Command::Config(command) => config::run(&context, &command),

@@ -33,7 +33,7 @@ pub struct Spared {
 }
 
 /// The rules of the configuration, and what of them is in force.
-pub(super) struct Configured {
+pub(crate) struct Configured {
     allow: BTreeSet<Prefix>,
     block: Vec<Prefix>,
     never_block: Vec<Prefix>,
@@ -54,7 +54,7 @@ struct Judged {
 }
 
 impl Configured {
-    pub(super) fn of(config: &Config) -> Self {
+    pub(crate) fn of(config: &Config) -> Self {
         Self {
             allow: config.allow.iter().copied().collect(),
             block: config.block.iter().map(|block| block.prefix()).collect(),
@@ -73,12 +73,12 @@ impl Configured {
             .map(|prefix| (*prefix, GuardKind::Configured))
     }
 
-    pub(super) fn spared(&self) -> impl Iterator<Item = &Spared> {
+    pub(crate) fn spared(&self) -> impl Iterator<Item = &Spared> {
         self.judged.spared.iter()
     }
 
     /// Makes the rules that come from a configuration those of this one. Rules of operators and detectors stay.
-    pub(super) fn establish(&mut self, rules: &mut Rules, facts: &Facts) -> Result<(), BpfError> {
+    pub(crate) fn establish(&mut self, rules: &mut Rules, facts: &Facts) -> Result<(), BpfError> {
         rules.rebuild()?;
         self.judged = self.judge(facts);
         self.tell_faults(facts);

@@ -79,23 +79,32 @@ impl Beginning {
 
     /// What the datapath is told.
     pub(super) fn settings(&self, config: &Config, before: &Reflection) -> Reflection {
-        let (asking_first, asking_last) = asking_ports();
-        let ports = config.reflection.ports.padded();
-        Reflection {
-            mode: mode(self.state) as u32,
-            asking_first,
-            asking_last,
-            hints: hints_of(&ports),
-            ports,
-            services: config.reflection.services.padded(),
-            remember_ns: nanoseconds(config.reflection.remember_for.duration()),
-            grace_until_ns: if self.grace {
-                grace_ends_ns()
-            } else {
-                before.grace_until_ns
-            },
-            fragments: fragments(config),
-        }
+        let grace_until_ns = if self.grace {
+            grace_ends_ns()
+        } else {
+            before.grace_until_ns
+        };
+        told(config, mode(self.state), asking_ports(), grace_until_ns)
+    }
+}
+
+/// What the datapath is told in a replay, which has no machine that asks but the one in the capture.
+pub(crate) fn replayed(config: &Config) -> Reflection {
+    told(config, mode(wanted(config)), ASKING, 0)
+}
+
+fn told(config: &Config, mode: Mode, asking: (u16, u16), grace_until_ns: u64) -> Reflection {
+    let ports = config.reflection.ports.padded();
+    Reflection {
+        mode: mode as u32,
+        asking_first: asking.0,
+        asking_last: asking.1,
+        hints: hints_of(&ports),
+        ports,
+        services: config.reflection.services.padded(),
+        remember_ns: nanoseconds(config.reflection.remember_for.duration()),
+        grace_until_ns,
+        fragments: fragments(config),
     }
 }
 

@@ -82,7 +82,7 @@ pub fn settings(config: &Config, before: &Settings, reach: Reach) -> Settings {
 }
 
 /// The entries that `config` asks for in the table of services.
-pub(super) fn services(config: &Config) -> Vec<Service> {
+pub(crate) fn services(config: &Config) -> Vec<Service> {
     config.service.iter().map(service_entry).collect()
 }
 

@@ -198,17 +198,11 @@ impl Start<'_> {
             state.journal.record(EventKind::ReflectionOff { why });
         }
         let cookies = CookieSwitch::new(&self.options.instance, wanted, &state.journal);
-        let flooder = &config.detect.flooder;
         let inputs = Inputs {
             counters,
             samples,
-            flooder: FlooderSettings {
-                over_for_ns: nanoseconds(flooder.over_for.duration()),
-                min_dropped_per_s: u64::from(flooder.min_dropped_per_s.value()),
-                // Where blocks are not enforced anyway, shadow evidence may show what would be blocked.
-                count_shadow: config.blocklist.mode.under(config.mode) != PolicyMode::Enforce,
-            },
-            block_for_ns: nanoseconds(flooder.block_for.duration()),
+            flooder: flooder(config),
+            block_for_ns: nanoseconds(config.detect.flooder.block_for.duration()),
             configured,
             own,
             proven,
@@ -231,7 +225,7 @@ pub(super) fn suitable(interface: &Interface) -> Result<(), DaemonError> {
 }
 
 /// The guard list: what this machine cannot do without, what the operator allows, what they configured, and what feeds protect.
-pub(super) fn guard(
+pub(crate) fn guard(
     facts: host::Facts,
     allowed: &[Entry],
     configured: &Configured,
@@ -250,7 +244,7 @@ pub(super) fn guard(
 }
 
 /// What no list touches: what this machine cannot do without (for IPv6 the whole /64), and what the operator guards.
-pub(super) fn spared_by_lists(facts: &host::Facts, configured: &Configured) -> Vec<Prefix> {
+pub(crate) fn spared_by_lists(facts: &host::Facts, configured: &Configured) -> Vec<Prefix> {
     let essential = essentials(facts.clone()).map(|(prefix, _)| prefix.within(32, 64));
     let guarded = configured.never_block().map(|(prefix, _)| prefix);
     let spared: BTreeSet<Prefix> = essential.chain(guarded).collect();
@@ -310,7 +304,7 @@ fn warn_of_leftovers(loaded: &Loaded, config: &Config, pins: &Pins) -> Result<()
     Ok(())
 }
 
-fn sizes(config: &Config) -> TableSizes {
+pub(crate) fn sizes(config: &Config) -> TableSizes {
     TableSizes {
         block_addresses: config.tables.block_addresses.value(),
         block_prefixes: config.tables.block_prefixes.value(),
@@ -319,6 +313,17 @@ fn sizes(config: &Config) -> TableSizes {
     }
 }
 
-fn nanoseconds(duration: std::time::Duration) -> u64 {
+/// What `config` says about sources that keep flooding.
+pub(crate) fn flooder(config: &Config) -> FlooderSettings {
+    let flooder = &config.detect.flooder;
+    FlooderSettings {
+        over_for_ns: nanoseconds(flooder.over_for.duration()),
+        min_dropped_per_s: u64::from(flooder.min_dropped_per_s.value()),
+        // Where blocks are not enforced anyway, shadow evidence may show what would be blocked.
+        count_shadow: config.blocklist.mode.under(config.mode) != PolicyMode::Enforce,
+    }
+}
+
+pub(crate) fn nanoseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -4,8 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use netguard_common::{
     Action as PacketAction, Judgement,
-    layout::{Cookies, Counter, Rule, Sampler},
-    shared::Field as _,
+    layout::{Cookies, Rule},
 };
 use tokio::{
     sync::watch,
@@ -24,23 +23,23 @@ use crate::{
     bpf::{BpfError, List, Rules},
     clock::monotonic_ns,
     engine::{
-        Account, Action, Decision, Enforced, Features, Finding, Flooders, RuleSink, TrafficWindow, Window,
-        Withheld, decide, enforce, observe,
+        Account, Action, Chain, Decision, Enforced, Features, Finding, FlooderSettings, Readings, RuleSink,
+        TrafficWindow, Window, Withheld, conclude,
     },
     host,
     prefix::Prefix,
 };
 
-const TICK: Duration = Duration::from_millis(50);
+pub(crate) const TICK: Duration = Duration::from_millis(50);
 /// Samples taken per tick at the most: bounded work under any flood.
-const SAMPLES_PER_TICK: usize = 20_000;
+pub(crate) const SAMPLES_PER_TICK: usize = 20_000;
 /// Findings without consequence that are told one by one per tick: thousands of sources can be over their limits.
 const TOLD_PER_TICK: u64 = 16;
 /// Ticks between summaries and looks at the interfaces, and between sweeps of expired rules and refreshes of the guard list.
 const SUMMARY_TICKS: u64 = 20;
-const SWEEP_TICKS: u64 = 200;
+pub(crate) const SWEEP_TICKS: u64 = 200;
 /// How long a source counts as proven after it was seen with an established connection.
-const PROVEN_FOR_NS: u64 = 600_000_000_000;
+pub(crate) const PROVEN_FOR_NS: u64 = 600_000_000_000;
 
 const LOST: &str = "the interface loses the answers (a veth, unless its other end runs an XDP program, too)";
 
@@ -48,7 +47,7 @@ const LOST: &str = "the interface loses the answers (a veth, unless its other en
 pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut watch::Receiver<Option<Stop>>) {
     let mut ticker = interval(TICK);
     ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut chain = Chain::new();
+    let mut ticking = Ticking::new(inputs.flooder);
     let due = state.try_lists().map(|mut lists| lists.due(false, None));
     begin_fetches(state, due.unwrap_or_default());
     for tick in 1_u64.. {
@@ -56,16 +55,19 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
             _ = ticker.tick() => {}
             _ = stopped.changed() => return,
         }
-        if let Err(error) = chain.step(state, &mut inputs).await {
+        if let Err(error) = ticking.step(state, &mut inputs).await {
             warn!("a tick failed: {error}");
         }
         if tick.is_multiple_of(SUMMARY_TICKS) {
             if let Some(traffic) = inputs.traffic.look(state) {
-                chain.learn(state, &traffic, &inputs.traffic.services());
+                ticking.learn(state, &traffic, &inputs.traffic.services());
             }
-            chain.summarise(state);
+            ticking.summarise(state);
             if let Some(looked) = inputs.attachment.check(state).await {
-                if inputs.cookies.undelivered(chain.answered(), looked.tx_dropped) {
+                if inputs
+                    .cookies
+                    .undelivered(ticking.chain.answered(), looked.tx_dropped)
+                {
                     stop_answering(state, LOST);
                 }
                 if let Some(vlan) = looked.vlan {
@@ -85,81 +87,48 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
     }
 }
 
-/// What the chain carries from tick to tick.
-struct Chain {
-    counters: Vec<(Judgement, Counter)>,
-    sampler: Sampler,
-    last_ns: u64,
-    flooders: Flooders,
-    /// The windows since the last summary.
+/// The chain, and the windows since the last summary.
+struct Ticking {
+    chain: Chain,
     second: Vec<Window>,
 }
 
-impl Chain {
-    fn new() -> Self {
+impl Ticking {
+    fn new(flooder: FlooderSettings) -> Self {
         Self {
-            counters: Vec::new(),
-            sampler: Sampler::ZERO,
-            last_ns: 0,
-            flooders: Flooders::default(),
+            chain: Chain::new(flooder),
             second: Vec::new(),
         }
     }
 
     async fn step(&mut self, state: &State, inputs: &mut Inputs) -> Result<(), BpfError> {
-        let now_ns = monotonic_ns();
-        let counters = inputs.counters.read()?;
-        let sampler = inputs.counters.sampler()?;
-        let samples = inputs.samples.drain(SAMPLES_PER_TICK);
-        let first = self.last_ns == 0;
-        // What was counted before this daemon started is not news.
-        let before = if first { &counters } else { &self.counters };
-        let length_ns = if first {
-            0
-        } else {
-            now_ns.saturating_sub(self.last_ns)
+        let readings = Readings {
+            at_ns: monotonic_ns(),
+            counters: inputs.counters.read()?,
+            sampler: inputs.counters.sampler()?,
+            samples: inputs.samples.drain(SAMPLES_PER_TICK),
+            telemetry: inputs.traffic.read(),
         };
-        let newly_lost = if first {
-            0
-        } else {
-            sampler.lost.saturating_sub(self.sampler.lost)
-        };
-        let wanted = !first && sampler.cookies_wanted != self.sampler.cookies_wanted;
-        inputs.cookies.look(wanted, state);
-        let window = observe(before, &counters, &samples, newly_lost, now_ns, length_ns);
-        (self.counters, self.sampler, self.last_ns) = (counters, sampler, now_ns);
-
-        // The first glance is at whatever came since the start.
-        match inputs.traffic.glance() {
-            Ok(traffic) if !first => {
-                let features = Features::of(now_ns, &traffic, [&window], &inputs.traffic.services());
-                let changes = state.controller().tick(&features, &window);
-                attacks::tell(state, &changes);
-            }
-            Ok(_) => {}
-            Err(error) => warn!("attacks are not recognised: {error}"),
+        let now_ns = readings.at_ns;
+        let step = self.chain.step(readings);
+        inputs.cookies.look(step.cookies_wanted, state);
+        if let Some(traffic) = step.traffic {
+            let features = Features::of(now_ns, &traffic, [&step.window], &inputs.traffic.services());
+            let changes = state.controller().tick(&features, &step.window);
+            attacks::tell(state, &changes);
         }
-        let findings = self.flooders.detect(&window, &inputs.flooder);
-        self.second.push(window);
-        if !findings.is_empty() {
-            act(state, inputs, findings, now_ns).await;
+        self.second.push(step.window);
+        if !step.findings.is_empty() {
+            act(state, inputs, step.findings, now_ns).await;
         }
         Ok(())
     }
 
     /// Has what is normal learnt from the second that is over, which was like `traffic`.
     fn learn(&self, state: &State, traffic: &TrafficWindow, services: &[(String, usize)]) {
-        let second = Features::of(self.last_ns, traffic, &self.second, services);
+        let at_ns = self.second.last().map_or(0, |window| window.at_ns);
+        let second = Features::of(at_ns, traffic, &self.second, services);
         state.controller().second(&second);
-    }
-
-    /// Answers sent since the maps were made.
-    fn answered(&self) -> u64 {
-        let answers = self
-            .counters
-            .iter()
-            .filter(|(judgement, _)| judgement.action() == PacketAction::Answer);
-        answers.map(|(_, counter)| counter.packets).sum()
     }
 
     /// Tells what was dropped since the last summary.
@@ -177,9 +146,10 @@ impl Chain {
                 None => sums.push((*judgement, counter.packets)),
             }
         }
+        let sampler = self.chain.sampler();
         let mut rates = Rates {
-            samples_sent: self.sampler.sent,
-            samples_lost: self.sampler.lost,
+            samples_sent: sampler.sent,
+            samples_lost: sampler.lost,
             ..Rates::default()
         };
         for (judgement, packets) in sums {
@@ -264,17 +234,25 @@ async fn act(state: &State, inputs: &Inputs, findings: Vec<Finding>, now_ns: u64
             HashSet::new()
         }
     };
-    let decisions = decide(findings, &proven, &state.guard(), inputs.block_for_ns);
-    let outcomes = enforce(&decisions, now_ns, &mut KernelSink(&mut state.rules()));
+    // Two locks are never held at once.
+    let guard = state.guard().clone();
+    let concluded = {
+        let mut rules = state.rules();
+        let mut sink = KernelSink {
+            rules: &mut rules,
+            now_ns,
+        };
+        conclude(findings, &proven, &guard, inputs.block_for_ns, now_ns, &mut sink)
+    };
     let mut withheld = 0;
-    for (decision, outcome) in decisions.iter().zip(outcomes) {
+    for (decision, outcome) in concluded {
         if matches!(decision.action, Action::Withhold(_)) {
             withheld += 1;
             if withheld > TOLD_PER_TICK {
                 continue;
             }
         }
-        tell(state, decision, outcome);
+        tell(state, &decision, outcome);
     }
     if withheld > TOLD_PER_TICK {
         state.journal.record(EventKind::WithheldMore {
@@ -320,15 +298,19 @@ fn tell(state: &State, decision: &Decision, outcome: Enforced<BpfError>) {
     }
 }
 
-/// The kernel's block tables as a sink of rules.
-struct KernelSink<'a>(&'a mut Rules);
+/// The kernel's block tables as a sink of rules that are placed at `now_ns`.
+pub(crate) struct KernelSink<'a> {
+    pub(crate) rules: &'a mut Rules,
+    pub(crate) now_ns: u64,
+}
 
 impl RuleSink for KernelSink<'_> {
     type Error = BpfError;
 
     fn block(&mut self, prefix: Prefix, rule: Rule) -> Result<(), BpfError> {
         // An operator's rule that lasts longer says the same, with their reason: it stays.
-        self.0.insert_unless_outlasted(List::Block, prefix, rule)
+        self.rules
+            .insert_unless_outlasted(List::Block, prefix, rule, self.now_ns)
     }
 }
 

@@ -33,9 +33,6 @@ pub(super) struct TrafficWatch {
     maps: Telemetry,
     before: Box<Counted>,
     before_ns: u64,
-    /// What the last glance saw.
-    glanced: Box<Counted>,
-    glanced_ns: u64,
     generation: u32,
     numbers: Numbers,
     /// What all others got when watching began.
@@ -52,14 +49,11 @@ impl TrafficWatch {
         // Under the numbers of an earlier daemon nothing is counted any more before they are given anew.
         maps.watch(&[])?;
         let before = maps.read()?;
-        let now_ns = monotonic_ns();
         let mut watch = Self {
             maps,
             others: before.services[0],
-            glanced: before.clone(),
-            glanced_ns: now_ns,
             before,
-            before_ns: now_ns,
+            before_ns: monotonic_ns(),
             generation: SettingsMap::open(pins)?.read()?.telemetry.generation,
             numbers: Numbers::new(config.service.iter().map(|service| service.port).collect()),
         };
@@ -67,12 +61,12 @@ impl TrafficWatch {
         Ok(watch)
     }
 
-    /// What was counted since the last glance.
-    pub(super) fn glance(&mut self) -> Result<TrafficWindow, BpfError> {
-        let (now, now_ns) = (self.maps.read()?, monotonic_ns());
-        let window = compare(&self.glanced, &now, now_ns.saturating_sub(self.glanced_ns));
-        (self.glanced, self.glanced_ns) = (now, now_ns);
-        Ok(window)
+    /// What was counted since the maps were made; without it attacks are not recognised.
+    pub(super) fn read(&self) -> Option<Box<Counted>> {
+        self.maps
+            .read()
+            .inspect_err(|error| warn!("attacks are not recognised: {error}"))
+            .ok()
     }
 
     /// The services that are counted by themselves, and all others, with their numbers.

@@ -30,6 +30,7 @@ mod places;
 mod prefixes;
 mod proven;
 mod reflection;
+mod replay;
 mod rules;
 mod sanity;
 mod selective;

@@ -15,6 +15,7 @@ mod own;
 mod peers;
 mod pinned;
 mod reflection;
+mod replay;
 mod rules;
 mod samples;
 mod signatures;

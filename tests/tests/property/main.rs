@@ -2,7 +2,9 @@
 
 mod audit;
 mod bucket;
+mod captures;
 mod feeds;
+mod formats;
 mod laws;
 mod lists;
 mod parser;

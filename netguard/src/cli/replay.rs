@@ -1,0 +1,127 @@
+//! `netguard replay`: what netguard would have done with the traffic of a capture, and why.
+
+mod compared;
+mod text;
+
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{CliError, ConfigFile, Context};
+use crate::{
+    config::Config,
+    replay::{Comparison, Options, ReplayError, Report, Speed, compare, replay},
+};
+
+#[derive(Args, Debug)]
+pub(super) struct ReplayArgs {
+    /// A capture: pcap or pcapng.
+    file: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Replay under this configuration, too, and show what differs.
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+    /// Judge what arrives at this address (may be repeated); without it, at the one that most frames go to.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "all")]
+    server: Vec<IpAddr>,
+    /// Judge every frame, whoever it is for.
+    #[arg(long)]
+    all: bool,
+    /// As if all had happened so many times as fast.
+    #[arg(long, value_name = "N", default_value = "1")]
+    speed: Speed,
+}
+
+/// The answer.
+#[derive(Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    report: Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compared: Option<Compared>,
+}
+
+/// The second replay.
+#[derive(Serialize)]
+struct Compared {
+    config: String,
+    differences: Comparison,
+    report: Report,
+}
+
+pub(super) fn run(context: &Context, args: &ReplayArgs) -> Result<(), CliError> {
+    let config = match &args.config.config {
+        Some(file) => Config::load(file)?,
+        None => Config::default(),
+    };
+    let other = args.compare.as_deref().map(Config::load).transpose()?;
+    let options = Options {
+        file: args.file.clone(),
+        config,
+        servers: args.server.clone(),
+        all: args.all,
+        speed: args.speed,
+    };
+    let report = replay(&options)?;
+    let mut compared = None;
+    if let (Some(config), Some(file)) = (other, &args.compare) {
+        let second = replay(&Options { config, ..options })?;
+        compared = Some(Compared {
+            config: file.display().to_string(),
+            differences: compare(&report, &second),
+            report: second,
+        });
+    }
+    let answer = Answer { report, compared };
+    context.output.print(&answer, text::text)?;
+    match answer.report.damaged {
+        None => Ok(()),
+        Some(why) => Err(CliError::Failed(format!(
+            "{} is damaged: {why}; what was there was replayed",
+            answer.report.file
+        ))),
+    }
+}
+
+impl From<ReplayError> for CliError {
+    fn from(error: ReplayError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::VerdictCount;
+
+    #[test]
+    fn json_has_the_keys_that_others_read() {
+        let answer = Answer {
+            report: Report {
+                verdicts: vec![VerdictCount {
+                    name: "limit-udp".to_owned(),
+                    action: "drop".to_owned(),
+                    packets: 1,
+                    bytes: 60,
+                }],
+                ..Report::default()
+            },
+            compared: None,
+        };
+        let json = serde_json::to_value(&answer).unwrap();
+        for key in [
+            "packets", "verdicts", "attacks", "blocked", "timeline", "findings", "skipped",
+        ] {
+            assert!(json.get(key).is_some(), "{key}");
+        }
+        let verdict = &json["verdicts"][0];
+        assert!(
+            ["name", "action", "packets", "bytes"]
+                .iter()
+                .all(|key| verdict.get(key).is_some())
+        );
+        assert!(json.get("compared").is_none());
+    }
+}

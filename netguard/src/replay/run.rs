@@ -1,0 +1,383 @@
+//! A replay: each frame is judged at its time, and between frames the chain ticks as it does in the daemon.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+};
+
+use netguard_common::{
+    Action as PacketAction, Packet, layout::Question, reflection::remember, shared::Shared as _,
+    telemetry::Kind, view::SliceView,
+};
+
+use super::{
+    Options, ReplayError,
+    attacks::Attacks,
+    capture,
+    capture::Record,
+    clock::{BEGIN_NS, Clock},
+    frame::restore,
+    handshakes::Handshakes,
+    link::{self, Skip},
+    prepare::{Prepared, prepare},
+    report::{Blocked, Found, Honest, KindCount, LinkCount, Report, Servers, SkipCount},
+    sandbox::Sandbox,
+    servers::{Directions, Way, address},
+    tally::Tally,
+    told,
+};
+use crate::{
+    bpf::{Counters, Judge, List, Proven, ROOM_FOR_TIME, Ready, Samples, Telemetry},
+    config::Config,
+    daemon::{
+        setup::{flooder, nanoseconds, sizes},
+        tick::{KernelSink, PROVEN_FOR_NS, SAMPLES_PER_TICK, SWEEP_TICKS, TICK},
+    },
+    engine::{Account, Action, Chain, Decision, Enforced, Readings, Step, Withheld, conclude},
+};
+
+const TICK_NS: u64 = TICK.as_nanos() as u64;
+const SWEEP_NS: u64 = SWEEP_TICKS * TICK_NS;
+const SECOND_NS: u64 = 1_000_000_000;
+/// Ticks that run although nothing arrives: whatever looks back over some seconds sees them empty. Longer silence is skipped.
+const IDLE_TICKS: u64 = 100;
+/// Findings that are told one by one.
+const FINDINGS: usize = 1_000;
+
+/// Replays the capture of `options` in `sandbox`.
+pub(super) fn run(options: &Options, servers: &Directions, sandbox: &Sandbox) -> Result<Report, ReplayError> {
+    let config = &options.config;
+    let mut judge = Judge::load(&sandbox.pins, sizes(config))?;
+    let prepared = prepare(config, servers, sandbox)?;
+    let pins = &sandbox.pins;
+    let mut run = Run {
+        config,
+        servers,
+        ready: judge.ready()?,
+        chain: Chain::new(flooder(config)),
+        attacks: Attacks::default(),
+        counters: Counters::open(pins)?,
+        samples: Samples::open(pins)?,
+        telemetry: Telemetry::open(pins)?,
+        proven: Proven::open(pins)?,
+        prepared,
+        clock: Clock::new(options.speed),
+        tally: Tally::new(),
+        handshakes: Handshakes::default(),
+        next_tick_ns: BEGIN_NS,
+        next_sweep_ns: BEGIN_NS + SWEEP_NS,
+        idle_ticks: 0,
+        frames: 0,
+        links: BTreeMap::new(),
+        skipped: BTreeMap::new(),
+        kinds: BTreeMap::new(),
+        report: Report::default(),
+    };
+    let mut buffer = Vec::new();
+    let damaged = capture::each_of(&options.file, |record| run.take(&record, &mut buffer))?;
+    run.end(options, damaged)
+}
+
+struct Run<'a> {
+    config: &'a Config,
+    servers: &'a Directions,
+    ready: Ready<'a>,
+    chain: Chain,
+    attacks: Attacks,
+    counters: Counters,
+    samples: Samples,
+    telemetry: Telemetry,
+    proven: Proven,
+    prepared: Prepared,
+    clock: Clock,
+    tally: Tally,
+    handshakes: Handshakes,
+    next_tick_ns: u64,
+    next_sweep_ns: u64,
+    idle_ticks: u64,
+    frames: u64,
+    links: BTreeMap<i32, u64>,
+    skipped: BTreeMap<Skip, u64>,
+    kinds: BTreeMap<(usize, usize), [u64; 3]>,
+    /// What is told as it happens.
+    report: Report,
+}
+
+impl Run<'_> {
+    fn take(&mut self, record: &Record<'_>, buffer: &mut Vec<u8>) -> Result<(), ReplayError> {
+        self.frames += 1;
+        *self.links.entry(record.link).or_default() += 1;
+        let now_ns = self.clock.at(record.at_ns);
+        self.tick_until(now_ns)?;
+        if let Err(skip) = self.frame(record, buffer, now_ns)? {
+            *self.skipped.entry(skip).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    fn frame(
+        &mut self,
+        record: &Record<'_>,
+        buffer: &mut Vec<u8>,
+        now_ns: u64,
+    ) -> Result<Result<(), Skip>, ReplayError> {
+        let frame = match restore(record, buffer) {
+            Ok(frame) => frame,
+            Err(skip) => return Ok(Err(skip)),
+        };
+        // Nobody can say whom a frame is for whose IP header is broken: the server's card would take it.
+        let way = frame
+            .packet
+            .as_ref()
+            .map_or(Way::In, |packet| self.servers.way(packet));
+        match (way, &frame.packet) {
+            (Way::Elsewhere, _) => return Ok(Err(Skip::Elsewhere)),
+            (Way::Out, Some(packet)) => {
+                self.leave(packet, &buffer[ROOM_FOR_TIME..], now_ns)?;
+                return Ok(Err(Skip::Outgoing));
+            }
+            _ => {}
+        }
+        let judgement = self
+            .ready
+            .judge(buffer, now_ns)
+            .map_err(|source| ReplayError::Frame {
+                frame: self.frames,
+                source,
+            })?;
+        self.idle_ticks = 0;
+        self.report.cut += u64::from(frame.cut);
+        let source = frame
+            .packet
+            .as_ref()
+            .map(|packet| address(packet.source.octets()));
+        let account = source.map(Account::of);
+        let len = buffer.len() - ROOM_FOR_TIME;
+        self.tally.count(judgement, len, now_ns - BEGIN_NS, account);
+        let dropped = judgement.action() == PacketAction::Drop;
+        if let Some(source) = source
+            && self.handshakes.is_proven(source)
+        {
+            self.report.honest.packets += 1;
+            self.report.honest.dropped += u64::from(dropped);
+        }
+        if let Some(packet) = &frame.packet
+            && !dropped
+            && !self.servers.all
+        {
+            self.handshakes.arrived(packet, &buffer[ROOM_FOR_TIME..]);
+        }
+        Ok(Ok(()))
+    }
+
+    /// The server sent this: what it asks may be answered, and whom it answers may prove to be real.
+    fn leave(&mut self, packet: &Packet, frame: &[u8], now_ns: u64) -> Result<(), ReplayError> {
+        self.handshakes.sent(packet, frame);
+        let asking = &self.prepared.asking;
+        asking.now_ns.set(now_ns);
+        remember(&SliceView(frame), asking);
+        let mut questions: Vec<Vec<u8>> = asking
+            .questions
+            .borrow_mut()
+            .drain()
+            .map(|(key, _)| key)
+            .collect();
+        questions.sort_unstable();
+        for question in questions.iter().filter_map(|bytes| Question::from_bytes(bytes)) {
+            self.ready.ask(question, now_ns)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the ticks that are due by `now_ns`.
+    fn tick_until(&mut self, now_ns: u64) -> Result<(), ReplayError> {
+        while self.next_tick_ns <= now_ns {
+            if self.idle_ticks >= IDLE_TICKS {
+                self.next_tick_ns += (now_ns - self.next_tick_ns) / TICK_NS * TICK_NS;
+            }
+            self.idle_ticks += 1;
+            self.tick(self.next_tick_ns)?;
+            self.next_tick_ns += TICK_NS;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, now_ns: u64) -> Result<(), ReplayError> {
+        let step = self.read(now_ns)?;
+        self.conclude(step, now_ns);
+        if now_ns >= self.next_sweep_ns {
+            self.next_sweep_ns = now_ns + SWEEP_NS;
+            self.sweep(now_ns)?;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, now_ns: u64) -> Result<Step, ReplayError> {
+        Ok(self.chain.step(Readings {
+            at_ns: now_ns,
+            counters: self.tally.readings(),
+            sampler: self.counters.sampler()?,
+            samples: self.samples.drain(SAMPLES_PER_TICK),
+            telemetry: Some(self.telemetry.read()?),
+        }))
+    }
+
+    fn conclude(&mut self, step: Step, now_ns: u64) {
+        self.attacks.tick(&step, now_ns);
+        for (family, kinds) in step
+            .traffic
+            .iter()
+            .flat_map(|traffic| traffic.traffic.iter().enumerate())
+        {
+            for (kind, traffic) in kinds
+                .iter()
+                .enumerate()
+                .filter(|(_, traffic)| traffic.packets > 0)
+            {
+                let sums = self.kinds.entry((family, kind)).or_default();
+                for (sum, more) in sums
+                    .iter_mut()
+                    .zip([traffic.packets, traffic.bytes, traffic.dropped])
+                {
+                    *sum += more;
+                }
+            }
+        }
+        if step.findings.is_empty() {
+            return;
+        }
+        let proven: HashSet<Account> = self
+            .handshakes
+            .established()
+            .map(|(account, _)| account)
+            .collect();
+        let block_for_ns = nanoseconds(self.config.detect.flooder.block_for.duration());
+        let mut sink = KernelSink {
+            rules: &mut self.prepared.rules,
+            now_ns,
+        };
+        let guard = &self.prepared.guard;
+        for (decision, outcome) in conclude(step.findings, &proven, guard, block_for_ns, now_ns, &mut sink) {
+            tell(
+                &mut self.report,
+                &decision,
+                &outcome,
+                (now_ns - BEGIN_NS) / 1_000_000,
+            );
+        }
+    }
+
+    /// As the daemon does every ten seconds.
+    fn sweep(&mut self, now_ns: u64) -> Result<(), ReplayError> {
+        self.prepared.rules.remove_expired(List::Block, now_ns)?;
+        let peers: Vec<IpAddr> = self.handshakes.established().map(|(_, source)| source).collect();
+        let until_ns = now_ns.saturating_add(PROVEN_FOR_NS);
+        self.proven.refresh(peers.into_iter(), now_ns, until_ns)?;
+        Ok(())
+    }
+
+    fn end(mut self, options: &Options, damaged: Option<String>) -> Result<Report, ReplayError> {
+        let last_ns = self.next_tick_ns;
+        let step = self.read(last_ns)?;
+        self.conclude(step, last_ns);
+        let (timeline_step_s, timeline) = self.tally.timeline();
+        let skipped = self.skipped.iter().map(|(skip, frames)| SkipCount {
+            reason: skip.name().to_owned(),
+            frames: *frames,
+        });
+        let links = self.links.iter().map(|(link, frames)| LinkCount {
+            name: link::name(*link).into_owned(),
+            frames: *frames,
+        });
+        let kinds = self
+            .kinds
+            .iter()
+            .map(|((family, kind), [packets, bytes, dropped])| KindCount {
+                family: ["ipv4", "ipv6"].get(*family).unwrap_or(&"other").to_string(),
+                kind: Kind::ALL
+                    .get(*kind)
+                    .map_or("other", |kind| kind.name())
+                    .to_owned(),
+                packets: *packets,
+                bytes: *bytes,
+                dropped: *dropped,
+            });
+        let mut notes = std::mem::take(&mut self.prepared.notes);
+        if self.skipped.get(&Skip::Outgoing).is_none() && !self.servers.all && self.tally.packets > 0 {
+            notes.push(
+                "no frame from the server is in the capture: nobody proves an address, and whatever answers a question of the \
+                 server counts as a reflection"
+                    .to_owned(),
+            );
+        }
+        Ok(Report {
+            packets: self.tally.packets,
+            verdicts: self.tally.verdicts(),
+            attacks: self.attacks.told(),
+            file: told(&options.file),
+            frames: self.frames,
+            duration_ms: self.clock.elapsed_ns() / 1_000_000,
+            link_types: links.collect(),
+            servers: Servers {
+                addresses: self.servers.own(),
+                guessed: self.servers.guessed,
+                all: self.servers.all,
+            },
+            skipped: skipped.collect(),
+            backwards: self.clock.backwards,
+            untimed: self.clock.untimed,
+            damaged,
+            kinds: kinds.collect(),
+            timeline_step_s,
+            timeline,
+            top_sources: self.tally.top_sources(),
+            honest: Honest {
+                sources: self.handshakes.ever(),
+                ..self.report.honest
+            },
+            notes,
+            ..self.report
+        })
+    }
+}
+
+fn tell(report: &mut Report, decision: &Decision, outcome: &Enforced<crate::bpf::BpfError>, at_ms: u64) {
+    let finding = &decision.finding;
+    let verdict = finding.verdict.name().to_owned();
+    let over_for_ms = finding.over_for_ns / 1_000_000;
+    let outcome = match (&decision.action, outcome) {
+        (Action::Block { prefix, .. }, Enforced::Failed(error)) => {
+            format!("{prefix} is not blocked: {error}")
+        }
+        (Action::Block { prefix, ttl_ns }, _) => {
+            let for_s = ttl_ns / SECOND_NS;
+            report.blocked.push(Blocked {
+                at_ms,
+                prefix: *prefix,
+                for_s,
+                verdict: verdict.clone(),
+                dropped: finding.dropped,
+                over_for_ms,
+            });
+            format!("{prefix} is blocked for {for_s} s")
+        }
+        (Action::Withhold(Withheld::Unproven), _) => {
+            "not blocked: no connection in the capture proves its address, which may be forged".to_owned()
+        }
+        (Action::Withhold(Withheld::Guarded { prefix, kind }), _) => {
+            format!("not blocked: {prefix} is guarded, it is {}", kind.describe())
+        }
+    };
+    if report.findings.len() >= FINDINGS {
+        report.findings_untold += 1;
+        return;
+    }
+    report.findings.push(Found {
+        at_ms,
+        source: finding.source,
+        verdict,
+        dropped: finding.dropped,
+        over_for_ms,
+        outcome,
+    });
+}

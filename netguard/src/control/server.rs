@@ -70,8 +70,11 @@ fn router(state: Arc<State>) -> Router {
         .route("/v1/normal", get(handlers::normal))
         .route("/v1/rules/{list}", post(handlers::add).delete(handlers::remove))
         .route("/v1/limits/{class}", put(handlers::limit))
-        .route("/v1/lists", get(handlers::lists).post(handlers::sync_lists))
-        .route("/v1/feeds/{name}", post(handlers::sync_feed))
+        .route(
+            "/v1/lists",
+            get(handlers::lists::lists).post(handlers::lists::sync_lists),
+        )
+        .route("/v1/feeds/{name}", post(handlers::lists::sync_feed))
         .route("/v1/signatures", post(handlers::add_signature))
         .route("/v1/signatures/{id}", delete(handlers::remove_signature))
         .route(

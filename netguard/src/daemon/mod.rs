@@ -1,5 +1,6 @@
 //! The daemon: sets protection up, then every 50 ms collects, lets the pure chain judge, and enforces.
 
+pub(crate) mod act;
 mod attachment;
 mod attacks;
 mod authors;

@@ -1,31 +1,25 @@
 //! The tick: collect, observe, detect, decide, enforce; and the housekeeping that needs no hurry.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use netguard_common::{
-    Action as PacketAction, Judgement,
-    layout::{Cookies, Rule},
-};
+use netguard_common::{Action as PacketAction, Judgement, layout::Cookies};
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval},
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::{
-    CookieState, EventKind, State, Stop, attacks, begin_fetches,
+    CookieState, EventKind, State, Stop, act, attacks, begin_fetches,
     configured::Configured,
     own, reach, reflection, segments,
     setup::{Inputs, guard, spared_by_lists},
     state::Rates,
 };
 use crate::{
-    bpf::{BpfError, List, Rules},
+    bpf::{BpfError, List},
     clock::monotonic_ns,
-    engine::{
-        Account, Action, Chain, Decision, Enforced, Features, Finding, FlooderSettings, Readings, RuleSink,
-        TrafficWindow, Window, Withheld, conclude,
-    },
+    engine::{Chain, Features, FlooderSettings, Readings, TrafficWindow, Window},
     host,
     prefix::Prefix,
 };
@@ -33,8 +27,6 @@ use crate::{
 pub(crate) const TICK: Duration = Duration::from_millis(50);
 /// Samples taken per tick at the most: bounded work under any flood.
 pub(crate) const SAMPLES_PER_TICK: usize = 20_000;
-/// Findings without consequence that are told one by one per tick: thousands of sources can be over their limits.
-const TOLD_PER_TICK: u64 = 16;
 /// Ticks between summaries and looks at the interfaces, and between sweeps of expired rules and refreshes of the guard list.
 const SUMMARY_TICKS: u64 = 20;
 pub(crate) const SWEEP_TICKS: u64 = 200;
@@ -119,7 +111,7 @@ impl Ticking {
         }
         self.second.push(step.window);
         if !step.findings.is_empty() {
-            act(state, inputs, step.findings, now_ns).await;
+            act::act(state, inputs, step.findings, now_ns).await;
         }
         Ok(())
     }
@@ -218,100 +210,6 @@ fn top_source(windows: &[Window], judgement: Judgement) -> Option<String> {
         .filter(|(_, activity)| activity.verdict == judgement.verdict)
         .max_by_key(|(_, activity)| activity.limited.max(activity.shadow_limited).max(activity.other))
         .map(|(_, activity)| activity.source.to_string())
-}
-
-/// Decides on `findings` with the proofs of this moment, and carries the decisions out.
-async fn act(state: &State, inputs: &Inputs, findings: Vec<Finding>, now_ns: u64) {
-    // A dump of a hundred thousand sockets takes a quarter of a second: not on this thread.
-    let proven: HashSet<Account> = match tokio::task::spawn_blocking(host::established_peers).await {
-        Ok(Ok(peers)) => peers.into_keys().map(Account::of).collect(),
-        Ok(Err(error)) => {
-            warn!("no source is proven: {error}");
-            HashSet::new()
-        }
-        Err(error) => {
-            warn!("no source is proven: {error}");
-            HashSet::new()
-        }
-    };
-    // Two locks are never held at once.
-    let guard = state.guard().clone();
-    let concluded = {
-        let mut rules = state.rules();
-        let mut sink = KernelSink {
-            rules: &mut rules,
-            now_ns,
-        };
-        conclude(findings, &proven, &guard, inputs.block_for_ns, now_ns, &mut sink)
-    };
-    let mut withheld = 0;
-    for (decision, outcome) in concluded {
-        if matches!(decision.action, Action::Withhold(_)) {
-            withheld += 1;
-            if withheld > TOLD_PER_TICK {
-                continue;
-            }
-        }
-        tell(state, &decision, outcome);
-    }
-    if withheld > TOLD_PER_TICK {
-        state.journal.record(EventKind::WithheldMore {
-            count: withheld - TOLD_PER_TICK,
-        });
-    }
-}
-
-fn tell(state: &State, decision: &Decision, outcome: Enforced<BpfError>) {
-    let finding = &decision.finding;
-    let verdict = finding.verdict.name().to_owned();
-    match (&decision.action, outcome) {
-        (Action::Block { prefix, .. }, Enforced::Failed(error)) => {
-            warn!(%prefix, "not blocked: {error}");
-            state.rule_refused(prefix.to_string(), error.to_string());
-        }
-        (Action::Block { prefix, ttl_ns }, _) => {
-            info!(%prefix, verdict, dropped = finding.dropped, "blocked");
-            state.journal.record(EventKind::Blocked {
-                prefix: prefix.to_string(),
-                for_s: ttl_ns / 1_000_000_000,
-                verdict,
-                dropped: finding.dropped,
-                over_for_ms: finding.over_for_ns / 1_000_000,
-            });
-        }
-        (Action::Withhold(why), _) => {
-            let why = match why {
-                Withheld::Unproven => {
-                    "the source has no established connection: its address may be forged".to_owned()
-                }
-                Withheld::Guarded { prefix, kind } => {
-                    format!("{prefix} is guarded: it is {}", kind.describe())
-                }
-            };
-            state.journal.record(EventKind::Withheld {
-                source: finding.source.to_string(),
-                why,
-                verdict,
-                dropped: finding.dropped,
-            });
-        }
-    }
-}
-
-/// The kernel's block tables as a sink of rules that are placed at `now_ns`.
-pub(crate) struct KernelSink<'a> {
-    pub(crate) rules: &'a mut Rules,
-    pub(crate) now_ns: u64,
-}
-
-impl RuleSink for KernelSink<'_> {
-    type Error = BpfError;
-
-    fn block(&mut self, prefix: Prefix, rule: Rule) -> Result<(), BpfError> {
-        // An operator's rule that lasts longer says the same, with their reason: it stays.
-        self.rules
-            .insert_unless_outlasted(List::Block, prefix, rule, self.now_ns)
-    }
 }
 
 /// Removes rules that ended (the kernel ignores them already), and looks what must not be blocked now.

@@ -30,8 +30,9 @@ use crate::{
     bpf::{Counters, Judge, List, Proven, ROOM_FOR_TIME, Ready, Samples, Telemetry},
     config::Config,
     daemon::{
+        act::KernelSink,
         setup::{flooder, nanoseconds, sizes},
-        tick::{KernelSink, PROVEN_FOR_NS, SAMPLES_PER_TICK, SWEEP_TICKS, TICK},
+        tick::{PROVEN_FOR_NS, SAMPLES_PER_TICK, SWEEP_TICKS, TICK},
     },
     engine::{Account, Action, Chain, Decision, Enforced, Readings, Step, Withheld, conclude},
 };

@@ -1,0 +1,111 @@
+//! Acts on findings: decides with the proofs of the moment, places rules in the kernel, and tells what came of it.
+
+use std::collections::HashSet;
+
+use netguard_common::layout::Rule;
+use tracing::{info, warn};
+
+use super::{EventKind, State, setup::Inputs};
+use crate::{
+    bpf::{BpfError, List, Rules},
+    engine::{Account, Action, Decision, Enforced, Finding, RuleSink, Withheld, conclude},
+    host,
+    prefix::Prefix,
+};
+
+/// Findings without consequence that are told one by one per tick: thousands of sources can be over their limits.
+const TOLD_PER_TICK: u64 = 16;
+
+/// Decides on `findings` with the proofs of this moment, and carries the decisions out.
+pub(super) async fn act(state: &State, inputs: &Inputs, findings: Vec<Finding>, now_ns: u64) {
+    // A dump of a hundred thousand sockets takes a quarter of a second: not on this thread.
+    let proven: HashSet<Account> = match tokio::task::spawn_blocking(host::established_peers).await {
+        Ok(Ok(peers)) => peers.into_keys().map(Account::of).collect(),
+        Ok(Err(error)) => {
+            warn!("no source is proven: {error}");
+            HashSet::new()
+        }
+        Err(error) => {
+            warn!("no source is proven: {error}");
+            HashSet::new()
+        }
+    };
+    // Two locks are never held at once.
+    let guard = state.guard().clone();
+    let concluded = {
+        let mut rules = state.rules();
+        let mut sink = KernelSink {
+            rules: &mut rules,
+            now_ns,
+        };
+        conclude(findings, &proven, &guard, inputs.block_for_ns, now_ns, &mut sink)
+    };
+    let mut withheld = 0;
+    for (decision, outcome) in concluded {
+        if matches!(decision.action, Action::Withhold(_)) {
+            withheld += 1;
+            if withheld > TOLD_PER_TICK {
+                continue;
+            }
+        }
+        tell(state, &decision, outcome);
+    }
+    if withheld > TOLD_PER_TICK {
+        state.journal.record(EventKind::WithheldMore {
+            count: withheld - TOLD_PER_TICK,
+        });
+    }
+}
+
+fn tell(state: &State, decision: &Decision, outcome: Enforced<BpfError>) {
+    let finding = &decision.finding;
+    let verdict = finding.verdict.name().to_owned();
+    match (&decision.action, outcome) {
+        (Action::Block { prefix, .. }, Enforced::Failed(error)) => {
+            warn!(%prefix, "not blocked: {error}");
+            state.rule_refused(prefix.to_string(), error.to_string());
+        }
+        (Action::Block { prefix, ttl_ns }, _) => {
+            info!(%prefix, verdict, dropped = finding.dropped, "blocked");
+            state.journal.record(EventKind::Blocked {
+                prefix: prefix.to_string(),
+                for_s: ttl_ns / 1_000_000_000,
+                verdict,
+                dropped: finding.dropped,
+                over_for_ms: finding.over_for_ns / 1_000_000,
+            });
+        }
+        (Action::Withhold(why), _) => {
+            let why = match why {
+                Withheld::Unproven => {
+                    "the source has no established connection: its address may be forged".to_owned()
+                }
+                Withheld::Guarded { prefix, kind } => {
+                    format!("{prefix} is guarded: it is {}", kind.describe())
+                }
+            };
+            state.journal.record(EventKind::Withheld {
+                source: finding.source.to_string(),
+                why,
+                verdict,
+                dropped: finding.dropped,
+            });
+        }
+    }
+}
+
+/// The kernel's block tables as a sink of rules that are placed at `now_ns`.
+pub(crate) struct KernelSink<'a> {
+    pub(crate) rules: &'a mut Rules,
+    pub(crate) now_ns: u64,
+}
+
+impl RuleSink for KernelSink<'_> {
+    type Error = BpfError;
+
+    fn block(&mut self, prefix: Prefix, rule: Rule) -> Result<(), BpfError> {
+        // An operator's rule that lasts longer says the same, with their reason: it stays.
+        self.rules
+            .insert_unless_outlasted(List::Block, prefix, rule, self.now_ns)
+    }
+}

@@ -205,7 +205,7 @@ mod tests {
         let sources = tally.top_sources();
         assert_eq!(sources.len(), TOLD);
         assert_eq!((sources[0].dropped, sources[0].packets), (20, 21));
-        assert_eq!(sources[0].source.to_string(), "192.0.2.19");
+        assert_eq!(sources[0].source.to_string(), "192.0.2.19/32");
         assert_eq!(sources[0].verdict, "limit-udp");
     }
 }

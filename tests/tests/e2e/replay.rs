@@ -219,7 +219,7 @@ fn only_who_saw_the_servers_number_is_blocked() -> Result<()> {
             "{last}"
         );
         if blocked {
-            assert_eq!(report["blocked"][0]["prefix"], client);
+            assert_eq!(report["blocked"][0]["prefix"], format!("{client}/32"));
             assert_eq!(report["blocked"][0]["verdict"], "limit-udp");
         }
     }

@@ -19,6 +19,8 @@ use netguard_tests::{
 /// Frames of honest traffic that may be lost.
 const TOLERATED: f64 = 0.000_2;
 const HOUR_NS: u64 = 3_600_000_000_000;
+/// A frame that claims to be longer never was.
+const LONGEST: usize = 65_549;
 /// Loopback captures have no other end, and anonymised addresses can be anything.
 const ARTEFACTS: [&str; 3] = ["land", "martian-source", "own-source"];
 
@@ -118,7 +120,7 @@ impl Class {
             let mut frame = Vec::new();
             if let Ok(longer) = to_ethernet(record.link, record.bytes, &mut frame) {
                 let kept = frame.len();
-                let len = (i64::from(record.original_len) + longer) as usize;
+                let len = ((i64::from(record.original_len) + longer) as usize).min(LONGEST);
                 frame.resize(len.max(kept), 0);
                 self.writer.cut(last_ns, &frame, kept).expect("a file");
                 self.frames += 1;

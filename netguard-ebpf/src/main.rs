@@ -17,6 +17,7 @@ mod sockets;
 mod store;
 mod tables;
 mod time_cell;
+mod told;
 mod view;
 
 use aya_ebpf::{
@@ -48,12 +49,12 @@ pub fn netguard_xdp(ctx: XdpContext) -> u32 {
 }
 
 /// The same judgement for `BPF_PROG_TEST_RUN` only: returns the counter index of the judgement instead of an
-/// XDP action, so that tests and replay see verdicts. A frame may bring its time along, see [`clock::told_ns`].
+/// XDP action, so that tests and replay see verdicts. A frame may bring its time along, see [`told::now_ns`].
 /// Nothing that arrives at an interface is ever judged by it.
 #[xdp(frags)]
 #[inline(always)]
 pub fn netguard_judge(ctx: XdpContext) -> u32 {
-    judge_at(clock::told_ns(&ctx), &ctx).counter()
+    judge_at(told::now_ns(&ctx), &ctx).counter()
 }
 
 /// `TCX_NEXT`: the next program has its say, if there is one.

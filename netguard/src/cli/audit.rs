@@ -167,7 +167,7 @@ fn text(verified: &Verified) -> String {
         lines.push(format!("and {} more", report.more));
     }
     for (event, count) in report.told.iter().filter(|(_, count)| **count > 0) {
-        lines.push(format!("the trail tells {count} times of itself: {event}"));
+        lines.push(format!("the trail tells of itself: {event}, {count} times"));
     }
     let looked = format!("{} lines in {} files", report.lines, report.files.len());
     lines.push(match (verified.ok, report.first, report.last) {

@@ -59,7 +59,9 @@ fn text(event: &[u8]) -> String {
 /// `prefix=192.0.2.1/32 for_s=60 why="it is a gateway"`
 pub(super) fn fields(fields: &Map<String, Value>) -> String {
     let field = |(name, value): (&String, &Value)| {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let plain = value.as_str().filter(|text| !text.contains(char::is_control));
+        // Whoever wrote a note does not write to the terminal: JSON escapes what that would obey.
+        let value = plain.map_or_else(|| value.to_string(), str::to_owned);
         let quote = if value.contains(' ') { "\"" } else { "" };
         format!("{name}={quote}{value}{quote}")
     };
@@ -79,5 +81,7 @@ mod tests {
         );
         let event = br#"{"at":"T","author":{"by":"operator","uid":0,"user":"root"},"event":"lists-synced"}"#;
         assert_eq!(super::text(event), "T lists-synced by=root");
+        let event = br#"{"at":"T","event":"rule-added","note":"\u001b[2J"}"#;
+        assert_eq!(super::text(event), r#"T rule-added note="\u001b[2J""#);
     }
 }

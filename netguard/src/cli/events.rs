@@ -37,33 +37,34 @@ pub(super) async fn run(context: &Context, args: &EventArgs) -> Result<(), CliEr
 
 /// `2026-01-01T00:00:00.000Z blocked prefix=192.0.2.1/32 for_s=60 ...`
 fn text(event: &[u8]) -> String {
-    let Ok(mut fields) = serde_json::from_slice::<Map<String, Value>>(event) else {
+    let Ok(mut rest) = serde_json::from_slice::<Map<String, Value>>(event) else {
         return String::from_utf8_lossy(event).into_owned();
     };
     let mut line = String::new();
     for leading in ["at", "event"] {
-        if let Some(Value::String(value)) = fields.remove(leading) {
+        if let Some(Value::String(value)) = rest.remove(leading) {
             line.push_str(&value);
             line.push(' ');
         }
     }
     // Most is the daemon's own doing.
-    let author = fields.remove("author").unwrap_or_default();
+    let author = rest.remove("author").unwrap_or_default();
     if let Ok(author @ Author::Operator { .. }) = serde_json::from_value(author) {
-        fields.insert("by".to_owned(), author.to_string().into());
+        rest.insert("by".to_owned(), author.to_string().into());
     }
-    line.push_str(&super::events::fields(&fields));
+    line.push_str(&fields(&rest));
     line.trim_end().to_owned()
 }
 
 /// `prefix=192.0.2.1/32 for_s=60 why="it is a gateway"`
 pub(super) fn fields(fields: &Map<String, Value>) -> String {
     let field = |(name, value): (&String, &Value)| {
-        let plain = value.as_str().filter(|text| !text.contains(char::is_control));
         // Whoever wrote a note does not write to the terminal: JSON escapes what that would obey.
-        let value = plain.map_or_else(|| value.to_string(), str::to_owned);
-        let quote = if value.contains(' ') { "\"" } else { "" };
-        format!("{name}={quote}{value}{quote}")
+        match value.as_str().filter(|text| !text.contains(char::is_control)) {
+            Some(text) if text.contains(' ') => format!("{name}=\"{text}\""),
+            Some(text) => format!("{name}={text}"),
+            None => format!("{name}={value}"),
+        }
     };
     let told = fields.iter().filter(|(_, value)| !value.is_null());
     told.map(field).collect::<Vec<_>>().join(" ")

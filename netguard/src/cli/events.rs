@@ -58,16 +58,25 @@ fn text(event: &[u8]) -> String {
 
 /// `prefix=192.0.2.1/32 for_s=60 why="it is a gateway"`
 pub(super) fn fields(fields: &Map<String, Value>) -> String {
-    let field = |(name, value): (&String, &Value)| {
-        // Whoever wrote a note does not write to the terminal: JSON escapes what that would obey.
-        match value.as_str().filter(|text| !text.contains(char::is_control)) {
-            Some(text) if text.contains(' ') => format!("{name}=\"{text}\""),
-            Some(text) => format!("{name}={text}"),
-            None => format!("{name}={value}"),
-        }
+    let field = |(name, value): (&String, &Value)| match value.as_str() {
+        Some(text) if text.contains(' ') => format!("{name}=\"{text}\""),
+        Some(text) => format!("{name}={text}"),
+        None => format!("{name}={value}"),
     };
     let told = fields.iter().filter(|(_, value)| !value.is_null());
-    told.map(field).collect::<Vec<_>>().join(" ")
+    harmless(&told.map(field).collect::<Vec<_>>().join(" "))
+}
+
+/// Whoever wrote a note does not write to the terminal: what that would obey is escaped.
+fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter.is_control() {
+            true => out.extend(letter.escape_debug()),
+            false => out.push(letter),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -82,7 +91,7 @@ mod tests {
         );
         let event = br#"{"at":"T","author":{"by":"operator","uid":0,"user":"root"},"event":"lists-synced"}"#;
         assert_eq!(super::text(event), "T lists-synced by=root");
-        let event = br#"{"at":"T","event":"rule-added","note":"\u001b[2J"}"#;
-        assert_eq!(super::text(event), r#"T rule-added note="\u001b[2J""#);
+        let event = br#"{"at":"T","event":"rule-added","note":"\u001b[2J\u009b1m"}"#;
+        assert_eq!(super::text(event), r"T rule-added note=\u{1b}[2J\u{9b}1m");
     }
 }

@@ -12,12 +12,14 @@ const TORN_SHOWN: usize = 400;
 
 /// Something that happened to the trail.
 #[derive(Clone, Debug, Serialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
+#[serde(tag = "event")]
 pub(super) enum About {
     /// The first line of every file. All lines from number `oldest` on are kept; those before were removed when files were full.
-    AuditFile { oldest: u64 },
+    #[serde(rename = "audit-file")]
+    File { oldest: u64 },
     /// The last line was cut off, by a crash or a full disk. It was moved out of the trail.
-    AuditTorn {
+    #[serde(rename = "audit-torn")]
+    Torn {
         bytes: usize,
         sha256: Hash,
         /// Its beginning.
@@ -25,13 +27,17 @@ pub(super) enum About {
         kept_in: String,
     },
     /// The trail is not as it was left.
-    AuditDamaged { why: String },
+    #[serde(rename = "audit-damaged")]
+    Damaged { why: String },
     /// It could not be written for so long.
-    AuditOutage { why: String, for_ms: u64 },
+    #[serde(rename = "audit-outage")]
+    Outage { why: String, for_ms: u64 },
     /// So many events found no room in memory while it could not be written.
-    AuditLost { count: u64 },
+    #[serde(rename = "audit-lost")]
+    Lost { count: u64 },
     /// So many events that strangers can cause at will were not told one by one.
-    AuditLeftOut { count: u64 },
+    #[serde(rename = "audit-left-out")]
+    LeftOut { count: u64 },
 }
 
 impl About {
@@ -44,7 +50,7 @@ impl About {
 /// What is told of a line of which only these `bytes` were there.
 pub(super) fn torn_line(bytes: &[u8], kept_in: &Path) -> About {
     let text = String::from_utf8_lossy(bytes);
-    About::AuditTorn {
+    About::Torn {
         bytes: bytes.len(),
         sha256: sha256(bytes),
         text: text.chars().take(TORN_SHOWN).collect(),
@@ -65,7 +71,7 @@ pub(super) fn damage(bad: usize, found: Head, known: Option<Head>) -> Option<Abo
         sentences.push(format!("it ends with line {found}, but line {known} was written"));
     }
     let why = sentences.join("; ");
-    (!why.is_empty()).then_some(About::AuditDamaged { why })
+    (!why.is_empty()).then_some(About::Damaged { why })
 }
 
 #[cfg(test)]
@@ -83,7 +89,7 @@ mod tests {
             ..Head::default()
         };
         assert!(damage(0, found, None).is_none() && damage(0, found, Some(found)).is_none());
-        let Some(About::AuditDamaged { why }) = damage(2, found, Some(known)) else {
+        let Some(About::Damaged { why }) = damage(2, found, Some(known)) else {
             panic!("nothing");
         };
         assert!(

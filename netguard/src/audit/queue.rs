@@ -105,14 +105,14 @@ impl Queue {
     fn tell_lost(&mut self) {
         if self.lost > 0 {
             let count = std::mem::take(&mut self.lost);
-            self.add(About::AuditLost { count }.record(), Worth::Decision);
+            self.add(About::Lost { count }.record(), Worth::Decision);
         }
     }
 
     fn tell_left_out(&mut self) {
         if self.left_out > 0 && self.waiting.len() < RECORDS {
             let count = std::mem::take(&mut self.left_out);
-            self.add(About::AuditLeftOut { count }.record(), Worth::Decision);
+            self.add(About::LeftOut { count }.record(), Worth::Decision);
         }
     }
 

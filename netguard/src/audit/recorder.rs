@@ -214,8 +214,7 @@ impl Writer {
         if let Some(outage) = &self.outage {
             let for_ms = monotonic_ns().saturating_sub(outage.since_ns) / 1_000_000;
             let why = outage.why.clone();
-            self.portion
-                .push_front(About::AuditOutage { why, for_ms }.record());
+            self.portion.push_front(About::Outage { why, for_ms }.record());
         }
         let mut written = self.append();
         if matches!(written, Err(AuditError::Changed(_))) {

@@ -179,7 +179,7 @@ impl Trail {
         }
         let oldest = self.left.oldest;
         let mut line = Vec::new();
-        let head = encode(&About::AuditFile { oldest }.record(), self.left.head, &mut line);
+        let head = encode(&About::File { oldest }.record(), self.left.head, &mut line);
         self.write(&line)?;
         self.left.head = head;
         self.sync()?;

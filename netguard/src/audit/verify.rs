@@ -124,9 +124,7 @@ impl Check {
     fn gap(&self, line: Line) -> Option<String> {
         let seq = line.head.seq;
         // Nothing stands before the first line; a trail of which the beginning is not here may begin with any.
-        let Some(before) = self.before.or_else(|| (seq == 1).then(Head::default)) else {
-            return None;
-        };
+        let before = self.before.or_else(|| (seq == 1).then(Head::default))?;
         let next = before.seq.saturating_add(1);
         if seq > next && !self.loose {
             return Some(match seq - 1 {
@@ -350,7 +348,7 @@ mod tests {
         let (file, lines) = trail(directory.path());
         for torn in [lines.join("\n"), lines.join("\n") + "\n{\"seq\""] {
             fs::write(&file, torn).expect("a file");
-            let report = verify(&[file.clone()], true, &[]).expect("read");
+            let report = verify(std::slice::from_ref(&file), true, &[]).expect("read");
             assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
             assert!(report.findings[0].what.contains("middle of a line"));
         }

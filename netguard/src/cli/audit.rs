@@ -167,9 +167,12 @@ fn text(verified: &Verified) -> String {
         lines.push(format!("and {} more", report.more));
     }
     for (event, count) in report.told.iter().filter(|(_, count)| **count > 0) {
-        lines.push(format!("the trail tells {count} times of itself: {event}"));
+        lines.push(format!("the trail tells of itself: {event}, {count} times"));
     }
-    let looked = format!("{} lines in {} files", report.lines, report.files.len());
+    let looked = match report.files.len() {
+        1 => format!("{} lines in a file", report.lines),
+        files => format!("{} lines in {files} files", report.lines),
+    };
     lines.push(match (verified.ok, report.first, report.last) {
         (true, Some(first), Some(last)) => {
             let daemon = if verified.daemon.is_some() {
@@ -250,7 +253,7 @@ fn show(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
     }
     if unread > 0 {
         let told =
-            format!("netguard: {unread} lines are not as they were written: see `netguard audit verify`");
+            format!("netguard: not as they were written: {unread} of the lines, see `netguard audit verify`");
         // Beside the answer, which is whole without it.
         let _told = writeln!(io::stderr(), "{told}");
     }

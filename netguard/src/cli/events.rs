@@ -37,34 +37,46 @@ pub(super) async fn run(context: &Context, args: &EventArgs) -> Result<(), CliEr
 
 /// `2026-01-01T00:00:00.000Z blocked prefix=192.0.2.1/32 for_s=60 ...`
 fn text(event: &[u8]) -> String {
-    let Ok(mut fields) = serde_json::from_slice::<Map<String, Value>>(event) else {
+    let Ok(mut rest) = serde_json::from_slice::<Map<String, Value>>(event) else {
         return String::from_utf8_lossy(event).into_owned();
     };
     let mut line = String::new();
     for leading in ["at", "event"] {
-        if let Some(Value::String(value)) = fields.remove(leading) {
+        if let Some(Value::String(value)) = rest.remove(leading) {
             line.push_str(&value);
             line.push(' ');
         }
     }
     // Most is the daemon's own doing.
-    let author = fields.remove("author").unwrap_or_default();
+    let author = rest.remove("author").unwrap_or_default();
     if let Ok(author @ Author::Operator { .. }) = serde_json::from_value(author) {
-        fields.insert("by".to_owned(), author.to_string().into());
+        rest.insert("by".to_owned(), author.to_string().into());
     }
-    line.push_str(&super::events::fields(&fields));
+    line.push_str(&fields(&rest));
     line.trim_end().to_owned()
 }
 
 /// `prefix=192.0.2.1/32 for_s=60 why="it is a gateway"`
 pub(super) fn fields(fields: &Map<String, Value>) -> String {
-    let field = |(name, value): (&String, &Value)| {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let quote = if value.contains(' ') { "\"" } else { "" };
-        format!("{name}={quote}{value}{quote}")
+    let field = |(name, value): (&String, &Value)| match value.as_str() {
+        Some(text) if text.contains(' ') => format!("{name}=\"{text}\""),
+        Some(text) => format!("{name}={text}"),
+        None => format!("{name}={value}"),
     };
     let told = fields.iter().filter(|(_, value)| !value.is_null());
-    told.map(field).collect::<Vec<_>>().join(" ")
+    harmless(&told.map(field).collect::<Vec<_>>().join(" "))
+}
+
+/// Whoever wrote a note does not write to the terminal: what that would obey is escaped.
+fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter.is_control() {
+            true => out.extend(letter.escape_debug()),
+            false => out.push(letter),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -79,5 +91,7 @@ mod tests {
         );
         let event = br#"{"at":"T","author":{"by":"operator","uid":0,"user":"root"},"event":"lists-synced"}"#;
         assert_eq!(super::text(event), "T lists-synced by=root");
+        let event = br#"{"at":"T","event":"rule-added","note":"\u001b[2J\u009b1m"}"#;
+        assert_eq!(super::text(event), r"T rule-added note=\u{1b}[2J\u{9b}1m");
     }
 }

@@ -136,7 +136,7 @@ proptest! {
         let mut lines = written.lines(file);
         let at = at.index(lines.len());
         let before = match at {
-            0 => written.files[..file].last().and_then(|file| end(file)).unwrap_or_default(),
+            0 => written.files[..file].last().and_then(end).unwrap_or_default(),
             at => head(&lines[at - 1]),
         };
         let mut forged = Vec::new();

@@ -6,7 +6,8 @@
 //! flood of forged sources, each of which sends little, leaves nothing behind.
 //!
 //! When more than eight sources of a line are busy, a newcomer takes over the slot of the least busy one, with all that this one has
-//! used; and who lost its slot takes over another, which is at least as used. So no source ever gets more than `burst + rate * t`.
+//! used; and who lost its slot takes over another, which is at least as used. So no source ever gets more than `burst + rate * t`,
+//! but for chance on a busy CPU, which charges one packet for several ([`crate::pace`]).
 //! Lines are read and written without a lock: two CPUs that judge packets of one line in the same nanoseconds may admit one too
 //! many.
 

@@ -103,7 +103,7 @@ fn within_rate<T: Tables>(rate: &Rate, packet: &Packet, tables: &T) -> bool {
     let Some(cell) = tables.cell(service::tcp_cell(packet.destination_port)) else {
         return true;
     };
-    let packets = pace::packets(packet.chance, rate);
+    let packets = pace::packets(packet.chance, rate, rate.tolerance_ns);
     limit::admit(rate, &cell, packets, tables.now_ns())
 }
 

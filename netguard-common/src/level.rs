@@ -53,7 +53,7 @@ pub fn check<V: View, T: Tables>(
         && let Some(line) = tables.buckets(places.prefix.line)
     {
         match bucket::room(view, &rate, &line, places.prefix, now_ns) {
-            Some(room) => room.charge(&rate, pace::packets(packet.chance, &rate)),
+            Some(room) => room.charge(&rate, pace::packets(packet.chance, &rate, rate.tolerance_ns)),
             None if is_proven(packet, now_ns, tables) => {}
             None => return ControlFlow::Break(Verdict::LimitPrefix),
         }
@@ -82,7 +82,7 @@ fn udp_service<V: View, T: Tables>(
     let (Some(bucket), Some(unrest)) = (tables.cell(bucket), tables.cell(unrest)) else {
         return ControlFlow::Continue(());
     };
-    let packets = pace::packets(packet.chance, &rate);
+    let packets = pace::packets(packet.chance, &rate, rate.tolerance_ns / 4);
     let admitted = fill(&rate, &bucket, Standing::Stranger, packets, now_ns);
     if admitted && !(pace::is_learnt(packet.chance) && unrest.load() <= now_ns) {
         return ControlFlow::Continue(());

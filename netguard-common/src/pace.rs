@@ -4,6 +4,7 @@
 
 use crate::{
     Packet,
+    hint::mix,
     layout::{Rate, Settings},
     tables::Tables,
 };
@@ -12,20 +13,25 @@ use crate::{
 pub const BUSY: u64 = 4_096;
 const PERIOD_NS: u64 = 1_000_000_000;
 
-/// What a busy CPU puts at once into a bucket, for one packet in as many, by the least burst where it does: of what a flood
-/// gets, this leaves 4 % to chance for a burst of 40,000, and 12 % for one of a thousand. Powers of two.
-const AT_ONCE: [AtOnce; 2] = [
+/// What a busy CPU puts at once into a bucket, for one packet in as many, by the least number of packets that must have room: so
+/// chance makes no more of what a flood gets than a standard deviation of 6.3 % of that room. Powers of two.
+const AT_ONCE: [AtOnce; 3] = [
     AtOnce {
         packets: 64,
-        burst: 16_384,
+        room: 16_384,
     },
     AtOnce {
         packets: 16,
-        burst: 512,
+        room: 4_096,
+    },
+    AtOnce {
+        packets: 4,
+        room: 1_000,
     },
 ];
-/// A full bucket may be over by this part of it: no more is put in at once.
-const OVER: u64 = 32;
+/// A full bucket may be over by what is put in at once: so many packets, and no more than this part of the burst.
+const OVER: u64 = 64;
+const OVER_PART: u64 = 32;
 /// A busy CPU remembers the source of one packet in so many. A power of two.
 const LEARNT: u64 = 8;
 
@@ -37,7 +43,7 @@ const CHANCE_SHIFT: u32 = u64::BITS - CHANCE_BITS;
 
 struct AtOnce {
     packets: u64,
-    burst: u64,
+    room: u64,
 }
 
 crate::shared! {
@@ -62,13 +68,16 @@ impl Pace {
         if age_ns >= PERIOD_NS {
             self.before = if age_ns < 2 * PERIOD_NS { self.packets } else { 0 };
             (self.begun_ns, self.packets) = (now_ns, 0);
+            // No two CPUs, and no two seconds, go through the same numbers.
+            self.dice ^= mix(now_ns, seed);
         }
         self.packets += 1;
         if self.packets <= BUSY && self.before <= BUSY {
             return QUIET;
         }
         self.dice = roll(self.dice, seed);
-        self.dice >> CHANCE_SHIFT | 1 << CHANCE_BITS
+        // Whoever is answered sees which packets were charged: the numbers themselves would tell those to come, and the seed.
+        mix(self.dice, seed) >> CHANCE_SHIFT | 1 << CHANCE_BITS
     }
 }
 
@@ -95,16 +104,19 @@ pub(crate) const fn is_learnt(chance: u64) -> bool {
     chance.is_multiple_of(LEARNT)
 }
 
-/// For how many packets one with this `chance` stands in a bucket of `rate`: on a busy CPU for many or none, by chance.
+/// For how many packets one with this `chance` stands in a bucket of `rate`, of which `room_ns` are for its like: on a busy CPU for
+/// many or none, by chance.
 #[inline(always)]
-pub const fn packets(chance: u64, rate: &Rate) -> u64 {
-    let [many, some] = AT_ONCE;
+pub const fn packets(chance: u64, rate: &Rate, room_ns: u64) -> u64 {
+    let [many, some, few] = AT_ONCE;
     let at_once = if !is_busy(chance) {
         return 1;
-    } else if rate.tolerance_ns / many.burst >= rate.interval_ns {
+    } else if room_ns / many.room >= rate.interval_ns {
         many.packets
-    } else if rate.tolerance_ns / some.burst >= rate.interval_ns {
+    } else if room_ns / some.room >= rate.interval_ns {
         some.packets
+    } else if room_ns / few.room >= rate.interval_ns {
+        few.packets
     } else {
         return 1;
     };
@@ -119,7 +131,8 @@ pub const fn packets(chance: u64, rate: &Rate) -> u64 {
 /// was filled under a more generous rate.
 #[inline(always)]
 pub const fn most_ahead_ns(rate: &Rate) -> u64 {
-    rate.tolerance_ns + rate.tolerance_ns / OVER
+    let (over, part) = (OVER * rate.interval_ns, rate.tolerance_ns / OVER_PART);
+    rate.tolerance_ns + if over < part { over } else { part }
 }
 
 /// The next state of a linear congruential generator of full period (Knuth's factor); its upper bits are good.
@@ -161,14 +174,20 @@ mod tests {
 
     #[test]
     fn a_packet_stands_for_itself_where_few_have_room_or_little_goes_on() {
-        let narrow = Rate::new(1_000, 500);
-        let wide = AT_ONCE.map(|at_once| Rate::new(1_000_000, at_once.burst as u32));
+        let narrow = Rate::new(1_000, 900);
+        let wide = AT_ONCE.map(|at_once| Rate::new(1_000_000, at_once.room as u32));
         let busy = 1 << CHANCE_BITS;
-        for rate in [&narrow, &wide[0], &wide[1]] {
-            assert_eq!([0, QUIET].map(|chance| packets(chance, rate)), [1, 1]);
+        for rate in [&narrow, &wide[0], &wide[1], &wide[2]] {
+            let quiet = [0, QUIET].map(|chance| packets(chance, rate, rate.tolerance_ns));
+            assert_eq!(quiet, [1, 1]);
         }
-        assert_eq!(packets(busy, &narrow), 1);
-        assert_eq!(wide.map(|rate| packets(busy, &rate)), [64, 16]);
+        assert_eq!(packets(busy, &narrow, narrow.tolerance_ns), 1);
+        assert_eq!(
+            wide.map(|rate| packets(busy, &rate, rate.tolerance_ns)),
+            [64, 16, 4]
+        );
+        // What counts is the room of those whom the packet belongs to.
+        assert_eq!(packets(busy, &wide[0], wide[0].tolerance_ns / 4), 16);
         assert!(is_learnt(QUIET));
     }
 
@@ -176,12 +195,17 @@ mod tests {
     fn packets_of_a_busy_cpu_count_as_many_as_they_are() {
         let chances = 1 << CHANCE_BITS..2 << CHANCE_BITS;
         for at_once in AT_ONCE {
-            let rate = Rate::new(1_000_000, at_once.burst as u32);
-            let counted: u64 = chances.clone().map(|chance| packets(chance, &rate)).sum();
+            let rate = Rate::new(1_000_000, at_once.room as u32);
+            let counted: u64 = chances
+                .clone()
+                .map(|chance| packets(chance, &rate, rate.tolerance_ns))
+                .sum();
             assert_eq!(counted, 1 << CHANCE_BITS);
             // And those that are put in at once have room.
             let over_ns = most_ahead_ns(&rate) - rate.tolerance_ns;
             assert!(over_ns >= (at_once.packets - 1) * rate.interval_ns);
+            let deviation = (at_once.packets as f64 / at_once.room as f64).sqrt();
+            assert!(deviation < 0.064, "{deviation}");
         }
         let learnt = chances.filter(|chance| is_learnt(*chance)).count();
         assert_eq!(learnt, 1 << 13);

@@ -171,7 +171,7 @@ fn against<const AT: usize, T: Tables>(
         };
         let cell = tables.policy_cell(index)?;
         pace::count(packet, settings, tables);
-        let packets = pace::packets(packet.chance, &rate);
+        let packets = pace::packets(packet.chance, &rate, rate.tolerance_ns);
         if limit::admit(&rate, &cell, packets, tables.now_ns()) {
             return None;
         }

@@ -74,10 +74,12 @@ impl View for XdpView<'_> {
     #[inline(always)]
     fn load_tcp(&self, at: u32, headers: &mut [u32; 26]) -> Option<u32> {
         let [.., offset, _] = self.load::<[u8; 14]>(at)?;
-        let len = unproven(u32::from(offset >> 4) * 4);
-        if !(TCP_MIN..=TCP_LEN).contains(&len) {
+        // Before Linux 6.2 the verifier knows the bounds of what was compared only: that is what must be passed on.
+        let options = unproven((u32::from(offset >> 4) * 4).wrapping_sub(TCP_MIN as u32));
+        if options > TCP_LEN - TCP_MIN {
             return None;
         }
+        let len = options + TCP_MIN;
         // With the options that clients send. Few words are copied faster than the helper is called.
         if len == USUAL_SYN
             && let Some(words) = self.load::<[u32; USUAL_SYN / 4]>(at)
@@ -93,10 +95,12 @@ impl View for XdpView<'_> {
 
     #[inline(always)]
     fn load_prefix(&self, at: u32, len: u32, to: &mut [u8; 32]) {
-        let len = unproven(len.min(to.len() as u32));
-        if !(1..=to.len()).contains(&len) {
+        let len = len.min(to.len() as u32);
+        if len == 0 {
             return;
         }
+        // As above.
+        let len = (unproven(len - 1) & 31) + 1;
         // SAFETY: `len` bytes have room. Where they do not lie in the frame nothing is copied.
         let _refused =
             unsafe { bpf_xdp_load_bytes(self.context.ctx, at, to.as_mut_ptr().cast(), len as u32) };

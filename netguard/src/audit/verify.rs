@@ -114,7 +114,7 @@ impl Check {
             self.oldest = told.oldest.or(self.oldest);
             *self.report.told.entry(told.event).or_default() += u64::from(!begins);
         }
-        self.await_next(file, raw.number, line.head);
+        self.compare(file, raw.number, line.head);
         self.report.first.get_or_insert(line.head);
         self.report.last = Some(line.head);
         (self.before, self.loose) = (Some(line.head), false);
@@ -143,7 +143,7 @@ impl Check {
         })
     }
 
-    fn await_next(&mut self, file: &Path, number: u64, head: Head) {
+    fn compare(&mut self, file: &Path, number: u64, head: Head) {
         let mut wrong = None;
         for (expected, met) in &mut self.expected {
             if expected.seq == head.seq {

@@ -144,7 +144,7 @@ fn half_a_transfer_is_none() -> Result<()> {
     let (lab, _server) = lab()?;
     Publisher::publish(&lab, "list", &list(2_000))?;
     let publisher = Publisher::start(&lab, Manner::Good)?;
-    let config = from_publisher(&lab, "six", Family::V6, "refresh = \"1h\"")?.replace("2s", "12s");
+    let config = from_publisher(&lab, "six", Family::V6, "refresh = \"1h\"")?.replace("\"2s\"", "\"12s\"");
     let netguard = protect(&lab, &config)?;
     wait_until("the first fetch", Duration::from_secs(15), || {
         Ok((report(&netguard, "six")?["prefixes"] == 2_000).then_some(()))

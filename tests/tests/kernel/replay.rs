@@ -8,7 +8,7 @@ use std::{
 
 use netguard::{
     config::Config,
-    replay::{Options, ReplayError, Report, Speed, replay},
+    replay::{Options, ReplayError, Report, Speed, capture::each_of, link::to_ethernet, replay},
 };
 use netguard_tests::{
     captures::{Capture, Captures},

@@ -1,10 +1,9 @@
-//! The time: monotonic, and no finer than the kernel's ticks; or what a frame of a test run says that it is.
+//! The time: monotonic, and no finer than the kernel's ticks.
 
 use aya_ebpf::{
     btf_maps::PerCpuArray,
     helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns},
     macros::btf_map,
-    programs::XdpContext,
 };
 use netguard_common::clock::Clock;
 
@@ -21,16 +20,4 @@ pub(crate) fn now_ns() -> u64 {
         Some(clock) => unsafe { (*clock).now_ns(bpf_jiffies64(), read) },
         None => read(),
     }
-}
-
-/// The time that a frame of a test run brings along, in the eight bytes of metadata before it; 0, which is none, where it brings
-/// nothing. Parts that run apart are told as of any time that was read.
-#[inline(always)]
-pub(crate) fn told_ns(ctx: &XdpContext) -> u64 {
-    let (at, frame) = (ctx.metadata(), ctx.metadata_end());
-    if at + size_of::<u64>() > frame {
-        return 0;
-    }
-    // SAFETY: the bounds were checked just now; the kernel keeps metadata aligned to four bytes.
-    unsafe { (at as *const u64).read_unaligned() }
 }

@@ -17,7 +17,6 @@ mod sockets;
 mod store;
 mod tables;
 mod time_cell;
-mod told;
 mod view;
 
 use aya_ebpf::{
@@ -49,12 +48,24 @@ pub fn netguard_xdp(ctx: XdpContext) -> u32 {
 }
 
 /// The same judgement for `BPF_PROG_TEST_RUN` only: returns the counter index of the judgement instead of an
-/// XDP action, so that tests and replay see verdicts. A frame may bring its time along, see [`told::now_ns`].
+/// XDP action, so that tests and replay see verdicts. A frame may bring its time along, see [`told_ns`].
 /// Nothing that arrives at an interface is ever judged by it.
 #[xdp(frags)]
 #[inline(always)]
 pub fn netguard_judge(ctx: XdpContext) -> u32 {
-    judge_at(told::now_ns(&ctx), &ctx).counter()
+    judge_at(told_ns(&ctx), &ctx).counter()
+}
+
+/// The time that a frame of a test run brings along, in the eight bytes of metadata before it; 0, which is none, where it brings
+/// nothing. Parts that run apart are told as of any time that was read.
+#[inline(always)]
+fn told_ns(ctx: &XdpContext) -> u64 {
+    let (at, frame) = (ctx.metadata(), ctx.metadata_end());
+    if at + size_of::<u64>() > frame {
+        return 0;
+    }
+    // SAFETY: the bounds were checked just now; the kernel keeps metadata aligned to four bytes.
+    unsafe { (at as *const u64).read_unaligned() }
 }
 
 /// `TCX_NEXT`: the next program has its say, if there is one.

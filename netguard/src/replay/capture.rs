@@ -117,7 +117,11 @@ fn not_a_capture(path: &Path, why: &str) -> ReplayError {
 
 /// What the file says about where its frames were seen.
 #[derive(Default)]
-struct Interfaces(Vec<Interface>);
+struct Interfaces {
+    all: Vec<Interface>,
+    /// The byte order of the section.
+    big_endian: bool,
+}
 
 struct Interface {
     link: i32,
@@ -133,7 +137,7 @@ impl Interfaces {
         match block {
             PcapBlockOwned::LegacyHeader(header) => {
                 let fine = header.is_nanosecond_precision();
-                self.0.push(Interface {
+                self.all.push(Interface {
                     // The upper bits say how long the checksum is that ends each frame.
                     link: header.network.0 & 0xffff,
                     snap_len: 0,
@@ -143,28 +147,29 @@ impl Interfaces {
                 None
             }
             PcapBlockOwned::Legacy(packet) => {
-                let interface = self.0.first()?;
+                let interface = self.all.first()?;
                 let part = u128::from(packet.ts_usec) * u128::from(SECOND_NS) / interface.units_per_s;
                 let at_ns = u64::from(packet.ts_sec) * SECOND_NS + u64::try_from(part).ok()?;
                 Some(record(interface, Some(at_ns), packet.origlen, packet.data))
             }
-            PcapBlockOwned::NG(Block::SectionHeader(_)) => {
-                self.0.clear();
+            PcapBlockOwned::NG(Block::SectionHeader(section)) => {
+                self.all.clear();
+                self.big_endian = section.big_endian();
                 None
             }
             PcapBlockOwned::NG(Block::InterfaceDescription(description)) => {
-                self.0.push(Interface::of(description));
+                self.all.push(Interface::of(description, self.big_endian));
                 None
             }
             PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
-                let interface = self.0.get(packet.if_id as usize)?;
+                let interface = self.all.get(packet.if_id as usize)?;
                 let units = u128::from(packet.ts_high) << 32 | u128::from(packet.ts_low);
                 let bytes = packet.packet_data();
                 let bytes = bytes.get(..packet.caplen as usize).unwrap_or(bytes);
                 Some(record(interface, interface.at_ns(units), packet.origlen, bytes))
             }
             PcapBlockOwned::NG(Block::SimplePacket(packet)) => {
-                let interface = self.0.first()?;
+                let interface = self.all.first()?;
                 let kept = match interface.snap_len {
                     0 => packet.origlen,
                     snap_len => packet.origlen.min(snap_len),
@@ -188,14 +193,19 @@ fn record<'a>(interface: &Interface, at_ns: Option<u64>, original_len: u32, byte
 
 impl Interface {
     /// The option `if_tsresol` is a negative power of ten, or of two where its upper bit is set; the library knows only the former.
-    fn of(description: &InterfaceDescriptionBlock<'_>) -> Self {
+    /// `if_tsoffset` it reads as little-endian, whatever the section is (pcap-parser 0.17).
+    fn of(description: &InterfaceDescriptionBlock<'_>, big_endian: bool) -> Self {
         let power = u32::from(description.if_tsresol & 0x7f);
         let base: u128 = if description.if_tsresol & 0x80 == 0 { 10 } else { 2 };
         Self {
             link: description.linktype.0,
             snap_len: description.snaplen,
             units_per_s: base.checked_pow(power).unwrap_or(u128::MAX),
-            offset_s: description.if_tsoffset,
+            offset_s: if big_endian {
+                description.if_tsoffset.swap_bytes()
+            } else {
+                description.if_tsoffset
+            },
         }
     }
 

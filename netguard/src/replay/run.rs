@@ -304,7 +304,7 @@ impl Run<'_> {
                 dropped: *dropped,
             });
         let mut notes = std::mem::take(&mut self.prepared.notes);
-        if self.skipped.get(&Skip::Outgoing).is_none() && !self.servers.all && self.tally.packets > 0 {
+        if !self.skipped.contains_key(&Skip::Outgoing) && !self.servers.all && self.tally.packets > 0 {
             notes.push(
                 "no frame from the server is in the capture: nobody proves an address, and whatever answers a question of the \
                  server counts as a reflection"

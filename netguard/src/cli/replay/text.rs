@@ -146,11 +146,15 @@ fn verdicts(report: &Report) -> String {
     }
     let mut text = table(rows, &[2, 3, 4]);
     let honest = report.honest;
+    text.push('\n');
     text.push_str(&match honest.sources {
-        0 => "\nno source proved its address by a handshake".to_owned(),
-        sources => format!(
-            "\nhonest: {sources} sources proved their address; of {} packets that they sent\nwhile connected {} were dropped",
-            honest.packets, honest.dropped
+        0 => "no source proved its address by a handshake".to_owned(),
+        sources => wrapped(
+            "",
+            &format!(
+                "honest: {sources} sources proved their address; of {} packets that they sent while connected {} were dropped",
+                honest.packets, honest.dropped
+            ),
         ),
     });
     text

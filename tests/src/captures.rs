@@ -78,23 +78,12 @@ impl Captures {
             .filter(plain)
     }
 
-    /// All captures, compressed ones included.
-    pub fn all(&self) -> impl Iterator<Item = &Capture> {
-        self.files.iter()
-    }
-
-    /// Where `capture` was unpacked.
-    #[must_use]
-    pub fn path(&self, capture: &Capture) -> PathBuf {
-        self.directory.path().join(&capture.name)
-    }
-
     /// The whole Ethernet frames of `capture`, in their order; those that were cut when they were taken are left out.
     ///
     /// # Errors
     /// When the file is broken.
     pub fn frames(&self, capture: &Capture) -> Result<Vec<Vec<u8>>> {
-        read(&self.path(capture)).with_context(|| capture.name.clone())
+        read(&self.directory.path().join(&capture.name)).with_context(|| capture.name.clone())
     }
 }
 

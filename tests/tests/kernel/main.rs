@@ -15,7 +15,6 @@ mod own;
 mod peers;
 mod pinned;
 mod reflection;
-mod replay;
 mod rules;
 mod samples;
 mod signatures;

@@ -12,6 +12,15 @@ pub fn monotonic_ns() -> u64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
+/// The wall clock, for what was written by others with its time: the ends of entries of feeds, and the ages of their files.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "others cannot know this machine's monotonic clock"
+)]
+pub fn wall_clock() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -14,22 +14,23 @@ pub fn monotonic_ns() -> u64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
-/// The wall clock as RFC 3339 in UTC, with milliseconds.
+/// The wall clock, for people and for what others wrote with its time: never for what holds how long.
 #[expect(
     clippy::disallowed_methods,
-    reason = "people compare events with other logs: the wall clock is meant"
+    reason = "people and others cannot know this machine's monotonic clock"
 )]
-pub fn wall_clock() -> String {
-    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+pub fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }
 
-/// [`wall_clock`] of so long ago; `None`: there was none.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "people ask for events by the clock that these carry"
-)]
+/// The wall clock as RFC 3339 in UTC, with milliseconds.
+pub fn wall_clock_text() -> String {
+    humantime::format_rfc3339_millis(wall_clock()).to_string()
+}
+
+/// [`wall_clock_text`] of so long ago; `None`: there was none.
 pub fn wall_clock_before(ago: Duration) -> Option<String> {
-    let then = SystemTime::now().checked_sub(ago)?;
+    let then = wall_clock().checked_sub(ago)?;
     (then >= SystemTime::UNIX_EPOCH).then(|| humantime::format_rfc3339_millis(then).to_string())
 }
 

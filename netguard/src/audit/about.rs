@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{Author, Hash, Head, Record, sha256};
-use crate::clock::{monotonic_ns, wall_clock};
+use crate::clock::{monotonic_ns, wall_clock_text};
 
 /// Characters of a torn line that stand in the trail.
 const TORN_SHOWN: usize = 400;
@@ -43,7 +43,7 @@ pub(super) enum About {
 impl About {
     /// This as what happened now.
     pub(super) fn record(&self) -> Record {
-        Record::new(wall_clock(), monotonic_ns(), Author::Daemon, self)
+        Record::new(wall_clock_text(), monotonic_ns(), Author::Daemon, self)
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use super::{CliError, Context};
 use crate::{
     audit::{Place, Record, Trail, operator},
-    clock::{monotonic_ns, wall_clock},
+    clock::{monotonic_ns, wall_clock_text},
     daemon::{DaemonError, EventKind, Lock, lock_instance},
 };
 
@@ -37,7 +37,7 @@ pub(super) async fn alone(context: &Context) -> Result<Lock, CliError> {
 pub(super) fn record(context: &Context, events: impl IntoIterator<Item = EventKind>) {
     let place = Place::noted(&context.instance);
     let author = operator(Some(nix::unistd::getuid().as_raw()), Some(std::process::id()));
-    let record = |event| Record::new(wall_clock(), monotonic_ns(), author.clone(), &event);
+    let record = |event| Record::new(wall_clock_text(), monotonic_ns(), author.clone(), &event);
     let mut records: VecDeque<Record> = events.into_iter().map(record).collect();
     if !place.on || records.is_empty() {
         return;

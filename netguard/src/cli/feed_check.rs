@@ -1,6 +1,6 @@
 //! `netguard feed check`: what would be in force of a file, without a daemon and without doing it.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
@@ -85,7 +85,7 @@ fn read(
         keep_private: args.keep_private,
         max_bytes: MAX_MIB << 20,
         written: None,
-        now: SystemTime::now(),
+        now: crate::clock::wall_clock(),
     };
     lists::read_feed(file, &reading).map_err(|error| CliError::Failed(format!("refused as a whole: {error}")))
 }

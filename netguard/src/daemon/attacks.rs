@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::{EventKind, State};
 use crate::{
-    clock::monotonic_ns,
+    clock::{monotonic_ns, wall_clock},
     engine::{
         Attack, Change, Controller,
         detect::{Class, Evidence},
@@ -138,14 +138,10 @@ struct WallClock {
 }
 
 impl WallClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "people compare attacks with other logs: the wall clock is meant"
-    )]
     fn now() -> Self {
         Self {
             monotonic_ns: monotonic_ns(),
-            wall: SystemTime::now(),
+            wall: wall_clock(),
         }
     }
 

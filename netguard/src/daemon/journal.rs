@@ -12,7 +12,7 @@ use tokio::sync::broadcast;
 use super::{Spared, StateReach};
 use crate::{
     audit::{AuditState, Author, Recorder},
-    clock::wall_clock,
+    clock::wall_clock_text,
     config::CookieMode,
 };
 
@@ -241,7 +241,7 @@ impl Journal {
     /// Records that `author` did `kind` now.
     pub fn record_by(&self, author: Author, kind: EventKind) {
         let event = Event {
-            at: wall_clock(),
+            at: wall_clock_text(),
             author,
             kind,
         };
@@ -281,7 +281,7 @@ impl Event {
     /// An event that happened now, for the reader of a stream only.
     pub fn now(kind: EventKind) -> Self {
         Self {
-            at: wall_clock(),
+            at: wall_clock_text(),
             author: kind.author(),
             kind,
         }

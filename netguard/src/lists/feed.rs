@@ -50,7 +50,7 @@ impl Default for Reading {
             keep_private: false,
             max_bytes: 64 << 20,
             written: None,
-            now: SystemTime::now(),
+            now: crate::clock::wall_clock(),
         }
     }
 }

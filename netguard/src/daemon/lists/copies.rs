@@ -91,7 +91,7 @@ mod tests {
                 last_modified: None,
             },
             fetched: SystemTime::UNIX_EPOCH,
-            confirmed: SystemTime::now(),
+            confirmed: crate::clock::wall_clock(),
         };
         assert_eq!(known(&file, &about.url), None);
         keep(&file, b"192.0.2.1\n", &about).unwrap();

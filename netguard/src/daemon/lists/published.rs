@@ -67,7 +67,7 @@ impl Published {
     /// What `file` says now; it said `before` entries when it was last read.
     pub(super) fn read(&self, file: &Path, before: Option<usize>) -> Result<Feed, SourceError> {
         let mut reading = self.reading.clone();
-        reading.now = SystemTime::now();
+        reading.now = crate::clock::wall_clock();
         if let Some(remote) = &self.remote {
             let url = || remote.url().to_owned();
             let fetched = remote
@@ -90,7 +90,7 @@ impl Published {
         answer: Result<Fetched, FetchError>,
     ) -> Result<Option<Feed>, SourceError> {
         let answer = answer?;
-        let now = SystemTime::now();
+        let now = crate::clock::wall_clock();
         let Some(remote) = &mut self.remote else {
             return Ok(None);
         };

@@ -1,6 +1,6 @@
 //! What is told about lists: in answers of the daemon, in its log and in its journal.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -83,7 +83,7 @@ pub(super) fn source_report(source: &Source) -> ListReport {
         .filter(|_| source.read_ns().is_some() && source.name().is_some());
     let age = source
         .written()
-        .and_then(|at| SystemTime::now().duration_since(at).ok());
+        .and_then(|at| crate::clock::wall_clock().duration_since(at).ok());
     let mut trimmed = feed.map(|feed| feed.trimmed.clone()).unwrap_or_default();
     trimmed.and(source.spared());
     ListReport {

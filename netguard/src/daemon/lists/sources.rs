@@ -143,7 +143,8 @@ impl Source {
             .read_ns
             .map_or(0, |at_ns| monotonic_ns().saturating_sub(at_ns));
         let next = self.as_read().and_then(|feed| feed.next_end);
-        u128::from(read_ago) >= ENDS_EVERY.as_nanos() && next.is_some_and(|next| next <= SystemTime::now())
+        u128::from(read_ago) >= ENDS_EVERY.as_nanos()
+            && next.is_some_and(|next| next <= crate::clock::wall_clock())
     }
 
     /// Reads the file. After a failure the content stays.

@@ -284,7 +284,7 @@ impl Wanted {
             let is_empty = self.is_empty(sources);
             is_empty.then(|| format!("the database has no address of {}", self.name))
         };
-        let base = source.map_or_else(ListReport::default, |source| source_report(source));
+        let base = source.map_or_else(ListReport::default, source_report);
         ListReport {
             name: self.name.clone(),
             kind: self.kind.to_owned(),

@@ -158,7 +158,10 @@ fn half_a_transfer_is_none() -> Result<()> {
         wait_until("the fetch", Duration::from_secs(5), || {
             Ok((report(&netguard, "six")?["fetching"] == true).then_some(()))
         })?;
-        std::thread::sleep(Duration::from_secs(1));
+        let begun = std::time::Instant::now();
+        wait_until("a part of the transfer", Duration::from_secs(5), || {
+            Ok((begun.elapsed() >= Duration::from_secs(1)).then_some(()))
+        })?;
         stands(&lab, &netguard)?;
         publisher.kill();
         let synced = syncing

@@ -182,7 +182,7 @@ fn findings(report: &Report) -> Option<String> {
         .filter(|found| found.outcome.starts_with("not"));
     let lines = withheld.map(|found| {
         format!(
-            "  {:>9} {}: {} dropped by {} in {}\n            {}",
+            "  {:>9} {}\n            {} dropped by {} in {}\n            {}",
             seconds_of(found.at_ms),
             found.source,
             found.dropped,

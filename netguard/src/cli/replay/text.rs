@@ -182,13 +182,13 @@ fn findings(report: &Report) -> Option<String> {
         .filter(|found| found.outcome.starts_with("not"));
     let lines = withheld.map(|found| {
         format!(
-            "  {:>9} {}\n            {} dropped by {} in {}\n            {}",
+            "  {:>9} {}\n            {} dropped by {} in {}\n{}",
             seconds_of(found.at_ms),
             found.source,
             found.dropped,
             found.verdict,
             seconds_of(found.over_for_ms),
-            wrapped("", &found.outcome).replace('\n', "\n            ")
+            wrapped_in(&" ".repeat(12), &" ".repeat(12), &found.outcome)
         )
     });
     listed("over their limits and not blocked", lines.collect())
@@ -261,6 +261,11 @@ fn seconds_of(ms: u64) -> String {
 
 /// `text` behind `begin`, in lines of 80 columns.
 pub(super) fn wrapped(begin: &str, text: &str) -> String {
+    wrapped_in(begin, "  ", text)
+}
+
+/// [`wrapped`], with lines but the first behind `indent`.
+fn wrapped_in(begin: &str, indent: &str, text: &str) -> String {
     let mut lines = vec![begin.to_owned()];
     for word in text.split(' ') {
         let last = lines.len() - 1;
@@ -271,7 +276,7 @@ pub(super) fn wrapped(begin: &str, text: &str) -> String {
             lines[last].push(' ');
             lines[last].push_str(word);
         } else {
-            lines.push(format!("  {word}"));
+            lines.push(format!("{indent}{word}"));
         }
     }
     lines.join("\n")

@@ -17,6 +17,10 @@ use super::ReplayError;
 /// Room for the longest block: a jumbo frame of the largest segmentation offload, with options, many times over.
 const BUFFER: usize = 4 << 20;
 const SECOND_NS: u64 = 1_000_000_000;
+/// What a file of blocks (pcapng) begins with.
+const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+/// Type, and length twice.
+const SHORTEST_BLOCK: u32 = 12;
 /// RFC 1952 section 2.3.1: how a compressed file begins.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
@@ -75,7 +79,11 @@ pub fn each(
     };
     let mut interfaces = Interfaces::default();
     let mut frames = 0_u64;
+    let in_blocks = reader.data().starts_with(&SECTION);
     loop {
+        if in_blocks && is_too_short(reader.data()) {
+            return Ok(Ok(Some(format!("after {frames} frames a block is damaged"))));
+        }
         let fault = match reader.next() {
             Ok((used, block)) => {
                 if let Some(record) = interfaces.record(&block) {
@@ -96,6 +104,15 @@ pub fn each(
         };
         return Ok(Ok(Some(format!("after {frames} frames {fault}"))));
     }
+}
+
+/// Whether the block that `data` begins with says that it is shorter than any can be, in either byte order: pcap-parser 0.17
+/// subtracts that much without a look.
+fn is_too_short(data: &[u8]) -> bool {
+    let Some(length) = data.get(4..8).and_then(|bytes| bytes.first_chunk()) else {
+        return false;
+    };
+    u32::from_le_bytes(*length).min(u32::from_be_bytes(*length)) < SHORTEST_BLOCK
 }
 
 /// The first read has to give the whole header, as that of a file does.

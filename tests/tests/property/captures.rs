@@ -90,3 +90,19 @@ proptest! {
         }
     }
 }
+
+/// Found by fuzzing: a block that said that it was six bytes long made the library subtract below zero.
+#[test]
+fn a_block_shorter_than_any_is_damage() {
+    let file = [
+        &[
+            0x0a, 0x0d, 0x0d, 0x0a, 28, 0, 0, 0, 0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0,
+        ][..],
+        &[
+            0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0x80, 6, 0, 0, 0, 0x23, 0, 0, 0,
+        ],
+    ]
+    .concat();
+    let read = netguard::replay::capture::each(&file[..], |_| Ok(())).expect("nothing refuses a frame");
+    assert!(matches!(read, Ok(Some(why)) if why.contains("damaged")));
+}

@@ -1,13 +1,13 @@
 //! Attacks as they are told: over the control socket, with the wall clock, and as events. What is one, the engine says.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::{EventKind, State};
 use crate::{
-    clock::{monotonic_ns, wall_clock},
+    clock::{monotonic_ns, wall_clock_before},
     engine::{
         Attack, Change, Controller,
         detect::{Class, Evidence},
@@ -81,7 +81,6 @@ impl AttackReport {
     }
 
     pub fn of(attack: &Attack) -> Self {
-        let clock = WallClock::now();
         let until_ns = attack.ended_ns.unwrap_or(attack.last_ns);
         let evidence = if attack.at_peak.is_empty() {
             &attack.evidence
@@ -94,8 +93,8 @@ impl AttackReport {
             class: attack.class,
             what: attack.class.describe().to_owned(),
             harmful: attack.class.is_attack(),
-            began: clock.tell(attack.begun_ns),
-            ended: attack.ended_ns.map(|at_ns| clock.tell(at_ns)),
+            began: told(attack.begun_ns),
+            ended: attack.ended_ns.map(told),
             lasted_s: until_ns.saturating_sub(attack.begun_ns) / 1_000_000_000,
             detected_after_ms: attack.detected_ns.saturating_sub(attack.begun_ns) / 1_000_000,
             pulses: attack.pulses,
@@ -123,7 +122,7 @@ impl AttackReport {
                 .timeline
                 .iter()
                 .map(|point| AttackPoint {
-                    at: clock.tell(point.at_ns),
+                    at: told(point.at_ns),
                     packets: point.packets as u64,
                 })
                 .collect(),
@@ -131,26 +130,10 @@ impl AttackReport {
     }
 }
 
-/// Both clocks at one moment.
-struct WallClock {
-    monotonic_ns: u64,
-    wall: SystemTime,
-}
-
-impl WallClock {
-    fn now() -> Self {
-        Self {
-            monotonic_ns: monotonic_ns(),
-            wall: wall_clock(),
-        }
-    }
-
-    /// RFC 3339.
-    fn tell(&self, at_ns: u64) -> String {
-        let ago = Duration::from_nanos(self.monotonic_ns.saturating_sub(at_ns));
-        let at = self.wall.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH);
-        humantime::format_rfc3339_millis(at).to_string()
-    }
+/// When `at_ns` of the monotonic clock was, as RFC 3339.
+fn told(at_ns: u64) -> String {
+    let ago = Duration::from_nanos(monotonic_ns().saturating_sub(at_ns));
+    wall_clock_before(ago).unwrap_or_default()
 }
 
 /// Records what changed.

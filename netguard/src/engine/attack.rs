@@ -52,16 +52,11 @@ impl Tracker {
                 self.rows.insert(class, rows.get(&class).map_or(1, |row| row + 1));
             }
             let begins = suspicion.strength >= AT_ONCE || self.rows.get(&class) >= Some(&IN_A_ROW);
-            let is_going = self
-                .attacks
-                .iter()
-                .any(|attack| attack.class == class && attack.is_going());
-            if !is_going && begins {
+            if begins && self.going(class).is_none() {
                 changes.push(self.begin(features, suspicion));
             }
-            let going = self.attacks.iter_mut();
-            let mut going = going.filter(|attack| attack.class == class && attack.is_going());
-            if let Some(attack) = going.next().filter(|_| suspicion.strength >= LEAST_STRENGTH) {
+            let is_told = suspicion.strength >= LEAST_STRENGTH;
+            if let Some(attack) = self.going(class).filter(|_| is_told) {
                 attack.go_on(features, suspicion, &offenders(class, window));
             }
         }
@@ -72,6 +67,13 @@ impl Tracker {
             }
         }
         changes
+    }
+
+    /// The attack of `class` that goes on.
+    fn going(&mut self, class: Class) -> Option<&mut Attack> {
+        self.attacks
+            .iter_mut()
+            .find(|attack| attack.class == class && attack.is_going())
     }
 
     fn begin(&mut self, features: &Features, suspicion: &Suspicion) -> Change {

@@ -16,72 +16,60 @@ struct Flood {
     volume: Option<(Metric, f64, f64)>,
 }
 
-pub(super) fn segment_flood(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
-    let flood = Flood {
+/// Those that nothing but their verdicts and their volume tells.
+const FLOODS: [Flood; 6] = [
+    Flood {
         class: Class::SegmentFlood,
         refused: 300.0,
         volume: None,
-    };
-    flood.suspicion(features, features.with(flood.class.verdicts()), baselines)
-}
-
-pub(super) fn udp_flood(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
-    let flood = Flood {
-        class: Class::UdpFlood,
+    },
+    Flood {
+        class: Class::Reflection,
+        refused: 200.0,
+        volume: None,
+    },
+    Flood {
+        class: Class::IcmpFlood,
+        refused: 200.0,
+        volume: Some((Metric::Icmp, 2_000.0, 10.0)),
+    },
+    Flood {
+        class: Class::FragmentFlood,
+        refused: 100.0,
+        volume: Some((Metric::Fragments, 5_000.0, 5.0)),
+    },
+    Flood {
+        class: Class::ProtocolFlood,
         refused: 500.0,
-        volume: Some((Metric::Udp, 100_000.0, 5.0)),
-    };
+        volume: Some((Metric::Other, 100_000.0, 5.0)),
+    },
+    Flood {
+        class: Class::Malformed,
+        refused: 100.0,
+        volume: None,
+    },
+];
+
+const DATAGRAMS: Flood = Flood {
+    class: Class::UdpFlood,
+    refused: 500.0,
+    volume: Some((Metric::Udp, 100_000.0, 5.0)),
+};
+
+pub(super) fn floods(features: &Features, baselines: &Baselines) -> Vec<Suspicion> {
     // A service over its rate may be one of either protocol.
     let datagrams = features.of_kinds(&[Kind::Udp]);
     let shared = features.with(&[Verdict::LimitService, Verdict::LimitPrefix]);
     let of_datagrams = (shared - features.of_kinds(&[Kind::Syn])).clamp(0.0, datagrams);
-    let refused = features.with(flood.class.verdicts()) + of_datagrams;
-    flood.suspicion(features, refused, baselines)
-}
-
-pub(super) fn reflection(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
-    let flood = Flood {
-        class: Class::Reflection,
-        refused: 200.0,
-        volume: None,
-    };
-    flood.suspicion(features, features.with(flood.class.verdicts()), baselines)
-}
-
-pub(super) fn icmp_flood(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
-    let flood = Flood {
-        class: Class::IcmpFlood,
-        refused: 200.0,
-        volume: Some((Metric::Icmp, 2_000.0, 10.0)),
-    };
-    flood.suspicion(features, features.with(flood.class.verdicts()), baselines)
-}
-
-pub(super) fn fragment_flood(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
-    let flood = Flood {
-        class: Class::FragmentFlood,
-        refused: 100.0,
-        volume: Some((Metric::Fragments, 5_000.0, 5.0)),
-    };
-    flood.suspicion(features, features.with(flood.class.verdicts()), baselines)
-}
-
-pub(super) fn protocol_flood(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
-    let flood = Flood {
-        class: Class::ProtocolFlood,
-        refused: 500.0,
-        volume: Some((Metric::Other, 100_000.0, 5.0)),
-    };
-    flood.suspicion(features, features.with(flood.class.verdicts()), baselines)
-}
-
-pub(super) fn malformed(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
-    let flood = Flood {
-        class: Class::Malformed,
-        refused: 100.0,
-        volume: None,
-    };
-    flood.suspicion(features, features.with(flood.class.verdicts()), baselines)
+    FLOODS
+        .iter()
+        .map(|flood| (flood, 0.0))
+        .chain([(&DATAGRAMS, of_datagrams)])
+        .filter_map(|(flood, more)| {
+            let refused = features.with(flood.class.verdicts()) + more;
+            flood.suspicion(features, refused, baselines)
+        })
+        .collect()
 }
 
 impl Flood {

@@ -151,25 +151,17 @@ pub struct Suspicion {
 /// What suspicions are told from.
 pub const LEAST_STRENGTH: f64 = 0.5;
 
-type Detector = fn(&Features, &Baselines) -> Option<Suspicion>;
-
-const DETECTORS: &[Detector] = &[
-    syn::syn_flood,
-    flood::segment_flood,
-    flood::udp_flood,
-    flood::reflection,
-    flood::icmp_flood,
-    flood::fragment_flood,
-    flood::protocol_flood,
-    flood::malformed,
-    crowd::flash_crowd,
-];
-
 /// What every detector says of `features`: those of at least half their threshold.
 pub fn detect(features: &Features, baselines: &Baselines) -> Vec<Suspicion> {
-    DETECTORS
-        .iter()
-        .filter_map(|detector| detector(features, baselines))
+    let single = [
+        syn::syn_flood(features, baselines),
+        crowd::flash_crowd(features, baselines),
+    ];
+    let suspicions = single
+        .into_iter()
+        .flatten()
+        .chain(flood::floods(features, baselines));
+    suspicions
         .filter(|suspicion| suspicion.strength >= LEAST_STRENGTH)
         .collect()
 }

@@ -84,8 +84,7 @@ fn read(
         widest_v6: args.widest_v6,
         keep_private: args.keep_private,
         max_bytes: MAX_MIB << 20,
-        written: None,
-        now: crate::clock::wall_clock(),
+        ..Reading::default()
     };
     lists::read_feed(file, &reading).map_err(|error| CliError::Failed(format!("refused as a whole: {error}")))
 }

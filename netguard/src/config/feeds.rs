@@ -104,6 +104,13 @@ pub enum FeedFormat {
     Warninglist,
 }
 
+impl FeedFormat {
+    /// All of them, [`Self::Auto`] first.
+    pub fn all() -> &'static [Self] {
+        clap::ValueEnum::value_variants()
+    }
+}
+
 /// Feeds, each under a name of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Vec<Feed>", into = "Vec<Feed>")]

@@ -149,14 +149,10 @@ mod tests {
     pub(super) fn reading() -> Reading {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         Reading {
-            format: FeedFormat::Auto,
-            action: FeedAction::Block,
-            widest_v4: 8,
-            widest_v6: 16,
-            keep_private: false,
             max_bytes: 1 << 20,
             written: Some(now),
             now,
+            ..Reading::default()
         }
     }
 

@@ -5,22 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
 use netguard::{
-    config::{FeedAction, FeedFormat},
+    config::FeedFormat,
     lists::{Reading, parse_feed},
     prefix::Prefix,
 };
-
-const FORMATS: [FeedFormat; 9] = [
-    FeedFormat::Auto,
-    FeedFormat::Plain,
-    FeedFormat::Csv,
-    FeedFormat::Spamhaus,
-    FeedFormat::Crowdsec,
-    FeedFormat::Ipset,
-    FeedFormat::Misp,
-    FeedFormat::Stix,
-    FeedFormat::Warninglist,
-];
 
 fuzz_target!(|text: &[u8]| {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
@@ -28,16 +16,13 @@ fuzz_target!(|text: &[u8]| {
         .iter()
         .filter_map(|text| text.parse().ok())
         .collect();
-    for format in FORMATS {
+    for &format in FeedFormat::all() {
         let reading = Reading {
             format,
-            action: FeedAction::Block,
-            widest_v4: 8,
-            widest_v6: 16,
-            keep_private: false,
             max_bytes: 1 << 20,
             written: Some(now),
             now,
+            ..Reading::default()
         };
         let Ok(feed) = parse_feed("f", text.to_vec(), &reading) else {
             continue;

@@ -147,6 +147,17 @@ impl<'lab> Netguard<'lab> {
         Ok(output.stdout)
     }
 
+    /// What `feed list` says of the list `name`.
+    pub fn list(&self, name: &str) -> Result<Value> {
+        let lists = self.json(&["feed", "list", "--json"])?;
+        let found = lists
+            .as_array()
+            .and_then(|lists| lists.iter().find(|list| list["name"] == name));
+        found
+            .cloned()
+            .with_context(|| format!("no list {name} in {lists}"))
+    }
+
     /// As [`Self::must`], with the output read as JSON.
     pub fn json(&self, args: &[&str]) -> Result<Value> {
         let text = self.must(args)?;

@@ -1,6 +1,6 @@
 //! The server in the victim's namespace: one nginx process with a small page and a big file, both families.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use nix::{
@@ -9,7 +9,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{Family, Lab, Running, SYN_BACKLOG, honest, wait_until};
+use super::{Family, Lab, Namespace, Running, SYN_BACKLOG, honest, wait_until};
 
 /// The body of `/`.
 pub const SMALL_BODY: &str = "hello from the victim\n";
@@ -32,13 +32,7 @@ impl Nginx {
         fs::write(dir.join("www/big"), vec![b'x'; BIG_BYTES])?;
         let config = dir.join("nginx.conf");
         fs::write(&config, configuration(&dir.display().to_string()))?;
-        let mut command = lab.victim.ns.command("nginx")?;
-        command
-            .arg("-e")
-            .arg(dir.join("error.log"))
-            .arg("-c")
-            .arg(&config);
-        let mut running = Running::start(&mut command, &dir.join("error.log"))?;
+        let mut running = run(&lab.victim.ns, &dir, &config)?;
         for family in [Family::V4, Family::V6] {
             wait_until("nginx to answer the client", Duration::from_secs(10), || {
                 running.must_run()?;
@@ -83,6 +77,14 @@ impl Nginx {
             .stop(Signal::SIGTERM, Duration::from_secs(5))
             .map(drop)
     }
+}
+
+/// Starts nginx in `ns` with this configuration; what it complains of is in `dir`.
+pub(super) fn run(ns: &Namespace, dir: &Path, config: &Path) -> Result<Running> {
+    let log = dir.join("error.log");
+    let mut command = ns.command("nginx")?;
+    command.arg("-e").arg(&log).arg("-c").arg(config);
+    Running::start(&mut command, &log)
 }
 
 fn configuration(dir: &str) -> String {

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{Family, Lab, Running, process, wait_until};
+use super::{Family, Lab, Running, nginx, process, wait_until};
 
 /// How it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +44,7 @@ impl Publisher {
         }
         let config = dir.join("nginx.conf");
         fs::write(&config, configuration(&dir, manner))?;
-        let mut command = lab.client.ns.command("nginx")?;
-        command
-            .arg("-e")
-            .arg(dir.join("error.log"))
-            .arg("-c")
-            .arg(&config);
-        let mut running = Running::start(&mut command, &dir.join("error.log"))?;
+        let mut running = nginx::run(&lab.client.ns, &dir, &config)?;
         wait_until("the publisher to answer", Duration::from_secs(10), || {
             running.must_run()?;
             let mut curl = lab.client.ns.command("curl")?;

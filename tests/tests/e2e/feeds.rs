@@ -3,21 +3,10 @@
 
 use std::{fmt::Write as _, fs, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use netguard_tests::lab::{Family, Lab, Manner, Netguard, Publisher, TOKEN, wait_until};
-use serde_json::Value;
 
 use crate::{lab, protect, verdicts::judged};
-
-fn report(netguard: &Netguard<'_>, name: &str) -> Result<Value> {
-    let lists = netguard.json(&["feed", "list", "--json"])?;
-    let found = lists
-        .as_array()
-        .and_then(|lists| lists.iter().find(|list| list["name"] == name));
-    found
-        .cloned()
-        .with_context(|| format!("no list {name} in {lists}"))
-}
 
 /// A feed from the publisher, with its token.
 fn from_publisher(lab: &Lab, name: &str, family: Family, more: &str) -> Result<String> {
@@ -49,7 +38,7 @@ fn stands(lab: &Lab, netguard: &Netguard<'_>) -> Result<()> {
 /// The feed cannot be had, for a reason with `told` in it, and what it said before stays.
 fn refused(lab: &Lab, netguard: &Netguard<'_>, name: &str, told: &str) -> Result<()> {
     let synced = netguard.cli(&["feed", "sync", name])?;
-    let fault = report(netguard, name)?["fault"].to_string();
+    let fault = netguard.list(name)?["fault"].to_string();
     ensure!(
         synced.status == 1 && fault.contains(told),
         "{told}: {synced:?} {fault}"
@@ -67,10 +56,10 @@ fn a_feed_from_a_server_outlives_it() -> Result<()> {
     let config = from_publisher(&lab, "far", Family::V4, "")?;
     let mut netguard = protect(&lab, &config)?;
     wait_until("the first fetch", Duration::from_secs(15), || {
-        Ok((report(&netguard, "far")?["prefixes"] == 2_000).then_some(()))
+        Ok((netguard.list("far")?["prefixes"] == 2_000).then_some(()))
     })?;
     stands(&lab, &netguard)?;
-    let listed = report(&netguard, "far")?;
+    let listed = netguard.list("far")?;
     ensure!(
         listed["format"] == "plain" && listed["next_refresh_in_s"].as_u64() > Some(3_000),
         "{listed}"
@@ -109,9 +98,9 @@ fn a_feed_from_a_server_outlives_it() -> Result<()> {
     netguard.must(&["detach"])?;
     netguard.restart()?;
     ensure!(
-        report(&netguard, "far")?["prefixes"] == 2_000,
+        netguard.list("far")?["prefixes"] == 2_000,
         "{}",
-        report(&netguard, "far")?
+        netguard.list("far")?
     );
     stands(&lab, &netguard)?;
 
@@ -147,7 +136,7 @@ fn half_a_transfer_is_none() -> Result<()> {
     let config = from_publisher(&lab, "six", Family::V6, "refresh = \"1h\"")?.replace("\"2s\"", "\"12s\"");
     let netguard = protect(&lab, &config)?;
     wait_until("the first fetch", Duration::from_secs(15), || {
-        Ok((report(&netguard, "six")?["prefixes"] == 2_000).then_some(()))
+        Ok((netguard.list("six")?["prefixes"] == 2_000).then_some(()))
     })?;
     drop(publisher);
     Publisher::publish(&lab, "list", &list(3_000))?;
@@ -156,7 +145,7 @@ fn half_a_transfer_is_none() -> Result<()> {
         let syncing = scope.spawn(|| netguard.cli(&["feed", "sync", "six"]));
         // Nobody waits for whoever fetches.
         wait_until("the fetch", Duration::from_secs(5), || {
-            Ok((report(&netguard, "six")?["fetching"] == true).then_some(()))
+            Ok((netguard.list("six")?["fetching"] == true).then_some(()))
         })?;
         let begun = std::time::Instant::now();
         wait_until("a part of the transfer", Duration::from_secs(5), || {
@@ -170,7 +159,7 @@ fn half_a_transfer_is_none() -> Result<()> {
         ensure!(synced.status == 1, "{synced:?}");
         Ok(())
     })?;
-    let fault = report(&netguard, "six")?["fault"].to_string();
+    let fault = netguard.list("six")?["fault"].to_string();
     ensure!(fault.contains("cannot be fetched"), "{fault}");
     stands(&lab, &netguard)
 }
@@ -215,7 +204,7 @@ fn whom_never_to_block_is_not_blocked() -> Result<()> {
         Ok(())
     };
     as_told()?;
-    let bad = report(&netguard, "bad")?;
+    let bad = netguard.list("bad")?;
     let trimmed = bad["trimmed_first"].to_string();
     ensure!(
         bad["format"] == "crowdsec" && bad["ended"] == 1 && bad["trimmed"] == 3,

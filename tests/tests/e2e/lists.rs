@@ -2,28 +2,17 @@
 
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use netguard_tests::{
     frames::frame,
     lab::{Family, IFACE, Netguard, growth, send_frames, wait_until},
 };
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
     lab, protect,
     verdicts::{COPIES, judged},
 };
-
-fn listed(netguard: &Netguard<'_>, name: &str) -> Result<Value> {
-    let lists = netguard.json(&["feed", "list", "--json"])?;
-    let found = lists
-        .as_array()
-        .and_then(|lists| lists.iter().find(|list| list["name"] == name));
-    found
-        .cloned()
-        .with_context(|| format!("no list {name} in {lists}"))
-}
 
 fn feed(directory: &Path, name: &str, mode: &str) -> String {
     let file = directory.join(name);
@@ -57,7 +46,7 @@ fn a_feed_blocks_and_is_followed() -> Result<()> {
     ] {
         judged(&lab, &netguard, source, expected)?;
     }
-    let report = listed(&netguard, "bad")?;
+    let report = netguard.list("bad")?;
     ensure!(
         report["skipped"] == 1 && report["packets"] == 3 * COPIES as u64,
         "{report}"
@@ -77,14 +66,14 @@ fn a_feed_blocks_and_is_followed() -> Result<()> {
     // A new file is followed without being asked, and a broken one keeps what was there.
     write("bad", "198.20.3.10\n")?;
     wait_until("the new list", Duration::from_secs(30), || {
-        Ok((listed(&netguard, "bad")?["prefixes"] == 1).then_some(()))
+        Ok((netguard.list("bad")?["prefixes"] == 1).then_some(()))
     })?;
     judged(&lab, &netguard, "198.20.3.10", "block-feed")?;
     judged(&lab, &netguard, "198.20.3.9", "pass")?;
     write("bad", &"nonsense\n".repeat(20))?;
     let refused = netguard.cli(&["feed", "sync"])?;
     ensure!(refused.status == 1, "{refused:?}");
-    let fault = listed(&netguard, "bad")?["fault"].to_string();
+    let fault = netguard.list("bad")?["fault"].to_string();
     ensure!(
         fault.contains("20 lines that are no prefixes") && fault.contains("bad:1"),
         "{fault}"
@@ -102,7 +91,7 @@ fn a_feed_without_its_file_is_told_and_keeps_what_was_read() -> Result<()> {
     let (lab, server) = lab()?;
     let directory = TempDir::new()?;
     let netguard = protect(&lab, &feed(directory.path(), "late", "enforce"))?;
-    let fault = || -> Result<String> { Ok(listed(&netguard, "late")?["fault"].to_string()) };
+    let fault = || -> Result<String> { Ok(netguard.list("late")?["fault"].to_string()) };
     ensure!(fault()?.contains("cannot be read"), "{}", fault()?);
     // Found in review: what happened before the start was over was never an event.
     let events = netguard.must(&["events"])?;
@@ -263,7 +252,7 @@ fn a_million_prefixes_are_exchanged_as_one() -> Result<()> {
     text.push_str("198.18.0.1\n");
     fs::write(directory.path().join("big"), &text)?;
     let netguard = protect(&lab, &feed(directory.path(), "big", "enforce"))?;
-    ensure!(listed(&netguard, "big")?["prefixes"] == 1_250_001);
+    ensure!(netguard.list("big")?["prefixes"] == 1_250_001);
     judged(&lab, &netguard, "198.18.0.1", "block-feed")?;
     judged(&lab, &netguard, "16.0.0.0", "block-feed")?;
     judged(&lab, &netguard, "16.0.0.1", "pass")?;

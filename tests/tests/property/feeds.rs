@@ -13,31 +13,15 @@ use netguard::{
     prefix::Prefix,
 };
 use netguard_tests::captures::beside;
-use proptest::prelude::*;
-
-const FORMATS: [FeedFormat; 9] = [
-    FeedFormat::Auto,
-    FeedFormat::Plain,
-    FeedFormat::Csv,
-    FeedFormat::Spamhaus,
-    FeedFormat::Crowdsec,
-    FeedFormat::Ipset,
-    FeedFormat::Misp,
-    FeedFormat::Stix,
-    FeedFormat::Warninglist,
-];
+use proptest::{prelude::*, sample::select};
 
 fn reading(format: FeedFormat) -> Reading {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     Reading {
         format,
-        action: FeedAction::Block,
-        widest_v4: 8,
-        widest_v6: 16,
-        keep_private: false,
-        max_bytes: 64 << 20,
         written: Some(now),
         now,
+        ..Reading::default()
     }
 }
 
@@ -155,8 +139,8 @@ fn rendered(prefixes: &[Prefix]) -> Vec<(FeedFormat, String)> {
 
 proptest! {
     #[test]
-    fn no_text_is_too_much(text in "(?s).{0,400}", format in 0..FORMATS.len()) {
-        if let Ok(feed) = parse_feed("f", text.into_bytes(), &reading(FORMATS[format])) {
+    fn no_text_is_too_much(text in "(?s).{0,400}", format in select(FeedFormat::all())) {
+        if let Ok(feed) = parse_feed("f", text.into_bytes(), &reading(format)) {
             is_sane(&feed);
         }
     }
@@ -168,12 +152,12 @@ proptest! {
         shape in 0..10_usize,
         cut in 0.0..1.0_f64,
         noise in "[0-9a-f.:/,;\"{}\\[\\] -]{0,30}",
-        format in 0..FORMATS.len(),
+        format in select(FeedFormat::all()),
     ) {
         let (_, text) = &rendered(&prefixes)[shape];
         let at = (text.len() as f64 * cut) as usize;
         for broken in [text[..at].to_owned(), format!("{}{noise}{}", &text[..at], &text[at..])] {
-            if let Ok(feed) = parse_feed("f", broken.into_bytes(), &reading(FORMATS[format])) {
+            if let Ok(feed) = parse_feed("f", broken.into_bytes(), &reading(format)) {
                 is_sane(&feed);
             }
         }

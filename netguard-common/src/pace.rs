@@ -14,7 +14,7 @@ pub const BUSY: u64 = 4_096;
 const PERIOD_NS: u64 = 1_000_000_000;
 
 /// What a busy CPU puts at once into a bucket, for one packet in as many, by the least number of packets that must have room: so
-/// chance makes no more of what a flood gets than a standard deviation of 6.3 % of that room. Powers of two.
+/// chance makes no more of what a flood gets than a standard deviation of 6.3 % of that room. The packets are powers of two.
 const AT_ONCE: [AtOnce; 3] = [
     AtOnce {
         packets: 64,

@@ -2,8 +2,7 @@
 
 use netguard_common::tables::LimitCell;
 
-/// An entry of such a map. Volatile, because LLVM has no relaxed atomics for the BPF target's base CPU; an
-/// aligned 8-byte access is one instruction all the same.
+/// An entry of such a map. Volatile, so that it is read and written each time; an aligned 8-byte access is one instruction.
 pub(crate) struct TimeCell(pub(crate) *mut u64);
 
 impl LimitCell for TimeCell {

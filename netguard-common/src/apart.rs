@@ -4,7 +4,8 @@
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict, cookie, dns, layout::Settings, reflection, signature, state, tables::Tables, view::View,
+    Packet, Verdict, cookie, dns, head, layout::Settings, reflection, signature, state, tables::Tables,
+    view::View,
 };
 
 /// A part of a stage that runs apart from it.
@@ -20,6 +21,8 @@ pub enum Part {
     Cookie,
     /// `dns::truncate`, for queries over a limit.
     Truncate,
+    /// `head::emit`, for packets whose turn it is.
+    Head,
 }
 
 impl Part {
@@ -27,7 +30,7 @@ impl Part {
     pub const fn nothing(self) -> u32 {
         match self {
             Self::Cookie => NONE,
-            Self::Signature | Self::State | Self::Reflection | Self::Truncate => 0,
+            Self::Signature | Self::State | Self::Reflection | Self::Truncate | Self::Head => 0,
         }
     }
 }
@@ -46,6 +49,7 @@ pub fn run<V: View, T: Tables>(
         Part::State => u32::from(state::is_stray(view, packet, settings, tables)),
         Part::Reflection => u32::from(reflection::is_unasked(view, packet, settings, tables)),
         Part::Cookie => number(cookie::ask(view, packet, settings, tables)),
+        Part::Head => u32::from(head::emit(view, tables)),
         Part::Truncate => u32::from(dns::truncate(view, packet, settings, tables)),
     }
 }

@@ -3,6 +3,7 @@
 //! Addresses are in network byte order; all other integers in the byte order of the machine.
 
 use crate::{
+    head,
     maps::MAPS,
     packet::{self, Address},
     ranges,
@@ -175,6 +176,11 @@ crate::shared! {
         pub lost: u64,
         /// Connection attempts over the rate of their service.
         pub cookies_wanted: u64,
+        /// When the next head may be told, as `due_ns`: of a packet that passed, and of one that did not.
+        pub passed_head_due_ns: u64,
+        pub refused_head_due_ns: u64,
+        /// Heads lost because their ring buffer was full.
+        pub heads_lost: u64,
     }
 
     /// One dropped (or shadow-dropped) packet, told to user space through the ring buffer `SAMPLES`.
@@ -315,6 +321,11 @@ pub const FINGERPRINT: u64 = {
     let mut i = 0;
     while i < STRUCTS.len() {
         hash = fnv1a(hash, &STRUCTS[i].1.to_le_bytes());
+        i += 1;
+    }
+    i = 0;
+    while i < head::STRUCTS.len() {
+        hash = fnv1a(hash, &head::STRUCTS[i].1.to_le_bytes());
         i += 1;
     }
     i = 0;

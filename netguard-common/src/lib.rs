@@ -17,6 +17,7 @@ pub mod dns;
 pub mod drive;
 pub mod exact;
 pub mod fragment;
+pub mod head;
 pub mod hint;
 pub mod known;
 pub mod layout;

@@ -9,6 +9,7 @@ use crate::{
     clock::Clock,
     exact::{self, ExactLine},
     fragment,
+    head::Head,
     hint::{HintLine, LINES},
     known::{self, KnownLine},
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Service, Settings},
@@ -70,6 +71,7 @@ pub const ALLOW_PREFIXES: usize = 4_096;
 pub const NOTES: usize = 16_384;
 /// Bytes of the ring buffer; a power of two and a multiple of the page size.
 pub const SAMPLES_BYTES: usize = 262_144;
+pub const HEADS_BYTES: usize = 524_288;
 /// Two banks of counters: verdicts enforced, verdicts in shadow.
 pub const COUNTERS: usize = Verdict::ALL.len() * 2;
 /// A machine with thousands of containers or anycast addresses has as many; `tables` in the configuration changes it.
@@ -234,6 +236,20 @@ pub const MAPS: &[MapSpec] = &[
         value_size: 0,
         max_entries: SAMPLES_BYTES as u32,
         help: "samples of dropped packets on their way to the daemon",
+    },
+    spec::<u32, Head>(
+        "HEAD",
+        MapKind::PerCpuArray,
+        1,
+        "the head of the packet that a CPU is telling: of no meaning afterwards",
+    ),
+    MapSpec {
+        name: "HEADS",
+        kind: MapKind::RingBuf,
+        key_size: 0,
+        value_size: 0,
+        max_entries: HEADS_BYTES as u32,
+        help: "the first bytes of some packets on their way to the daemon",
     },
     spec::<NoteKey, Note>(
         "NOTES",

@@ -13,7 +13,9 @@ use std::{
 };
 
 use crate::{
-    Packet, bucket, hint, known,
+    Packet, bucket,
+    head::Head,
+    hint, known,
     layout::{Counter, Mode, Question, Rate, Rule, Sample, Sampler, Service, Settings},
     maps::{COUNTERS, FRAGMENT_CELLS, LIMIT_CELLS},
     pace::Pace,
@@ -84,6 +86,8 @@ pub struct Memory {
     pub counters: RefCell<Vec<Counter>>,
     pub sampler: RefCell<Sampler>,
     pub samples: RefCell<Vec<Sample>>,
+    head: RefCell<Head>,
+    pub heads: RefCell<Vec<Head>>,
     /// How many samples fit before [`Tables::emit`] refuses.
     pub samples_capacity: usize,
 }
@@ -129,6 +133,8 @@ impl Memory {
             counters: RefCell::new(std::vec![Counter::ZERO; COUNTERS]),
             sampler: RefCell::new(Sampler::ZERO),
             samples: RefCell::new(Vec::new()),
+            head: RefCell::new(Head::ZERO),
+            heads: RefCell::default(),
             samples_capacity: usize::MAX,
         }
     }
@@ -292,6 +298,15 @@ impl Tables for Memory {
             return false;
         }
         samples.push(*sample);
+        true
+    }
+
+    fn head(&self) -> Option<impl DerefMut<Target = Head>> {
+        Some(self.head.borrow_mut())
+    }
+
+    fn emit_head(&self, head: &Head) -> bool {
+        self.heads.borrow_mut().push(*head);
         true
     }
 }

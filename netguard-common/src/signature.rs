@@ -10,6 +10,7 @@ use crate::{
     layout::{Mode, Settings},
     packet::{Family, Fragment, protocol},
     rule,
+    shared::Field as _,
     tables::Tables,
     view::View,
 };
@@ -142,7 +143,7 @@ pub(crate) fn find<V: View, T: Tables>(view: &V, packet: &Packet, tables: &T) ->
 
 impl Signature {
     #[inline(always)]
-    fn fits(&self, words: &[u64; WORDS]) -> bool {
+    pub fn fits(&self, words: &[u64; WORDS]) -> bool {
         let mut differs = 0;
         let mut index = 0;
         while index < WORDS {
@@ -190,6 +191,13 @@ impl FieldSpec {
     pub const fn placed(&self, value: u64) -> u64 {
         (value & self.most()) << self.shift
     }
+}
+
+/// The vector of `packet`, which lies in `view`.
+pub fn vector<V: View>(view: &V, packet: &Packet) -> [u64; WORDS] {
+    let mut features = Features::ZERO;
+    features.take(view, packet);
+    features.words
 }
 
 impl Features {
@@ -283,7 +291,6 @@ impl Features {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::Field as _;
 
     #[test]
     fn fields_do_not_overlap_and_leave_room_for_the_payload() {

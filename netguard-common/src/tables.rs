@@ -9,6 +9,7 @@ use core::{
 use crate::{
     Packet,
     apart::{self, Part},
+    head::Head,
     layout::{Question, Rule, Sample, Sampler, Service, Settings},
     pace::Pace,
     packet::Address,
@@ -115,6 +116,10 @@ pub trait Tables: Sized {
     fn sampler(&self) -> Option<impl DerefMut<Target = Sampler>>;
     /// Hands `sample` to user space; false when there was no room.
     fn emit(&self, sample: &Sample) -> bool;
+    /// Memory of this CPU for the head of the packet that is judged.
+    fn head(&self) -> Option<impl DerefMut<Target = Head>>;
+    /// Hands `head` to user space; false when there was no room.
+    fn emit_head(&self, head: &Head) -> bool;
 }
 
 /// Lists compiled into one table; it stays what it is while a packet is judged.

@@ -10,7 +10,7 @@
 mod kind;
 
 use crate::{
-    Judgement, Packet, Verdict,
+    Judgement, Packet, Verdict, head,
     hint::mix,
     layout::Settings,
     limit::source_key,
@@ -160,6 +160,9 @@ pub fn count<V: View, T: Tables>(
     back(&mut sketch.heavy[0][first], source, weight);
     back(&mut sketch.heavy[1][second], source, weight);
     histograms(&mut telemetry, packet, frame_len, settings.seed, weight);
+    let taken = telemetry.taken;
+    drop(telemetry);
+    head::tell(view, packet, taken, judgement, settings, tables);
 }
 
 /// Sees `packet` with `weight`.

@@ -1,5 +1,7 @@
 //! Reading a frame: the one seam through which packet bytes reach the datapath, by value and bounds-checked.
 
+use core::cell::Cell;
+
 use network_types::{
     eth::EthHdr,
     ip::{Ipv4Hdr, Ipv6Hdr},
@@ -52,6 +54,9 @@ pub trait View {
     /// Copies the first of `len` bytes that start `at` bytes into the frame, as many as `to` has room for; nothing unless they
     /// lie inside.
     fn load_prefix(&self, at: u32, len: u32, to: &mut [u8; 32]);
+
+    /// Copies the beginning of the frame, as much as `to` has room for; tells how many bytes that are.
+    fn load_head(&self, to: &mut [u8; 128]) -> u32;
 
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -110,6 +115,64 @@ impl View for SliceView<'_> {
         if let Some(bytes) = self.0.get(at as usize..).and_then(|rest| rest.get(..len)) {
             to[..len].copy_from_slice(bytes);
         }
+    }
+
+    fn load_head(&self, to: &mut [u8; 128]) -> u32 {
+        let len = to.len().min(self.0.len());
+        to[..len].copy_from_slice(&self.0[..len]);
+        len as u32
+    }
+}
+
+/// The beginning of a frame, which knows when more of it would have been needed.
+#[derive(Clone, Debug)]
+pub struct CutView<'a> {
+    kept: &'a [u8],
+    len: u32,
+    missed: Cell<bool>,
+}
+
+impl<'a> CutView<'a> {
+    /// Of a frame of `len` bytes, of which the first were `kept`.
+    pub const fn new(kept: &'a [u8], len: u32) -> Self {
+        let missed = Cell::new(false);
+        Self { kept, len, missed }
+    }
+
+    /// Whether a header was asked for that was not kept.
+    pub const fn missed(&self) -> bool {
+        self.missed.get()
+    }
+
+    fn note(&self, at: u32, len: usize) {
+        let end = u64::from(at) + len as u64;
+        if end > self.kept.len() as u64 && end <= u64::from(self.len) {
+            self.missed.set(true);
+        }
+    }
+}
+
+impl View for CutView<'_> {
+    fn len(&self) -> u32 {
+        self.len
+    }
+
+    fn load<T: Header>(&self, at: u32) -> Option<T> {
+        self.note(at, size_of::<T>());
+        SliceView(self.kept).load(at)
+    }
+
+    fn load_tcp(&self, at: u32, headers: &mut [u32; 26]) -> Option<u32> {
+        SliceView(self.kept).load_tcp(at, headers)
+    }
+
+    fn load_prefix(&self, at: u32, len: u32, to: &mut [u8; 32]) {
+        self.note(at, to.len().min(len as usize));
+        SliceView(self.kept).load_prefix(at, len, to);
+    }
+
+    fn load_head(&self, to: &mut [u8; 128]) -> u32 {
+        SliceView(self.kept).load_head(to)
     }
 }
 

@@ -35,6 +35,7 @@ parts! {
     Reflection netguard_reflection;
     Cookie     netguard_cookie;
     Truncate   netguard_truncate;
+    Head       netguard_head;
 }
 
 #[inline(always)]

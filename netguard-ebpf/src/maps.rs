@@ -9,13 +9,14 @@ use netguard_common::{
     Packet,
     bucket::{BucketLine, LINES as BUCKET_LINES},
     exact::{ExactLine, LINES as EXACT_LINES},
+    head::Head,
     hint::{HintLine, LINES},
     known::{KnownLine, LINES as KNOWN_LINES},
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sampler, Service, Settings},
     maps::{
         ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, FRAGMENT_CELLS,
-        LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS, PROVEN as PROVEN_LEN,
-        QUESTIONS as QUESTIONS_LEN, SAMPLES_BYTES,
+        HEADS_BYTES, LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS,
+        PROVEN as PROVEN_LEN, QUESTIONS as QUESTIONS_LEN, SAMPLES_BYTES,
     },
     own::{OwnSeen, SEEN},
     pace::Pace,
@@ -84,6 +85,10 @@ pub(crate) static COUNTERS: PerCpuArray<Counter, COUNTERS_LEN> = PerCpuArray::ne
 pub(crate) static SAMPLER: PerCpuArray<Sampler, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static SAMPLES: RingBuf<(), SAMPLES_BYTES> = RingBuf::new();
+#[btf_map]
+pub(crate) static HEAD: PerCpuArray<Head, 1> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static HEADS: RingBuf<(), HEADS_BYTES> = RingBuf::new();
 #[btf_map]
 pub(crate) static NOTES: HashMap<NoteKey, Note, NOTES_LEN, GROWING> = HashMap::new();
 #[btf_map]

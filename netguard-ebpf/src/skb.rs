@@ -61,6 +61,12 @@ impl View for SkbView<'_> {
     #[inline(always)]
     fn load_prefix(&self, _: u32, _: u32, _: &mut [u8; 32]) {}
 
+    /// As are heads.
+    #[inline(always)]
+    fn load_head(&self, _: &mut [u8; 128]) -> u32 {
+        0
+    }
+
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
     fn forget<'p, T>(&self, value: &'p mut T) -> &'p mut T {

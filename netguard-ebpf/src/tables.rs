@@ -6,6 +6,7 @@ use aya_ebpf::{EbpfContext, btf_maps::lpm_trie::Key};
 use netguard_common::{
     Packet,
     apart::Part,
+    head::Head,
     hint::LINE,
     layout::{Counter, Question, Rule, Sample, Sampler, Service, Settings},
     maps::SIGNATURES_USED_AT,
@@ -331,6 +332,20 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
         // The daemon drains the ring each tick; a wake-up per record would cost 6 us.
         SAMPLES
             .output_untyped::<Sample>(*sample, u64::from(aya_ebpf::bindings::BPF_RB_NO_WAKEUP))
+            .is_ok()
+    }
+
+    #[inline(always)]
+    fn head(&self) -> Option<impl DerefMut<Target = Head>> {
+        // SAFETY: as for `add`.
+        HEAD.get_ptr_mut(0).map(|head| unsafe { &mut *head })
+    }
+
+    #[inline(always)]
+    fn emit_head(&self, head: &Head) -> bool {
+        // By reference: the stack has no room for it.
+        HEADS
+            .output_untyped::<Head>(head, u64::from(aya_ebpf::bindings::BPF_RB_NO_WAKEUP))
             .is_ok()
     }
 }

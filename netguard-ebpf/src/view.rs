@@ -106,6 +106,19 @@ impl View for XdpView<'_> {
             unsafe { bpf_xdp_load_bytes(self.context.ctx, at, to.as_mut_ptr().cast(), len as u32) };
     }
 
+    #[inline(always)]
+    fn load_head(&self, to: &mut [u8; 128]) -> u32 {
+        let len = self.len().min(to.len() as u32);
+        if len == 0 {
+            return 0;
+        }
+        // As above.
+        let len = (unproven(len - 1) & 127) + 1;
+        // SAFETY: `len` bytes have room.
+        let refused = unsafe { bpf_xdp_load_bytes(self.context.ctx, 0, to.as_mut_ptr().cast(), len as u32) };
+        if refused == 0 { len as u32 } else { 0 }
+    }
+
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
     fn forget<'p, T>(&self, value: &'p mut T) -> &'p mut T {

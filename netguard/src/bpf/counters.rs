@@ -54,7 +54,7 @@ impl Counters {
             .collect()
     }
 
-    /// Samples sent and lost and cookies wanted, over all CPUs; the other fields are zero.
+    /// Samples sent and lost, cookies wanted and heads lost, over all CPUs; the other fields are zero.
     ///
     /// # Errors
     /// When the kernel refuses the read.
@@ -64,6 +64,7 @@ impl Counters {
             sent: sum.sent.wrapping_add(cpu.0.sent),
             lost: sum.lost.wrapping_add(cpu.0.lost),
             cookies_wanted: sum.cookies_wanted.wrapping_add(cpu.0.cookies_wanted),
+            heads_lost: sum.heads_lost.wrapping_add(cpu.0.heads_lost),
             ..sum
         }))
     }

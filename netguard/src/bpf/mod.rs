@@ -54,7 +54,7 @@ pub use pins::{InstanceName, InstanceNameError, Pins, bpffs_mounted};
 pub use proven::Proven;
 pub use ranges::{Ranges, WrittenRanges};
 pub use rules::Rules;
-pub use samples::Samples;
+pub use samples::{Heads, Samples};
 pub use services::Services;
 pub use settings::{LimitLevel, SettingsMap, limit_levels};
 pub use signatures::Signatures;

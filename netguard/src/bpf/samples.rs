@@ -1,14 +1,27 @@
-//! Drains the ring buffer of samples.
+//! Drains the ring buffers: samples of dropped packets, and heads of packets.
+
+use std::marker::PhantomData;
 
 use aya::maps::{MapData, RingBuf};
-use netguard_common::{layout::Sample, maps::SAMPLES_BYTES, shared::Shared as _};
+use netguard_common::{
+    head::Head,
+    layout::Sample,
+    maps::{HEADS_BYTES, SAMPLES_BYTES},
+    shared::Shared,
+};
 
 use super::{BpfError, Pins};
 
-/// The consumer's end of the map `SAMPLES`. There must be one only: records are taken, not copied.
-pub struct Samples {
+/// The consumer's end of a ring buffer of records of one kind. There must be one only: records are taken, not copied.
+pub struct Records<T> {
     ring: RingBuf<MapData>,
+    kind: PhantomData<T>,
 }
+
+/// Of the map `SAMPLES`.
+pub type Samples = Records<Sample>;
+/// Of the map `HEADS`.
+pub type Heads = Records<Head>;
 
 impl Samples {
     /// Opens the pinned ring buffer.
@@ -16,22 +29,40 @@ impl Samples {
     /// # Errors
     /// When nothing is pinned or it may not be opened.
     pub fn open(pins: &Pins) -> Result<Self, BpfError> {
-        let ring = pins
-            .open("SAMPLES")?
-            .try_into()
-            .map_err(BpfError::map("SAMPLES", SAMPLES_BYTES as u32))?;
-        Ok(Self { ring })
+        Self::named(pins, "SAMPLES", SAMPLES_BYTES)
+    }
+}
+
+impl Heads {
+    /// Opens the pinned ring buffer.
+    ///
+    /// # Errors
+    /// When nothing is pinned or it may not be opened.
+    pub fn open(pins: &Pins) -> Result<Self, BpfError> {
+        Self::named(pins, "HEADS", HEADS_BYTES)
+    }
+}
+
+impl<T: Shared> Records<T> {
+    fn named(pins: &Pins, name: &'static str, bytes: usize) -> Result<Self, BpfError> {
+        Ok(Self {
+            ring: pins
+                .open(name)?
+                .try_into()
+                .map_err(BpfError::map(name, bytes as u32))?,
+            kind: PhantomData,
+        })
     }
 
-    /// Takes every sample that waits, at most `limit`. Never blocks.
-    pub fn drain(&mut self, limit: usize) -> Vec<Sample> {
-        let mut samples = Vec::new();
-        while samples.len() < limit {
+    /// Takes every record that waits, at most `limit`. Never blocks.
+    pub fn drain(&mut self, limit: usize) -> Vec<T> {
+        let mut records = Vec::new();
+        while records.len() < limit {
             let Some(record) = self.ring.next() else {
                 break;
             };
-            samples.extend(Sample::from_bytes(&record));
+            records.extend(T::from_bytes(&record));
         }
-        samples
+        records
     }
 }

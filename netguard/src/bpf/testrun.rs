@@ -12,11 +12,12 @@ use aya::{
 };
 use netguard_common::{
     bucket::{self, BucketLine},
+    head::Head,
     hint,
     layout::{Question, Rule, Sample, Settings},
     maps::Table,
     packet::Address,
-    shared::{Field as _, Shared as _},
+    shared::{Field as _, Shared},
     signature::Signature,
 };
 
@@ -256,12 +257,24 @@ impl TestObject {
     /// # Errors
     /// When the map is missing.
     pub fn samples(&mut self) -> Result<Vec<Sample>, BpfError> {
-        let mut ring: RingBuf<&mut MapData> = self.map("SAMPLES")?;
-        let mut samples = Vec::new();
+        self.records("SAMPLES")
+    }
+
+    /// Takes every head that waits.
+    ///
+    /// # Errors
+    /// When the map is missing.
+    pub fn heads(&mut self) -> Result<Vec<Head>, BpfError> {
+        self.records("HEADS")
+    }
+
+    fn records<T: Shared>(&mut self, name: &'static str) -> Result<Vec<T>, BpfError> {
+        let mut ring: RingBuf<&mut MapData> = self.map(name)?;
+        let mut records = Vec::new();
         while let Some(record) = ring.next() {
-            samples.extend(Sample::from_bytes(&record));
+            records.extend(T::from_bytes(&record));
         }
-        Ok(samples)
+        Ok(records)
     }
 
     /// Name, key size, value size and locked memory (bytes) of every map of the object.

@@ -1,13 +1,9 @@
 //! A record of a capture as the frame that arrived: as Ethernet, and as long as it was. What was not kept of it is filled with zeros,
 //! unless that would be a header.
 
-use std::{cell::Cell, ops::ControlFlow};
+use std::ops::ControlFlow;
 
-use netguard_common::{
-    Packet, Verdict,
-    parse::parse,
-    view::{Header, SliceView, View},
-};
+use netguard_common::{Packet, Verdict, parse::parse, view::CutView};
 
 use super::{
     capture::Record,
@@ -36,13 +32,9 @@ pub(super) fn restore(record: &Record<'_>, buffer: &mut Vec<u8>) -> Result<Frame
     if len > LONGEST_JUDGED - ROOM_FOR_TIME {
         return Err(Skip::Long);
     }
-    let view = Cut {
-        kept: &buffer[ROOM_FOR_TIME..],
-        len: len as u32,
-        missed: Cell::new(false),
-    };
+    let view = CutView::new(&buffer[ROOM_FOR_TIME..], len as u32);
     let parsed = parse(&view);
-    if view.missed.get() {
+    if view.missed() {
         return Err(Skip::HeadersCut);
     }
     buffer.resize(ROOM_FOR_TIME + len, 0);
@@ -55,41 +47,6 @@ pub(super) fn restore(record: &Record<'_>, buffer: &mut Vec<u8>) -> Result<Frame
         packet,
         cut: len > kept,
     })
-}
-
-/// The beginning of a frame, which knows when more of it would have been needed.
-struct Cut<'a> {
-    kept: &'a [u8],
-    len: u32,
-    missed: Cell<bool>,
-}
-
-impl Cut<'_> {
-    fn note(&self, at: u32, len: usize) {
-        let end = u64::from(at) + len as u64;
-        if end > self.kept.len() as u64 && end <= u64::from(self.len) {
-            self.missed.set(true);
-        }
-    }
-}
-
-impl View for Cut<'_> {
-    fn len(&self) -> u32 {
-        self.len
-    }
-
-    fn load<T: Header>(&self, at: u32) -> Option<T> {
-        self.note(at, size_of::<T>());
-        SliceView(self.kept).load(at)
-    }
-
-    fn load_tcp(&self, at: u32, headers: &mut [u32; 26]) -> Option<u32> {
-        SliceView(self.kept).load_tcp(at, headers)
-    }
-
-    fn load_prefix(&self, at: u32, len: u32, to: &mut [u8; 32]) {
-        SliceView(self.kept).load_prefix(at, len, to);
-    }
 }
 
 #[cfg(test)]

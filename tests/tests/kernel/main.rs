@@ -10,6 +10,7 @@ mod exact;
 mod fixtures;
 mod fragments;
 mod generated;
+mod heads;
 mod levels;
 mod own;
 mod peers;

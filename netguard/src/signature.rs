@@ -174,7 +174,9 @@ fn letters(text: &str) -> Option<u64> {
 
 fn payload(signature: &mut Signature, value: &str, mask: Option<&str>) -> Result<(), SignatureError> {
     let wrong = |text: &str| SignatureError::Payload(text.to_owned());
-    let value_bytes = unhex(value).ok_or_else(|| wrong(value))?;
+    let value_bytes = unhex(value)
+        .filter(|bytes| (1..=PAYLOAD_LEN).contains(&bytes.len()))
+        .ok_or_else(|| wrong(value))?;
     let mask_bytes = match mask {
         Some(mask) => unhex(mask)
             .filter(|bytes| bytes.len() == value_bytes.len())
@@ -193,8 +195,9 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    if text.is_empty() || !text.len().is_multiple_of(2) || text.len() / 2 > PAYLOAD_LEN || !text.is_ascii() {
+/// The bytes that `text` writes as two hexadecimal digits each.
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
     }
     let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();

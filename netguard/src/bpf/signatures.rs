@@ -83,6 +83,41 @@ impl Signatures {
         Ok(slot)
     }
 
+    /// Makes the entry `slot` end at `expires_at`; false unless it holds `signature`, whatever its end is.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn renew(&mut self, slot: u32, signature: &Signature, expires_at: u32) -> Result<bool, BpfError> {
+        let holds = self.holds(slot, signature)?;
+        if holds {
+            self.write(
+                slot,
+                Signature {
+                    expires_at,
+                    ..*signature
+                },
+            )?;
+        }
+        Ok(holds)
+    }
+
+    /// Whether the entry `slot` holds `signature`, whatever its end is.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn holds(&self, slot: u32, signature: &Signature) -> Result<bool, BpfError> {
+        let standing = self.standing()?;
+        let same = |standing: &Signature| {
+            Signature {
+                expires_at: signature.expires_at,
+                ..*standing
+            } == *signature
+        };
+        Ok(standing
+            .iter()
+            .any(|(index, standing)| *index == slot && same(standing)))
+    }
+
     /// Frees entry `slot`; false when it is free.
     ///
     /// # Errors
@@ -131,7 +166,11 @@ impl Signatures {
         Ok(standing)
     }
 
-    fn hits_of(&self, slot: u32) -> Result<Counter, BpfError> {
+    /// Packets and bytes that the entry `slot` fitted since it was taken.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn hits_of(&self, slot: u32) -> Result<Counter, BpfError> {
         let cpus = self
             .hits
             .get(&slot, 0)

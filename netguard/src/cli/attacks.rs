@@ -6,11 +6,12 @@ use tabled::Tabled;
 
 use super::{
     CliError, Context,
+    attack_packets::{self, PacketArgs},
     output::{seconds, table},
 };
 use crate::{
     control::Client,
-    daemon::{AttackReport, evidence_sentence},
+    daemon::{AttackReport, ResponseReport, evidence_sentence},
 };
 
 #[derive(Subcommand, Debug)]
@@ -22,6 +23,8 @@ pub(super) enum AttackCommand {
         /// Its number, as `list` shows it.
         id: u64,
     },
+    /// Show packets of an attack, or write them as a capture.
+    Packets(PacketArgs),
 }
 
 #[derive(Tabled)]
@@ -43,13 +46,14 @@ struct Row {
 }
 
 pub(super) async fn run(context: &Context, command: AttackCommand) -> Result<(), CliError> {
-    let mut client = Client::connect(&context.instance).await?;
     match command {
         AttackCommand::List => {
+            let mut client = Client::connect(&context.instance).await?;
             let attacks: Vec<AttackReport> = client.request(Method::GET, "/v1/attacks", None::<&()>).await?;
             context.output.print(&attacks, |attacks| list(attacks))
         }
         AttackCommand::Show { id } => {
+            let mut client = Client::connect(&context.instance).await?;
             let path = format!("/v1/attacks/{id}");
             let attack: Option<AttackReport> = client.request(Method::GET, &path, None::<&()>).await?;
             let attack = attack.ok_or_else(|| {
@@ -59,6 +63,7 @@ pub(super) async fn run(context: &Context, command: AttackCommand) -> Result<(),
             })?;
             context.output.print(&attack, show)
         }
+        AttackCommand::Packets(args) => attack_packets::run(context, args).await,
     }
 }
 
@@ -129,8 +134,55 @@ fn show(attack: &AttackReport) -> String {
             text.push_str(&format!("  {:<24} {:>12}\n", source.source, source.packets));
         }
     }
+    text.push_str(&response(&attack.response));
     text.push_str(&timeline(attack));
     text
+}
+
+/// What is done about it, and was.
+fn response(response: &ResponseReport) -> String {
+    if response.rung.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("response: {}\n", response.rung);
+    for measure in &response.measures {
+        let state = match (&measure.error, &measure.until, measure.why) {
+            (Some(error), _, _) => format!("not done: {error}"),
+            (None, Some(until), Some(why)) => format!("until {until}: {}", why.describe()),
+            _ if measure.shadow => "in shadow".to_owned(),
+            _ => "in force".to_owned(),
+        };
+        text.push_str(&format!(
+            "  {}, since {}, {state}\n",
+            measure.measure, measure.since
+        ));
+        for line in wrapped(&measure.what, 100) {
+            text.push_str(&format!("    {line}\n"));
+        }
+        if measure.packets > 0 {
+            let (packets, rate) = (measure.packets, measure.packets_per_s);
+            text.push_str(&format!("    {packets} packets, {rate}/s now\n"));
+        }
+    }
+    if let Some(why) = &response.no_signature {
+        text.push_str(&format!("  no signature: {why}\n"));
+    }
+    text
+}
+
+/// `text` in lines of at most `width`, unless a word is longer.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// One line for each of at most twenty stretches.
@@ -161,8 +213,11 @@ fn timeline(attack: &AttackReport) -> String {
 mod tests {
     use super::*;
     use crate::{
-        daemon::{AttackPoint, AttackSource, AttackedService},
-        engine::detect::{Class, Evidence},
+        daemon::{AttackPoint, AttackSource, AttackedService, MeasureReport},
+        engine::{
+            detect::{Class, Evidence},
+            response::Why,
+        },
     };
 
     fn attack() -> AttackReport {
@@ -199,6 +254,22 @@ mod tests {
                     packets: second,
                 })
                 .collect(),
+            response: ResponseReport {
+                rung: "limit".to_owned(),
+                measures: vec![MeasureReport {
+                    measure: "signature".to_owned(),
+                    what: "packets with ttl=64 window=512 are dropped ".repeat(4),
+                    shadow: false,
+                    since: "2026-01-01T00:00:00.100Z".to_owned(),
+                    until: Some("2026-01-01T00:01:00.000Z".to_owned()),
+                    why: Some(Why::Over),
+                    error: None,
+                    packets: 7,
+                    packets_per_s: 0,
+                }],
+                no_signature: Some("too few".to_owned()),
+                packets_seen: 9,
+            },
         }
     }
 
@@ -212,6 +283,9 @@ mod tests {
             "in 2 pulses",
             "tcp/80",
             "192.0.2.1/32",
+            "response: limit",
+            "signature, since 2026-01-01T00:00:00.100Z, until 2026-01-01T00:01:00.000Z: the attack is over",
+            "no signature: too few",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }

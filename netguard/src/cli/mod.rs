@@ -2,6 +2,7 @@
 //! 2 bad usage.
 
 mod alone;
+mod attack_packets;
 mod attacks;
 mod audit;
 mod config;

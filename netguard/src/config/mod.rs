@@ -7,6 +7,7 @@ mod lists;
 mod load;
 mod mistake;
 mod reflection;
+mod response;
 mod schema;
 mod state;
 mod telemetry;
@@ -26,6 +27,7 @@ pub use lists::{Country, Geo, GeoAction, GeoDefault, GeoPolicy};
 pub use load::ConfigError;
 pub use mistake::Mistake;
 pub use reflection::Reflection;
+pub use response::Response;
 pub use schema::schema_json;
 pub use state::{Reach, StatePolicy, StrayBurst};
 pub use telemetry::{Telemetry, TelemetryMode};
@@ -78,6 +80,8 @@ pub struct Config {
     pub reflection: Reflection,
     /// When behaviour alone is reason enough to act.
     pub detect: Detectors,
+    /// What is done about attacks that are recognised.
+    pub response: Response,
     /// What is counted of the traffic beside verdicts.
     pub telemetry: Telemetry,
     /// What automatic decisions may never touch.

@@ -24,7 +24,7 @@ use crate::{
     audit::Author,
     bpf::{BpfError, List},
     clock::monotonic_ns,
-    daemon::{AttackReport, Event, EventKind, State, Stop},
+    daemon::{AttackReport, Event, EventKind, PacketReport, State, Stop},
     engine::baseline::NormalTraffic,
     host,
     prefix::Prefix,
@@ -61,7 +61,8 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
 
 /// Attacks, the newest first.
 pub(super) async fn attacks(Shared(state): Shared<Arc<State>>) -> Json<Vec<AttackReport>> {
-    Json(AttackReport::all(&state.controller()))
+    let (controller, responder) = (state.controller(), state.responder());
+    Json(AttackReport::all(&controller, &responder))
 }
 
 /// One attack, or nothing.
@@ -69,7 +70,17 @@ pub(super) async fn attack(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<u64>,
 ) -> Json<Option<AttackReport>> {
-    Json(state.controller().tracker().attack(id).map(AttackReport::of))
+    let (controller, responder) = (state.controller(), state.responder());
+    let attack = controller.tracker().attack(id);
+    Json(attack.map(|attack| AttackReport::of(attack, &responder)))
+}
+
+/// Packets of an attack; nothing where it is not known.
+pub(super) async fn attack_packets(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<u64>,
+) -> Json<Option<Vec<PacketReport>>> {
+    Json(state.responder().course(id).map(PacketReport::all))
 }
 
 /// What is normal.

@@ -5,12 +5,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use super::{EventKind, State};
+use super::{EventKind, State, responses::ResponseReport};
 use crate::{
     clock::{monotonic_ns, wall_clock_before},
     engine::{
         Attack, Change, Controller,
         detect::{Class, Evidence},
+        response::Responder,
     },
 };
 
@@ -45,6 +46,9 @@ pub struct AttackReport {
     pub sources: Vec<AttackSource>,
     pub sources_seen: usize,
     pub timeline: Vec<AttackPoint>,
+    /// What is done about it, and was.
+    #[serde(default)]
+    pub response: ResponseReport,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,18 +73,13 @@ pub struct AttackPoint {
 }
 
 impl AttackReport {
-    /// Those that `controller` knows, the newest first.
-    pub fn all(controller: &Controller) -> Vec<Self> {
-        controller
-            .tracker()
-            .attacks()
-            .iter()
-            .rev()
-            .map(Self::of)
-            .collect()
+    /// Those that `controller` knows, the newest first, with what `responder` did.
+    pub fn all(controller: &Controller, responder: &Responder) -> Vec<Self> {
+        let attacks = controller.tracker().attacks().iter().rev();
+        attacks.map(|attack| Self::of(attack, responder)).collect()
     }
 
-    pub fn of(attack: &Attack) -> Self {
+    pub fn of(attack: &Attack, responder: &Responder) -> Self {
         let until_ns = attack.ended_ns.unwrap_or(attack.last_ns);
         let evidence = if attack.at_peak.is_empty() {
             &attack.evidence
@@ -126,12 +125,16 @@ impl AttackReport {
                     packets: point.packets as u64,
                 })
                 .collect(),
+            response: responder
+                .course(attack.id)
+                .map(ResponseReport::of)
+                .unwrap_or_default(),
         }
     }
 }
 
 /// When `at_ns` of the monotonic clock was, as RFC 3339.
-fn told(at_ns: u64) -> String {
+pub(super) fn told(at_ns: u64) -> String {
     let ago = Duration::from_nanos(monotonic_ns().saturating_sub(at_ns));
     wall_clock_before(ago).unwrap_or_default()
 }
@@ -140,7 +143,12 @@ fn told(at_ns: u64) -> String {
 pub(super) fn tell(state: &State, changes: &[Change]) {
     for change in changes {
         let (Change::Begun(id) | Change::Resumed(id) | Change::Ended(id)) = *change;
-        let Some(report) = state.controller().tracker().attack(id).map(AttackReport::of) else {
+        let report = {
+            let (controller, responder) = (state.controller(), state.responder());
+            let attack = controller.tracker().attack(id);
+            attack.map(|attack| AttackReport::of(attack, &responder))
+        };
+        let Some(report) = report else {
             continue;
         };
         let class = report.class.name().to_owned();

@@ -191,6 +191,24 @@ pub enum EventKind {
         packets: u64,
         peak_packets_per_s: u64,
     },
+    /// Something is done about an attack, or, in shadow, would be.
+    MeasureTaken {
+        attack: u64,
+        /// `limit`, `challenge` or `signature`.
+        measure: String,
+        /// A sentence.
+        what: String,
+        shadow: bool,
+    },
+    /// It is not done any more; `packets` are those that its signature fitted.
+    MeasureEnded {
+        attack: u64,
+        measure: String,
+        what: String,
+        why: String,
+        packets: u64,
+        shadow: bool,
+    },
 }
 
 /// Remembers and streams events.

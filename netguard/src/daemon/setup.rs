@@ -1,6 +1,6 @@
 //! Sets protection up: load or adopt, settings before attachment, rules of the configuration, guard list.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use netguard_common::layout::{Segments, Settings};
 use tokio::sync::watch;
@@ -14,6 +14,7 @@ use super::{
     cookies::{CookieSwitch, Wanted},
     own, reach,
     reflection::Beginning,
+    respond::{self, Stands},
     segments::segments,
     settings::{services, settings},
     state::Parts,
@@ -21,13 +22,13 @@ use super::{
 };
 use crate::{
     bpf::{
-        self, Counters, Entry, List, Loaded, OwnAddresses, Pins, Proven, Rules, Samples, Services,
+        self, Counters, Entry, Heads, List, Loaded, OwnAddresses, Pins, Proven, Rules, Samples, Services,
         SettingsMap, Signatures, TableSizes,
     },
     clock::monotonic_ns,
     config::{Config, CookieMode, CookieTimestamps, Mode, PolicyMode},
     control::essentials,
-    engine::{FlooderSettings, Guard, GuardKind},
+    engine::{Account, FlooderSettings, Guard, GuardKind, response::Responder},
     host::{self, Interface, LinkLayer},
     prefix::Prefix,
 };
@@ -36,6 +37,10 @@ use crate::{
 pub(super) struct Inputs {
     pub(super) counters: Counters,
     pub(super) samples: Samples,
+    pub(super) heads: Heads,
+    pub(super) stands: Stands,
+    /// Sources with an established connection, as of the last sweep.
+    pub(super) good: HashSet<Account>,
     pub(super) flooder: FlooderSettings,
     pub(super) block_for_ns: u64,
     pub(super) configured: Configured,
@@ -138,6 +143,7 @@ impl Start<'_> {
         let (settings, signatures) = (SettingsMap::open(pins)?, Signatures::open(pins)?);
         let (services, own) = (Services::open(pins)?, OwnAddresses::open(pins)?);
         let (counters, samples) = (Counters::open(pins)?, Samples::open(pins)?);
+        let (heads, settings_seed) = (Heads::open(pins)?, settings.read()?.seed);
         let (proven, traffic) = (Proven::open(pins)?, TrafficWatch::begin(pins, config)?);
 
         let protected = attachment.protect_all(&self.to_protect)?;
@@ -182,6 +188,7 @@ impl Start<'_> {
             reach: reach::told(reach),
             reflection: reflection.state,
             sysctls: wanted,
+            responder: Responder::new(respond::settings(config), settings_seed),
         };
         let state = State::new(parts, stop);
         own::tell(&state, left_out);
@@ -201,6 +208,9 @@ impl Start<'_> {
         let inputs = Inputs {
             counters,
             samples,
+            heads,
+            stands: Stands::default(),
+            good: HashSet::new(),
             flooder: flooder(config),
             block_for_ns: nanoseconds(config.detect.flooder.block_for.duration()),
             configured,

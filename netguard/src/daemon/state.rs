@@ -12,7 +12,7 @@ use super::{EventKind, Journal, Lists, ReflectionState, Spared, StateReach, Traf
 use crate::{
     audit::Author,
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
-    engine::{Controller, Guard},
+    engine::{Controller, Guard, response::Responder},
     prefix::Prefix,
 };
 
@@ -87,6 +87,7 @@ pub(super) struct Parts {
     pub(super) reach: StateReach,
     pub(super) reflection: ReflectionState,
     pub(super) sysctls: Wanted,
+    pub(super) responder: Responder,
 }
 
 /// The daemon's state.
@@ -114,6 +115,7 @@ pub struct State {
     rates: Mutex<Rates>,
     traffic: Mutex<Option<TrafficReport>>,
     controller: Mutex<Controller>,
+    responder: Mutex<Responder>,
     writing: AsyncMutex<()>,
     lists: Mutex<Lists>,
     /// Beside the lists: these are locked for as long as it takes to read them.
@@ -148,6 +150,7 @@ impl State {
             rates: Mutex::default(),
             traffic: Mutex::default(),
             controller: Mutex::default(),
+            responder: Mutex::new(parts.responder),
             writing: AsyncMutex::default(),
             sysctls: parts.sysctls,
             stop,
@@ -260,6 +263,11 @@ impl State {
     /// What is normal, and what is attacked.
     pub fn controller(&self) -> MutexGuard<'_, Controller> {
         lock(&self.controller)
+    }
+
+    /// What is done about attacks; taken after the controller where both are.
+    pub fn responder(&self) -> MutexGuard<'_, Responder> {
+        lock(&self.responder)
     }
 
     /// Records that a rule for `prefix` could not be placed.

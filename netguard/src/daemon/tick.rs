@@ -12,14 +12,14 @@ use tracing::{debug, warn};
 use super::{
     CookieState, EventKind, State, Stop, act, attacks, begin_fetches,
     configured::Configured,
-    own, reach, reflection, segments,
+    own, reach, reflection, respond, segments,
     setup::{Inputs, guard, spared_by_lists},
     state::Rates,
 };
 use crate::{
     bpf::{BpfError, List},
     clock::monotonic_ns,
-    engine::{Chain, Features, FlooderSettings, Readings, TrafficWindow, Window},
+    engine::{Account, Chain, Features, FlooderSettings, Readings, TrafficWindow, Window},
     host,
     prefix::Prefix,
 };
@@ -27,6 +27,7 @@ use crate::{
 pub(crate) const TICK: Duration = Duration::from_millis(50);
 /// Samples taken per tick at the most: bounded work under any flood.
 pub(crate) const SAMPLES_PER_TICK: usize = 20_000;
+pub(crate) const HEADS_PER_TICK: usize = 8_192;
 /// Ticks between summaries and looks at the interfaces, and between sweeps of expired rules and refreshes of the guard list.
 const SUMMARY_TICKS: u64 = 20;
 pub(crate) const SWEEP_TICKS: u64 = 200;
@@ -106,8 +107,14 @@ impl Ticking {
         inputs.cookies.look(step.cookies_wanted, state);
         if let Some(traffic) = step.traffic {
             let features = Features::of(now_ns, &traffic, [&step.window], &inputs.traffic.services());
-            let changes = state.controller().tick(&features, &step.window);
+            let heads = inputs.heads.drain(HEADS_PER_TICK);
+            let matched = {
+                let (controller, responder) = (state.controller(), state.responder());
+                responder.matched(controller.tracker().attacks())
+            };
+            let changes = state.controller().tick(&features, &step.window, &matched);
             attacks::tell(state, &changes);
+            respond::tick(state, &mut inputs.stands, &features, &heads, &inputs.good, now_ns);
         }
         self.second.push(step.window);
         if !step.findings.is_empty() {
@@ -274,6 +281,7 @@ async fn prove(inputs: &mut Inputs) {
     };
     let now_ns = monotonic_ns();
     let until_ns = now_ns.saturating_add(PROVEN_FOR_NS);
+    inputs.good = peers.keys().copied().map(Account::of).collect();
     match inputs.proven.refresh(peers.into_keys(), now_ns, until_ns) {
         Ok(0) => {}
         Ok(without) => debug!("{without} connected sources found no room among the proven ones"),

@@ -1,13 +1,18 @@
 //! The controller: from features to attacks, and what is normal from all that is none. It decides nothing: what is done about an
 //! attack is policy's business.
 
+use std::collections::BTreeMap;
+
 use super::{
     Baselines, Change, Features, Tracker, Window,
-    detect::{Suspicion, detect},
+    detect::{Class, Evidence, LEAST_STRENGTH, Suspicion, detect},
 };
 
 /// How long nothing is learnt after an attack was over.
 const RECOVERY_NS: u64 = 60_000_000_000;
+
+/// Packets a second that signatures fit from which on an attack goes on.
+const MATCHED: f64 = 100.0;
 
 /// What the controller knows.
 #[derive(Default)]
@@ -20,8 +25,18 @@ pub struct Controller {
 
 impl Controller {
     /// Takes in a tick: what began and ended.
-    pub fn tick(&mut self, features: &Features, window: &Window) -> Vec<Change> {
-        let suspicions = detect(features, &self.baselines);
+    ///
+    /// `matched`: packets a second of attacks of each class that signatures against them fitted, whatever was suspicious of them.
+    pub fn tick(
+        &mut self,
+        features: &Features,
+        window: &Window,
+        matched: &BTreeMap<Class, f64>,
+    ) -> Vec<Change> {
+        let mut suspicions = detect(features, &self.baselines);
+        matched
+            .iter()
+            .for_each(|(class, packets)| add(&mut suspicions, *class, *packets));
         if suspicions.iter().any(is_harmful) || self.tracker.is_attacked() {
             self.suspected_ns = Some(features.at_ns);
         }
@@ -30,12 +45,15 @@ impl Controller {
 
     /// Learns a second, unless something is attacked in it or was shortly before.
     pub fn second(&mut self, features: &Features) {
-        let calm = self
-            .suspected_ns
-            .is_none_or(|at_ns| features.at_ns.saturating_sub(at_ns) >= RECOVERY_NS);
-        if calm && !detect(features, &self.baselines).iter().any(is_harmful) {
+        if self.is_calm(features.at_ns) && !detect(features, &self.baselines).iter().any(is_harmful) {
             self.baselines.learn(features);
         }
+    }
+
+    /// Whether nothing was suspicious at `now_ns`, nor shortly before: what comes then is ordinary.
+    pub fn is_calm(&self, now_ns: u64) -> bool {
+        self.suspected_ns
+            .is_none_or(|at_ns| now_ns.saturating_sub(at_ns) >= RECOVERY_NS)
     }
 
     pub fn baselines(&self) -> &Baselines {
@@ -44,6 +62,33 @@ impl Controller {
 
     pub fn tracker(&self) -> &Tracker {
         &self.tracker
+    }
+}
+
+/// Adds what signatures fitted to what is suspicious.
+fn add(suspicions: &mut Vec<Suspicion>, class: Class, packets: f64) {
+    let strength = packets / MATCHED;
+    let evidence = Evidence {
+        what: "packets/s that the signatures against it fit".to_owned(),
+        value: packets,
+        threshold: MATCHED,
+        usual: None,
+    };
+    if strength < LEAST_STRENGTH {
+        return;
+    }
+    match suspicions.iter_mut().find(|suspicion| suspicion.class == class) {
+        Some(suspicion) => {
+            suspicion.strength = suspicion.strength.max(strength);
+            suspicion.packets = suspicion.packets.max(packets);
+            suspicion.evidence.push(evidence);
+        }
+        None => suspicions.push(Suspicion {
+            class,
+            strength,
+            packets,
+            evidence: vec![evidence],
+        }),
     }
 }
 
@@ -76,7 +121,7 @@ mod tests {
             ..second(kinds, verdicts)
         };
         let window = observe(&[], &[], &[], 0, features.at_ns, SECOND);
-        let changes = controller.tick(&features, &window);
+        let changes = controller.tick(&features, &window, &BTreeMap::new());
         controller.second(&features);
         changes
     }

@@ -14,6 +14,7 @@ pub mod flooder;
 pub mod guard;
 pub mod peace;
 pub mod policy;
+pub mod response;
 pub mod seen;
 pub mod sketch;
 pub mod traffic;

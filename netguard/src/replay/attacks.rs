@@ -1,30 +1,43 @@
 //! Attacks in a replay: what the controller of the daemon would have recognised, tick by tick. It learns as the daemon does, from
 //! nothing: most captures are too short for it to believe what it learnt.
 
+use std::collections::HashSet;
+
 use netguard_common::telemetry::Traffic;
 
-use super::{clock::BEGIN_NS, report::Attack};
-use crate::engine::{Controller, Features, Step, TrafficWindow, Window};
+use super::{clock::BEGIN_NS, report::Attack, response::Response};
+use crate::engine::{Account, Controller, Features, Step, TrafficWindow, Window};
 
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// What is followed.
-#[derive(Default)]
 pub(super) struct Attacks {
     controller: Controller,
+    response: Response,
     /// The ticks of the second that is under way.
     second: Vec<Window>,
     traffic: Option<TrafficWindow>,
 }
 
 impl Attacks {
-    /// Takes in the tick that ended at `now_ns`.
-    pub(super) fn tick(&mut self, step: &Step, now_ns: u64) {
+    pub(super) fn new(response: Response) -> Self {
+        Self {
+            controller: Controller::default(),
+            response,
+            second: Vec::new(),
+            traffic: None,
+        }
+    }
+
+    /// Takes in the tick that ended at `now_ns`, and responds to it; `good` have an established connection.
+    pub(super) fn tick(&mut self, step: &Step, now_ns: u64, good: &HashSet<Account>) {
         let Some(traffic) = &step.traffic else {
             return;
         };
         let features = Features::of(now_ns, traffic, [&step.window], &[]);
-        self.controller.tick(&features, &step.window);
+        let matched = self.response.matched(self.controller.tracker().attacks());
+        self.controller.tick(&features, &step.window, &matched);
+        self.response.tick(&features, &self.controller, good);
         self.second.push(step.window.clone());
         let sum = match self.traffic.take() {
             Some(sum) => joined(sum, traffic),
@@ -43,7 +56,10 @@ impl Attacks {
         let ms = |at_ns: u64| at_ns.saturating_sub(BEGIN_NS) / 1_000_000;
         let attacks = self.controller.tracker().attacks().iter();
         attacks
-            .map(|attack| Attack {
+            .map(|attack| (attack, self.response.told(attack.id)))
+            .map(|(attack, (measures, no_signature))| Attack {
+                measures,
+                no_signature,
                 id: attack.id,
                 class: attack.class,
                 harmful: attack.class.is_attack(),

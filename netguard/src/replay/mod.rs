@@ -10,6 +10,7 @@ mod handshakes;
 pub mod link;
 mod prepare;
 mod report;
+mod response;
 mod run;
 mod sandbox;
 mod servers;
@@ -25,8 +26,8 @@ use std::{
 pub use clock::{Speed, SpeedError};
 pub use compare::{Comparison, compare};
 pub use report::{
-    Attack, Blocked, Found, Honest, KindCount, LinkCount, Report, Second, Servers, SkipCount, Source,
-    VerdictCount,
+    Attack, Blocked, Found, Honest, KindCount, LinkCount, Measure, Report, Second, Servers, SkipCount,
+    Source, VerdictCount,
 };
 
 use crate::{bpf::BpfError, config::Config};

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use crate::engine::response::Why;
 use crate::{
     engine::detect::{Class, Evidence},
     prefix::Prefix,
@@ -79,6 +80,29 @@ pub struct Attack {
     pub peak_packets_per_s: u64,
     /// What spoke for it when it began.
     pub evidence: Vec<Evidence>,
+    /// What was done about it.
+    pub measures: Vec<Measure>,
+    /// Why no signature was found when one was last looked for.
+    pub no_signature: Option<String>,
+}
+
+/// Something that was done about an attack. Times are since the first frame.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Measure {
+    /// `limit`, `challenge` or `signature`.
+    pub measure: String,
+    /// A sentence.
+    pub what: String,
+    /// Whether it is only counted.
+    pub shadow: bool,
+    pub since_ms: u64,
+    /// `None` where the capture ends before.
+    pub until_ms: Option<u64>,
+    pub why: Option<Why>,
+    /// Why it could not be taken.
+    pub error: Option<String>,
+    /// Packets that its signature fitted.
+    pub packets: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

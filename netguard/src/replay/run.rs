@@ -21,6 +21,7 @@ use super::{
     link::{self, Skip},
     prepare::{Prepared, prepare},
     report::{Blocked, Found, Honest, KindCount, LinkCount, Report, Servers, SkipCount},
+    response::Response,
     sandbox::Sandbox,
     servers::{Directions, Way, address},
     tally::Tally,
@@ -56,7 +57,7 @@ pub(super) fn run(options: &Options, servers: &Directions, sandbox: &Sandbox) ->
         servers,
         ready: judge.ready()?,
         chain: Chain::new(flooder(config)),
-        attacks: Attacks::default(),
+        attacks: Attacks::new(Response::begin(config, pins)?),
         counters: Counters::open(pins)?,
         samples: Samples::open(pins)?,
         telemetry: Telemetry::open(pins)?,
@@ -224,7 +225,12 @@ impl Run<'_> {
     }
 
     fn conclude(&mut self, step: Step, now_ns: u64) {
-        self.attacks.tick(&step, now_ns);
+        let good = self
+            .handshakes
+            .established()
+            .map(|(account, _)| account)
+            .collect();
+        self.attacks.tick(&step, now_ns, &good);
         for (family, kinds) in step
             .traffic
             .iter()

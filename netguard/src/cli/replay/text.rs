@@ -116,6 +116,22 @@ fn attacks(report: &Report) -> Option<String> {
         for evidence in &attack.evidence {
             lines.push(wrapped("  ", &evidence_sentence(evidence)));
         }
+        for measure in &attack.measures {
+            let until = measure.until_ms.map_or_else(
+                || "to the end".to_owned(),
+                |ms| format!("until {}", seconds_of(ms)),
+            );
+            let how = if measure.shadow { "in shadow " } else { "" };
+            let since = seconds_of(measure.since_ms);
+            let (what, packets) = (&measure.what, measure.packets);
+            lines.push(wrapped(
+                "  ",
+                &format!("{how}from {since} {until}: {what} ({packets} packets)"),
+            ));
+        }
+        if let Some(why) = &attack.no_signature {
+            lines.push(wrapped("  ", &format!("no signature: {why}")));
+        }
     }
     Some(lines.join("\n"))
 }

@@ -1,0 +1,292 @@
+//! The course of the response to one attack: the ladder, and the signatures beside it.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Moment, ResponseSettings, Turn,
+    measure::{Measure, Mode, Standing, Taken, Why},
+    volume,
+};
+use crate::engine::{
+    Account, Attack,
+    draft::{NoDraft, drafts},
+    peace::Peace,
+    seen::Seen,
+};
+
+/// How long more must pass than may before the next rung is tried.
+const PATIENCE_NS: u64 = 300_000_000;
+/// How long measures stand after anything last spoke for the attack; twice as long for each time that it came back, up to the cap.
+const COOLDOWN_NS: u64 = 20_000_000_000;
+const COOLDOWN_CAP_NS: u64 = 600_000_000_000;
+/// Packets of an attack that are kept, the newest.
+const SAMPLES: usize = 512;
+/// Packets that must be new before a signature is looked for again, and how long that takes at the least.
+const FRESH: usize = 64;
+const AGAIN_NS: u64 = 250_000_000;
+/// Signatures against one attack, and how long one stands that fits nothing.
+const SIGNATURES: usize = 8;
+const UNMATCHED_NS: u64 = 30_000_000_000;
+/// Measures that are remembered of a course; those that ended first go first.
+const REMEMBERED: usize = 64;
+/// Connected sources whose packets a signature may fit: so many, or this part of them. A flood may forge some.
+const GOOD: usize = 3;
+const GOOD_PART: f64 = 0.01;
+
+/// How far up the ladder the response to an attack is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rung {
+    Alert,
+    Limit,
+    Challenge,
+}
+
+impl Rung {
+    /// The word that the command line and JSON use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Limit => "limit",
+            Self::Challenge => "challenge",
+        }
+    }
+
+    const fn next(self) -> Self {
+        match self {
+            Self::Alert => Self::Limit,
+            Self::Limit | Self::Challenge => Self::Challenge,
+        }
+    }
+}
+
+/// What is done about one attack, and was.
+pub struct Course {
+    pub rung: Rung,
+    /// Since when more passes than may on this rung.
+    passing_since_ns: Option<u64>,
+    pub taken: Vec<Taken>,
+    /// Why there is no signature, if none was found.
+    pub no_signature: Option<NoDraft>,
+    pub samples: Vec<Seen>,
+    fresh: usize,
+    drafted_ns: u64,
+    /// Connected sources that signatures fitted.
+    hit: BTreeSet<Account>,
+    is_over: bool,
+}
+
+impl Course {
+    pub(super) fn new(now_ns: u64) -> Self {
+        Self {
+            rung: Rung::Alert,
+            passing_since_ns: None,
+            taken: Vec::new(),
+            no_signature: None,
+            samples: Vec::new(),
+            fresh: 0,
+            drafted_ns: now_ns,
+            hit: BTreeSet::new(),
+            is_over: false,
+        }
+    }
+
+    pub(super) fn step(
+        &mut self,
+        attack: &Attack,
+        moment: &Moment<'_>,
+        settings: &ResponseSettings,
+        peace: &Peace,
+        number: &mut dyn FnMut() -> u64,
+    ) -> Vec<Turn> {
+        let now_ns = moment.now_ns;
+        let mut turns = self.end_what_ended(attack, moment);
+        if !attack.is_going() {
+            return turns;
+        }
+        self.is_over = false;
+        self.look(attack, moment);
+        let mut wanted = self.climb(attack, moment, settings);
+        wanted.extend(self.draft(attack, now_ns, settings.signatures, peace));
+        for (measure, mode) in wanted {
+            let taken = Taken::new(number(), measure, mode, now_ns);
+            turns.push(Turn::Begin {
+                attack: attack.id,
+                taken: taken.clone(),
+            });
+            self.taken.push(taken);
+        }
+        if self.taken.len() > REMEMBERED
+            && let Some(oldest) = self.taken.iter().position(|taken| !taken.is_wanted())
+        {
+            self.taken.remove(oldest);
+        }
+        turns
+    }
+
+    /// Ends measures whose time is over, and signatures that fit nothing, or too many.
+    fn end_what_ended(&mut self, attack: &Attack, moment: &Moment<'_>) -> Vec<Turn> {
+        let now_ns = moment.now_ns;
+        let cooldown_ns = COOLDOWN_NS
+            .saturating_mul(1 << attack.pulses.saturating_sub(1).min(16))
+            .min(COOLDOWN_CAP_NS);
+        let over = attack
+            .ended_ns
+            .is_some_and(|ended_ns| now_ns.saturating_sub(ended_ns) >= cooldown_ns);
+        let too_many = (moment.good.len() as f64 * GOOD_PART).max(GOOD as f64);
+        let is_collateral = self.hit.len() as f64 >= too_many;
+        let mut turns = Vec::new();
+        for taken in self.taken.iter_mut().filter(|taken| taken.is_wanted()) {
+            let is_signature = matches!(taken.measure, Measure::Signature(_));
+            let why = match &taken.standing {
+                _ if over => Why::Over,
+                Standing::Failed(_) => Why::Given,
+                _ if is_signature && is_collateral => Why::Collateral,
+                _ if is_signature && now_ns.saturating_sub(taken.last_ns) >= UNMATCHED_NS => Why::Unmatched,
+                _ => continue,
+            };
+            taken.end(now_ns, why);
+            turns.push(Turn::End {
+                attack: attack.id,
+                taken: taken.clone(),
+            });
+        }
+        if over {
+            self.is_over = true;
+            (self.rung, self.passing_since_ns) = (Rung::Alert, None);
+        }
+        turns
+    }
+
+    /// Remembers packets of the attack, and whom signatures hit.
+    fn look(&mut self, attack: &Attack, moment: &Moment<'_>) {
+        for seen in moment.seen {
+            let fitted = self.in_force().any(|taken| match &taken.measure {
+                Measure::Signature(draft) => draft.signature.fits(&seen.vector),
+                _ => false,
+            });
+            let account = Account::of(seen.source);
+            if fitted && moment.good.contains(&account) {
+                self.hit.insert(account);
+            }
+            if volume::is_of(attack.class, seen) {
+                if self.samples.len() >= SAMPLES {
+                    self.samples.remove(0);
+                }
+                self.samples.push(*seen);
+                self.fresh += usize::from(!fitted);
+            }
+        }
+    }
+
+    /// Climbs when more passes than may, and says what the rung asks for.
+    fn climb(
+        &mut self,
+        attack: &Attack,
+        moment: &Moment<'_>,
+        settings: &ResponseSettings,
+    ) -> Vec<(Measure, Mode)> {
+        let passing = volume::passing(attack.class, moment.features, moment.baselines);
+        if passing.is_none_or(|(passing, may)| passing <= may) {
+            self.passing_since_ns = None;
+            return Vec::new();
+        }
+        let since_ns = *self.passing_since_ns.get_or_insert(moment.now_ns);
+        let patience_ns = if self.rung == Rung::Alert { 0 } else { PATIENCE_NS };
+        if moment.now_ns.saturating_sub(since_ns) < patience_ns {
+            return Vec::new();
+        }
+        self.passing_since_ns = Some(moment.now_ns);
+        self.rung = self.rung.next();
+        let Some((service, rate_per_s)) = volume::target(attack.class, moment.features, moment.baselines)
+        else {
+            return Vec::new();
+        };
+        let is_tcp = service.starts_with("tcp/");
+        let (measure, mode) = match self.rung {
+            Rung::Challenge if is_tcp => (Measure::Challenge { service }, settings.challenge),
+            Rung::Alert => return Vec::new(),
+            _ => (Measure::Limit { service, rate_per_s }, settings.limits),
+        };
+        let stands = |taken: &Taken| {
+            taken.is_wanted()
+                && taken.measure.name() == measure.name()
+                && service_of(&taken.measure) == service_of(&measure)
+        };
+        if mode == Mode::Off || self.taken.iter().any(stands) {
+            return Vec::new();
+        }
+        vec![(measure, mode)]
+    }
+
+    /// Signatures for what is not fitted by those in force.
+    fn draft(&mut self, attack: &Attack, now_ns: u64, mode: Mode, peace: &Peace) -> Vec<(Measure, Mode)> {
+        let in_force = self.taken.iter().filter(|taken| is_signature(taken)).count();
+        if mode == Mode::Off || volume::kinds(attack.class).is_none() || in_force >= SIGNATURES {
+            return Vec::new();
+        }
+        if self.fresh < FRESH
+            || now_ns.saturating_sub(self.drafted_ns) < AGAIN_NS && self.no_signature.is_some()
+        {
+            return Vec::new();
+        }
+        (self.fresh, self.drafted_ns) = (0, now_ns);
+        let standing: Vec<_> = self.taken.iter().filter_map(signature).collect();
+        let unfitted: Vec<Seen> = self
+            .samples
+            .iter()
+            .filter(|seen| !standing.iter().any(|signature| signature.fits(&seen.vector)))
+            .copied()
+            .collect();
+        match drafts(&unfitted, peace) {
+            Ok(found) => {
+                self.no_signature = None;
+                let found = found.into_iter().take(SIGNATURES - in_force);
+                found.map(|draft| (Measure::Signature(draft), mode)).collect()
+            }
+            Err(why) => {
+                self.no_signature = Some(why);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Measures that are wanted now.
+    pub fn wanted(&self) -> impl Iterator<Item = &Taken> {
+        self.taken.iter().filter(|taken| taken.is_wanted())
+    }
+
+    pub(super) fn in_force(&self) -> impl Iterator<Item = &Taken> {
+        self.wanted().filter(|taken| taken.standing == Standing::InForce)
+    }
+
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Taken> {
+        self.taken.iter_mut()
+    }
+
+    /// Whether nothing is wanted any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over && self.wanted().next().is_none()
+    }
+
+    pub(super) fn forget_samples(&mut self) {
+        self.samples = Vec::new();
+    }
+}
+
+fn is_signature(taken: &Taken) -> bool {
+    signature(taken).is_some()
+}
+
+fn signature(taken: &Taken) -> Option<&netguard_common::signature::Signature> {
+    match &taken.measure {
+        Measure::Signature(draft) if taken.is_wanted() => Some(&draft.signature),
+        _ => None,
+    }
+}
+
+fn service_of(measure: &Measure) -> Option<&str> {
+    match measure {
+        Measure::Limit { service, .. } | Measure::Challenge { service } => Some(service),
+        Measure::Signature(_) => None,
+    }
+}

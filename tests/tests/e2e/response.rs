@@ -1,0 +1,148 @@
+//! What is done about attacks: signatures that spare honest clients, told and taken back.
+
+use std::{fs, process::Command, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use netguard_tests::lab::{Family, Flood, Honest, Lab, Netguard, growth, newcomers, output, wait_until};
+use serde_json::Value;
+
+use crate::{lab, protect};
+
+/// Room for one address to ask as often as is needed to learn from.
+const ROOM: &str = "[limit.syn]\nrate_per_s = 5000\nburst = 5000\n";
+
+#[test]
+fn a_forged_syn_flood_is_met_by_a_signature_ipv4() -> Result<()> {
+    is_met(Family::V4)
+}
+
+#[test]
+fn a_forged_syn_flood_is_met_by_a_signature_ipv6() -> Result<()> {
+    is_met(Family::V6)
+}
+
+/// Clients teach what ordinary SYNs look like; then a flood comes whose SYNs look otherwise.
+fn is_met(family: Family) -> Result<()> {
+    let (lab, _server) = lab()?;
+    let netguard = protect(&lab, ROOM)?;
+    teach(&lab, family)?;
+    let honest = Honest::start(&lab, family, 20)?;
+    let flood = Flood::lasting(&lab, family)?;
+    let attack = wait_until("a signature", Duration::from_secs(10), || {
+        Ok(attacks(&netguard)?.into_iter().find(|attack| {
+            let measures = attack["response"]["measures"].as_array();
+            measures.is_some_and(|measures| {
+                let is_signature = |measure: &Value| measure["measure"] == "signature";
+                let fits = |measure: &Value| measure["packets"].as_u64() > Some(1_000);
+                measures
+                    .iter()
+                    .any(|measure| is_signature(measure) && fits(measure))
+            })
+        }))
+    })?;
+    let before = netguard.drops()?;
+    let felt = honest.stop_after(100)?;
+    let after = netguard.drops()?;
+    flood.stop()?;
+    ensure!(felt.success() > 0.99, "{felt:?}");
+    let by_signature = growth(&before, &after);
+    ensure!(by_signature.get("signature").is_some(), "{by_signature:?}");
+
+    let id = attack["id"].to_string();
+    let text = netguard.must(&["attacks", "show", &id])?;
+    ensure!(
+        text.contains("signature, since") && text.contains("in force"),
+        "{text}"
+    );
+    is_a_capture(&netguard, &id)?;
+    let events = netguard.must(&["events", "--json"])?;
+    ensure!(events.contains("measure-taken"), "{events}");
+
+    // It goes with the attack.
+    wait_until("the signature to be taken back", Duration::from_secs(60), || {
+        let standing = netguard.json(&["signature", "list", "--json"])?;
+        Ok(standing.as_array().is_some_and(Vec::is_empty).then_some(()))
+    })?;
+    ensure!(netguard.must(&["events", "--json"])?.contains("measure-ended"));
+    Ok(())
+}
+
+/// Shows netguard what ordinary packets look like: 16 of each kind in a second are remembered.
+fn teach(lab: &Lab, family: Family) -> Result<()> {
+    let victim = match family {
+        Family::V4 => lab.victim.ip4.parse()?,
+        Family::V6 => lab.victim.ip6.parse()?,
+    };
+    let crowd = lab
+        .client
+        .ns
+        .enter(|| newcomers(victim, 400, Duration::from_secs(7)))??;
+    ensure!(crowd.served > 1_000, "{crowd:?}");
+    Ok(())
+}
+
+/// The packets of attack `id` can be written as a capture that another tool reads.
+fn is_a_capture(netguard: &Netguard<'_>, id: &str) -> Result<()> {
+    let packets = netguard.json(&["attacks", "packets", id, "--json"])?;
+    let count = packets.as_array().context("a list")?.len();
+    ensure!(count > 32, "{count}");
+    let file = tempfile::tempdir()?.keep().join("attack.pcap");
+    let path = file.to_str().context("a path")?;
+    netguard.must(&["attacks", "packets", id, "--write", path])?;
+    let again = netguard.cli(&["attacks", "packets", id, "--write", path])?;
+    ensure!(again.status == 1 && again.stderr.contains("exists"), "{again:?}");
+    let read = output(
+        Command::new("tcpdump").args(["-nr", path]),
+        Duration::from_secs(20),
+    )?;
+    let _removed = fs::remove_dir_all(file.parent().context("a directory")?);
+    let lines = read
+        .stdout
+        .lines()
+        .filter(|line| line.contains("Flags [S]"))
+        .count();
+    ensure!(lines == count, "{lines} of {count}: {read:?}");
+    Ok(())
+}
+
+#[test]
+fn in_shadow_it_is_told_and_nothing_is_done() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let netguard = protect(&lab, &format!("{ROOM}[response]\nmode = \"shadow\"\n"))?;
+    teach(&lab, Family::V4)?;
+    let flood = Flood::spread(&lab, Family::V4)?;
+    let taken = wait_until("a measure", Duration::from_secs(10), || {
+        let attacks = attacks(&netguard)?;
+        let measures = attacks
+            .iter()
+            .filter_map(|attack| attack["response"]["measures"].as_array());
+        Ok(measures
+            .flatten()
+            .find(|measure| measure["packets"].as_u64() > Some(100))
+            .cloned())
+    })?;
+    flood.stop()?;
+    ensure!(
+        taken["shadow"] == true && taken["measure"] == "signature",
+        "{taken}"
+    );
+    ensure!(netguard.drops()?.get("signature").is_none());
+    Ok(())
+}
+
+#[test]
+fn packets_of_an_attack_that_is_not_known_are_an_error_in_words() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let netguard = protect(&lab, "")?;
+    let output = netguard.cli(&["attacks", "packets", "7"])?;
+    ensure!(
+        output.status == 1 && output.stderr.contains("no packets of an attack 7"),
+        "{output:?}"
+    );
+    Ok(())
+}
+
+fn attacks(netguard: &Netguard<'_>) -> Result<Vec<Value>> {
+    let attacks = netguard.json(&["attacks", "list", "--json"])?;
+    Ok(attacks.as_array().context("a list")?.clone())
+}

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     audit::Author,
     bpf::{BpfError, List},
-    clock::monotonic_ns,
+    clock::{monotonic_ns, wall_clock_s},
     daemon::{AttackReport, Event, EventKind, State, Stop},
     engine::baseline::NormalTraffic,
     host,
@@ -74,7 +74,7 @@ pub(super) async fn attack(
 
 /// What is normal.
 pub(super) async fn normal(Shared(state): Shared<Arc<State>>) -> Json<NormalTraffic> {
-    Json(state.controller().baselines().normal())
+    Json(state.controller().normal(wall_clock_s()))
 }
 
 pub(super) async fn stats(Shared(state): Shared<Arc<State>>) -> Result<Json<Stats>, Refusal> {

@@ -91,7 +91,7 @@ impl Flood {
         }
         if let Some((metric, floor, factor)) = self.volume {
             let value = features.metric(metric)?;
-            let usual = baselines.total(metric).and_then(|usual| usual.quantile(0.99));
+            let usual = baselines.usual(metric, features.wall_s);
             // Learning must not make a quiet machine nervous.
             let threshold = usual.map_or(floor, |usual| (factor * usual).max(floor / 10.0));
             let strength = value / threshold;

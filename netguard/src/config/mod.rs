@@ -6,6 +6,7 @@ mod limits;
 mod lists;
 mod load;
 mod mistake;
+mod normal;
 mod reflection;
 mod schema;
 mod state;
@@ -25,6 +26,7 @@ pub use limits::{Dns, Limit, Limits, PrefixLimits, Service, ServiceLimits, Servi
 pub use lists::{Country, Geo, GeoAction, GeoDefault, GeoPolicy};
 pub use load::ConfigError;
 pub use mistake::Mistake;
+pub use normal::Normal;
 pub use reflection::Reflection;
 pub use schema::schema_json;
 pub use state::{Reach, StatePolicy, StrayBurst};
@@ -80,6 +82,8 @@ pub struct Config {
     pub detect: Detectors,
     /// What is counted of the traffic beside verdicts.
     pub telemetry: Telemetry,
+    /// What is normal, as it was learnt.
+    pub normal: Normal,
     /// What automatic decisions may never touch.
     pub guard: Guard,
     /// What is kept of all that was decided, and by whom.

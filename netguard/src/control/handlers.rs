@@ -56,6 +56,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         cookie_faults,
         list_faults: state.list_faults(),
         audit: state.journal.audit(),
+        normal: Some(state.normal().clone()),
     })
 }
 
@@ -70,6 +71,20 @@ pub(super) async fn attack(
     Path(id): Path<u64>,
 ) -> Json<Option<AttackReport>> {
     Json(state.controller().tracker().attack(id).map(AttackReport::of))
+}
+
+#[derive(Deserialize)]
+pub(super) struct ForgetQuery {
+    service: Option<String>,
+}
+
+/// Forgets what is normal; answers whether anything was known.
+pub(super) async fn forget(
+    Shared(state): Shared<Arc<State>>,
+    By(author): By,
+    Query(query): Query<ForgetQuery>,
+) -> Json<bool> {
+    Json(state.forget_normal(query.service, author))
 }
 
 /// What is normal.

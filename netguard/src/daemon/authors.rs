@@ -28,6 +28,7 @@ impl EventKind {
             | Self::WithheldMore { .. }
             | Self::RuleFailed { .. }
             | Self::AttackResumed { .. }
+            | Self::NormalChanged { .. }
             | Self::SamplesLost { .. }
             | Self::Missed { .. } => Worth::Strangers,
             _ => Worth::Decision,

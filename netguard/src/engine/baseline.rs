@@ -237,14 +237,14 @@ impl Series {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use netguard_common::telemetry::Kind;
 
     use super::*;
     use crate::engine::feature::tests::second;
 
     /// Learnt from ten minutes like `usual`.
-    pub(in crate::engine) fn learnt(usual: &[(Kind, u64)]) -> Baselines {
+    pub(crate) fn learnt(usual: &[(Kind, u64)]) -> Baselines {
         let mut baselines = Baselines::default();
         for index in 0..600_u64 {
             let kinds: Vec<_> = usual

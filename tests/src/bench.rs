@@ -9,6 +9,7 @@ mod full;
 mod headline;
 mod lists;
 mod memory;
+mod outlier;
 mod peers;
 mod report;
 mod scaling;
@@ -36,6 +37,8 @@ pub enum Section {
     E2e,
     /// What honest clients get under floods.
     Headline,
+    /// What the outlier score of the engine is worth, on made-up traffic.
+    Outlier,
 }
 
 /// What the benchmark loads besides netguard.
@@ -69,6 +72,9 @@ pub fn measure(sections: &[Section], objects: &Objects, only: &str, rounds: u32)
             let scaling = scaling::measure(&ns, objects, &full, only, 2 * rounds.min(MOST_ROUNDS))?;
             report.figures.extend(scaling);
         }
+    }
+    if sections.contains(&Section::Outlier) {
+        report.figures.extend(outlier::measure(rounds)?);
     }
     if sections.contains(&Section::E2e) {
         report.end_to_end = end_to_end::measure(objects, only, rounds)?;

@@ -9,6 +9,7 @@ mod full;
 mod headline;
 mod lists;
 mod memory;
+mod normal;
 mod outlier;
 mod peers;
 mod report;
@@ -37,8 +38,8 @@ pub enum Section {
     E2e,
     /// What honest clients get under floods.
     Headline,
-    /// What the outlier score of the engine is worth, on made-up traffic.
-    Outlier,
+    /// What it takes to know what is normal, and what the outlier score is worth, on made-up traffic.
+    Normal,
 }
 
 /// What the benchmark loads besides netguard.
@@ -73,7 +74,8 @@ pub fn measure(sections: &[Section], objects: &Objects, only: &str, rounds: u32)
             report.figures.extend(scaling);
         }
     }
-    if sections.contains(&Section::Outlier) {
+    if sections.contains(&Section::Normal) {
+        report.figures.extend(normal::measure()?);
         report.figures.extend(outlier::measure(rounds)?);
     }
     if sections.contains(&Section::E2e) {

@@ -60,7 +60,7 @@ pub(super) fn floods(features: &Features, baselines: &Baselines) -> Vec<Suspicio
     // A service over its rate may be one of either protocol.
     let datagrams = features.of_kinds(&[Kind::Udp]);
     let shared = features.with(&[Verdict::LimitService, Verdict::LimitPrefix]);
-    let of_datagrams = (shared - features.of_kinds(&[Kind::Syn])).clamp(0.0, datagrams);
+    let of_datagrams = (shared - features.of_kinds(&[Kind::Syn])).min(datagrams).max(0.0);
     FLOODS
         .iter()
         .map(|flood| (flood, 0.0))

@@ -53,18 +53,11 @@ pub enum EventKind {
         more: usize,
     },
     /// A start failed.
-    StartFailed {
-        why: String,
-    },
+    StartFailed { why: String },
     /// An interface lost the filter, and it could not be attached again.
-    Unprotected {
-        interface: String,
-        why: String,
-    },
+    Unprotected { interface: String, why: String },
     /// An interface that had lost the filter has it again.
-    ProtectedAgain {
-        interface: String,
-    },
+    ProtectedAgain { interface: String },
     /// Packets were dropped (or, in shadow, would have been) during the last second.
     Dropped {
         verdict: String,
@@ -88,9 +81,7 @@ pub enum EventKind {
         dropped: u64,
     },
     /// That many findings of one tick were not told one by one.
-    WithheldMore {
-        count: u64,
-    },
+    WithheldMore { count: u64 },
     /// An operator added a rule.
     RuleAdded {
         list: String,
@@ -110,20 +101,11 @@ pub enum EventKind {
         sha256: String,
     },
     /// What an operator asked for was refused.
-    Refused {
-        request: String,
-        why: String,
-    },
+    Refused { request: String, why: String },
     /// An operator removed a rule.
-    RuleRemoved {
-        list: String,
-        prefix: String,
-    },
+    RuleRemoved { list: String, prefix: String },
     /// A rule reached its end.
-    RuleExpired {
-        list: String,
-        prefix: String,
-    },
+    RuleExpired { list: String, prefix: String },
     /// An operator changed a limit.
     LimitChanged {
         class: String,
@@ -142,30 +124,17 @@ pub enum EventKind {
         lines: Vec<String>,
     },
     /// A list could not be read or fetched, or the lists could not be put in force.
-    ListFailed {
-        file: String,
-        why: String,
-    },
+    ListFailed { file: String, why: String },
     /// That many ranges of addresses, compiled of all lists, are in force in exchange for those before.
-    ListsInForce {
-        ranges: usize,
-    },
+    ListsInForce { ranges: usize },
     /// An operator had all lists read again.
     ListsSynced,
     /// An operator had one feed read again, and perhaps accepted however it has grown or shrunk.
-    FeedSynced {
-        feed: String,
-        accepted: bool,
-    },
+    FeedSynced { feed: String, accepted: bool },
     /// The daemon changed a setting of the kernel.
-    Sysctl {
-        name: String,
-        value: String,
-    },
+    Sysctl { name: String, value: String },
     /// SYN cookies were switched off.
-    CookiesOff {
-        why: String,
-    },
+    CookiesOff { why: String },
     /// Segments without a connection are judged that far from now on.
     StateReach(StateReach),
     /// An operator added a signature.
@@ -176,30 +145,17 @@ pub enum EventKind {
         shadow: bool,
     },
     /// An operator removed a signature.
-    SignatureRemoved {
-        id: u32,
-    },
+    SignatureRemoved { id: u32 },
     /// A signature reached its end.
-    SignatureExpired {
-        id: u32,
-    },
+    SignatureExpired { id: u32 },
     /// Questions cannot be remembered, so no answer is refused.
-    ReflectionOff {
-        why: String,
-    },
+    ReflectionOff { why: String },
     /// A rule could not be placed.
-    RuleFailed {
-        prefix: String,
-        why: String,
-    },
+    RuleFailed { prefix: String, why: String },
     /// The ring buffer was full: samples were lost (counters were not).
-    SamplesLost {
-        count: u64,
-    },
+    SamplesLost { count: u64 },
     /// A reader of the stream was too slow and missed events.
-    Missed {
-        count: u64,
-    },
+    Missed { count: u64 },
     /// An operator changed what holds for a service.
     ServiceChanged {
         service: String,
@@ -209,23 +165,15 @@ pub enum EventKind {
         cookies: CookieMode,
     },
     /// An operator let the common limits hold for a service again.
-    ServiceReset {
-        service: String,
-    },
+    ServiceReset { service: String },
     /// Questions are remembered again, and answers to none are refused.
     ReflectionOn,
     /// The daemon ends.
-    Stopped {
-        detach: bool,
-    },
+    Stopped { detach: bool },
     /// These interfaces are no longer filtered, and all rules are gone.
-    Detached {
-        interfaces: Vec<String>,
-    },
+    Detached { interfaces: Vec<String> },
     /// So many addresses of this machine find no room in the kernel's table; 0: no more.
-    OwnLeftOut {
-        count: usize,
-    },
+    OwnLeftOut { count: usize },
     /// An attack was recognised, or a crowd that is none; `evidence` are sentences.
     AttackBegun {
         id: u64,
@@ -234,11 +182,7 @@ pub enum EventKind {
         evidence: Vec<String>,
     },
     /// An attack that was over goes on.
-    AttackResumed {
-        id: u64,
-        class: String,
-        pulses: u32,
-    },
+    AttackResumed { id: u64, class: String, pulses: u32 },
     /// What an earlier daemon learnt is in use; it was `written` (RFC 3339).
     NormalRestored {
         file: String,
@@ -253,19 +197,13 @@ pub enum EventKind {
         kept_in: Option<String>,
     },
     /// What is normal cannot be written; it is tried again.
-    NormalNotSaved {
-        why: String,
-    },
+    NormalNotSaved { why: String },
+    /// What is normal is written again.
     NormalSavedAgain,
     /// Numbers have had another level for long, which is normal now; sentences, and how many more changed in the same second.
-    NormalChanged {
-        changes: Vec<String>,
-        more: usize,
-    },
+    NormalChanged { changes: Vec<String>, more: usize },
     /// An operator had forgotten what was learnt of a service, or all of it.
-    NormalForgotten {
-        service: Option<String>,
-    },
+    NormalForgotten { service: Option<String> },
     /// Nothing has spoken for an attack for a while.
     AttackEnded {
         id: u64,

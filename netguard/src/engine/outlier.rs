@@ -257,3 +257,121 @@ fn median(numbers: &mut [f32]) -> f32 {
 fn sum(sides: &[f32; LENGTH]) -> f32 {
     sides.iter().sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::detect::Class;
+
+    /// A moment with this rate of UDP, and the other numbers a little different each time.
+    fn moment(index: u64, udp: f32) -> Vector {
+        let mut moment = [1.0; LENGTH];
+        for (number, value) in moment.iter_mut().enumerate() {
+            *value = 3.0 + ((index * (number as u64 + 7)) % 23) as f32 / 23.0;
+        }
+        moment[4] = udp;
+        moment[14] = f32::NAN;
+        moment
+    }
+
+    fn learnt(seed: u64, moments: u64) -> Outlier {
+        let mut outlier = Outlier::new(seed);
+        for index in 0..moments {
+            outlier.learn(&moment(index, 5.0 + (index % 10) as f32 / 20.0));
+        }
+        outlier
+    }
+
+    #[test]
+    fn what_was_never_seen_is_unusual_and_it_is_said_why() {
+        assert_eq!(
+            learnt(1, READY - 1).score(&moment(1, 5.2)),
+            None,
+            "it is too early"
+        );
+        let outlier = learnt(1, 2_000);
+        let usual = outlier.score(&moment(3_001, 5.2)).expect("it is ready");
+        assert!(!usual.is_unusual(), "{usual:?}");
+        let odd = outlier.score(&moment(3_001, 12.0)).expect("it is ready");
+        assert!(
+            odd.is_unusual() && odd.value > usual.value + 1.0,
+            "{odd:?} {usual:?}"
+        );
+        assert_eq!(NAMES[odd.because[0].0], "UDP packets/s", "{odd:?}");
+        let told = outlier.told(Some(&odd));
+        assert_eq!(
+            (told.because[0].0.as_str(), told.learnt),
+            ("UDP packets/s", 2_000)
+        );
+    }
+
+    #[test]
+    fn few_of_what_is_usual_is_unusual() {
+        let outlier = learnt(1, 5_000);
+        let unusual = (0..2_000_u64).filter(|index| {
+            let moment = moment(100_003 + index * 3, 5.0 + (index % 10) as f32 / 20.0);
+            outlier.score(&moment).is_some_and(|score| score.is_unusual())
+        });
+        assert!(unusual.count() < 40, "at most two in a hundred");
+    }
+
+    #[test]
+    fn it_follows_from_its_seed_and_is_bounded() {
+        let text = |outlier: &Outlier| serde_json::to_string(outlier).expect("it is JSON");
+        assert_eq!(text(&learnt(3, 20_000)), text(&learnt(3, 20_000)));
+        assert_ne!(text(&learnt(3, 20_000)), text(&learnt(4, 20_000)));
+        let outlier = learnt(3, 20_000);
+        assert_eq!(outlier.points.len(), KEPT);
+        assert!(text(&outlier).len() < 400_000, "{}", text(&outlier).len());
+        let back: Outlier = serde_json::from_str(&text(&outlier)).expect("it is read");
+        let back = back.restored();
+        assert!(back.is_sound());
+        for index in 0..200 {
+            let moment = moment(index, 3.0 + index as f32 / 20.0);
+            assert_eq!(back.score(&moment), outlier.score(&moment));
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_says_nothing() {
+        let mut outlier = learnt(1, 2_000);
+        let nothing = [f32::NAN; LENGTH];
+        assert!(
+            outlier
+                .score(&nothing)
+                .is_some_and(|score| score.value.is_finite())
+        );
+        for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN] {
+            for _ in 0..500 {
+                outlier.learn(&[odd; LENGTH]);
+            }
+            assert!(outlier.is_sound(), "{odd}");
+            assert!(
+                outlier
+                    .score(&[odd; LENGTH])
+                    .is_some_and(|score| score.value.is_finite())
+            );
+        }
+    }
+
+    #[test]
+    fn only_what_is_suspected_already_is_raised() {
+        let outlier = learnt(1, 2_000);
+        let odd = outlier.score(&moment(3_001, 12.0)).expect("it is ready");
+        let usual = outlier.score(&moment(3_001, 5.2)).expect("it is ready");
+        let suspicion = |class| Suspicion {
+            class,
+            strength: 0.6,
+            packets: 1.0,
+            evidence: Vec::new(),
+        };
+        let mut nothing = [];
+        raise(&mut nothing, &odd);
+        let mut both = [suspicion(Class::UdpFlood), suspicion(Class::FlashCrowd)];
+        raise(&mut both, &usual);
+        assert_eq!(both[0], suspicion(Class::UdpFlood));
+        raise(&mut both, &odd);
+        assert_eq!((both[0].strength, both[0].evidence.len()), (1.2, 1));
+        assert_eq!(both[1], suspicion(Class::FlashCrowd), "a crowd is no harm");
+    }
+}

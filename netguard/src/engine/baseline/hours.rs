@@ -194,11 +194,11 @@ fn deviation(remainder: &[f64]) -> f64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
     /// A server that is asked more by day and less on the last two days of the week; by hour since 1970.
-    pub(in crate::engine) fn rate(hour: u64) -> f64 {
+    fn rate(hour: u64) -> f64 {
         let day = (hour % DAY as u64) as f64 / DAY as f64 * std::f64::consts::TAU;
         let weekend = hour % WEEK as u64 >= 120;
         let by_day = 1_000.0 * (1.0 - 0.9 * day.cos());

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     hours::{Expected, Forecast, Hours},
+    room::Room,
     shift::{Level, Shift},
     sketches::{Generations, LARGEST},
     told::Normal,
@@ -22,13 +23,6 @@ const MAD_TO_DEVIATION: f64 = 1.4826;
 /// Seconds for which quantiles are remembered: to find them costs more than to learn a value.
 const REFRESH: u64 = 60;
 
-/// How much higher than ever a value may be learnt, in doublings: so much at once, when it lasts,
-const ROOM: f64 = 3.0;
-/// so much of that comes back in a second, and on the first day, which has yet to show what a day is like,
-const REFILL: f64 = 1.0 / 28_800.0;
-const REFILL_FIRST_DAY: f64 = 1.0 / 3_600.0;
-/// and so much of it a second by itself may take.
-const CREEP: f64 = 1.0 / 3_600.0;
 /// Up to here all is learnt as it is: no attack is that small.
 const FREE: f64 = 100.0;
 /// How far above its level a number that has shifted is seldom, at least and at most.
@@ -44,8 +38,7 @@ pub struct Baseline {
     values: Generations,
     deviations: Generations,
     known: Known,
-    /// Doublings that may be learnt.
-    room: f64,
+    room: Room,
     shift: Shift,
     raised: Option<Raised>,
     hours: Hours,
@@ -88,7 +81,7 @@ impl Default for Baseline {
             values: Generations::default(),
             deviations: Generations::default(),
             known: Known::default(),
-            room: ROOM,
+            room: Room::default(),
             shift: Shift::default(),
             raised: None,
             hours: Hours::default(),
@@ -109,12 +102,7 @@ impl Baseline {
             self.values.turn();
             self.deviations.turn();
         }
-        let refill = if self.learnt < GENERATION {
-            REFILL_FIRST_DAY
-        } else {
-            REFILL
-        };
-        self.room = (self.room + refill).min(ROOM);
+        self.room.refill(self.learnt < GENERATION);
         let changed = self.follow(value);
         let value = self.bounded(value);
         // Every value counts alike until there are as many as the time constant.
@@ -168,10 +156,7 @@ impl Baseline {
             Level::Up(level) => {
                 let spread = seldom / self.known.median.max(f64::MIN_POSITIVE);
                 let wanted = level * spread.clamp(SPREAD.0, SPREAD.1);
-                let highest = self.highest();
-                let bits = (wanted / highest).log2().clamp(0.0, self.room);
-                self.room -= bits;
-                let usual = wanted.min(highest * bits.exp2());
+                let usual = self.room.jump(wanted, self.highest());
                 self.raised = Some(Raised {
                     usual,
                     until: self.learnt + 2 * GENERATION,
@@ -191,9 +176,7 @@ impl Baseline {
         if !self.is_ready() || value <= highest {
             return value;
         }
-        let bits = (value / highest).log2().min(CREEP).min(self.room);
-        self.room -= bits;
-        highest * bits.exp2()
+        self.room.creep(value, highest)
     }
 
     /// The highest that was ever learnt.
@@ -263,8 +246,8 @@ impl Baseline {
     pub(super) fn is_sound(&self) -> bool {
         let Known { p01, median, p99 } = self.known;
         let raised = self.raised.map_or(0.0, |raised| raised.usual);
-        let numbers = [self.mean, self.variance, p01, median, p99, self.room, raised];
-        numbers.into_iter().all(f64::is_finite) && self.room <= ROOM && self.hours.is_sound()
+        let numbers = [self.mean, self.variance, p01, median, p99, raised];
+        numbers.into_iter().all(f64::is_finite) && self.room.is_sound() && self.hours.is_sound()
     }
 
     /// Its numbers, at `wall_s` of the wall clock.
@@ -390,7 +373,7 @@ mod tests {
     /// However an attacker raises its rate: eightfold at once, and then twice in eight hours.
     #[test]
     fn who_raises_a_rate_slowly_needs_days() {
-        let bound = |hours: f64| 1_000.0 * (ROOM + hours / 8.0).exp2() * 1.03;
+        let bound = |hours: f64| 1_000.0 * (3.0 + hours / 8.0).exp2() * 1.03;
         for step in [1.000_05, 1.001, 1.1, 2.0, 100.0] {
             let mut baseline = Baseline::default();
             learn(&mut baseline, 3 * GENERATION, 1_000.0);

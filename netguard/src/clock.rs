@@ -23,6 +23,12 @@ pub fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
 
+/// The wall clock in seconds since 1970; `None`: it is before that.
+pub fn wall_clock_s() -> Option<u64> {
+    let since = wall_clock().duration_since(SystemTime::UNIX_EPOCH);
+    since.ok().map(|since| since.as_secs())
+}
+
 /// The wall clock as RFC 3339 in UTC, with milliseconds.
 pub fn wall_clock_text() -> String {
     humantime::format_rfc3339_millis(wall_clock()).to_string()

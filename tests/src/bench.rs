@@ -9,6 +9,8 @@ mod full;
 mod headline;
 mod lists;
 mod memory;
+mod normal;
+mod outlier;
 mod peers;
 mod report;
 mod scaling;
@@ -36,6 +38,8 @@ pub enum Section {
     E2e,
     /// What honest clients get under floods.
     Headline,
+    /// What it takes to know what is normal, and what the outlier score is worth, on made-up traffic.
+    Normal,
 }
 
 /// What the benchmark loads besides netguard.
@@ -69,6 +73,10 @@ pub fn measure(sections: &[Section], objects: &Objects, only: &str, rounds: u32)
             let scaling = scaling::measure(&ns, objects, &full, only, 2 * rounds.min(MOST_ROUNDS))?;
             report.figures.extend(scaling);
         }
+    }
+    if sections.contains(&Section::Normal) {
+        report.figures.extend(normal::measure()?);
+        report.figures.extend(outlier::measure(rounds)?);
     }
     if sections.contains(&Section::E2e) {
         report.end_to_end = end_to_end::measure(objects, only, rounds)?;

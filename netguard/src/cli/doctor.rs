@@ -98,6 +98,7 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), CliE
     checks.push(cookies(status.as_ref()));
     checks.extend(status.as_ref().map(lists));
     checks.extend(status.as_ref().map(audit));
+    checks.extend(status.as_ref().and_then(normal));
     checks.push(daemon);
     let ok = checks.iter().all(|check| check.state != State::Fail);
     context.output.print(&Diagnosis { ok, checks }, |diagnosis| {
@@ -215,6 +216,16 @@ fn audit(status: &DaemonStatus) -> Check {
             Some(fault) => check(NAME, State::Warn, fault),
         },
     }
+}
+
+/// What was learnt before is known again, and will be.
+fn normal(status: &DaemonStatus) -> Option<Check> {
+    const NAME: &str = "what is normal";
+    let normal = status.normal.as_ref()?;
+    Some(match normal.sentence() {
+        None => check(NAME, State::Ok, format!("kept in {}", normal.file.display())),
+        Some(fault) => check(NAME, State::Warn, fault),
+    })
 }
 
 fn root() -> Check {

@@ -14,6 +14,7 @@ mod feed;
 mod feed_check;
 mod limit;
 mod map;
+mod normal;
 mod output;
 mod replay;
 mod rules;
@@ -93,6 +94,9 @@ enum Command {
     /// Show which attacks were recognised, and by what.
     #[command(subcommand)]
     Attacks(attacks::AttackCommand),
+    /// What normal traffic is like, as it was learnt.
+    #[command(subcommand)]
+    Normal(normal::NormalCommand),
     /// The audit trail: all that was decided, by whom, in lines that nobody can change unnoticed; works with the daemon dead.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -195,6 +199,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Map(command) => map::run(&context, &command),
         Command::Events(args) => events::run(&context, &args).await,
         Command::Attacks(command) => attacks::run(&context, command).await,
+        Command::Normal(command) => normal::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Explain(args) => explain::run(&context, &args).await,
         Command::Replay(args) => replay::run(&context, &args),

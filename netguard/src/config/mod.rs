@@ -6,6 +6,7 @@ mod limits;
 mod lists;
 mod load;
 mod mistake;
+mod normal;
 mod reflection;
 mod response;
 mod schema;
@@ -26,6 +27,7 @@ pub use limits::{Dns, Limit, Limits, PrefixLimits, Service, ServiceLimits, Servi
 pub use lists::{Country, Geo, GeoAction, GeoDefault, GeoPolicy};
 pub use load::ConfigError;
 pub use mistake::Mistake;
+pub use normal::Normal;
 pub use reflection::Reflection;
 pub use response::Response;
 pub use schema::schema_json;
@@ -84,6 +86,8 @@ pub struct Config {
     pub response: Response,
     /// What is counted of the traffic beside verdicts.
     pub telemetry: Telemetry,
+    /// What is normal, as it was learnt.
+    pub normal: Normal,
     /// What automatic decisions may never touch.
     pub guard: Guard,
     /// What is kept of all that was decided, and by whom.

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     audit::AuditState,
     daemon::{
-        CookieOptions, CookieState, ListMatch, Protected, ReflectionState, Spared, StateReach, TrafficReport,
+        CookieOptions, CookieState, ListMatch, NormalState, Protected, ReflectionState, Spared, StateReach,
+        TrafficReport,
     },
     prefix::Prefix,
 };
@@ -45,6 +46,9 @@ pub struct DaemonStatus {
     /// How the audit trail stands; `None`: it is off.
     #[serde(default)]
     pub audit: Option<AuditState>,
+    /// How what is normal is kept; `None`: an older daemon.
+    #[serde(default)]
+    pub normal: Option<NormalState>,
 }
 
 /// Answer of `GET /v1/stats`.

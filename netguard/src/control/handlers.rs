@@ -23,7 +23,7 @@ use super::{
 use crate::{
     audit::Author,
     bpf::{BpfError, List},
-    clock::monotonic_ns,
+    clock::{monotonic_ns, wall_clock_s},
     daemon::{AttackReport, Event, EventKind, PacketReport, State, Stop},
     engine::baseline::NormalTraffic,
     host,
@@ -56,6 +56,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         cookie_faults,
         list_faults: state.list_faults(),
         audit: state.journal.audit(),
+        normal: Some(state.normal().clone()),
     })
 }
 
@@ -83,9 +84,23 @@ pub(super) async fn attack_packets(
     Json(state.responder().course(id).map(PacketReport::all))
 }
 
+#[derive(Deserialize)]
+pub(super) struct ForgetQuery {
+    service: Option<String>,
+}
+
+/// Forgets what is normal; answers whether anything was known.
+pub(super) async fn forget(
+    Shared(state): Shared<Arc<State>>,
+    By(author): By,
+    Query(query): Query<ForgetQuery>,
+) -> Json<bool> {
+    Json(state.forget_normal(query.service, author))
+}
+
 /// What is normal.
 pub(super) async fn normal(Shared(state): Shared<Arc<State>>) -> Json<NormalTraffic> {
-    Json(state.controller().baselines().normal())
+    Json(state.controller().normal(wall_clock_s()))
 }
 
 pub(super) async fn stats(Shared(state): Shared<Arc<State>>) -> Result<Json<Stats>, Refusal> {

@@ -68,7 +68,7 @@ fn router(state: Arc<State>) -> Router {
         .route("/v1/attacks", get(handlers::attacks))
         .route("/v1/attacks/{id}", get(handlers::attack))
         .route("/v1/attacks/{id}/packets", get(handlers::attack_packets))
-        .route("/v1/normal", get(handlers::normal))
+        .route("/v1/normal", get(handlers::normal).delete(handlers::forget))
         .route("/v1/rules/{list}", post(handlers::add).delete(handlers::remove))
         .route("/v1/limits/{class}", put(handlers::limit))
         .route(

@@ -31,6 +31,7 @@ impl EventKind {
             | Self::WithheldMore { .. }
             | Self::RuleFailed { .. }
             | Self::AttackResumed { .. }
+            | Self::NormalChanged { .. }
             | Self::SamplesLost { .. }
             | Self::Missed { .. } => Worth::Strangers,
             _ => Worth::Decision,

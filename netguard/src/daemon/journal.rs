@@ -183,6 +183,27 @@ pub enum EventKind {
     },
     /// An attack that was over goes on.
     AttackResumed { id: u64, class: String, pulses: u32 },
+    /// What an earlier daemon learnt is in use; it was `written` (RFC 3339).
+    NormalRestored {
+        file: String,
+        learnt_s: u64,
+        written: String,
+        from_future: bool,
+    },
+    /// What an earlier daemon learnt is not taken, and learning begins anew.
+    NormalRefused {
+        file: String,
+        why: String,
+        kept_in: Option<String>,
+    },
+    /// What is normal cannot be written; it is tried again.
+    NormalNotSaved { why: String },
+    /// What is normal is written again.
+    NormalSavedAgain,
+    /// Numbers have had another level for long, which is normal now; sentences, and how many more changed in the same second.
+    NormalChanged { changes: Vec<String>, more: usize },
+    /// An operator had forgotten what was learnt of a service, or all of it.
+    NormalForgotten { service: Option<String> },
     /// Nothing has spoken for an attack for a while.
     AttackEnded {
         id: u64,

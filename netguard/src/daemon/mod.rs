@@ -12,6 +12,7 @@ mod fetches;
 mod journal;
 pub(crate) mod lists;
 mod lock;
+mod normal;
 mod offer;
 mod own;
 mod reach;
@@ -48,6 +49,7 @@ pub use fetches::begin_fetches;
 pub use journal::{Event, EventKind, Journal};
 pub use lists::{Download, ListMatch, ListReport, Lists};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
+pub use normal::{NormalFileError, NormalState, normal_file, read_normal, write_normal};
 pub use offer::CookieOptions;
 pub use own::sentence as left_out_sentence;
 pub use reach::StateReach;
@@ -165,6 +167,12 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     if place.on {
         tell_configuration(&state, options.config.clone(), place);
     }
+    normal::restore(&state);
+    let keeper = tokio::spawn(normal::keep(
+        Arc::clone(&state),
+        options.config.clone(),
+        stopped.clone(),
+    ));
     let server = tokio::spawn(control::serve(listener, Arc::clone(&state)));
     let signals = tokio::spawn(signals.stop(Arc::clone(&state)));
 
@@ -172,6 +180,8 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
 
     let reason = *stopped.borrow();
     signals.abort();
+    // It writes once more what is normal.
+    let _kept = keeper.await;
     // An import under way is brought to its end, and none begins after it, as long as this is held.
     let _writing = state.write().await;
     server.abort();

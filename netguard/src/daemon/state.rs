@@ -6,9 +6,12 @@ use std::sync::{
 };
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify, watch};
 
-use super::{EventKind, Journal, Lists, ReflectionState, Spared, StateReach, TrafficReport, cookies::Wanted};
+use super::{
+    EventKind, Journal, Lists, NormalState, ReflectionState, Spared, StateReach, TrafficReport,
+    cookies::Wanted,
+};
 use crate::{
     audit::Author,
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
@@ -116,6 +119,9 @@ pub struct State {
     traffic: Mutex<Option<TrafficReport>>,
     controller: Mutex<Controller>,
     responder: Mutex<Responder>,
+    normal: Mutex<NormalState>,
+    /// Whoever changed what is normal has it written soon.
+    pub(super) normal_asked: Notify,
     writing: AsyncMutex<()>,
     lists: Mutex<Lists>,
     /// Beside the lists: these are locked for as long as it takes to read them.
@@ -151,6 +157,8 @@ impl State {
             traffic: Mutex::default(),
             controller: Mutex::default(),
             responder: Mutex::new(parts.responder),
+            normal: Mutex::default(),
+            normal_asked: Notify::new(),
             writing: AsyncMutex::default(),
             sysctls: parts.sysctls,
             stop,
@@ -268,6 +276,22 @@ impl State {
     /// What is done about attacks; taken after the controller where both are.
     pub fn responder(&self) -> MutexGuard<'_, Responder> {
         lock(&self.responder)
+    }
+
+    /// How what is normal is kept.
+    pub fn normal(&self) -> MutexGuard<'_, NormalState> {
+        lock(&self.normal)
+    }
+
+    /// Forgets what was learnt of `service`, or all of it, since `author` asks for it; whether there was any.
+    pub fn forget_normal(&self, service: Option<String>, author: Author) -> bool {
+        let was = self.controller().forget(service.as_deref(), fastrand::u64(..));
+        if was {
+            self.normal_asked.notify_one();
+            self.journal
+                .record_by(author, EventKind::NormalForgotten { service });
+        }
+        was
     }
 
     /// Records that a rule for `prefix` could not be placed.

@@ -12,13 +12,13 @@ use tracing::{debug, warn};
 use super::{
     CookieState, EventKind, State, Stop, act, attacks, begin_fetches,
     configured::Configured,
-    own, reach, reflection, respond, segments,
+    normal, own, reach, reflection, respond, segments,
     setup::{Inputs, guard, spared_by_lists},
     state::Rates,
 };
 use crate::{
     bpf::{BpfError, List},
-    clock::monotonic_ns,
+    clock::{monotonic_ns, wall_clock_s},
     engine::{Account, Chain, Features, FlooderSettings, Readings, TrafficWindow, Window},
     host,
     prefix::Prefix,
@@ -106,7 +106,10 @@ impl Ticking {
         let step = self.chain.step(readings);
         inputs.cookies.look(step.cookies_wanted, state);
         if let Some(traffic) = step.traffic {
-            let features = Features::of(now_ns, &traffic, [&step.window], &inputs.traffic.services());
+            let features = Features {
+                wall_s: wall_clock_s(),
+                ..Features::of(now_ns, &traffic, [&step.window], &inputs.traffic.services())
+            };
             let heads = inputs.heads.drain(HEADS_PER_TICK);
             let matched = {
                 let (controller, responder) = (state.controller(), state.responder());
@@ -126,8 +129,12 @@ impl Ticking {
     /// Has what is normal learnt from the second that is over, which was like `traffic`.
     fn learn(&self, state: &State, traffic: &TrafficWindow, services: &[(String, usize)]) {
         let at_ns = self.second.last().map_or(0, |window| window.at_ns);
-        let second = Features::of(at_ns, traffic, &self.second, services);
-        state.controller().second(&second);
+        let second = Features {
+            wall_s: wall_clock_s(),
+            ..Features::of(at_ns, traffic, &self.second, services)
+        };
+        let shifted = state.controller().second(&second);
+        normal::tell(state, &shifted);
     }
 
     /// Tells what was dropped since the last summary.

@@ -1,140 +1,25 @@
-//! Baselines: what is normal, learnt second by second while nothing is attacked. They judge nothing.
-//!
-//! Quantiles come from sketches of the last day and the one before (DDSketch, Masson and others 2019: within 1 % of the value); mean and
-//! deviation forget with a time constant of an hour.
+//! Baselines: what is normal, of all traffic together and of each service, learnt second by second while nothing is attacked. They judge
+//! nothing.
+
+mod hours;
+mod number;
+mod room;
+mod shift;
+mod sketches;
+mod told;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use sketches_ddsketch::{Config, DDSketch};
 
 use super::feature::{Features, Metric, ServiceFeatures};
 
-/// Seconds that must have been learnt before a baseline is believed.
-const READY: u64 = 300;
-/// Seconds in a generation of sketches.
-const GENERATION: u64 = 86_400;
-/// The time constant of mean and deviation, in seconds.
-const MEMORY: f64 = 3_600.0;
-/// From the median absolute deviation to the standard deviation of a normal distribution.
-const MAD_TO_DEVIATION: f64 = 1.4826;
+pub use hours::{Expected, Forecast};
+pub use number::{Baseline, Changed};
+pub use told::{Normal, NormalService, NormalTraffic, NormalWhole, NowService};
 
-/// What is normal of one number.
-#[derive(Clone, Default, Serialize, Deserialize)]
-pub struct Baseline {
-    learnt: u64,
-    mean: f64,
-    variance: f64,
-    /// Values, and how far each was from the median of its time.
-    values: Generations,
-    deviations: Generations,
-}
-
-/// The sketch of this generation and of the one before, as far as there are any: an empty sketch has no form in JSON.
-#[derive(Clone, Default, Serialize, Deserialize)]
-struct Generations(Vec<DDSketch>);
-
-/// The numbers of a baseline, to be shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Normal {
-    pub mean: f64,
-    pub deviation: f64,
-    pub median: f64,
-    /// Median absolute deviation.
-    pub mad: f64,
-    pub p95: f64,
-    pub p99: f64,
-    /// Seconds that were learnt.
-    pub learnt_s: u64,
-}
-
-impl Baseline {
-    /// Learns the value of one second; what is no number is not learnt.
-    pub fn learn(&mut self, value: f64) {
-        if !value.is_finite() || value < 0.0 {
-            return;
-        }
-        if self.learnt > 0 && self.learnt.is_multiple_of(GENERATION) {
-            self.values.turn();
-            self.deviations.turn();
-        }
-        // Every value counts alike until there are as many as the time constant.
-        let part = 1.0 / (self.learnt as f64 + 1.0).min(MEMORY);
-        let off = value - self.mean;
-        self.mean += part * off;
-        self.variance += part * (off * off * (1.0 - part) - self.variance);
-        if let Some(median) = self.quantile(0.5) {
-            self.deviations.add((value - median).abs());
-        }
-        self.values.add(value);
-        self.learnt += 1;
-    }
-
-    /// Whether enough was learnt to be believed.
-    pub fn is_ready(&self) -> bool {
-        self.learnt >= READY
-    }
-
-    /// The value that so much of the time was not exceeded; `None` before anything was learnt.
-    pub fn quantile(&self, part: f64) -> Option<f64> {
-        self.values.quantile(part)
-    }
-
-    /// How many deviations `value` is above normal, by median and median absolute deviation, which a few attacks that
-    /// were learnt do not move; `None` until the baseline is ready.
-    pub fn deviations_above(&self, value: f64) -> Option<f64> {
-        let median = self.quantile(0.5).filter(|_| self.is_ready())?;
-        let mad = self.deviations.quantile(0.5).unwrap_or(0.0);
-        // What never changed may change by a hundredth.
-        let deviation = (mad * MAD_TO_DEVIATION).max(median / 100.0).max(f64::EPSILON);
-        Some((value - median) / deviation)
-    }
-
-    pub fn normal(&self) -> Normal {
-        let quantile = |part| self.quantile(part).unwrap_or(0.0);
-        Normal {
-            mean: self.mean,
-            deviation: self.variance.max(0.0).sqrt(),
-            median: quantile(0.5),
-            mad: self.deviations.quantile(0.5).unwrap_or(0.0),
-            p95: quantile(0.95),
-            p99: quantile(0.99),
-            learnt_s: self.learnt,
-        }
-    }
-}
-
-impl Generations {
-    fn add(&mut self, value: f64) {
-        if self.0.is_empty() {
-            self.0.push(DDSketch::new(Config::defaults()));
-        }
-        if let Some(newest) = self.0.last_mut() {
-            newest.add(value);
-        }
-    }
-
-    /// Begins a generation, and forgets the one before the last.
-    fn turn(&mut self) {
-        if self.0.len() > 1 {
-            self.0.remove(0);
-        }
-        self.0.push(DDSketch::new(Config::defaults()));
-    }
-
-    /// Of both together.
-    fn quantile(&self, part: f64) -> Option<f64> {
-        let (first, rest) = self.0.split_first()?;
-        if rest.is_empty() {
-            return first.quantile(part).ok().flatten();
-        }
-        let mut both = first.clone();
-        for sketch in rest {
-            both.merge(sketch).ok()?;
-        }
-        both.quantile(part).ok().flatten()
-    }
-}
+/// Services that are remembered at the most: those that have a counter of their own, and as many that had one.
+const SERVICES: usize = 512;
 
 /// What is normal of all traffic together, and of each service.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -150,49 +35,87 @@ pub struct ServiceBaseline {
     pub packets: Baseline,
     pub bytes: Baseline,
     pub opening: Baseline,
+    /// Seconds since it was last served.
+    #[serde(default)]
+    idle_s: u64,
 }
 
-/// What is normal, to be shown.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct NormalTraffic {
-    /// By the name of the metric: rates per second, and evennesses from 0 to 1.
-    pub totals: BTreeMap<String, Normal>,
-    pub services: BTreeMap<String, NormalService>,
+/// What has another level than it used to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shifted {
+    /// `None`: all traffic together.
+    pub service: Option<String>,
+    /// Such as `packets`.
+    pub metric: &'static str,
+    pub changed: Changed,
 }
 
-/// What is normal of a service, per second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct NormalService {
-    pub packets: Normal,
-    pub bytes: Normal,
-    /// Connections asked for.
-    pub opening: Normal,
+/// What is foreseen of each number, in the order of the names.
+pub struct Forecasts {
+    of: Vec<String>,
+    numbers: Vec<Option<Forecast>>,
 }
 
-/// Services that are remembered at the most.
-const SERVICES: usize = 1_024;
+/// The hours that [`Forecasts`] are made of.
+pub struct Series {
+    of: Vec<String>,
+    numbers: Vec<hours::Hours>,
+}
 
 impl Baselines {
-    /// Learns one second, in which nothing was attacked.
-    pub fn learn(&mut self, second: &Features) {
+    /// Learns one second, in which nothing was attacked. Tells what has had another level for long.
+    pub fn learn(&mut self, second: &Features) -> Vec<Shifted> {
+        let mut shifted = Vec::new();
         for metric in Metric::ALL {
             if let Some(value) = second.metric(metric) {
                 let baseline = self.totals.entry(metric.name().to_owned()).or_default();
-                baseline.learn(value);
+                shifted.extend(baseline.learn(value, second.wall_s).map(|changed| Shifted {
+                    service: None,
+                    metric: metric.name(),
+                    changed,
+                }));
             }
         }
         for service in &second.services {
-            if self.services.len() < SERVICES || self.services.contains_key(&service.service) {
-                self.learn_service(service);
+            if self.services.len() >= SERVICES && !self.services.contains_key(&service.service) {
+                self.forget_idlest();
             }
+            self.learn_service(service, second.wall_s, &mut shifted);
+        }
+        self.services
+            .values_mut()
+            .for_each(|service| service.idle_s = service.idle_s.saturating_add(1));
+        shifted
+    }
+
+    fn learn_service(&mut self, second: &ServiceFeatures, wall_s: Option<u64>, shifted: &mut Vec<Shifted>) {
+        let baseline = self.services.entry(second.service.clone()).or_default();
+        baseline.idle_s = 0;
+        let numbers = [
+            ("packets", &mut baseline.packets, second.packets),
+            ("bytes", &mut baseline.bytes, second.bytes),
+            ("connections", &mut baseline.opening, second.opening),
+        ];
+        for (metric, baseline, value) in numbers {
+            shifted.extend(baseline.learn(value, wall_s).map(|changed| Shifted {
+                service: Some(second.service.clone()),
+                metric,
+                changed,
+            }));
         }
     }
 
-    fn learn_service(&mut self, service: &ServiceFeatures) {
-        let baseline = self.services.entry(service.service.clone()).or_default();
-        baseline.packets.learn(service.packets);
-        baseline.bytes.learn(service.bytes);
-        baseline.opening.learn(service.opening);
+    /// Whoever opens ports at random must not keep new services from being learnt.
+    fn forget_idlest(&mut self) {
+        let idlest = self.services.iter().max_by_key(|(_, service)| service.idle_s);
+        if let Some(name) = idlest.map(|(name, _)| name.clone()) {
+            self.services.remove(&name);
+        }
+    }
+
+    /// A second came that is not learnt: a change that lasts must last in calm.
+    pub fn interrupt(&mut self) {
+        self.numbers_mut().for_each(Baseline::interrupt);
     }
 
     /// Of all traffic; `None` while it is not to be believed.
@@ -202,39 +125,127 @@ impl Baselines {
             .filter(|baseline| baseline.is_ready())
     }
 
-    /// All of it, believed or not.
-    pub fn normal(&self) -> NormalTraffic {
-        let service = |baseline: &ServiceBaseline| NormalService {
-            packets: baseline.packets.normal(),
-            bytes: baseline.bytes.normal(),
-            opening: baseline.opening.normal(),
-        };
-        let totals = self.totals.iter();
-        let services = self.services.iter();
-        NormalTraffic {
-            totals: totals
-                .map(|(name, baseline)| (name.clone(), baseline.normal()))
-                .collect(),
-            services: services
-                .map(|(name, baseline)| (name.clone(), service(baseline)))
-                .collect(),
-        }
+    /// What `metric` of all traffic seldom exceeds at `wall_s` of the wall clock, if that is known; `None` while nothing is to be
+    /// believed.
+    pub fn usual(&self, metric: Metric, wall_s: Option<u64>) -> Option<f64> {
+        self.totals.get(metric.name())?.usual(wall_s)
+    }
+
+    /// Seconds that were learnt of all traffic.
+    pub fn learnt_s(&self) -> u64 {
+        let packets = self.totals.get(Metric::Packets.name());
+        packets.map_or(0, Baseline::learnt_s)
     }
 
     pub fn service(&self, name: &str) -> Option<&ServiceBaseline> {
         self.services.get(name)
     }
+
+    /// Forgets what was learnt of a service, or all of it; whether there was any.
+    pub fn forget(&mut self, service: Option<&str>) -> bool {
+        match service {
+            Some(name) => self.services.remove(name).is_some(),
+            None => {
+                let was = !self.totals.is_empty() || !self.services.is_empty();
+                *self = Self::default();
+                was
+            }
+        }
+    }
+
+    /// Forgets the hours later than `wall_s`: the clock was ahead when they were learnt.
+    pub fn forget_after(&mut self, wall_s: u64) {
+        self.numbers_mut()
+            .for_each(|baseline| baseline.hours_mut().forget_after(wall_s));
+    }
+
+    /// What forecasts are made of: to make them takes longer than a tick.
+    pub fn series(&self) -> Series {
+        Series {
+            of: self.names(),
+            numbers: self.numbers().map(|baseline| baseline.hours().clone()).collect(),
+        }
+    }
+
+    /// Takes up forecasts; whether they are of the numbers that there are now.
+    pub fn foresee(&mut self, forecasts: Forecasts) -> bool {
+        if forecasts.of != self.names() {
+            return false;
+        }
+        for (baseline, forecast) in self.numbers_mut().zip(forecasts.numbers) {
+            baseline.foresee(forecast);
+        }
+        true
+    }
+
+    /// Whether all of it can have been learnt.
+    pub fn is_sound(&self) -> bool {
+        self.services.len() <= SERVICES
+            && self
+                .totals
+                .keys()
+                .all(|name| Metric::ALL.iter().any(|metric| metric.name() == name))
+            && self.numbers().all(Baseline::is_sound)
+    }
+
+    /// All of it, believed or not, at `wall_s` of the wall clock; without what is now.
+    pub fn normal(&self, wall_s: Option<u64>) -> NormalTraffic {
+        let service = |baseline: &ServiceBaseline| NormalService {
+            packets: baseline.packets.normal(wall_s),
+            bytes: baseline.bytes.normal(wall_s),
+            opening: baseline.opening.normal(wall_s),
+            now: None,
+        };
+        let totals = self.totals.iter();
+        let services = self.services.iter();
+        NormalTraffic {
+            totals: totals
+                .map(|(name, baseline)| (name.clone(), baseline.normal(wall_s)))
+                .collect(),
+            services: services
+                .map(|(name, baseline)| (name.clone(), service(baseline)))
+                .collect(),
+            ..NormalTraffic::default()
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.totals.keys().chain(self.services.keys()).cloned().collect()
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = &Baseline> {
+        let services = self.services.values();
+        let services = services.flat_map(|service| [&service.packets, &service.bytes, &service.opening]);
+        self.totals.values().chain(services)
+    }
+
+    fn numbers_mut(&mut self) -> impl Iterator<Item = &mut Baseline> {
+        let services = self.services.values_mut();
+        let services =
+            services.flat_map(|service| [&mut service.packets, &mut service.bytes, &mut service.opening]);
+        self.totals.values_mut().chain(services)
+    }
+}
+
+impl Series {
+    /// Decomposes each number's hours: some tenths of a millisecond for each, once it has five weeks.
+    pub fn forecasts(&self) -> Forecasts {
+        Forecasts {
+            of: self.of.clone(),
+            numbers: self.numbers.iter().map(hours::Hours::forecast).collect(),
+        }
+    }
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use netguard_common::telemetry::Kind;
 
     use super::*;
     use crate::engine::feature::tests::second;
 
     /// Learnt from ten minutes like `usual`.
-    pub(in crate::engine) fn learnt(usual: &[(Kind, u64)]) -> Baselines {
+    pub(crate) fn learnt(usual: &[(Kind, u64)]) -> Baselines {
         let mut baselines = Baselines::default();
         for index in 0..600_u64 {
             let kinds: Vec<_> = usual
@@ -246,55 +257,24 @@ pub(super) mod tests {
         baselines
     }
 
-    #[test]
-    fn quantiles_mean_and_deviation_are_those_of_the_values() {
-        let mut baseline = Baseline::default();
-        for value in 0..1_000 {
-            baseline.learn(f64::from(value));
+    /// A second of services, each with so many packets.
+    fn serving<'a>(services: impl IntoIterator<Item = (&'a str, f64)>) -> Features {
+        let services = services.into_iter().map(|(name, packets)| ServiceFeatures {
+            service: name.to_owned(),
+            packets,
+            ..ServiceFeatures::default()
+        });
+        Features {
+            services: services.collect(),
+            ..Features::default()
         }
-        let normal = baseline.normal();
-        let near = |found: f64, wanted: f64| (found - wanted).abs() < 0.02 * wanted;
-        assert!(near(normal.p95, 950.0) && near(normal.p99, 990.0), "{normal:?}");
-        assert!(
-            near(normal.mean, 499.5) && near(normal.deviation, 288.7),
-            "{normal:?}"
-        );
-        assert!(near(normal.median, 500.0), "{normal:?}");
     }
 
-    #[test]
-    fn nothing_is_believed_too_early() {
-        let mut baseline = Baseline::default();
-        for _ in 0..READY - 1 {
-            baseline.learn(10.0);
-        }
-        assert_eq!(baseline.deviations_above(1e6), None);
-        baseline.learn(10.0);
-        assert!(
-            baseline
-                .deviations_above(1e6)
-                .is_some_and(|above| above > 1_000.0)
-        );
-        assert!(
-            baseline
-                .deviations_above(10.0)
-                .is_some_and(|above| above.abs() < 3.0)
-        );
-    }
-
-    #[test]
-    fn what_is_no_number_is_not_learnt_and_a_day_is_forgotten_after_two() {
-        let mut baseline = Baseline::default();
-        for value in [f64::NAN, f64::INFINITY, -1.0] {
-            baseline.learn(value);
-        }
-        assert_eq!(baseline.normal(), Normal::default());
-        for day in [1.0, 2.0, 3.0] {
-            for _ in 0..GENERATION {
-                baseline.learn(day * 1_000.0);
-            }
-        }
-        assert!(baseline.quantile(0.0).is_some_and(|least| least > 1_900.0));
+    /// A server that is asked more by day and less on the last two days of the week; by hour since 1970.
+    fn rate(hour: u64) -> f64 {
+        let day = (hour % 24) as f64 / 24.0 * std::f64::consts::TAU;
+        let by_day = 1_000.0 * (1.0 - 0.9 * day.cos());
+        if hour % 168 >= 120 { by_day / 5.0 } else { by_day }
     }
 
     #[test]
@@ -302,9 +282,90 @@ pub(super) mod tests {
         let baselines = learnt(&[(Kind::Udp, 1_000)]);
         let text = serde_json::to_string(&baselines)?;
         let back: Baselines = serde_json::from_str(&text)?;
-        let normal = |baselines: &Baselines| baselines.total(Metric::Udp).map(Baseline::normal);
-        assert!(normal(&back).is_some());
+        let normal = |baselines: &Baselines| baselines.total(Metric::Udp).map(|usual| usual.normal(None));
+        assert!(normal(&back).is_some() && back.is_sound());
         assert_eq!(normal(&back), normal(&baselines));
+        assert_eq!(serde_json::to_string(&back)?, text);
         Ok(())
+    }
+
+    #[test]
+    fn a_service_is_forgotten_alone() {
+        let mut baselines = Baselines::default();
+        for _ in 0..400 {
+            baselines.learn(&serving([("tcp/80", 100.0), ("udp/53", 10.0)]));
+        }
+        assert!(baselines.forget(Some("tcp/80")) && !baselines.forget(Some("tcp/80")));
+        assert!(baselines.service("tcp/80").is_none());
+        assert!(
+            baselines
+                .service("udp/53")
+                .is_some_and(|service| service.packets.is_ready())
+        );
+        assert!(baselines.forget(None) && !baselines.forget(None));
+    }
+
+    #[test]
+    fn services_are_bounded_and_the_idlest_gives_way() {
+        let mut baselines = Baselines::default();
+        let names: Vec<String> = (0..2 * SERVICES).map(|port| format!("tcp/{port}")).collect();
+        for name in &names {
+            baselines.learn(&serving([("udp/53", 1.0), (name.as_str(), 1.0)]));
+        }
+        assert_eq!(baselines.services.len(), SERVICES);
+        assert!(baselines.service("udp/53").is_some(), "it is served");
+        assert!(baselines.service("tcp/1").is_none());
+        assert!(baselines.service(&names[2 * SERVICES - 1]).is_some());
+    }
+
+    #[test]
+    fn a_shift_says_of_what() {
+        let mut baselines = Baselines::default();
+        let mut shifted = Vec::new();
+        for index in 0..3_000 {
+            let packets = if index < 1_500 { 100.0 } else { 700.0 };
+            shifted.extend(baselines.learn(&serving([("tcp/80", packets)])));
+        }
+        let [shifted] = &shifted[..] else {
+            panic!("{shifted:?}")
+        };
+        assert_eq!(
+            (shifted.service.as_deref(), shifted.metric),
+            (Some("tcp/80"), "packets")
+        );
+    }
+
+    #[test]
+    fn the_hour_of_the_week_is_expected_where_it_is_known() {
+        let mut baselines = Baselines::default();
+        let begin = 1_000 * 168;
+        for hour in begin..begin + 3 * 168 {
+            // The last two days whole, so that quantiles know nothing else.
+            let parts = if hour >= begin + 3 * 168 - 48 { 3_600 } else { 600 };
+            for part in 0..parts {
+                let mut second = second(&[(Kind::Udp, rate(hour) as u64)], &[]);
+                second.wall_s = Some(hour * 3_600 + part);
+                baselines.learn(&second);
+            }
+        }
+        let monday_noon = Some((begin + 3 * 168 + 12) * 3_600);
+        let of_days = baselines.usual(Metric::Udp, None).unwrap_or_default();
+        assert_eq!(baselines.usual(Metric::Udp, monday_noon), Some(of_days));
+        let forecasts = baselines.series().forecasts();
+        assert!(baselines.foresee(forecasts));
+        let usual = |wall_s| baselines.usual(Metric::Udp, wall_s).unwrap_or_default();
+        // The last days that were learnt are those of a weekend, and Monday is five times as busy.
+        assert!(
+            usual(monday_noon) > 1.3 * of_days,
+            "{} {of_days}",
+            usual(monday_noon)
+        );
+        let night = usual(Some((begin + 3 * 168 + 24) * 3_600));
+        assert!(
+            (night - of_days / 2.0).abs() < 0.01 * of_days,
+            "{night} {of_days}"
+        );
+        let others = Baselines::default().series().forecasts();
+        assert!(!baselines.foresee(others));
     }
 }

@@ -3,9 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Baselines, Change, Features, Tracker, Window,
+    baseline::{NormalTraffic, NowService, Shifted},
     detect::{Class, Evidence, LEAST_STRENGTH, Suspicion, detect},
+    feature::Metric,
+    outlier::{self, Outlier, Score, Vector},
 };
 
 /// How long nothing is learnt after an attack was over.
@@ -15,15 +20,67 @@ const RECOVERY_NS: u64 = 60_000_000_000;
 const MATCHED: f64 = 100.0;
 
 /// What the controller knows.
-#[derive(Default)]
 pub struct Controller {
-    baselines: Baselines,
+    learnt: Learnt,
     tracker: Tracker,
     /// When something was last suspicious enough to begin an attack.
     suspected_ns: Option<u64>,
+    /// The newest moment, and how unusual it was.
+    moment: Option<Vector>,
+    score: Option<Score>,
+    /// The last second.
+    second: Features,
+}
+
+/// What was learnt, to be kept.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Learnt {
+    pub baselines: Baselines,
+    pub outlier: Outlier,
+}
+
+impl Learnt {
+    /// Nothing; what will be random follows from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            baselines: Baselines::default(),
+            outlier: Outlier::new(seed),
+        }
+    }
+
+    /// Whether all of it can have been learnt.
+    pub fn is_sound(&self) -> bool {
+        self.baselines.is_sound() && self.outlier.is_sound()
+    }
+
+    /// Seconds that were learnt of all traffic.
+    pub fn seconds(&self) -> u64 {
+        self.baselines.learnt_s()
+    }
+}
+
+impl Default for Controller {
+    fn default() -> Self {
+        Self::new(Learnt::new(0))
+    }
 }
 
 impl Controller {
+    /// Begins with what was learnt before.
+    pub fn new(learnt: Learnt) -> Self {
+        Self {
+            learnt: Learnt {
+                outlier: learnt.outlier.restored(),
+                ..learnt
+            },
+            tracker: Tracker::default(),
+            suspected_ns: None,
+            moment: None,
+            score: None,
+            second: Features::default(),
+        }
+    }
+
     /// Takes in a tick: what began and ended.
     ///
     /// `matched`: packets a second of attacks of each class that signatures against them fitted, whatever was suspicious of them.
@@ -33,7 +90,13 @@ impl Controller {
         window: &Window,
         matched: &BTreeMap<Class, f64>,
     ) -> Vec<Change> {
-        let mut suspicions = detect(features, &self.baselines);
+        let mut suspicions = detect(features, &self.learnt.baselines);
+        let moment = outlier::vector(features);
+        self.score = self.learnt.outlier.score(&moment);
+        self.moment = Some(moment);
+        if let Some(score) = &self.score {
+            outlier::raise(&mut suspicions, score);
+        }
         matched
             .iter()
             .for_each(|(class, packets)| add(&mut suspicions, *class, *packets));
@@ -43,11 +106,19 @@ impl Controller {
         self.tracker.step(features, &suspicions, window)
     }
 
-    /// Learns a second, unless something is attacked in it or was shortly before.
-    pub fn second(&mut self, features: &Features) {
-        if self.is_calm(features.at_ns) && !detect(features, &self.baselines).iter().any(is_harmful) {
-            self.baselines.learn(features);
+    /// Learns a second and its newest moment, unless something is attacked in it or was shortly before. Tells what has had another
+    /// level for long.
+    pub fn second(&mut self, features: &Features) -> Vec<Shifted> {
+        self.second = features.clone();
+        let moment = self.moment.take();
+        if !self.is_calm(features.at_ns) || detect(features, &self.learnt.baselines).iter().any(is_harmful) {
+            self.learnt.baselines.interrupt();
+            return Vec::new();
         }
+        if let Some(moment) = moment {
+            self.learnt.outlier.learn(&moment);
+        }
+        self.learnt.baselines.learn(features)
     }
 
     /// Whether nothing was suspicious at `now_ns`, nor shortly before: what comes then is ordinary.
@@ -57,7 +128,51 @@ impl Controller {
     }
 
     pub fn baselines(&self) -> &Baselines {
-        &self.baselines
+        &self.learnt.baselines
+    }
+
+    pub fn baselines_mut(&mut self) -> &mut Baselines {
+        &mut self.learnt.baselines
+    }
+
+    /// What was learnt, to be kept.
+    pub fn learnt(&self) -> &Learnt {
+        &self.learnt
+    }
+
+    /// Forgets what was learnt of a service, or all of it, and takes `seed` for what will be random; whether there was any.
+    pub fn forget(&mut self, service: Option<&str>, seed: u64) -> bool {
+        if service.is_none() {
+            self.learnt.outlier = Outlier::new(seed);
+            self.score = None;
+        }
+        self.learnt.baselines.forget(service)
+    }
+
+    /// What is normal, and what is now, at `wall_s` of the wall clock.
+    pub fn normal(&self, wall_s: Option<u64>) -> NormalTraffic {
+        let mut normal = self.learnt.baselines.normal(wall_s);
+        // What is no number has no form in JSON.
+        let now = |metric| self.second.metric(metric).filter(|value| value.is_finite());
+        normal.now = Metric::ALL
+            .into_iter()
+            .filter_map(|metric| Some((metric.name().to_owned(), now(metric)?)))
+            .collect();
+        for service in &self.second.services {
+            let numbers = [service.packets, service.bytes, service.opening];
+            if let Some(normal) = normal.services.get_mut(&service.service)
+                && numbers.iter().all(|number| number.is_finite())
+            {
+                let [packets, bytes, opening] = numbers;
+                normal.now = Some(NowService {
+                    packets,
+                    bytes,
+                    opening,
+                });
+            }
+        }
+        normal.unusual = self.learnt.outlier.told(self.score.as_ref());
+        normal
     }
 
     pub fn tracker(&self) -> &Tracker {
@@ -148,7 +263,7 @@ mod tests {
             controller
                 .baselines()
                 .total(Metric::Syn)
-                .map(|usual| usual.normal().learnt_s)
+                .map(|usual| usual.normal(None).learnt_s)
         };
         assert_eq!(learnt(&controller), Some(400), "it is not over for long");
         for at_s in 1_051..=1_200 {
@@ -159,21 +274,136 @@ mod tests {
 
     /// A crowd is what will be usual if it stays.
     #[test]
-    fn a_crowd_is_learnt() {
+    fn a_crowd_that_stays_is_learnt_and_told() {
         let mut controller = Controller::default();
-        for at_s in 1..=400 {
-            live(&mut controller, at_s, &[(Kind::Syn, 100), (Kind::Ack, 500)], &[]);
+        let mut shifted = Vec::new();
+        for at_s in 1..=2_000 {
+            let kinds = match at_s {
+                ..=400 => [(Kind::Syn, 100), (Kind::Ack, 500)],
+                _ => [(Kind::Syn, 700), (Kind::Ack, 3_500)],
+            };
+            let features = Features {
+                at_ns: at_s * SECOND,
+                ..second(&kinds, &[])
+            };
+            shifted.extend(controller.second(&features));
         }
-        for at_s in 401..=500 {
+        assert!(!controller.tracker().is_attacked());
+        let usual = controller.baselines().usual(Metric::Syn, None);
+        assert!(usual > Some(650.0), "{usual:?}");
+        assert!(
+            shifted.iter().any(|shifted| shifted.metric == "syn"),
+            "{shifted:?}"
+        );
+    }
+
+    /// However fast, and with pauses or without: what is attacked teaches nothing, and no shift is made of it.
+    #[test]
+    fn an_attack_is_no_shift() {
+        let mut controller = Controller::default();
+        let usual = [(Kind::Udp, 2_000)];
+        for at_s in 1..=400 {
+            live(&mut controller, at_s, &usual, &[]);
+        }
+        let seldom = |controller: &Controller| controller.baselines().usual(Metric::Udp, None);
+        let before = seldom(&controller);
+        for at_s in 401..=4_000 {
+            // Below any volume that is suspicious, but over limits; it pauses for half a minute now and then.
+            let refused = if at_s % 120 < 90 { 5_000 } else { 0 };
             live(
                 &mut controller,
                 at_s,
-                &[(Kind::Syn, 5_000), (Kind::Ack, 25_000)],
-                &[],
+                &[(Kind::Udp, 8_000)],
+                &[(Verdict::LimitUdp, refused)],
             );
         }
+        assert_eq!(seldom(&controller), before);
+    }
+
+    /// A controller that has seen calm traffic for ten minutes, a little different each tick.
+    fn experienced() -> Controller {
+        let mut controller = Controller::default();
+        for at_s in 1..=600 {
+            let more = at_s % 11;
+            let kinds = [
+                (Kind::Syn, 100 + more),
+                (Kind::Ack, 900 - 10 * more),
+                (Kind::Udp, 50 + more),
+            ];
+            assert_eq!(live(&mut controller, at_s, &kinds, &[]), []);
+        }
+        controller
+    }
+
+    #[test]
+    fn what_is_unusual_never_begins_an_attack_alone() {
+        let mut controller = experienced();
+        // Nothing like it was ever seen, and no detector minds it.
+        for at_s in 601..=700 {
+            let odd = [(Kind::Udp, 4_000), (Kind::Other, 3_000), (Kind::Fragment, 100)];
+            assert_eq!(live(&mut controller, at_s, &odd, &[]), []);
+            // After a while it was seen often.
+            let unusual = controller.score.as_ref().is_some_and(Score::is_unusual);
+            assert!(unusual || at_s > 615, "{at_s}");
+        }
         assert!(!controller.tracker().is_attacked());
-        let usual = controller.baselines().total(Metric::Syn).expect("it is ready");
-        assert!(usual.quantile(0.99) > Some(4_000.0));
+    }
+
+    #[test]
+    fn what_is_unusual_needs_half_the_threshold() {
+        // 0.6 of what is suspicious.
+        let refused = [(Verdict::LimitUdp, 300)];
+        let odd = [(Kind::Udp, 4_000), (Kind::Syn, 1), (Kind::Ack, 1)];
+        let mut inexperienced = Controller::default();
+        for at_s in 1..=20 {
+            assert_eq!(live(&mut inexperienced, at_s, &odd, &refused), []);
+        }
+        let mut controller = experienced();
+        assert_eq!(live(&mut controller, 601, &odd, &refused), []);
+        live(&mut controller, 602, &odd, &refused);
+        assert_eq!(live(&mut controller, 603, &odd, &refused), [Change::Begun(1)]);
+        let attack = controller.tracker().attack(1).expect("it goes on");
+        assert!(
+            attack
+                .evidence
+                .iter()
+                .any(|evidence| evidence.what.contains("how unusual")
+                    && evidence.what.contains("UDP packets/s")),
+            "{:?}",
+            attack.evidence
+        );
+        // As usual otherwise, the same is none.
+        let mut controller = experienced();
+        for at_s in 601..=620 {
+            let usual = [(Kind::Syn, 105), (Kind::Ack, 850), (Kind::Udp, 55)];
+            assert_eq!(live(&mut controller, at_s, &usual, &refused), [], "{at_s}");
+        }
+    }
+
+    #[test]
+    fn what_was_learnt_comes_back_and_goes_on_alike() {
+        let mut controller = experienced();
+        let text = serde_json::to_string(controller.learnt()).expect("it is written");
+        let learnt: Learnt = serde_json::from_str(&text).expect("it is read");
+        assert!(learnt.is_sound());
+        let mut back = Controller::new(learnt);
+        for at_s in 601..=1_300 {
+            let kinds = [(Kind::Syn, 100 + at_s % 7), (Kind::Udp, 60 + at_s % 5)];
+            live(&mut controller, at_s, &kinds, &[]);
+            live(&mut back, at_s, &kinds, &[]);
+            assert_eq!(controller.score, back.score);
+        }
+        assert_eq!(controller.normal(None), back.normal(None));
+        let written = |controller: &Controller| serde_json::to_string(controller.learnt()).expect("written");
+        assert_eq!(written(&controller), written(&back));
+    }
+
+    #[test]
+    fn all_is_forgotten() {
+        let mut controller = experienced();
+        assert!(controller.forget(None, 7));
+        assert_eq!(controller.learnt().seconds(), 0);
+        assert_eq!(controller.normal(None).unusual.learnt, 0);
+        assert!(!controller.forget(None, 7));
     }
 }

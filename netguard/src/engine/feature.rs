@@ -15,6 +15,8 @@ const TELLING: f64 = 64.0;
 pub struct Features {
     /// When it ended, ns of the monotonic clock.
     pub at_ns: u64,
+    /// The same by the wall clock, seconds since 1970, for the hour of the week; `None` where nobody says.
+    pub wall_s: Option<u64>,
     pub length_ns: u64,
     pub bytes: f64,
     /// Packets by [`Kind`], those of blocked sources not among them.

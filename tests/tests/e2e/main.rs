@@ -25,6 +25,7 @@ mod interface;
 mod laboratory;
 mod lists;
 mod malformed;
+mod normal;
 mod own;
 mod places;
 mod prefixes;

@@ -7,6 +7,7 @@ mod feeds;
 mod formats;
 mod laws;
 mod lists;
+mod normal;
 mod parser;
 mod proof;
 mod reflection;

@@ -23,7 +23,7 @@ pub(super) fn flash_crowd(features: &Features, baselines: &Baselines) -> Option<
     }
     let crowds = features.services.iter().filter_map(|service| {
         let usual = &baselines.service(&service.service)?.opening;
-        let usual = usual.quantile(0.99).filter(|_| usual.is_ready())?;
+        let usual = usual.usual(features.wall_s)?;
         let threshold = FLOOR.max(FACTOR * usual);
         Some(Suspicion {
             class: Class::FlashCrowd,

@@ -60,7 +60,7 @@ pub(super) fn floods(features: &Features, baselines: &Baselines) -> Vec<Suspicio
     // A service over its rate may be one of either protocol.
     let datagrams = features.of_kinds(&[Kind::Udp]);
     let shared = features.with(&[Verdict::LimitService, Verdict::LimitPrefix]);
-    let of_datagrams = (shared - features.of_kinds(&[Kind::Syn])).clamp(0.0, datagrams);
+    let of_datagrams = (shared - features.of_kinds(&[Kind::Syn])).min(datagrams).max(0.0);
     FLOODS
         .iter()
         .map(|flood| (flood, 0.0))
@@ -91,7 +91,7 @@ impl Flood {
         }
         if let Some((metric, floor, factor)) = self.volume {
             let value = features.metric(metric)?;
-            let usual = baselines.total(metric).and_then(|usual| usual.quantile(0.99));
+            let usual = baselines.usual(metric, features.wall_s);
             // Learning must not make a quiet machine nervous.
             let threshold = usual.map_or(floor, |usual| (factor * usual).max(floor / 10.0));
             let strength = value / threshold;

@@ -20,9 +20,7 @@ const REFUSED: f64 = 0.3;
 pub(super) fn syn_flood(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
     let syn = features.of_kinds(&[Kind::Syn]);
     let segments = features.metric(Metric::Segments)? - features.with(Class::SegmentFlood.verdicts());
-    let usual = baselines
-        .total(Metric::Syn)
-        .and_then(|usual| usual.quantile(0.99));
+    let usual = baselines.usual(Metric::Syn, features.wall_s);
     let threshold = FLOOR.max(FACTOR * usual.unwrap_or(0.0));
     if syn <= 0.0 {
         return None;

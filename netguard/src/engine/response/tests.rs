@@ -30,7 +30,9 @@ struct Scene {
 impl Scene {
     fn new(settings: ResponseSettings) -> Self {
         let mut baselines = Baselines::default();
-        (0..400).for_each(|_| baselines.learn(&asked(100)));
+        for _ in 0..400 {
+            baselines.learn(&asked(100));
+        }
         Self {
             responder: Responder::new(settings, 1),
             tracker: Tracker::default(),

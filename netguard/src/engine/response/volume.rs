@@ -37,7 +37,7 @@ pub(super) fn passing(class: Class, features: &Features, baselines: &Baselines) 
         _ => 0.0,
     };
     let passing = features.of_kinds(kinds) - features.refused_of(kinds) - answered;
-    let usual = baselines.total(metric).and_then(|usual| usual.quantile(0.99));
+    let usual = baselines.usual(metric, features.wall_s);
     Some((passing.max(0.0), floor.max(ROOM * usual.unwrap_or(0.0))))
 }
 
@@ -59,7 +59,7 @@ pub(super) fn target(class: Class, features: &Features, baselines: &Baselines) -
                 Class::SynFlood => (service.opening, &usual.opening),
                 _ => (service.packets, &usual.packets),
             };
-            let held = floor.max(ROOM * usual.quantile(0.99).filter(|_| usual.is_ready())?);
+            let held = floor.max(ROOM * usual.usual(features.wall_s)?);
             (rate > held).then(|| (rate - held, service.service.clone(), held as u64))
         })
         .max_by(|a, b| a.0.total_cmp(&b.0))

@@ -1,0 +1,261 @@
+//! What is normal outlives the daemon: learnt, killed, restarted, known; what is damaged is refused in words; what is unwanted is
+//! forgotten. Five minutes must be learnt before it is believed, so the tests begin with a file that the library made.
+
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use netguard::{
+    clock::wall_clock_s,
+    daemon::write_normal,
+    engine::{Controller, Features, Learnt, feature::ServiceFeatures, observe},
+};
+use netguard_common::telemetry::Kind;
+use netguard_tests::lab::{Lab, Netguard, binary, output, wait_until};
+use serde_json::Value;
+
+use crate::{audit::is, audit::shown, lab};
+
+/// Seconds that were learnt before.
+const LEARNT: u64 = 900;
+
+/// What a server learns in a quarter of an hour that is asked for a hundred connections a second.
+fn learnt() -> Learnt {
+    let mut controller = Controller::new(Learnt::new(7));
+    for second in 1..=LEARNT {
+        let mut features = Features {
+            at_ns: second * 1_000_000_000,
+            length_ns: 1_000_000_000,
+            services: vec![ServiceFeatures {
+                service: "tcp/80".to_owned(),
+                packets: 600.0,
+                bytes: 60_000.0,
+                opening: 100.0,
+                dropped: 0.0,
+            }],
+            ..Features::default()
+        };
+        features.kinds[Kind::Syn as usize] = 100.0 + (second % 7) as f64;
+        features.kinds[Kind::Ack as usize] = 500.0 - (second % 5) as f64;
+        controller.tick(
+            &features,
+            &observe(&[], &[], &[], 0, features.at_ns, features.length_ns),
+            &BTreeMap::new(),
+        );
+        controller.second(&features);
+    }
+    controller.learnt().clone()
+}
+
+/// Where the instance of `lab` keeps what is normal.
+fn file(lab: &Lab) -> PathBuf {
+    PathBuf::from("/var/lib/netguard")
+        .join(&lab.name)
+        .join("normal.json")
+}
+
+fn prepare(lab: &Lab) -> Result<()> {
+    let now_s = wall_clock_s().context("a clock")?;
+    Ok(write_normal(&file(lab), &learnt(), now_s)?)
+}
+
+fn protect<'lab>(lab: &'lab Lab, save_every: &str) -> Result<Netguard<'lab>> {
+    Netguard::start(lab, &binary()?, &format!("normal.save_every = \"{save_every}\""))
+}
+
+fn normal(netguard: &Netguard<'_>) -> Result<Value> {
+    netguard.json(&["normal", "show", "--json"])
+}
+
+/// Seconds that were learnt of all traffic.
+fn seconds(normal: &Value) -> u64 {
+    normal["totals"]["packets"]["learnt_s"].as_u64().unwrap_or(0)
+}
+
+fn wait_for_seconds(netguard: &Netguard<'_>, seconds_wanted: u64) -> Result<Value> {
+    wait_until("seconds to be learnt", Duration::from_secs(15), || {
+        let normal = normal(netguard)?;
+        Ok((seconds(&normal) >= seconds_wanted).then_some(normal))
+    })
+}
+
+#[test]
+fn what_was_learnt_is_known_after_a_kill() -> Result<()> {
+    let (lab, _server) = lab()?;
+    prepare(&lab)?;
+    let mut netguard = protect(&lab, "1s")?;
+    let known = wait_for_seconds(&netguard, LEARNT + 3)?;
+    ensure!(known["totals"]["syn"]["usual"].as_f64() > Some(90.0), "{known}");
+    ensure!(
+        known["services"]["tcp/80"]["opening"]["p99"].as_f64() > Some(90.0),
+        "{known}"
+    );
+    ensure!(known["unusual"]["learnt"].as_u64() >= Some(LEARNT), "{known}");
+    ensure!(known["now"]["packets"].is_number(), "{known}");
+    let text = netguard.must(&["normal", "show"])?;
+    ensure!(text.contains("all traffic") && text.contains("tcp/80"), "{text}");
+    let one = netguard.must(&["normal", "show", "--service", "tcp/80"])?;
+    ensure!(!one.contains("all traffic"), "{one}");
+    ensure!(netguard.cli(&["normal", "show", "--service", "tcp/1"])?.status == 1);
+    let restored = |event: &Value| event["event"] == "normal-restored" && event["learnt_s"] == LEARNT;
+    ensure!(shown(&netguard)?.iter().any(restored), "it is in the audit trail");
+
+    // What it learnt itself is there too: it writes every second, and once more a second or two later.
+    let before = seconds(&known);
+    wait_for_seconds(&netguard, before + 4)?;
+    netguard.kill9();
+    ensure!(
+        netguard.cli(&["normal", "show"])?.status == 1,
+        "no daemon, no answer"
+    );
+    netguard.restart()?;
+    let known = normal(&netguard)?;
+    ensure!(seconds(&known) >= before, "{} of {before} s", seconds(&known));
+    ensure!(known["services"]["tcp/80"]["packets"]["learnt_s"].as_u64() >= Some(before));
+    Ok(())
+}
+
+#[test]
+fn an_ordinary_end_writes_what_is_normal() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let mut netguard = protect(&lab, "365days")?;
+    let before = seconds(&wait_for_seconds(&netguard, 3)?);
+    ensure!(!file(&lab).exists(), "it is not due");
+    netguard.stop()?;
+    netguard.restart()?;
+    ensure!(seconds(&normal(&netguard)?) >= before);
+    ensure!(
+        netguard
+            .must(&["doctor", "--json"])
+            .is_ok_and(|doctor| doctor.contains("normal.json"))
+    );
+    Ok(())
+}
+
+#[test]
+fn what_is_damaged_foreign_or_outdated_is_refused_and_kept() -> Result<()> {
+    let (lab, _server) = lab()?;
+    prepare(&lab)?;
+    let good = fs::read_to_string(file(&lab))?;
+    let mut netguard = protect(&lab, "365days")?;
+    let old = {
+        let written = good.find("\"written_s\":").context("a date")? + 12;
+        let end = written + good[written..].find(',').context("its end")?;
+        format!("{}1000000000{}", &good[..written], &good[end..])
+    };
+    for (text, why) in [
+        (good[..good.len() - 9].to_owned(), "damaged"),
+        (
+            good.replacen("\"version\":1", "\"version\":9", 1),
+            "another version",
+        ),
+        ("#!/bin/sh\n".to_owned(), "not a file that netguard wrote"),
+        (old, "days old"),
+    ] {
+        netguard.kill9();
+        fs::write(file(&lab), &text)?;
+        netguard.restart()?;
+        let status = netguard.must(&["status"])?;
+        ensure!(
+            status.contains(why) && status.contains("learning begins anew"),
+            "{why}: {status}"
+        );
+        ensure!(seconds(&normal(&netguard)?) < LEARNT, "{why}");
+        let kept = file(&lab).with_extension("json.refused");
+        ensure!(fs::read_to_string(kept)? == text, "{why}: it is kept");
+        let doctor: Value = serde_json::from_str(&netguard.cli(&["doctor", "--json"])?.stdout)?;
+        let checks = doctor["checks"].as_array().context("checks")?;
+        let check = checks.iter().find(|check| check["check"] == "what is normal");
+        ensure!(check.is_some_and(|check| check["state"] == "warn"), "{doctor}");
+    }
+    let refused = shown(&netguard)?.into_iter().filter(is("normal-refused")).count();
+    ensure!(refused == 4, "{refused} of 4 are told");
+    Ok(())
+}
+
+#[test]
+fn what_is_forgotten_stays_forgotten_and_is_told() -> Result<()> {
+    let (lab, _server) = lab()?;
+    prepare(&lab)?;
+    let mut netguard = protect(&lab, "365days")?;
+    netguard.must(&["normal", "forget", "--service", "tcp/80"])?;
+    let absent = netguard.cli(&["normal", "forget", "--service", "tcp/8080"])?;
+    ensure!(
+        absent.status == 1 && absent.stdout.contains("nothing was learnt"),
+        "{absent:?}"
+    );
+    ensure!(netguard.cli(&["normal", "forget", "--service", "http"])?.status == 2);
+    // It is written soon: what is killed a moment later has forgotten, too.
+    wait_until("it to be written", Duration::from_secs(5), || {
+        Ok(
+            (!fs::read_to_string(file(&lab))?.contains("\"tcp/80\":{\"packets\":{\"learnt\":9"))
+                .then_some(()),
+        )
+    })?;
+    netguard.kill9();
+    // With the daemon dead, in the file.
+    netguard.must(&["normal", "forget"])?;
+    netguard.restart()?;
+    ensure!(seconds(&normal(&netguard)?) < 100);
+    let lines = shown(&netguard)?;
+    let told: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["event"] == "normal-forgotten")
+        .collect();
+    ensure!(told.len() == 2, "{told:?}");
+    ensure!(
+        told[0]["service"] == "tcp/80" && told[1]["service"].is_null(),
+        "{told:?}"
+    );
+    ensure!(
+        told.iter().all(|line| line["author"]["by"] == "operator"),
+        "{told:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_full_disk_is_told_and_tried_again() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let directory = file(&lab).parent().context("a directory")?.to_owned();
+    fs::create_dir_all(&directory)?;
+    let mut mount = Command::new("mount");
+    mount
+        .args(["-t", "tmpfs", "-o", "size=64k", "netguard-test"])
+        .arg(&directory);
+    let mounted = output(&mut mount, Duration::from_secs(5))?;
+    ensure!(mounted.status == 0, "{mounted:?}");
+    let told = full_disk(&lab, &directory.join("filler"));
+    output(
+        Command::new("umount").arg("-l").arg(&directory),
+        Duration::from_secs(5),
+    )?;
+    told
+}
+
+fn full_disk(lab: &Lab, filler: &std::path::Path) -> Result<()> {
+    // The audit trail has a disk of its own.
+    let trail = lab.dir.path().join("audit.jsonl");
+    let config = format!("normal.save_every = \"1s\"\naudit.file = \"{}\"", trail.display());
+    // It fails, as it should.
+    let _ = fs::write(filler, vec![b'x'; 1 << 20]);
+    let netguard = Netguard::start(lab, &binary()?, &config)?;
+    let status = wait_until("the fault to be told", Duration::from_secs(15), || {
+        let status = netguard.must(&["status"])?;
+        Ok(status.contains("normal.json cannot be written").then_some(status))
+    })?;
+    ensure!(
+        status.contains("No space") && status.contains("protects"),
+        "{status}"
+    );
+    fs::remove_file(filler)?;
+    wait_until("it to be written", Duration::from_secs(15), || {
+        Ok((!netguard.must(&["status"])?.contains("cannot be written")).then_some(()))
+    })?;
+    ensure!(file(lab).exists());
+    let events = netguard.must(&["events", "--json"])?;
+    ensure!(
+        events.contains("normal-not-saved") && events.contains("normal-saved-again"),
+        "{events}"
+    );
+    Ok(())
+}

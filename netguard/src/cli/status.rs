@@ -11,6 +11,7 @@ use crate::{
     control::{Client, ClientError, DaemonStatus},
     daemon::{CookieOptions, CookieState, ReflectionState, Spared, left_out_sentence, lock_holder},
     host,
+    metrics::MetricsState,
 };
 
 /// The answer.
@@ -180,6 +181,7 @@ fn text(status: &Status) -> String {
             let faulty = daemon.list_faults.iter();
             lines.extend(faulty.map(|fault| format!("lists: {fault}")));
             lines.extend(daemon.audit.iter().filter_map(AuditState::sentence));
+            lines.extend(daemon.metrics.iter().map(MetricsState::sentence));
             lines.extend(daemon.spared.iter().map(Spared::sentence));
             if daemon.rules_refused > 0 {
                 lines.push(format!(

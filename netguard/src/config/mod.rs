@@ -5,6 +5,7 @@ mod feeds;
 mod limits;
 mod lists;
 mod load;
+mod metrics;
 mod mistake;
 mod reflection;
 mod schema;
@@ -24,6 +25,7 @@ pub use feeds::{Feed, FeedAction, FeedFormat, Feeds, bare};
 pub use limits::{Dns, Limit, Limits, PrefixLimits, Service, ServiceLimits, ServicePort};
 pub use lists::{Country, Geo, GeoAction, GeoDefault, GeoPolicy};
 pub use load::ConfigError;
+pub use metrics::{ListenAddress, ListenAddressError, Metrics};
 pub use mistake::Mistake;
 pub use reflection::Reflection;
 pub use schema::schema_json;
@@ -80,6 +82,8 @@ pub struct Config {
     pub detect: Detectors,
     /// What is counted of the traffic beside verdicts.
     pub telemetry: Telemetry,
+    /// Figures for Prometheus.
+    pub metrics: Metrics,
     /// What automatic decisions may never touch.
     pub guard: Guard,
     /// What is kept of all that was decided, and by whom.

@@ -7,6 +7,7 @@ use crate::{
     daemon::{
         CookieOptions, CookieState, ListMatch, Protected, ReflectionState, Spared, StateReach, TrafficReport,
     },
+    metrics::MetricsState,
     prefix::Prefix,
 };
 
@@ -45,6 +46,9 @@ pub struct DaemonStatus {
     /// How the audit trail stands; `None`: it is off.
     #[serde(default)]
     pub audit: Option<AuditState>,
+    /// Where figures for Prometheus are served; `None`: nowhere.
+    #[serde(default)]
+    pub metrics: Option<MetricsState>,
 }
 
 /// Answer of `GET /v1/stats`.

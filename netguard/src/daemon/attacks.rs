@@ -147,6 +147,8 @@ pub(super) fn tell(state: &State, changes: &[Change]) {
         let packets_per_s = report.peak_packets_per_s;
         state.journal.record(match change {
             Change::Begun(_) => {
+                let after_ns = report.detected_after_ms.saturating_mul(1_000_000);
+                state.figures.attack_begun(report.class.name(), after_ns);
                 if report.harmful {
                     warn!(id, class, packets_per_s, "attack: {}", report.what);
                 } else {
@@ -159,11 +161,14 @@ pub(super) fn tell(state: &State, changes: &[Change]) {
                     evidence: report.evidence.iter().map(sentence).collect(),
                 }
             }
-            Change::Resumed(_) => EventKind::AttackResumed {
-                id,
-                class,
-                pulses: report.pulses,
-            },
+            Change::Resumed(_) => {
+                state.figures.attack_resumed(report.class.name());
+                EventKind::AttackResumed {
+                    id,
+                    class,
+                    pulses: report.pulses,
+                }
+            }
             Change::Ended(_) => {
                 info!(id, class, packets = report.packets, "attack is over");
                 EventKind::AttackEnded {

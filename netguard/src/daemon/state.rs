@@ -13,6 +13,7 @@ use crate::{
     audit::Author,
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
     engine::{Controller, Guard},
+    metrics::{Figures, MetricsState},
     prefix::Prefix,
 };
 
@@ -101,6 +102,9 @@ pub struct State {
     pub rules_refused: AtomicU64,
     /// Addresses of this machine that found no room in the kernel's table.
     pub own_left_out: AtomicUsize,
+    /// What only the daemon can count.
+    pub figures: Figures,
+    metrics: Mutex<Option<MetricsState>>,
     interfaces: Mutex<Vec<Protected>>,
     rules: Mutex<Rules>,
     settings: Mutex<SettingsMap>,
@@ -132,6 +136,8 @@ impl State {
             journal: parts.journal,
             rules_refused: AtomicU64::new(0),
             own_left_out: AtomicUsize::new(0),
+            figures: Figures::default(),
+            metrics: Mutex::default(),
             interfaces: Mutex::new(parts.interfaces),
             rules: Mutex::new(parts.rules),
             settings: Mutex::new(parts.settings),
@@ -260,6 +266,11 @@ impl State {
     /// What is normal, and what is attacked.
     pub fn controller(&self) -> MutexGuard<'_, Controller> {
         lock(&self.controller)
+    }
+
+    /// Where figures are served; `None`: nowhere.
+    pub fn metrics(&self) -> MutexGuard<'_, Option<MetricsState>> {
+        lock(&self.metrics)
     }
 
     /// Records that a rule for `prefix` could not be placed.

@@ -47,6 +47,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
             _ = ticker.tick() => {}
             _ = stopped.changed() => return,
         }
+        let began_ns = monotonic_ns();
         if let Err(error) = ticking.step(state, &mut inputs).await {
             warn!("a tick failed: {error}");
         }
@@ -76,6 +77,8 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
         if tick.is_multiple_of(SWEEP_TICKS) {
             sweep(state, &mut inputs).await;
         }
+        let tick_ns = TICK.as_nanos() as u64;
+        state.figures.ticked(began_ns, monotonic_ns(), tick_ns);
     }
 }
 
@@ -112,6 +115,7 @@ impl Ticking {
         self.second.push(step.window);
         if !step.findings.is_empty() {
             act::act(state, inputs, step.findings, now_ns).await;
+            state.figures.decided(monotonic_ns().saturating_sub(now_ns));
         }
         Ok(())
     }

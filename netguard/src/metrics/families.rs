@@ -123,8 +123,8 @@ pub(super) fn traffic(report: &TrafficReport) -> Vec<Family> {
             report.sources as f64,
         ),
         Family::gauge(
-            "netguard_entropy_bits",
-            "How much sources (IPv4 /24, IPv6 /48), ports, sizes and TTLs varied in the last second",
+            "netguard_entropy",
+            "How much sources (IPv4 /24, IPv6 /48), ports, sizes and TTLs varied in the last second, in bits",
             varied.iter().map(|(name, spread)| (of(name), spread.bits)).collect(),
         ),
         Family::gauge(

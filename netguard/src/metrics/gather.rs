@@ -39,9 +39,8 @@ impl Gathering {
             Ok(more) => families.extend(more),
             Err(error) => debug!("metrics lack the datapath: {error}"),
         }
-        if let Some(report) = self.state.traffic().clone() {
-            families.extend(families::traffic(&report));
-        }
+        let report = self.state.traffic().clone();
+        families.extend(report.iter().flat_map(families::traffic));
         families.push(families::attacks(self.state.controller().tracker()));
         let standing = host::interfaces().await.unwrap_or_default();
         families.extend(families::interfaces(&self.state.interfaces(), &standing));

@@ -73,7 +73,10 @@ mod tests {
             ("[2001:db8::1]:80", false),
         ] {
             let address: ListenAddress = text.parse().unwrap();
-            assert_eq!((address.to_string().as_str(), address.is_private()), (text, private));
+            assert_eq!(
+                (address.to_string().as_str(), address.is_private()),
+                (text, private)
+            );
         }
         for (text, part) in [
             ("127.0.0.1", "is not an address with a port"),

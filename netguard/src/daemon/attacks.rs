@@ -10,6 +10,7 @@ use crate::{
     clock::{monotonic_ns, wall_clock_before},
     engine::{
         Attack, Change, Controller,
+        attack::SourceSpread,
         detect::{Class, Evidence},
     },
 };
@@ -44,6 +45,9 @@ pub struct AttackReport {
     /// Sources whose packets were dropped, those that sent most first; forged where they did not prove themselves.
     pub sources: Vec<AttackSource>,
     pub sources_seen: usize,
+    /// How many sources it comes from: `single`, `several` or `distributed`; `None` where nothing tells.
+    #[serde(default)]
+    pub spread: Option<SourceSpread>,
     pub timeline: Vec<AttackPoint>,
 }
 
@@ -110,6 +114,7 @@ impl AttackReport {
                 })
                 .collect(),
             sources_seen: offenders.len(),
+            spread: attack.spread(),
             sources: offenders
                 .into_iter()
                 .take(SOURCES_TOLD)

@@ -15,6 +15,7 @@ use super::{
     own, reach, reflection, segments,
     setup::{Inputs, guard, spared_by_lists},
     state::Rates,
+    traffic::TrafficWatch,
 };
 use crate::{
     bpf::{BpfError, List},
@@ -53,7 +54,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
         }
         if tick.is_multiple_of(SUMMARY_TICKS) {
             if let Some(traffic) = inputs.traffic.look(state) {
-                ticking.learn(state, &traffic, &inputs.traffic.services());
+                ticking.learn(state, &traffic, &inputs.traffic);
             }
             ticking.summarise(state);
             if let Some(looked) = inputs.attachment.check(state).await {
@@ -109,6 +110,7 @@ impl Ticking {
         inputs.cookies.look(step.cookies_wanted, state);
         if let Some(traffic) = step.traffic {
             let features = Features::of(now_ns, &traffic, [&step.window], &inputs.traffic.services());
+            let features = inputs.traffic.complete(features);
             let changes = state.controller().tick(&features, &step.window);
             attacks::tell(state, &changes);
         }
@@ -121,10 +123,10 @@ impl Ticking {
     }
 
     /// Has what is normal learnt from the second that is over, which was like `traffic`.
-    fn learn(&self, state: &State, traffic: &TrafficWindow, services: &[(String, usize)]) {
+    fn learn(&self, state: &State, traffic: &TrafficWindow, watch: &TrafficWatch) {
         let at_ns = self.second.last().map_or(0, |window| window.at_ns);
-        let second = Features::of(at_ns, traffic, &self.second, services);
-        state.controller().second(&second);
+        let second = Features::of(at_ns, traffic, &self.second, &watch.services());
+        state.controller().second(&watch.complete(second));
     }
 
     /// Tells what was dropped since the last summary.
@@ -276,6 +278,7 @@ async fn prove(inputs: &mut Inputs) {
         // `doctor` says what is missing.
         return;
     };
+    inputs.traffic.connected(peers.values().max().copied());
     let now_ns = monotonic_ns();
     let until_ns = now_ns.saturating_add(PROVEN_FOR_NS);
     match inputs.proven.refresh(peers.into_keys(), now_ns, until_ns) {

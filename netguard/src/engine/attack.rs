@@ -2,6 +2,7 @@
 //! for it for a while, and comes back under the same number when the same begins again soon: pulses are one attack.
 
 mod record;
+mod spread;
 
 use std::{collections::BTreeMap, mem};
 
@@ -11,6 +12,7 @@ use super::{
 };
 
 pub use record::{Attack, Point};
+pub use spread::SourceSpread;
 
 /// So many times its threshold a suspicion begins an attack at once,
 const AT_ONCE: f64 = 2.0;

@@ -3,7 +3,7 @@
 
 use super::{
     Baselines, Change, Features, Tracker, Window,
-    detect::{Suspicion, detect},
+    detect::{Suspicion, detect, detect_patiently},
 };
 
 /// How long nothing is learnt after an attack was over.
@@ -16,12 +16,22 @@ pub struct Controller {
     tracker: Tracker,
     /// When something was last suspicious enough to begin an attack.
     suspected_ns: Option<u64>,
+    /// The last whole second.
+    second: Option<Features>,
 }
+
+/// How long a second stands for what happens now.
+const SECOND_STANDS_NS: u64 = 1_500_000_000;
 
 impl Controller {
     /// Takes in a tick: what began and ended.
     pub fn tick(&mut self, features: &Features, window: &Window) -> Vec<Change> {
-        let suspicions = detect(features, &self.baselines);
+        let mut suspicions = detect(features, &self.baselines);
+        let second = self.second.as_ref();
+        let stands = |second: &&Features| features.at_ns.saturating_sub(second.at_ns) < SECOND_STANDS_NS;
+        if let Some(second) = second.filter(stands) {
+            suspicions.extend(detect_patiently(second, &self.baselines));
+        }
         if suspicions.iter().any(is_harmful) || self.tracker.is_attacked() {
             self.suspected_ns = Some(features.at_ns);
         }
@@ -33,9 +43,14 @@ impl Controller {
         let calm = self
             .suspected_ns
             .is_none_or(|at_ns| features.at_ns.saturating_sub(at_ns) >= RECOVERY_NS);
-        if calm && !detect(features, &self.baselines).iter().any(is_harmful) {
+        let suspicions = [
+            detect(features, &self.baselines),
+            detect_patiently(features, &self.baselines),
+        ];
+        if calm && !suspicions.iter().flatten().any(is_harmful) {
             self.baselines.learn(features);
         }
+        self.second = Some(features.clone());
     }
 
     pub fn baselines(&self) -> &Baselines {

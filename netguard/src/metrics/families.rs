@@ -49,10 +49,7 @@ pub(super) fn kinds(counted: &Telemetry) -> [Family; 3] {
         families
             .flat_map(|(family, kinds)| {
                 Kind::ALL.iter().zip(kinds).map(move |(kind, traffic)| {
-                    let labels = vec![
-                        ("family", (*family).to_owned()),
-                        ("kind", kind.name().to_owned()),
-                    ];
+                    let labels = vec![("family", (*family).to_owned()), ("kind", kind.name().to_owned())];
                     (labels, of(traffic))
                 })
             })
@@ -99,9 +96,11 @@ pub(super) fn traffic(report: &TrafficReport) -> Vec<Family> {
             "Packets to a service, or to all that are not counted by themselves (other)",
             |service| service.packets,
         ),
-        by_service("netguard_service_bytes", "Bytes of frames to a service", |service| {
-            service.bytes
-        }),
+        by_service(
+            "netguard_service_bytes",
+            "Bytes of frames to a service",
+            |service| service.bytes,
+        ),
         by_service(
             "netguard_service_connection_attempts",
             "Connections that a service was asked for",
@@ -125,12 +124,18 @@ pub(super) fn traffic(report: &TrafficReport) -> Vec<Family> {
         Family::gauge(
             "netguard_entropy",
             "How much sources (IPv4 /24, IPv6 /48), ports, sizes and TTLs varied in the last second, in bits",
-            varied.iter().map(|(name, spread)| (of(name), spread.bits)).collect(),
+            varied
+                .iter()
+                .map(|(name, spread)| (of(name), spread.bits))
+                .collect(),
         ),
         Family::gauge(
             "netguard_evenness_ratio",
             "The same from 0 (always the same) to 1 (as different as can be told)",
-            varied.iter().map(|(name, spread)| (of(name), spread.evenness)).collect(),
+            varied
+                .iter()
+                .map(|(name, spread)| (of(name), spread.evenness))
+                .collect(),
         ),
     ]
 }
@@ -155,7 +160,9 @@ pub(super) fn samples(sampler: &Sampler) -> [Family; 2] {
 pub(super) fn attacks(tracker: &Tracker) -> Family {
     let going = |class: Class| {
         let attacks = tracker.attacks().iter();
-        attacks.filter(|attack| attack.is_going() && attack.class == class).count() as f64
+        attacks
+            .filter(|attack| attack.is_going() && attack.class == class)
+            .count() as f64
     };
     let row = |class: Class| (vec![("class", class.name().to_owned())], going(class));
     Family::gauge(
@@ -169,7 +176,11 @@ pub(super) fn attacks(tracker: &Tracker) -> Family {
 pub(super) fn limits(settings: &Settings, services: &[Service]) -> [Family; 2] {
     let common = LimitName::all().map(|name| (name.to_string(), name.rate(settings)));
     let own = services.iter().map(|service| {
-        let protocol = if service.protocol == protocol::TCP { "tcp" } else { "udp" };
+        let protocol = if service.protocol == protocol::TCP {
+            "tcp"
+        } else {
+            "udp"
+        };
         (format!("{protocol}/{}", service.port), service.rate)
     });
     let limits: Vec<(String, Rate)> = common
@@ -244,7 +255,13 @@ mod tests {
     fn a_shadow_drop_is_a_packet_that_passed() {
         let counted = |shadow| {
             let verdict = Verdict::LimitSyn;
-            (Judgement { verdict, shadow }, Counter { packets: 5, bytes: 300 })
+            (
+                Judgement { verdict, shadow },
+                Counter {
+                    packets: 5,
+                    bytes: 300,
+                },
+            )
         };
         let [packets, bytes] = verdicts(&[counted(false), counted(true)]);
         let Rows::Counter(rows) = &packets.rows else {

@@ -78,7 +78,11 @@ impl Gathering {
     fn faults(&self) -> Vec<Family> {
         let state = &self.state;
         let audit = state.journal.audit();
-        let interfaces = state.interfaces().iter().filter(|one| one.fault.is_some()).count();
+        let interfaces = state
+            .interfaces()
+            .iter()
+            .filter(|one| one.fault.is_some())
+            .count();
         let undelivered = *state.cookies() == CookieState::Undelivered;
         let faults = [
             ("interfaces", interfaces),

@@ -150,7 +150,8 @@ impl Collector for Scrape {
             Rows::Gauge(rows) => !rows.is_empty(),
             Rows::Seconds(_) => true,
         });
-        told.into_iter().try_for_each(|family| family.encode(&mut encoder))
+        told.into_iter()
+            .try_for_each(|family| family.encode(&mut encoder))
     }
 }
 
@@ -175,7 +176,11 @@ mod tests {
     fn both_forms_tell_the_same() {
         let families = || {
             vec![
-                Family::counter("x_packets", "Packets", vec![(vec![("verdict", "a\"b".to_owned())], 7)]),
+                Family::counter(
+                    "x_packets",
+                    "Packets",
+                    vec![(vec![("verdict", "a\"b".to_owned())], 7)],
+                ),
                 Family::value("x_ratio", "A part", 0.5),
                 Family::gauge("x_none", "Nothing", Vec::new()),
             ]
@@ -183,23 +188,27 @@ mod tests {
         let figures = Figures::default();
         let openmetrics = page(families(), &figures, Format::OpenMetrics).expect("a page");
         assert!(openmetrics.ends_with("# EOF\n"), "{openmetrics}");
-        assert!(openmetrics.contains("# TYPE x_packets counter\n"), "{openmetrics}");
+        assert!(
+            openmetrics.contains("# TYPE x_packets counter\n"),
+            "{openmetrics}"
+        );
         let text = page(families(), &figures, Format::Text).expect("a page");
         assert!(text.contains("# TYPE x_packets_total counter\n"), "{text}");
         for page in [openmetrics, text] {
-            assert!(
-                page.contains("x_packets_total{verdict=\"a\\\"b\"} 7\n"),
-                "{page}"
-            );
+            assert!(page.contains("x_packets_total{verdict=\"a\\\"b\"} 7\n"), "{page}");
             assert!(page.contains("x_ratio 0.5\n"), "{page}");
             assert!(!page.contains("x_none"), "{page}");
-            assert!(page.contains("netguard_tick_duration_seconds_bucket{le="), "{page}");
+            assert!(
+                page.contains("netguard_tick_duration_seconds_bucket{le="),
+                "{page}"
+            );
         }
     }
 
     #[test]
     fn prometheus_gets_what_it_asks_for() {
-        let prometheus = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let prometheus =
+            "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         assert_eq!(Format::accepted(Some(prometheus)), Format::OpenMetrics);
         assert_eq!(Format::accepted(Some("*/*")), Format::Text);
         assert_eq!(Format::accepted(None), Format::Text);

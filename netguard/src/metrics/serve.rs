@@ -1,14 +1,7 @@
 //! Serves the figures over HTTP, on a thread of its own: who asks, however often and however slowly, costs the tick nothing, and this thread no
 //! more than a page a second.
 
-use std::{
-    convert::Infallible,
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -157,11 +150,19 @@ impl Page {
             return refusal(StatusCode::NOT_FOUND, "there is only /metrics here\n");
         }
         if request.method() != Method::GET {
-            let mut refusal = refusal(StatusCode::METHOD_NOT_ALLOWED, "figures can only be fetched (GET)\n");
-            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+            let mut refusal = refusal(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "figures can only be fetched (GET)\n",
+            );
+            refusal
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET"));
             return refusal;
         }
-        let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+        let accept = request
+            .headers()
+            .get(ACCEPT)
+            .and_then(|accept| accept.to_str().ok());
         let format = Format::accepted(accept);
         let families = self.families().await;
         match page(families, &self.state.figures, format) {

@@ -26,7 +26,10 @@ pub(super) struct Tables {
 impl Tables {
     pub(super) fn families(&mut self, state: &State, pins: &Pins) -> Vec<Family> {
         let now_ns = monotonic_ns();
-        if self.at_ns.is_none_or(|at_ns| now_ns.saturating_sub(at_ns) >= FRESH_NS) {
+        if self
+            .at_ns
+            .is_none_or(|at_ns| now_ns.saturating_sub(at_ns) >= FRESH_NS)
+        {
             self.at_ns = Some(now_ns);
             if let Some(lists) = state.try_lists() {
                 self.lists = lists.report();
@@ -140,7 +143,10 @@ mod tests {
             ..ListReport::default()
         };
         let rows = |families: &[Family], name: &str| {
-            let family = families.iter().find(|family| family.name == name).expect("a family");
+            let family = families
+                .iter()
+                .find(|family| family.name == name)
+                .expect("a family");
             match &family.rows {
                 Rows::Gauge(rows) => rows.iter().map(|(_, value)| *value).collect::<Vec<_>>(),
                 Rows::Counter(rows) => rows.iter().map(|(_, value)| *value as f64).collect(),

@@ -4,9 +4,37 @@
 use netguard_common::telemetry::Traffic;
 
 use super::{clock::BEGIN_NS, report::Attack};
-use crate::engine::{Controller, Features, Step, TrafficWindow, Window};
+use crate::{
+    bpf::{BpfError, Telemetry},
+    engine::{Controller, Features, Step, TrafficWindow, Window, sketch::distinct},
+};
 
 const SECOND_NS: u64 = 1_000_000_000;
+
+/// How many sources come in a second, as it goes on: many captures last no second.
+#[derive(Default)]
+pub(super) struct SourceCount {
+    next_ns: u64,
+    number: Option<f64>,
+}
+
+impl SourceCount {
+    /// Counts at `now_ns`; the first time after a second begins anew.
+    pub(super) fn look(&mut self, telemetry: &mut Telemetry, now_ns: u64) -> Result<(), BpfError> {
+        // Nothing changes the generation here.
+        const GENERATION: u32 = 0;
+        self.number = Some(distinct(&telemetry.sketches(GENERATION)?).round());
+        if now_ns >= self.next_ns {
+            self.next_ns = now_ns.saturating_add(SECOND_NS);
+            telemetry.empty(GENERATION)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn number(&self) -> Option<f64> {
+        self.number
+    }
+}
 
 /// What is followed.
 #[derive(Default)]
@@ -18,12 +46,15 @@ pub(super) struct Attacks {
 }
 
 impl Attacks {
-    /// Takes in the tick that ended at `now_ns`.
-    pub(super) fn tick(&mut self, step: &Step, now_ns: u64) {
+    /// Takes in the tick that ended at `now_ns`; so many `sources` came in the second that is under way.
+    pub(super) fn tick(&mut self, step: &Step, now_ns: u64, sources: Option<f64>) {
         let Some(traffic) = &step.traffic else {
             return;
         };
-        let features = Features::of(now_ns, traffic, [&step.window], &[]);
+        let features = Features {
+            sources,
+            ..Features::of(now_ns, traffic, [&step.window], &[])
+        };
         self.controller.tick(&features, &step.window);
         self.second.push(step.window.clone());
         let sum = match self.traffic.take() {
@@ -34,7 +65,10 @@ impl Attacks {
             self.traffic = Some(sum);
             return;
         }
-        let second = Features::of(now_ns, &sum, &self.second, &[]);
+        let second = Features {
+            sources,
+            ..Features::of(now_ns, &sum, &self.second, &[])
+        };
         self.controller.second(&second);
         self.second.clear();
     }
@@ -53,6 +87,7 @@ impl Attacks {
                 pulses: attack.pulses,
                 packets: attack.packets as u64,
                 peak_packets_per_s: attack.peak as u64,
+                spread: attack.spread(),
                 evidence: attack.evidence.clone(),
             })
             .collect()

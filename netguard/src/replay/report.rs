@@ -6,7 +6,10 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::{
-    engine::detect::{Class, Evidence},
+    engine::{
+        attack::SourceSpread,
+        detect::{Class, Evidence},
+    },
     prefix::Prefix,
 };
 
@@ -77,6 +80,8 @@ pub struct Attack {
     pub pulses: u32,
     pub packets: u64,
     pub peak_packets_per_s: u64,
+    /// How many sources it came from, as far as that is known.
+    pub spread: Option<SourceSpread>,
     /// What spoke for it when it began.
     pub evidence: Vec<Evidence>,
 }

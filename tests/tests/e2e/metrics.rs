@@ -31,19 +31,27 @@ fn a_prometheus_sees_a_flood() -> Result<()> {
         "{:?}",
         prometheus.target()?
     );
-    becomes("netguard_interface_protected{interface=\"eth0\"}", &|value| value == 1.0)?;
+    becomes("netguard_interface_protected{interface=\"eth0\"}", &|value| {
+        value == 1.0
+    })?;
     let idle = "sum(netguard_attacks_active{class!=\"flash-crowd\"})";
     assert_eq!(prometheus.query(idle)?, Some(0.0));
 
     let flood = Flood::start(&lab, Attack::Udp, Family::V4)?;
-    becomes("netguard_attacks_active{class=\"udp-flood\"}", &|value| value == 1.0)?;
-    becomes("rate(netguard_packets_total{verdict=\"limit-udp\",action=\"drop\"}[5s])", &|rate| {
-        rate > 1_000.0
+    becomes("netguard_attacks_active{class=\"udp-flood\"}", &|value| {
+        value == 1.0
     })?;
-    becomes("rate(netguard_kind_packets_total{family=\"ipv4\",kind=\"udp\"}[5s])", &|rate| {
-        rate > 1_000.0
+    becomes(
+        "rate(netguard_packets_total{verdict=\"limit-udp\",action=\"drop\"}[5s])",
+        &|rate| rate > 1_000.0,
+    )?;
+    becomes(
+        "rate(netguard_kind_packets_total{family=\"ipv4\",kind=\"udp\"}[5s])",
+        &|rate| rate > 1_000.0,
+    )?;
+    becomes("netguard_attacks_begun_total{class=\"udp-flood\"}", &|value| {
+        value >= 1.0
     })?;
-    becomes("netguard_attacks_begun_total{class=\"udp-flood\"}", &|value| value >= 1.0)?;
     becomes("netguard_attack_detection_seconds_count", &|value| value >= 1.0)?;
     becomes("netguard_sources", &|value| value >= 1.0)?;
     flood.stop()?;
@@ -112,14 +120,24 @@ fn the_page_is_as_it_should_be_and_grows_over_restarts() -> Result<()> {
     })?;
     let after = figures(&second);
     let kernels = ["netguard_packets_total", "netguard_bytes_total", "netguard_kind_"];
-    let kept = before.iter().filter(|(name, _)| kernels.iter().any(|kernel| name.starts_with(kernel)));
+    let kept = before
+        .iter()
+        .filter(|(name, _)| kernels.iter().any(|kernel| name.starts_with(kernel)));
     let kept: Vec<_> = kept.collect();
     ensure!(kept.len() > 100, "{} rows", kept.len());
     for (name, value) in kept {
-        ensure!(after.get(name) >= Some(value), "{name}: {value}, then {:?}", after.get(name));
+        ensure!(
+            after.get(name) >= Some(value),
+            "{name}: {value}, then {:?}",
+            after.get(name)
+        );
     }
 
-    for (path, method, status) in [("/", "GET", 404), ("/metrics", "POST", 405), ("/metrics/x", "GET", 404)] {
+    for (path, method, status) in [
+        ("/", "GET", 404),
+        ("/metrics", "POST", 405),
+        ("/metrics/x", "GET", 404),
+    ] {
         let told = curl(&lab, &format!("http://[::1]:9464{path}"), &["-X", method])?;
         assert_eq!(told.0, status, "{method} {path}: {}", told.1);
     }
@@ -141,7 +159,9 @@ fn an_address_that_is_not_there_is_told_and_tried_again() -> Result<()> {
     );
     assert!(netguard.protects()?, "the filter does not depend on it");
     assert!(netguard.log().contains("figures for Prometheus are NOT served"));
-    lab.victim.ns.ip(&format!("addr add {address}/24 dev {IFACE}\n"))?;
+    lab.victim
+        .ns
+        .ip(&format!("addr add {address}/24 dev {IFACE}\n"))?;
     wait_until("the figures to be served", Duration::from_secs(20), || {
         Ok(state()?["fault"].is_null().then_some(()))
     })?;
@@ -181,7 +201,10 @@ fn who_keeps_connections_to_himself_costs_the_filter_nothing() -> Result<()> {
     }
     let (_, page) = get(&lab, "http://127.0.0.1:9464/metrics")?;
     let missed = figures(&page)["netguard_ticks_missed_total"] - late;
-    ensure!(missed <= 6.0, "{missed} ticks were left out under {asked} requests");
+    ensure!(
+        missed <= 6.0,
+        "{missed} ticks were left out under {asked} requests"
+    );
     Ok(())
 }
 

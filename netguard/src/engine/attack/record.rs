@@ -2,6 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
+use super::SourceSpread;
 use crate::engine::{
     Account, Features,
     detect::{Class, Evidence, Suspicion},
@@ -37,6 +38,8 @@ pub struct Attack {
     /// Services that were sent most at its peak, with packets a second.
     pub services: Vec<(String, f64)>,
     pub timeline: Vec<Point>,
+    /// The most distinct sources that all traffic had in a second of it, where they were counted.
+    pub sources: Option<f64>,
     point_ns: u64,
     offenders: BTreeMap<Account, u64>,
 }
@@ -66,6 +69,7 @@ impl Attack {
             at_peak: Vec::new(),
             services: Vec::new(),
             timeline: Vec::new(),
+            sources: None,
             point_ns: POINT_NS,
             offenders: BTreeMap::new(),
         }
@@ -85,6 +89,10 @@ impl Attack {
             self.at_peak = suspicion.evidence.clone();
             self.services = busiest(features);
         }
+        self.sources = match (self.sources, features.sources) {
+            (Some(most), Some(now)) => Some(most.max(now)),
+            (most, now) => most.or(now),
+        };
         self.draw(features.at_ns.saturating_sub(features.length_ns), packets);
         for (account, count) in offenders {
             if self.offenders.len() < OFFENDERS || self.offenders.contains_key(account) {
@@ -92,6 +100,11 @@ impl Attack {
                 *sum = sum.saturating_add(*count);
             }
         }
+    }
+
+    /// How many it comes from, as far as that is known.
+    pub fn spread(&self) -> Option<SourceSpread> {
+        SourceSpread::of(&self.offenders(), self.sources)
     }
 
     /// Puts `packets` that came from `at_ns` on into the timeline.

@@ -24,7 +24,7 @@ pub(super) fn syn_flood(features: &Features, baselines: &Baselines) -> Option<Su
         .total(Metric::Syn)
         .and_then(|usual| usual.quantile(0.99));
     let threshold = FLOOR.max(FACTOR * usual.unwrap_or(0.0));
-    if syn <= 0.0 {
+    if syn <= 0.0 || super::scan::is_scattered(features) {
         return None;
     }
     let per_syn = segments.max(0.0) / syn;

@@ -117,14 +117,15 @@ impl Tracker {
     }
 }
 
-/// Who was last seen with a verdict of `class` in `window`, and how many of its packets were dropped.
-fn offenders(class: Class, window: &Window) -> Vec<(Account, u64)> {
+/// Who was last seen with a verdict of `class` in `window`, how many of its packets were dropped, and how many samples say so.
+fn offenders(class: Class, window: &Window) -> Vec<(Account, u64, u32)> {
     let of_class = window.accounts.iter();
     of_class
         .filter(|(_, activity)| class.verdicts().contains(&activity.verdict))
         .map(|(account, activity)| {
             let counts = [activity.limited, activity.shadow_limited, activity.other];
-            (*account, counts.into_iter().fold(0, u64::saturating_add))
+            let packets = counts.into_iter().fold(0, u64::saturating_add);
+            (*account, packets, activity.samples)
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 
 use super::{
     Baselines, Change, Features, Tracker, Window,
-    detect::{Suspicion, detect, detect_patiently},
+    detect::{Class, Suspicion, detect, detect_patiently},
 };
 
 /// How long nothing is learnt after an attack was over.
@@ -30,7 +30,9 @@ impl Controller {
         let second = self.second.as_ref();
         let stands = |second: &&Features| features.at_ns.saturating_sub(second.at_ns) < SECOND_STANDS_NS;
         if let Some(second) = second.filter(stands) {
-            suspicions.extend(detect_patiently(second, &self.baselines));
+            let told: Vec<Class> = suspicions.iter().map(|suspicion| suspicion.class).collect();
+            let more = detect_patiently(second, &self.baselines).into_iter();
+            suspicions.extend(more.filter(|suspicion| !told.contains(&suspicion.class)));
         }
         if suspicions.iter().any(is_harmful) || self.tracker.is_attacked() {
             self.suspected_ns = Some(features.at_ns);
@@ -125,6 +127,38 @@ mod tests {
             live(&mut controller, at_s, &usual, &[]);
         }
         assert!(learnt(&controller) > Some(450));
+    }
+
+    /// What a tick cannot tell, the second before it does, and no longer than it lasts.
+    #[test]
+    fn a_scan_is_told_by_the_second() {
+        use crate::engine::feature::ServiceFeatures;
+        let mut controller = Controller::default();
+        let service = |name: &str, opening: f64| ServiceFeatures {
+            service: name.to_owned(),
+            opening,
+            ..ServiceFeatures::default()
+        };
+        let scan = Features {
+            at_ns: 10 * SECOND,
+            services: vec![service("tcp/80", 0.0), service("other", 300.0)],
+            destination_port: Some(0.9),
+            ..second(&[(Kind::Syn, 300)], &[])
+        };
+        controller.second(&scan);
+        let mut tick = |at_ms: u64| {
+            let features = Features {
+                at_ns: at_ms * 1_000_000,
+                length_ns: 50_000_000,
+                ..second(&[(Kind::Syn, 20)], &[])
+            };
+            controller.tick(&features, &observe(&[], &[], &[], 0, features.at_ns, 50_000_000))
+        };
+        let told: Vec<Vec<Change>> = [10_050, 10_100, 10_150, 10_200].map(&mut tick).into();
+        assert_eq!(told, [vec![], vec![], vec![Change::Begun(1)], vec![]]);
+        assert_eq!(tick(22_000), [Change::Ended(1)]);
+        let attack = controller.tracker().attack(1).expect("it is remembered");
+        assert_eq!(attack.class, Class::Scan);
     }
 
     /// A crowd is what will be usual if it stays.

@@ -41,7 +41,8 @@ pub struct Attack {
     /// The most distinct sources that all traffic had in a second of it, where they were counted.
     pub sources: Option<f64>,
     point_ns: u64,
-    offenders: BTreeMap<Account, u64>,
+    /// Packets of each, and samples: the few of a burst stand for many packets each, whosever they are.
+    offenders: BTreeMap<Account, (u64, u32)>,
 }
 
 /// A stretch of the timeline.
@@ -80,7 +81,12 @@ impl Attack {
     }
 
     /// Takes in one more stretch.
-    pub(super) fn go_on(&mut self, features: &Features, suspicion: &Suspicion, offenders: &[(Account, u64)]) {
+    pub(super) fn go_on(
+        &mut self,
+        features: &Features,
+        suspicion: &Suspicion,
+        offenders: &[(Account, u64, u32)],
+    ) {
         let packets = suspicion.packets * features.length_ns as f64 / 1e9;
         self.last_ns = features.at_ns;
         self.packets += packets;
@@ -94,17 +100,19 @@ impl Attack {
             (most, now) => most.or(now),
         };
         self.draw(features.at_ns.saturating_sub(features.length_ns), packets);
-        for (account, count) in offenders {
+        for (account, count, samples) in offenders {
             if self.offenders.len() < OFFENDERS || self.offenders.contains_key(account) {
-                let sum = self.offenders.entry(*account).or_default();
+                let (sum, sampled) = self.offenders.entry(*account).or_default();
                 *sum = sum.saturating_add(*count);
+                *sampled = sampled.saturating_add(*samples);
             }
         }
     }
 
     /// How many it comes from, as far as that is known.
     pub fn spread(&self) -> Option<SourceSpread> {
-        SourceSpread::of(&self.offenders(), self.sources)
+        let samples = self.offenders.values().map(|(_, samples)| *samples);
+        SourceSpread::of(samples.collect(), self.sources)
     }
 
     /// Puts `packets` that came from `at_ns` on into the timeline.
@@ -128,7 +136,7 @@ impl Attack {
         let mut offenders: Vec<_> = self
             .offenders
             .iter()
-            .map(|(account, count)| (*account, *count))
+            .map(|(account, (count, _))| (*account, *count))
             .collect();
         offenders.sort_by_key(|(account, count)| (Reverse(*count), *account));
         offenders

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Account;
-
 /// How many sources an attack comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -22,15 +20,14 @@ const FEW: usize = 16;
 const NEARLY: f64 = 0.9;
 
 impl SourceSpread {
-    /// By whose packets were dropped, who sent most first; or, where none were, by how many sources all traffic had. `None` where
-    /// neither tells.
-    pub(super) fn of(offenders: &[(Account, u64)], sources: Option<f64>) -> Option<Self> {
-        let all: f64 = offenders.iter().map(|(_, packets)| *packets as f64).sum();
+    /// By how many `samples` of dropped packets there are of each source; or, where there are none, by how many sources all traffic had.
+    /// `None` where neither tells.
+    pub(super) fn of(mut samples: Vec<u32>, sources: Option<f64>) -> Option<Self> {
+        samples.sort_unstable_by(|a, b| b.cmp(a));
+        let sum = |samples: &[u32]| samples.iter().map(|samples| f64::from(*samples)).sum::<f64>();
+        let all = sum(&samples);
         if all > 0.0 {
-            let part = |count: usize| {
-                let most = offenders.iter().take(count);
-                most.map(|(_, packets)| *packets as f64).sum::<f64>() / all
-            };
+            let part = |count: usize| sum(&samples[..count.min(samples.len())]) / all;
             return Some(match (part(1), part(FEW)) {
                 (one, _) if one >= NEARLY => Self::Single,
                 (_, few) if few >= NEARLY => Self::Several,
@@ -57,18 +54,10 @@ impl SourceSpread {
 mod tests {
     use super::*;
 
-    fn offenders(packets: impl IntoIterator<Item = u64>) -> Vec<(Account, u64)> {
-        let of = |(host, packets): (usize, u64)| {
-            let address = std::net::Ipv4Addr::from(0xc000_0200 + host as u32);
-            (Account::of(address.into()), packets)
-        };
-        packets.into_iter().enumerate().map(of).collect()
-    }
-
     #[test]
     fn who_sends_nearly_all_is_alone() {
         use SourceSpread::{Distributed, Several, Single};
-        for (packets, sources, spread) in [
+        for (samples, sources, spread) in [
             (vec![1_000], Some(9_000.0), Some(Single)),
             (vec![950, 10, 10, 10], None, Some(Single)),
             (vec![100; 16], None, Some(Several)),

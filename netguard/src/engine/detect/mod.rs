@@ -196,6 +196,8 @@ pub fn detect(features: &Features, baselines: &Baselines) -> Vec<Suspicion> {
 /// What those say of a whole second whose rates are too small to be told in a tick, where five packets more are a hundred a second.
 pub fn detect_patiently(second: &Features, baselines: &Baselines) -> Vec<Suspicion> {
     let single = [
+        // In a tick so few may come that a scan cannot be told from it.
+        syn::syn_flood(second, baselines),
         scan::scan(second, baselines),
         carpet::carpet_bombing(second, baselines),
         held::held_connections(second, baselines),

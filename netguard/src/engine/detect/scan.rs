@@ -18,8 +18,10 @@ const EVEN: f64 = 0.5;
 const MOST: f64 = 0.5;
 /// So many attempts a second in vain can be a flood at a closed port, unless the ports say otherwise;
 const FLOOD: f64 = 500.0;
-/// and so many are a flood, whatever ports it goes to.
+/// and so many are a flood, whatever ports it goes to: in a second, or in a tick, into which who is fast puts all that he has.
 const TOO_MANY: f64 = 20_000.0;
+const TOO_MANY_IN_A_TICK: f64 = 100_000.0;
+const SHORT_NS: u64 = 500_000_000;
 
 pub(super) fn scan(second: &Features, baselines: &Baselines) -> Option<Suspicion> {
     let in_vain = in_vain(second)?;
@@ -57,10 +59,15 @@ pub(super) fn is_scattered(features: &Features) -> bool {
     let in_vain = in_vain(features).unwrap_or(0.0);
     let with_ports = features.packets() - features.of_kinds(&[Kind::Icmp, Kind::Control, Kind::Fragment]);
     let syn = features.of_kinds(&[Kind::Syn]);
-    in_vain < TOO_MANY
+    let too_many = match features.length_ns < SHORT_NS {
+        true => TOO_MANY_IN_A_TICK,
+        false => TOO_MANY,
+    };
+    in_vain < too_many
         && in_vain >= MOST * with_ports.max(1.0)
         && in_vain >= MOST * syn
-        && features.destination_port.is_some_and(|even| even >= EVEN)
+        // Too few packets to tell: the whole second will.
+        && features.destination_port.is_none_or(|even| even >= EVEN)
 }
 
 /// Connections asked for where nothing is served; `None` where no service is known, as in a replay.

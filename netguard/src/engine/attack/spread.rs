@@ -68,11 +68,7 @@ mod tests {
             (vec![0], None, None),
             (vec![], None, None),
         ] {
-            assert_eq!(
-                SourceSpread::of(&offenders(packets.clone()), sources),
-                spread,
-                "{packets:?}"
-            );
+            assert_eq!(SourceSpread::of(samples.clone(), sources), spread, "{samples:?}");
         }
     }
 }

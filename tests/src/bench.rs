@@ -2,6 +2,7 @@
 
 mod cases;
 mod datapath;
+mod detection;
 mod end_to_end;
 mod filters;
 mod firewalls;
@@ -16,7 +17,8 @@ mod timing;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+pub use detection::Recognised;
 use full::Full;
 pub use report::{EndToEnd, Figure, Headline, Report, Row, Served};
 
@@ -36,6 +38,8 @@ pub enum Section {
     E2e,
     /// What honest clients get under floods.
     Headline,
+    /// What labelled captures are recognised as (needs --captures).
+    Detection,
 }
 
 /// What the benchmark loads besides netguard.
@@ -47,6 +51,8 @@ pub struct Objects {
     pub reference: Vec<u8>,
     /// The program `netguard`.
     pub netguard: PathBuf,
+    /// Labelled captures: a directory with a `MANIFEST.tsv`.
+    pub captures: Option<PathBuf>,
 }
 
 /// Measures `sections`, in `rounds` rounds each; of the rows of packets those whose name contains `only`.
@@ -75,6 +81,13 @@ pub fn measure(sections: &[Section], objects: &Objects, only: &str, rounds: u32)
     }
     if sections.contains(&Section::Headline) {
         report.headline = headline::measure(objects, &objects.netguard, rounds.min(MOST_ROUNDS))?;
+    }
+    if sections.contains(&Section::Detection) {
+        let captures = objects.captures.as_deref();
+        let captures = captures.context("detection needs captures: name their directory with --captures")?;
+        let (rows, figures) = detection::measure(&objects.netguard, captures, only)?;
+        report.detection = rows;
+        report.figures.extend(figures);
     }
     Ok(report)
 }

@@ -45,7 +45,8 @@ const FLOODS: [Flood; 6] = [
     },
     Flood {
         class: Class::Malformed,
-        refused: 100.0,
+        // A program that sends broken packets sends some in a row.
+        refused: 300.0,
         volume: None,
     },
 ];
@@ -80,6 +81,24 @@ pub(super) fn floods(features: &Features, baselines: &Baselines) -> Vec<Suspicio
                 suspicion.evidence.extend(kinds(features, flood.refused));
             }
             Some(suspicion)
+        })
+        .collect()
+}
+
+/// Verdicts that hardly any honest packet gets, and so many packets a second with them, for a whole second, that are suspicious.
+const SELDOM: [(Class, f64); 2] = [(Class::Reflection, 50.0), (Class::FragmentFlood, 50.0)];
+
+/// Floods that are too slow to be told in a tick.
+pub(super) fn slow_floods(second: &Features, baselines: &Baselines) -> Vec<Suspicion> {
+    SELDOM
+        .iter()
+        .filter_map(|(class, refused)| {
+            let slow = Flood {
+                class: *class,
+                refused: *refused,
+                volume: None,
+            };
+            slow.suspicion(second, second.with(class.verdicts()), baselines)
         })
         .collect()
 }
@@ -196,6 +215,21 @@ mod tests {
         ] {
             assert_eq!(classes(kinds, verdicts, &cold), [class], "{kinds:?} {verdicts:?}");
         }
+    }
+
+    #[test]
+    fn unasked_answers_are_told_though_they_are_few() {
+        let baselines = Baselines::default();
+        let told = |verdict, packets| {
+            let few = second(&[(Kind::Udp, packets)], &[(verdict, packets)]);
+            let told = slow_floods(&few, &baselines).into_iter();
+            let strong = told.filter(|suspicion| suspicion.strength >= 1.0);
+            strong.map(|suspicion| suspicion.class).collect::<Vec<_>>()
+        };
+        assert_eq!(told(Verdict::Reflection, 60), [Class::Reflection]);
+        assert_eq!(told(Verdict::FragmentOverlap, 60), [Class::FragmentFlood]);
+        assert_eq!(told(Verdict::Reflection, 20), [], "answers that come late");
+        assert_eq!(told(Verdict::LimitUdp, 60), []);
     }
 
     #[test]

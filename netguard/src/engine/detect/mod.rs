@@ -202,7 +202,8 @@ pub fn detect_patiently(second: &Features, baselines: &Baselines) -> Vec<Suspici
         carpet::carpet_bombing(second, baselines),
         held::held_connections(second, baselines),
     ];
-    told(single.into_iter().flatten())
+    let suspicions = single.into_iter().flatten();
+    told(suspicions.chain(flood::slow_floods(second, baselines)))
 }
 
 fn told(suspicions: impl Iterator<Item = Suspicion>) -> Vec<Suspicion> {

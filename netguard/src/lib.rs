@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod engine;
 pub mod host;
 pub mod lists;
+pub mod metrics;
 pub mod prefix;
 pub mod ranges;
 pub mod replay;

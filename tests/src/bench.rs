@@ -2,6 +2,7 @@
 
 mod cases;
 mod datapath;
+mod detection;
 mod end_to_end;
 mod filters;
 mod firewalls;
@@ -18,7 +19,8 @@ mod timing;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+pub use detection::Recognised;
 use full::Full;
 pub use report::{EndToEnd, Figure, Headline, Report, Row, Served};
 
@@ -40,6 +42,8 @@ pub enum Section {
     Headline,
     /// What it takes to know what is normal, and what the outlier score is worth, on made-up traffic.
     Normal,
+    /// What labelled captures are recognised as (needs --captures).
+    Detection,
 }
 
 /// What the benchmark loads besides netguard.
@@ -51,6 +55,8 @@ pub struct Objects {
     pub reference: Vec<u8>,
     /// The program `netguard`.
     pub netguard: PathBuf,
+    /// Labelled captures: a directory with a `MANIFEST.tsv`.
+    pub captures: Option<PathBuf>,
 }
 
 /// Measures `sections`, in `rounds` rounds each; of the rows of packets those whose name contains `only`.
@@ -83,6 +89,13 @@ pub fn measure(sections: &[Section], objects: &Objects, only: &str, rounds: u32)
     }
     if sections.contains(&Section::Headline) {
         report.headline = headline::measure(objects, &objects.netguard, rounds.min(MOST_ROUNDS))?;
+    }
+    if sections.contains(&Section::Detection) {
+        let captures = objects.captures.as_deref();
+        let captures = captures.context("detection needs captures: name their directory with --captures")?;
+        let (rows, figures) = detection::measure(&objects.netguard, captures, only)?;
+        report.detection = rows;
+        report.figures.extend(figures);
     }
     Ok(report)
 }

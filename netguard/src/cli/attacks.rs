@@ -12,6 +12,7 @@ use super::{
 use crate::{
     control::Client,
     daemon::{AttackReport, ResponseReport, evidence_sentence},
+    engine::attack::SourceSpread,
 };
 
 #[derive(Subcommand, Debug)]
@@ -33,6 +34,8 @@ struct Row {
     id: u64,
     #[tabled(rename = "CLASS")]
     class: &'static str,
+    #[tabled(rename = "SOURCES")]
+    spread: &'static str,
     #[tabled(rename = "BEGAN")]
     began: String,
     #[tabled(rename = "FOR")]
@@ -71,13 +74,14 @@ fn list(attacks: &[AttackReport]) -> String {
     if attacks.is_empty() {
         return "nothing was attacked since the daemon began".to_owned();
     }
-    table(attacks.iter().map(row), &[4, 5])
+    table(attacks.iter().map(row), &[5, 6])
 }
 
 fn row(attack: &AttackReport) -> Row {
     Row {
         id: attack.id,
         class: attack.class.name(),
+        spread: attack.spread.map_or("?", SourceSpread::name),
         began: attack.began.clone(),
         lasted: seconds(attack.lasted_s),
         peak: attack.peak_packets_per_s,
@@ -109,6 +113,9 @@ fn show(attack: &AttackReport) -> String {
     );
     let (packets, peak) = (attack.packets, attack.peak_packets_per_s);
     text.push_str(&format!("  {packets} packets, at its peak {peak}/s"));
+    if let Some(spread) = attack.spread {
+        text.push_str(&format!(", sources: {}", spread.name()));
+    }
     if attack.pulses > 1 {
         text.push_str(&format!(", in {} pulses", attack.pulses));
     }
@@ -248,6 +255,7 @@ mod tests {
                 packets: 10,
             }],
             sources_seen: 1,
+            spread: Some(SourceSpread::Single),
             timeline: (0..50)
                 .map(|second| AttackPoint {
                     at: format!("2026-01-01T00:00:{second:02}.000Z"),
@@ -280,7 +288,7 @@ mod tests {
             "attack 3: syn-flood",
             "noticed 50 ms later, goes on since 1m 15s",
             "connection attempts/s: 700 (threshold 500; usually 1.50)",
-            "in 2 pulses",
+            "sources: single, in 2 pulses",
             "tcp/80",
             "192.0.2.1/32",
             "response: limit",

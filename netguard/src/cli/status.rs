@@ -13,6 +13,7 @@ use crate::{
         CookieOptions, CookieState, NormalState, ReflectionState, Spared, left_out_sentence, lock_holder,
     },
     host,
+    metrics::MetricsState,
 };
 
 /// The answer.
@@ -183,6 +184,7 @@ fn text(status: &Status) -> String {
             lines.extend(faulty.map(|fault| format!("lists: {fault}")));
             lines.extend(daemon.audit.iter().filter_map(AuditState::sentence));
             lines.extend(daemon.normal.iter().filter_map(NormalState::sentence));
+            lines.extend(daemon.metrics.iter().map(MetricsState::sentence));
             lines.extend(daemon.spared.iter().map(Spared::sentence));
             if daemon.rules_refused > 0 {
                 lines.push(format!(

@@ -5,6 +5,7 @@ mod feeds;
 mod limits;
 mod lists;
 mod load;
+mod metrics;
 mod mistake;
 mod normal;
 mod reflection;
@@ -26,6 +27,7 @@ pub use feeds::{Feed, FeedAction, FeedFormat, Feeds, bare};
 pub use limits::{Dns, Limit, Limits, PrefixLimits, Service, ServiceLimits, ServicePort};
 pub use lists::{Country, Geo, GeoAction, GeoDefault, GeoPolicy};
 pub use load::ConfigError;
+pub use metrics::{ListenAddress, ListenAddressError, Metrics};
 pub use mistake::Mistake;
 pub use normal::Normal;
 pub use reflection::Reflection;
@@ -88,6 +90,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// What is normal, as it was learnt.
     pub normal: Normal,
+    /// Figures for Prometheus.
+    pub metrics: Metrics,
     /// What automatic decisions may never touch.
     pub guard: Guard,
     /// What is kept of all that was decided, and by whom.

@@ -11,7 +11,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-use super::values::{InterfaceName, Period};
+use super::{
+    metrics::ListenAddress,
+    values::{InterfaceName, Period},
+};
 use crate::prefix::{BlockPrefix, Prefix};
 
 /// What the schema and the type errors say about a value.
@@ -47,6 +50,12 @@ impl Text for InterfaceName {
     const NAME: &'static str = "InterfaceName";
     const EXPECTED: &'static str = "the name of an interface in quotes, such as \"eth0\"";
     const EXAMPLES: &'static [&'static str] = &["eth0"];
+}
+
+impl Text for ListenAddress {
+    const NAME: &'static str = "ListenAddress";
+    const EXPECTED: &'static str = "an address and a port in quotes, such as \"127.0.0.1:9464\"";
+    const EXAMPLES: &'static [&'static str] = &["127.0.0.1:9464", "[::1]:9464"];
 }
 
 struct TextVisitor<T>(PhantomData<T>);
@@ -94,7 +103,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(Prefix, BlockPrefix, Period, InterfaceName);
+as_text!(Prefix, BlockPrefix, Period, InterfaceName, ListenAddress);
 
 #[cfg(test)]
 mod tests {
@@ -122,5 +131,6 @@ mod tests {
         check::<BlockPrefix>();
         check::<Period>();
         check::<InterfaceName>();
+        check::<ListenAddress>();
     }
 }

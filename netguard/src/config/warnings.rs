@@ -38,6 +38,13 @@ impl Config {
                     .to_owned(),
             );
         }
+        if let Some(listen) = self.metrics.listen
+            && !listen.is_private()
+        {
+            warnings.push(format!(
+                "`metrics.listen` is {listen}: whoever reaches that address may read what the filter counts"
+            ));
+        }
         for block in &self.block {
             let block = block.prefix();
             for allow in &self.allow {
@@ -64,6 +71,7 @@ mod tests {
     fn warns_about_what_is_probably_not_meant() {
         let text = r#"
             interfaces = ["eth0", "eth0"]
+            metrics.listen = "[::]:9464"
             allow = ["10.0.0.0/8", "2001:db8::/32"]
             syn_cookies = { timestamps = "manage", manage_sysctls = false }
             block = ["10.0.0.0/8", "10.1.0.0/16", "192.0.2.1"]
@@ -73,11 +81,12 @@ mod tests {
             ]
         "#;
         let warnings = Config::parse("test.toml", text).unwrap().warnings();
-        assert_eq!(warnings.len(), 6, "{warnings:#?}");
+        assert_eq!(warnings.len(), 7, "{warnings:#?}");
         assert!(warnings[1].contains("udp/53 is more than once"));
         assert!(warnings[2].contains("takes no connections"));
         assert!(warnings[3].contains("`syn_cookies.timestamps` is not managed"));
-        assert!(warnings[4].contains("10.0.0.0/8 is both in `allow` and in `block`: it passes"));
+        assert!(warnings[4].contains("`metrics.listen` is [::]:9464"));
+        assert!(warnings[5].contains("10.0.0.0/8 is both in `allow` and in `block`: it passes"));
         assert_eq!(Config::default().warnings(), Vec::<String>::new());
     }
 }

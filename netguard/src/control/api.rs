@@ -8,6 +8,7 @@ use crate::{
         CookieOptions, CookieState, ListMatch, NormalState, Protected, ReflectionState, Spared, StateReach,
         TrafficReport,
     },
+    metrics::MetricsState,
     prefix::Prefix,
 };
 
@@ -49,6 +50,9 @@ pub struct DaemonStatus {
     /// How what is normal is kept; `None`: an older daemon.
     #[serde(default)]
     pub normal: Option<NormalState>,
+    /// Where figures for Prometheus are served; `None`: nowhere.
+    #[serde(default)]
+    pub metrics: Option<MetricsState>,
 }
 
 /// Answer of `GET /v1/stats`.

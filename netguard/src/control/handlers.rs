@@ -57,6 +57,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         list_faults: state.list_faults(),
         audit: state.journal.audit(),
         normal: Some(state.normal().clone()),
+        metrics: state.metrics().clone(),
     })
 }
 
@@ -136,13 +137,16 @@ pub(super) async fn events(Shared(state): Shared<Arc<State>>, Query(query): Quer
     if !query.follow {
         return Body::from_stream(stream::iter(recent));
     }
-    let live = stream::unfold(live, |mut live| async move {
+    let live = stream::unfold((live, state), |(mut live, state)| async move {
         let event = match live.recv().await {
             Ok(event) => event,
-            Err(RecvError::Lagged(count)) => Event::now(EventKind::Missed { count }),
+            Err(RecvError::Lagged(count)) => {
+                state.figures.events_missed(count);
+                Event::now(EventKind::Missed { count })
+            }
             Err(RecvError::Closed) => return None,
         };
-        Some((Ok(line(&event)), live))
+        Some((Ok(line(&event)), (live, state)))
     });
     Body::from_stream(stream::StreamExt::chain(stream::iter(recent), live))
 }

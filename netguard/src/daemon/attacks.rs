@@ -10,6 +10,7 @@ use crate::{
     clock::{monotonic_ns, wall_clock_before},
     engine::{
         Attack, Change, Controller,
+        attack::SourceSpread,
         detect::{Class, Evidence},
         response::Responder,
     },
@@ -45,6 +46,9 @@ pub struct AttackReport {
     /// Sources whose packets were dropped, those that sent most first; forged where they did not prove themselves.
     pub sources: Vec<AttackSource>,
     pub sources_seen: usize,
+    /// How many sources it comes from: `single`, `several` or `distributed`; `None` where nothing tells.
+    #[serde(default)]
+    pub spread: Option<SourceSpread>,
     pub timeline: Vec<AttackPoint>,
     /// What is done about it, and was.
     #[serde(default)]
@@ -109,6 +113,7 @@ impl AttackReport {
                 })
                 .collect(),
             sources_seen: offenders.len(),
+            spread: attack.spread(),
             sources: offenders
                 .into_iter()
                 .take(SOURCES_TOLD)
@@ -155,6 +160,8 @@ pub(super) fn tell(state: &State, changes: &[Change]) {
         let packets_per_s = report.peak_packets_per_s;
         state.journal.record(match change {
             Change::Begun(_) => {
+                let after_ns = report.detected_after_ms.saturating_mul(1_000_000);
+                state.figures.attack_begun(report.class.name(), after_ns);
                 if report.harmful {
                     warn!(id, class, packets_per_s, "attack: {}", report.what);
                 } else {
@@ -167,11 +174,14 @@ pub(super) fn tell(state: &State, changes: &[Change]) {
                     evidence: report.evidence.iter().map(sentence).collect(),
                 }
             }
-            Change::Resumed(_) => EventKind::AttackResumed {
-                id,
-                class,
-                pulses: report.pulses,
-            },
+            Change::Resumed(_) => {
+                state.figures.attack_resumed(report.class.name());
+                EventKind::AttackResumed {
+                    id,
+                    class,
+                    pulses: report.pulses,
+                }
+            }
             Change::Ended(_) => {
                 info!(id, class, packets = report.packets, "attack is over");
                 EventKind::AttackEnded {

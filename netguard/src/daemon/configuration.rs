@@ -41,6 +41,11 @@ pub(super) fn tell(config: &Config, place: &Place) -> EventKind {
     told
 }
 
+/// SHA-256 over the JSON of `config`, as the event tells it.
+pub(super) fn digest(config: &Config) -> String {
+    sha256(&serde_json::to_vec(config).unwrap_or_default()).to_string()
+}
+
 fn compare(before: Option<&[u8]>, now: &[u8]) -> EventKind {
     let defaults = || serde_json::to_value(Config::default()).unwrap_or_default();
     let read = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or(Value::Null);

@@ -39,6 +39,7 @@ use crate::{
     config::{Config, OnExit},
     control,
     host::HostError,
+    metrics,
 };
 use signals::Signals;
 
@@ -164,6 +165,10 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         journal.finish();
     })?;
     let state = Arc::new(state);
+    if let Some(address) = options.config.metrics.listen {
+        let digest = configuration::digest(&options.config);
+        metrics::serve(address.socket(), Arc::clone(&state), digest);
+    }
     if place.on {
         tell_configuration(&state, options.config.clone(), place);
     }

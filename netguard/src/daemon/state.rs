@@ -16,6 +16,7 @@ use crate::{
     audit::Author,
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
     engine::{Controller, Guard, response::Responder},
+    metrics::{Figures, MetricsState},
     prefix::Prefix,
 };
 
@@ -105,6 +106,9 @@ pub struct State {
     pub rules_refused: AtomicU64,
     /// Addresses of this machine that found no room in the kernel's table.
     pub own_left_out: AtomicUsize,
+    /// What only the daemon can count.
+    pub figures: Figures,
+    metrics: Mutex<Option<MetricsState>>,
     interfaces: Mutex<Vec<Protected>>,
     rules: Mutex<Rules>,
     settings: Mutex<SettingsMap>,
@@ -140,6 +144,8 @@ impl State {
             journal: parts.journal,
             rules_refused: AtomicU64::new(0),
             own_left_out: AtomicUsize::new(0),
+            figures: Figures::default(),
+            metrics: Mutex::default(),
             interfaces: Mutex::new(parts.interfaces),
             rules: Mutex::new(parts.rules),
             settings: Mutex::new(parts.settings),
@@ -292,6 +298,11 @@ impl State {
                 .record_by(author, EventKind::NormalForgotten { service });
         }
         was
+    }
+
+    /// Where figures are served; `None`: nowhere.
+    pub fn metrics(&self) -> MutexGuard<'_, Option<MetricsState>> {
+        lock(&self.metrics)
     }
 
     /// Records that a rule for `prefix` could not be placed.

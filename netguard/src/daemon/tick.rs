@@ -15,6 +15,7 @@ use super::{
     normal, own, reach, reflection, respond, segments,
     setup::{Inputs, guard, spared_by_lists},
     state::Rates,
+    traffic::TrafficWatch,
 };
 use crate::{
     bpf::{BpfError, List},
@@ -48,12 +49,13 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
             _ = ticker.tick() => {}
             _ = stopped.changed() => return,
         }
+        let began_ns = monotonic_ns();
         if let Err(error) = ticking.step(state, &mut inputs).await {
             warn!("a tick failed: {error}");
         }
         if tick.is_multiple_of(SUMMARY_TICKS) {
             if let Some(traffic) = inputs.traffic.look(state) {
-                ticking.learn(state, &traffic, &inputs.traffic.services());
+                ticking.learn(state, &traffic, &inputs.traffic);
             }
             ticking.summarise(state);
             if let Some(looked) = inputs.attachment.check(state).await {
@@ -77,6 +79,8 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
         if tick.is_multiple_of(SWEEP_TICKS) {
             sweep(state, &mut inputs).await;
         }
+        let tick_ns = TICK.as_nanos() as u64;
+        state.figures.ticked(began_ns, monotonic_ns(), tick_ns);
     }
 }
 
@@ -110,6 +114,7 @@ impl Ticking {
                 wall_s: wall_clock_s(),
                 ..Features::of(now_ns, &traffic, [&step.window], &inputs.traffic.services())
             };
+            let features = inputs.traffic.complete(features);
             let heads = inputs.heads.drain(HEADS_PER_TICK);
             let matched = {
                 let (controller, responder) = (state.controller(), state.responder());
@@ -122,18 +127,19 @@ impl Ticking {
         self.second.push(step.window);
         if !step.findings.is_empty() {
             act::act(state, inputs, step.findings, now_ns).await;
+            state.figures.decided(monotonic_ns().saturating_sub(now_ns));
         }
         Ok(())
     }
 
     /// Has what is normal learnt from the second that is over, which was like `traffic`.
-    fn learn(&self, state: &State, traffic: &TrafficWindow, services: &[(String, usize)]) {
+    fn learn(&self, state: &State, traffic: &TrafficWindow, watch: &TrafficWatch) {
         let at_ns = self.second.last().map_or(0, |window| window.at_ns);
         let second = Features {
             wall_s: wall_clock_s(),
-            ..Features::of(at_ns, traffic, &self.second, services)
+            ..Features::of(at_ns, traffic, &self.second, &watch.services())
         };
-        let shifted = state.controller().second(&second);
+        let shifted = state.controller().second(&watch.complete(second));
         normal::tell(state, &shifted);
     }
 
@@ -286,6 +292,7 @@ async fn prove(inputs: &mut Inputs) {
         // `doctor` says what is missing.
         return;
     };
+    inputs.traffic.connected(peers.values().max().copied());
     let now_ns = monotonic_ns();
     let until_ns = now_ns.saturating_add(PROVEN_FOR_NS);
     inputs.good = peers.keys().copied().map(Account::of).collect();

@@ -19,10 +19,11 @@ use crate::{
     clock::monotonic_ns,
     config::{Config, ServicePort},
     engine::{
-        TrafficWindow,
-        traffic::{compare, service_growth},
+        Features, TrafficWindow,
+        feature::Connections,
+        traffic::{compare, per_second, service_growth},
     },
-    host,
+    host::{self, TcpCounts},
 };
 
 use numbers::Numbers;
@@ -37,6 +38,12 @@ pub(super) struct TrafficWatch {
     numbers: Numbers,
     /// What all others got when watching began.
     others: ServiceTraffic,
+    /// What the last whole second adds to what a tick can tell.
+    sources: Option<f64>,
+    connections: Option<Connections>,
+    tcp: Option<TcpCounts>,
+    /// The most connections that a source had when they were counted last.
+    of_one: Option<f64>,
 }
 
 impl TrafficWatch {
@@ -56,6 +63,10 @@ impl TrafficWatch {
             before_ns: monotonic_ns(),
             generation: SettingsMap::open(pins)?.read()?.telemetry.generation,
             numbers: Numbers::new(config.service.iter().map(|service| service.port).collect()),
+            sources: None,
+            connections: None,
+            tcp: None,
+            of_one: None,
         };
         watch.watch(Some(served().unwrap_or_default()))?;
         Ok(watch)
@@ -78,6 +89,20 @@ impl TrafficWatch {
             .collect()
     }
 
+    /// `features`, with what only the last whole second tells.
+    pub(super) fn complete(&self, features: Features) -> Features {
+        Features {
+            sources: self.sources,
+            connections: self.connections,
+            ..features
+        }
+    }
+
+    /// Takes in how many connections a source has at the most.
+    pub(super) fn connected(&mut self, of_one: Option<u32>) {
+        self.of_one = of_one.map(f64::from);
+    }
+
     /// Looks at what was counted since the last time, and makes a report of it.
     pub(super) fn look(&mut self, state: &State) -> Option<TrafficWindow> {
         let looked = self.report(state).unwrap_or_else(|error| {
@@ -85,6 +110,10 @@ impl TrafficWatch {
             None
         });
         let (report, window) = looked.unzip();
+        self.sources = report
+            .as_ref()
+            .map(|report: &TrafficReport| report.sources as f64);
+        self.connections = window.as_ref().and_then(|window| self.connections(window));
         *state.traffic() = report;
         window
     }
@@ -131,6 +160,21 @@ impl TrafficWatch {
         report.unwatched_services = self.numbers.unwatched();
         (self.before, self.before_ns) = (now, now_ns);
         Ok(Some((report, window)))
+    }
+
+    /// What the kernel counts of connections, which costs no more where there are many.
+    fn connections(&mut self, window: &TrafficWindow) -> Option<Connections> {
+        let now = host::tcp_counts()
+            .inspect_err(|error| debug!("connections that are kept are not noticed: {error}"))
+            .ok();
+        let before = std::mem::replace(&mut self.tcp, now);
+        let (now, before) = (now?, before?);
+        let overflowed = now.overflowed.saturating_sub(before.overflowed);
+        Some(Connections {
+            established: now.established as f64,
+            overflowed: per_second(overflowed, window.length_ns) as f64,
+            of_one: self.of_one,
+        })
     }
 
     /// Counts `served` and the configured services by themselves.

@@ -2,6 +2,7 @@
 //! for it for a while, and comes back under the same number when the same begins again soon: pulses are one attack.
 
 mod record;
+mod spread;
 
 use std::{collections::BTreeMap, mem};
 
@@ -11,6 +12,7 @@ use super::{
 };
 
 pub use record::{Attack, Point};
+pub use spread::SourceSpread;
 
 /// So many times its threshold a suspicion begins an attack at once,
 const AT_ONCE: f64 = 2.0;
@@ -115,14 +117,15 @@ impl Tracker {
     }
 }
 
-/// Who was last seen with a verdict of `class` in `window`, and how many of its packets were dropped.
-fn offenders(class: Class, window: &Window) -> Vec<(Account, u64)> {
+/// Who was last seen with a verdict of `class` in `window`, how many of its packets were dropped, and how many samples say so.
+fn offenders(class: Class, window: &Window) -> Vec<(Account, u64, u32)> {
     let of_class = window.accounts.iter();
     of_class
         .filter(|(_, activity)| class.verdicts().contains(&activity.verdict))
         .map(|(account, activity)| {
             let counts = [activity.limited, activity.shadow_limited, activity.other];
-            (*account, counts.into_iter().fold(0, u64::saturating_add))
+            let packets = counts.into_iter().fold(0, u64::saturating_add);
+            (*account, packets, activity.samples)
         })
         .collect()
 }

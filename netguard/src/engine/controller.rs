@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Baselines, Change, Features, Tracker, Window,
     baseline::{NormalTraffic, NowService, Shifted},
-    detect::{Class, Evidence, LEAST_STRENGTH, Suspicion, detect},
+    detect::{Class, Evidence, LEAST_STRENGTH, Suspicion, detect, detect_patiently},
     feature::Metric,
     outlier::{self, Outlier, Score, Vector},
 };
@@ -65,6 +65,9 @@ impl Default for Controller {
     }
 }
 
+/// How long a second stands for what happens now.
+const SECOND_STANDS_NS: u64 = 1_500_000_000;
+
 impl Controller {
     /// Begins with what was learnt before.
     pub fn new(learnt: Learnt) -> Self {
@@ -91,6 +94,12 @@ impl Controller {
         matched: &BTreeMap<Class, f64>,
     ) -> Vec<Change> {
         let mut suspicions = detect(features, &self.learnt.baselines);
+        let stands = features.at_ns.saturating_sub(self.second.at_ns) < SECOND_STANDS_NS;
+        if stands && self.second.length_ns > 0 {
+            let told: Vec<Class> = suspicions.iter().map(|suspicion| suspicion.class).collect();
+            let more = detect_patiently(&self.second, &self.learnt.baselines).into_iter();
+            suspicions.extend(more.filter(|suspicion| !told.contains(&suspicion.class)));
+        }
         let moment = outlier::vector(features);
         self.score = self.learnt.outlier.score(&moment);
         self.moment = Some(moment);
@@ -111,7 +120,11 @@ impl Controller {
     pub fn second(&mut self, features: &Features) -> Vec<Shifted> {
         self.second = features.clone();
         let moment = self.moment.take();
-        if !self.is_calm(features.at_ns) || detect(features, &self.learnt.baselines).iter().any(is_harmful) {
+        let suspicions = [
+            detect(features, &self.learnt.baselines),
+            detect_patiently(features, &self.learnt.baselines),
+        ];
+        if !self.is_calm(features.at_ns) || suspicions.iter().flatten().any(is_harmful) {
             self.learnt.baselines.interrupt();
             return Vec::new();
         }
@@ -270,6 +283,42 @@ mod tests {
             live(&mut controller, at_s, &usual, &[]);
         }
         assert!(learnt(&controller) > Some(450));
+    }
+
+    /// What a tick cannot tell, the second before it does, and no longer than it lasts.
+    #[test]
+    fn a_scan_is_told_by_the_second() {
+        use crate::engine::feature::ServiceFeatures;
+        let mut controller = Controller::default();
+        let service = |name: &str, opening: f64| ServiceFeatures {
+            service: name.to_owned(),
+            opening,
+            ..ServiceFeatures::default()
+        };
+        let scan = Features {
+            at_ns: 10 * SECOND,
+            services: vec![service("tcp/80", 0.0), service("other", 300.0)],
+            destination_port: Some(0.9),
+            ..second(&[(Kind::Syn, 300)], &[])
+        };
+        controller.second(&scan);
+        let mut tick = |at_ms: u64| {
+            let features = Features {
+                at_ns: at_ms * 1_000_000,
+                length_ns: 50_000_000,
+                ..second(&[(Kind::Syn, 20)], &[])
+            };
+            controller.tick(
+                &features,
+                &observe(&[], &[], &[], 0, features.at_ns, 50_000_000),
+                &BTreeMap::new(),
+            )
+        };
+        let told: Vec<Vec<Change>> = [10_050, 10_100, 10_150, 10_200].map(&mut tick).into();
+        assert_eq!(told, [vec![], vec![], vec![Change::Begun(1)], vec![]]);
+        assert_eq!(tick(22_000), [Change::Ended(1)]);
+        let attack = controller.tracker().attack(1).expect("it is remembered");
+        assert_eq!(attack.class, Class::Scan);
     }
 
     /// A crowd is what will be usual if it stays.

@@ -32,6 +32,21 @@ pub struct Features {
     pub ttl: Option<f64>,
     /// Those that are counted by themselves, and all others together as `other`.
     pub services: Vec<ServiceFeatures>,
+    /// Distinct sources (IPv4 addresses, IPv6 /64) of the last whole second; `None` where they were not counted.
+    pub sources: Option<f64>,
+    /// What the kernel says of its connections; `None` where it was not asked.
+    pub connections: Option<Connections>,
+}
+
+/// The TCP connections of this machine, as of the last whole second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Connections {
+    /// Those that stand now.
+    pub established: f64,
+    /// Connections a second that found the queue of their service full.
+    pub overflowed: f64,
+    /// The most that a single source has; `None` where nobody looked.
+    pub of_one: Option<f64>,
 }
 
 /// What one service was sent.
@@ -52,6 +67,8 @@ pub enum Metric {
     Packets,
     Bytes,
     Syn,
+    /// Answers to SYNs of ours, or what looks like it.
+    SynAck,
     /// TCP segments that open nothing.
     Segments,
     Udp,
@@ -62,13 +79,18 @@ pub enum Metric {
     DestinationPort,
     Size,
     Ttl,
+    /// Distinct ones.
+    Sources,
+    /// Connections that stand.
+    Established,
 }
 
 impl Metric {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Packets,
         Self::Bytes,
         Self::Syn,
+        Self::SynAck,
         Self::Segments,
         Self::Udp,
         Self::Icmp,
@@ -78,6 +100,8 @@ impl Metric {
         Self::DestinationPort,
         Self::Size,
         Self::Ttl,
+        Self::Sources,
+        Self::Established,
     ];
 
     /// The word that JSON uses.
@@ -86,6 +110,7 @@ impl Metric {
             Self::Packets => "packets",
             Self::Bytes => "bytes",
             Self::Syn => "syn",
+            Self::SynAck => "syn-ack",
             Self::Segments => "tcp-segments",
             Self::Udp => "udp",
             Self::Icmp => "icmp",
@@ -95,6 +120,8 @@ impl Metric {
             Self::DestinationPort => "destination-port-evenness",
             Self::Size => "size-evenness",
             Self::Ttl => "ttl-evenness",
+            Self::Sources => "sources",
+            Self::Established => "established",
         }
     }
 }
@@ -174,6 +201,7 @@ impl Features {
             Metric::Packets => Some(self.packets()),
             Metric::Bytes => Some(self.bytes),
             Metric::Syn => Some(self.of_kinds(&[Syn])),
+            Metric::SynAck => Some(self.of_kinds(&[SynAck])),
             Metric::Segments => Some(self.of_kinds(&[Ack, Fin, Rst, SynAck, TcpOther])),
             Metric::Udp => Some(self.of_kinds(&[Udp])),
             Metric::Icmp => Some(self.of_kinds(&[Icmp])),
@@ -183,6 +211,8 @@ impl Features {
             Metric::DestinationPort => self.destination_port,
             Metric::Size => self.size,
             Metric::Ttl => self.ttl,
+            Metric::Sources => self.sources,
+            Metric::Established => self.connections.map(|connections| connections.established),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! show the namespace in which it was mounted.
 
 mod addresses;
+mod connections;
 mod interfaces;
 mod resolvers;
 mod session;
@@ -21,6 +22,7 @@ use rtnetlink::Handle;
 use resolvers::resolvers;
 
 pub use addresses::{gateways, own_addresses};
+pub use connections::{TcpCounts, tcp_counts};
 pub use interfaces::{AttachedXdp, Interface, LinkLayer, MacAddress, XdpMode, interface, interfaces};
 pub use session::{own_session_peers, ssh_peers};
 pub use sockets::{established_peers, served_ports};

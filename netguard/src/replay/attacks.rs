@@ -6,9 +6,37 @@ use std::collections::HashSet;
 use netguard_common::telemetry::Traffic;
 
 use super::{clock::BEGIN_NS, report::Attack, response::Response};
-use crate::engine::{Account, Controller, Features, Step, TrafficWindow, Window};
+use crate::{
+    bpf::{BpfError, Telemetry},
+    engine::{Account, Controller, Features, Step, TrafficWindow, Window, sketch::distinct},
+};
 
 const SECOND_NS: u64 = 1_000_000_000;
+
+/// How many sources come in a second, as it goes on: many captures last no second.
+#[derive(Default)]
+pub(super) struct SourceCount {
+    next_ns: u64,
+    number: Option<f64>,
+}
+
+impl SourceCount {
+    /// Counts at `now_ns`; the first time after a second begins anew.
+    pub(super) fn look(&mut self, telemetry: &mut Telemetry, now_ns: u64) -> Result<(), BpfError> {
+        // Nothing changes the generation here.
+        const GENERATION: u32 = 0;
+        self.number = Some(distinct(&telemetry.sketches(GENERATION)?).round());
+        if now_ns >= self.next_ns {
+            self.next_ns = now_ns.saturating_add(SECOND_NS);
+            telemetry.empty(GENERATION)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn number(&self) -> Option<f64> {
+        self.number
+    }
+}
 
 /// What is followed.
 pub(super) struct Attacks {
@@ -29,12 +57,16 @@ impl Attacks {
         }
     }
 
-    /// Takes in the tick that ended at `now_ns`, and responds to it; `good` have an established connection.
-    pub(super) fn tick(&mut self, step: &Step, now_ns: u64, good: &HashSet<Account>) {
+    /// Takes in the tick that ended at `now_ns`, and responds to it; so many `sources` came in the second that is under way, and
+    /// `good` have an established connection.
+    pub(super) fn tick(&mut self, step: &Step, now_ns: u64, sources: Option<f64>, good: &HashSet<Account>) {
         let Some(traffic) = &step.traffic else {
             return;
         };
-        let features = Features::of(now_ns, traffic, [&step.window], &[]);
+        let features = Features {
+            sources,
+            ..Features::of(now_ns, traffic, [&step.window], &[])
+        };
         let matched = self.response.matched(self.controller.tracker().attacks());
         self.controller.tick(&features, &step.window, &matched);
         self.response.tick(&features, &self.controller, good);
@@ -47,7 +79,10 @@ impl Attacks {
             self.traffic = Some(sum);
             return;
         }
-        let second = Features::of(now_ns, &sum, &self.second, &[]);
+        let second = Features {
+            sources,
+            ..Features::of(now_ns, &sum, &self.second, &[])
+        };
         self.controller.second(&second);
         self.second.clear();
     }
@@ -69,6 +104,7 @@ impl Attacks {
                 pulses: attack.pulses,
                 packets: attack.packets as u64,
                 peak_packets_per_s: attack.peak as u64,
+                spread: attack.spread(),
                 evidence: attack.evidence.clone(),
             })
             .collect()

@@ -7,7 +7,10 @@ use serde::Serialize;
 
 use crate::engine::response::Why;
 use crate::{
-    engine::detect::{Class, Evidence},
+    engine::{
+        attack::SourceSpread,
+        detect::{Class, Evidence},
+    },
     prefix::Prefix,
 };
 
@@ -78,6 +81,8 @@ pub struct Attack {
     pub pulses: u32,
     pub packets: u64,
     pub peak_packets_per_s: u64,
+    /// How many sources it came from, as far as that is known.
+    pub spread: Option<SourceSpread>,
     /// What spoke for it when it began.
     pub evidence: Vec<Evidence>,
     /// What was done about it.

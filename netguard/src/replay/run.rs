@@ -12,7 +12,7 @@ use netguard_common::{
 
 use super::{
     Options, ReplayError,
-    attacks::Attacks,
+    attacks::{Attacks, SourceCount},
     capture,
     capture::Record,
     clock::{BEGIN_NS, Clock},
@@ -68,6 +68,7 @@ pub(super) fn run(options: &Options, servers: &Directions, sandbox: &Sandbox) ->
         handshakes: Handshakes::default(),
         next_tick_ns: BEGIN_NS,
         next_sweep_ns: BEGIN_NS + SWEEP_NS,
+        sources: SourceCount::default(),
         idle_ticks: 0,
         frames: 0,
         links: BTreeMap::new(),
@@ -96,6 +97,7 @@ struct Run<'a> {
     handshakes: Handshakes,
     next_tick_ns: u64,
     next_sweep_ns: u64,
+    sources: SourceCount,
     idle_ticks: u64,
     frames: u64,
     links: BTreeMap<i32, u64>,
@@ -206,6 +208,9 @@ impl Run<'_> {
 
     fn tick(&mut self, now_ns: u64) -> Result<(), ReplayError> {
         let step = self.read(now_ns)?;
+        if !step.window.verdicts.is_empty() {
+            self.sources.look(&mut self.telemetry, now_ns)?;
+        }
         self.conclude(step, now_ns);
         if now_ns >= self.next_sweep_ns {
             self.next_sweep_ns = now_ns + SWEEP_NS;
@@ -230,7 +235,7 @@ impl Run<'_> {
             .established()
             .map(|(account, _)| account)
             .collect();
-        self.attacks.tick(&step, now_ns, &good);
+        self.attacks.tick(&step, now_ns, self.sources.number(), &good);
         for (family, kinds) in step
             .traffic
             .iter()
@@ -286,6 +291,7 @@ impl Run<'_> {
     fn end(mut self, options: &Options, damaged: Option<String>) -> Result<Report, ReplayError> {
         let last_ns = self.next_tick_ns;
         let step = self.read(last_ns)?;
+        self.sources.look(&mut self.telemetry, last_ns)?;
         self.conclude(step, last_ns);
         let (timeline_step_s, timeline) = self.tally.timeline();
         let skipped = self.skipped.iter().map(|(skip, frames)| SkipCount {

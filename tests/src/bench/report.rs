@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
+use super::Recognised;
+
 /// All rows of a run.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
@@ -15,6 +17,8 @@ pub struct Report {
     pub end_to_end: Vec<EndToEnd>,
     /// What honest clients get meanwhile.
     pub headline: Vec<Headline>,
+    /// What labelled captures were recognised as.
+    pub detection: Vec<Recognised>,
 }
 
 /// One kind of packet.
@@ -195,7 +199,8 @@ impl fmt::Display for Report {
             )?;
         }
         self.end_to_end.iter().try_for_each(|row| row.fmt(f))?;
-        self.headline.iter().try_for_each(|row| row.fmt(f))
+        self.headline.iter().try_for_each(|row| row.fmt(f))?;
+        self.detection.iter().try_for_each(|row| row.fmt(f))
     }
 }
 

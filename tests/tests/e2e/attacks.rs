@@ -1,6 +1,9 @@
 //! Attacks are recognised for what they are, told, and over when they are over; honest clients are none.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, TcpStream},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use netguard_tests::lab::{Attack, Family, Flood, Honest, Lab, Netguard, newcomers, wait_until};
@@ -10,46 +13,122 @@ use crate::{lab, protect};
 
 #[test]
 fn a_forged_syn_flood_is_recognised_ipv4() -> Result<()> {
-    is_recognised(|lab| Flood::spread(lab, Family::V4), "syn-flood")
+    is_recognised(|lab| Flood::spread(lab, Family::V4), "syn-flood", "distributed").map(drop)
 }
 
 #[test]
 fn a_forged_syn_flood_is_recognised_ipv6() -> Result<()> {
-    is_recognised(|lab| Flood::spread(lab, Family::V6), "syn-flood")
+    is_recognised(|lab| Flood::spread(lab, Family::V6), "syn-flood", "distributed").map(drop)
 }
 
 #[test]
 fn a_udp_flood_is_recognised_ipv4() -> Result<()> {
-    is_recognised(|lab| Flood::start(lab, Attack::Udp, Family::V4), "udp-flood")
+    is_recognised(
+        |lab| Flood::start(lab, Attack::Udp, Family::V4),
+        "udp-flood",
+        "single",
+    )
+    .map(drop)
 }
 
 #[test]
 fn a_udp_flood_is_recognised_ipv6() -> Result<()> {
-    is_recognised(|lab| Flood::start(lab, Attack::Udp, Family::V6), "udp-flood")
+    is_recognised(
+        |lab| Flood::start(lab, Attack::Udp, Family::V6),
+        "udp-flood",
+        "single",
+    )
+    .map(drop)
 }
 
 #[test]
 fn an_icmp_flood_is_recognised() -> Result<()> {
-    is_recognised(|lab| Flood::start(lab, Attack::Icmp, Family::V4), "icmp-flood")
+    is_recognised(
+        |lab| Flood::start(lab, Attack::Icmp, Family::V4),
+        "icmp-flood",
+        "single",
+    )
+    .map(drop)
 }
 
 #[test]
 fn a_flood_of_segments_without_connection_is_recognised() -> Result<()> {
-    is_recognised(
-        |lab| Flood::spread_as(lab, Attack::Stray("A"), Family::V4),
-        "segment-flood",
-    )
+    for (flags, kind) in [("A", "ack"), ("R", "rst"), ("FA", "fin")] {
+        let told = is_recognised(
+            |lab| Flood::spread_as(lab, Attack::Stray(flags), Family::V4),
+            "segment-flood",
+            "distributed",
+        )?;
+        let of_kind = format!("{kind} segments/s that were dropped");
+        assert!(told["evidence"].to_string().contains(&of_kind), "{told}");
+    }
+    Ok(())
 }
 
-/// The flood that `start` begins is of `class` and of no other, is told everywhere, and is over after it has stopped.
-fn is_recognised(start: impl Fn(&Lab) -> Result<Flood<'_>>, class: &str) -> Result<()> {
+#[test]
+fn a_reflection_of_connections_is_recognised_ipv4() -> Result<()> {
+    is_recognised(
+        |lab| Flood::spread_as(lab, Attack::Stray("SA"), Family::V4),
+        "syn-ack-reflection",
+        "distributed",
+    )
+    .map(drop)
+}
+
+#[test]
+fn a_reflection_of_connections_is_recognised_ipv6() -> Result<()> {
+    is_recognised(
+        |lab| Flood::spread_as(lab, Attack::Stray("SA"), Family::V6),
+        "syn-ack-reflection",
+        "distributed",
+    )
+    .map(drop)
+}
+
+#[test]
+fn a_scan_is_recognised_and_no_flood() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let netguard = protect(&lab, "")?;
+    for (family, id) in [(Family::V4, 1), (Family::V6, 1)] {
+        let victim: IpAddr = lab.victim.ip(family).parse()?;
+        lab.attacker.ns.enter(|| {
+            for port in 2_000..3_200 {
+                // Each is refused, until the limit of the source drops it: then nobody waits.
+                let _ = TcpStream::connect_timeout(&(victim, port).into(), Duration::from_millis(5));
+            }
+        })?;
+        let told = wait_until("the scan to be recognised", Duration::from_secs(5), || {
+            Ok(attacks(&netguard)?.into_iter().next())
+        })?;
+        assert_eq!(
+            (&told["class"], &told["id"]),
+            (&"scan".into(), &id.into()),
+            "{told}"
+        );
+        assert_eq!(attacks(&netguard)?.len(), 1);
+        wait_until("the scan to be over", Duration::from_secs(30), || {
+            Ok(attacks(&netguard)?
+                .iter()
+                .all(|attack| !attack["ended"].is_null())
+                .then_some(()))
+        })?;
+    }
+    Ok(())
+}
+
+/// The flood that `start` begins is of `class` and of no other, comes from as many sources as `spread` says, is told everywhere, and is over
+/// after it has stopped. Returns what is told at its end.
+fn is_recognised(start: impl Fn(&Lab) -> Result<Flood<'_>>, class: &str, spread: &str) -> Result<Value> {
     let (lab, _server) = lab()?;
     let netguard = protect(&lab, "")?;
     assert_eq!(attacks(&netguard)?, Vec::<Value>::new());
     let flood = start(&lab)?;
+    // It can be recognised before the first packet is dropped, and whose they are is told by those.
     let began = wait_until("the attack to be recognised", Duration::from_secs(5), || {
-        Ok(attacks(&netguard)?.into_iter().next())
-    })?;
+        let mut attacks = attacks(&netguard)?.into_iter();
+        Ok(attacks.find(|attack| attack["spread"] == spread))
+    })
+    .with_context(|| format!("{:?}", attacks(&netguard)))?;
     flood.stop()?;
     assert_eq!(began["class"], class, "{began}");
     assert_eq!(began["harmful"], true);
@@ -69,11 +148,13 @@ fn is_recognised(start: impl Fn(&Lab) -> Result<Flood<'_>>, class: &str) -> Resu
     assert!(drawn > 0, "{ended}");
     let text = netguard.must(&["attacks", "list"])?;
     assert!(text.contains(class) && text.contains("over"), "{text}");
+    assert_eq!(ended["spread"], spread, "{ended}");
+    assert!(text.contains(spread), "{text}");
     let events = netguard.must(&["events", "--json"])?;
     for event in ["attack-begun", "attack-ended"] {
         assert!(events.contains(event), "{event}: {events}");
     }
-    Ok(())
+    Ok(ended)
 }
 
 #[test]

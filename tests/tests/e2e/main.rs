@@ -25,6 +25,7 @@ mod interface;
 mod laboratory;
 mod lists;
 mod malformed;
+mod metrics;
 mod normal;
 mod own;
 mod places;

@@ -2,6 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
+use super::SourceSpread;
 use crate::engine::{
     Account, Features,
     detect::{Class, Evidence, Suspicion},
@@ -37,8 +38,11 @@ pub struct Attack {
     /// Services that were sent most at its peak, with packets a second.
     pub services: Vec<(String, f64)>,
     pub timeline: Vec<Point>,
+    /// The most distinct sources that all traffic had in a second of it, where they were counted.
+    pub sources: Option<f64>,
     point_ns: u64,
-    offenders: BTreeMap<Account, u64>,
+    /// Packets of each, and samples: the few of a burst stand for many packets each, whosever they are.
+    offenders: BTreeMap<Account, (u64, u32)>,
 }
 
 /// A stretch of the timeline.
@@ -66,6 +70,7 @@ impl Attack {
             at_peak: Vec::new(),
             services: Vec::new(),
             timeline: Vec::new(),
+            sources: None,
             point_ns: POINT_NS,
             offenders: BTreeMap::new(),
         }
@@ -76,7 +81,12 @@ impl Attack {
     }
 
     /// Takes in one more stretch.
-    pub(super) fn go_on(&mut self, features: &Features, suspicion: &Suspicion, offenders: &[(Account, u64)]) {
+    pub(super) fn go_on(
+        &mut self,
+        features: &Features,
+        suspicion: &Suspicion,
+        offenders: &[(Account, u64, u32)],
+    ) {
         let packets = suspicion.packets * features.length_ns as f64 / 1e9;
         self.last_ns = features.at_ns;
         self.packets += packets;
@@ -85,13 +95,24 @@ impl Attack {
             self.at_peak = suspicion.evidence.clone();
             self.services = busiest(features);
         }
+        self.sources = match (self.sources, features.sources) {
+            (Some(most), Some(now)) => Some(most.max(now)),
+            (most, now) => most.or(now),
+        };
         self.draw(features.at_ns.saturating_sub(features.length_ns), packets);
-        for (account, count) in offenders {
+        for (account, count, samples) in offenders {
             if self.offenders.len() < OFFENDERS || self.offenders.contains_key(account) {
-                let sum = self.offenders.entry(*account).or_default();
+                let (sum, sampled) = self.offenders.entry(*account).or_default();
                 *sum = sum.saturating_add(*count);
+                *sampled = sampled.saturating_add(*samples);
             }
         }
+    }
+
+    /// How many it comes from, as far as that is known.
+    pub fn spread(&self) -> Option<SourceSpread> {
+        let samples = self.offenders.values().map(|(_, samples)| *samples);
+        SourceSpread::of(samples.collect(), self.sources)
     }
 
     /// Puts `packets` that came from `at_ns` on into the timeline.
@@ -115,7 +136,7 @@ impl Attack {
         let mut offenders: Vec<_> = self
             .offenders
             .iter()
-            .map(|(account, count)| (*account, *count))
+            .map(|(account, (count, _))| (*account, *count))
             .collect();
         offenders.sort_by_key(|(account, count)| (Reverse(*count), *account));
         offenders

@@ -45,10 +45,14 @@ const FLOODS: [Flood; 6] = [
     },
     Flood {
         class: Class::Malformed,
-        refused: 100.0,
+        // A program that sends broken packets sends some in a row.
+        refused: 300.0,
         volume: None,
     },
 ];
+
+/// A kind of segment of which less is dropped is not worth a word.
+const KIND_PART: f64 = 0.1;
 
 const DATAGRAMS: Flood = Flood {
     class: Class::UdpFlood,
@@ -66,8 +70,52 @@ pub(super) fn floods(features: &Features, baselines: &Baselines) -> Vec<Suspicio
         .map(|flood| (flood, 0.0))
         .chain([(&DATAGRAMS, of_datagrams)])
         .filter_map(|(flood, more)| {
-            let refused = features.with(flood.class.verdicts()) + more;
-            flood.suspicion(features, refused, baselines)
+            // SYN-ACKs of no connection are told by a detector of their own.
+            let less = match flood.class {
+                Class::SegmentFlood => features.refused_of(&[Kind::SynAck]),
+                _ => 0.0,
+            };
+            let refused = (features.with(flood.class.verdicts()) + more - less).max(0.0);
+            let mut suspicion = flood.suspicion(features, refused, baselines)?;
+            if flood.class == Class::SegmentFlood {
+                suspicion.evidence.extend(kinds(features, flood.refused));
+            }
+            Some(suspicion)
+        })
+        .collect()
+}
+
+/// Verdicts that hardly any honest packet gets, and so many packets a second with them, for a whole second, that are suspicious.
+const SELDOM: [(Class, f64); 2] = [(Class::Reflection, 50.0), (Class::FragmentFlood, 50.0)];
+
+/// Floods that are too slow to be told in a tick.
+pub(super) fn slow_floods(second: &Features, baselines: &Baselines) -> Vec<Suspicion> {
+    SELDOM
+        .iter()
+        .filter_map(|(class, refused)| {
+            let slow = Flood {
+                class: *class,
+                refused: *refused,
+                volume: None,
+            };
+            slow.suspicion(second, second.with(class.verdicts()), baselines)
+        })
+        .collect()
+}
+
+/// What a flood of segments consists of: floods of ACK, of RST and of FIN have the same verdict.
+fn kinds(features: &Features, threshold: f64) -> Vec<Evidence> {
+    let kinds = [Kind::Ack, Kind::Rst, Kind::Fin, Kind::TcpOther];
+    let all = features.refused_of(&kinds);
+    kinds
+        .into_iter()
+        .map(|kind| (kind, features.refused_of(&[kind])))
+        .filter(|(_, refused)| *refused > 0.0 && *refused >= KIND_PART * all)
+        .map(|(kind, refused)| Evidence {
+            what: format!("{} segments/s that were dropped", kind.name()),
+            value: refused,
+            threshold,
+            usual: None,
         })
         .collect()
 }
@@ -167,6 +215,47 @@ mod tests {
         ] {
             assert_eq!(classes(kinds, verdicts, &cold), [class], "{kinds:?} {verdicts:?}");
         }
+    }
+
+    #[test]
+    fn unasked_answers_are_told_though_they_are_few() {
+        let baselines = Baselines::default();
+        let told = |verdict, packets| {
+            let few = second(&[(Kind::Udp, packets)], &[(verdict, packets)]);
+            let told = slow_floods(&few, &baselines).into_iter();
+            let strong = told.filter(|suspicion| suspicion.strength >= 1.0);
+            strong.map(|suspicion| suspicion.class).collect::<Vec<_>>()
+        };
+        assert_eq!(told(Verdict::Reflection, 60), [Class::Reflection]);
+        assert_eq!(told(Verdict::FragmentOverlap, 60), [Class::FragmentFlood]);
+        assert_eq!(told(Verdict::Reflection, 20), [], "answers that come late");
+        assert_eq!(told(Verdict::LimitUdp, 60), []);
+    }
+
+    #[test]
+    fn a_flood_of_segments_says_of_which() {
+        let mut features = second(
+            &[(Kind::Rst, 5_000), (Kind::Ack, 200)],
+            &[(Verdict::OutOfState, 4_500)],
+        );
+        features.refused[Kind::Rst as usize] = 4_450.0;
+        features.refused[Kind::Ack as usize] = 50.0;
+        let told = detect(&features, &Baselines::default());
+        let [flood] = &told[..] else {
+            panic!("{told:?}");
+        };
+        let told: Vec<&str> = flood
+            .evidence
+            .iter()
+            .map(|evidence| evidence.what.as_str())
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "packets/s with verdicts of a segment-flood",
+                "rst segments/s that were dropped"
+            ]
+        );
     }
 
     #[test]

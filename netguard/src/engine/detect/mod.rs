@@ -3,14 +3,18 @@
 //!
 //! Without a baseline detectors have floors that no ordinary server reaches; with one, what is usual here counts.
 
+mod carpet;
 mod crowd;
 mod flood;
+mod held;
+mod scan;
 mod syn;
+mod syn_ack;
 
 use netguard_common::Verdict;
 use serde::{Deserialize, Serialize};
 
-use super::{Baselines, Features};
+use super::{Baselines, Features, feature::Metric};
 
 /// What traffic is like that is not as usual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,12 +33,22 @@ pub enum Class {
     ProtocolFlood,
     /// Packets that cannot be real.
     Malformed,
+    /// Answers to connections that nobody here asked for: servers all over the world were asked in this machine's name.
+    SynAckReflection,
+    /// Ports are tried where nothing is served.
+    Scan,
+    /// Many services get more than usual at once, each too little to be limited.
+    CarpetBombing,
+    /// Connections are taken and kept, and nothing is done with them.
+    ConnectionExhaustion,
+    /// The same by many sources, each of which keeps few.
+    LowAndSlow,
     /// Many more clients than usual, who behave as clients do: no attack.
     FlashCrowd,
 }
 
 impl Class {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::SynFlood,
         Self::SegmentFlood,
         Self::UdpFlood,
@@ -43,6 +57,11 @@ impl Class {
         Self::FragmentFlood,
         Self::ProtocolFlood,
         Self::Malformed,
+        Self::SynAckReflection,
+        Self::Scan,
+        Self::CarpetBombing,
+        Self::ConnectionExhaustion,
+        Self::LowAndSlow,
         Self::FlashCrowd,
     ];
 
@@ -57,6 +76,11 @@ impl Class {
             Self::FragmentFlood => "fragment-flood",
             Self::ProtocolFlood => "protocol-flood",
             Self::Malformed => "malformed",
+            Self::SynAckReflection => "syn-ack-reflection",
+            Self::Scan => "scan",
+            Self::CarpetBombing => "carpet-bombing",
+            Self::ConnectionExhaustion => "connection-exhaustion",
+            Self::LowAndSlow => "low-and-slow",
             Self::FlashCrowd => "flash-crowd",
         }
     }
@@ -72,6 +96,11 @@ impl Class {
             Self::FragmentFlood => "pieces of packets in numbers",
             Self::ProtocolFlood => "packets of other protocols over limits",
             Self::Malformed => "packets that cannot be real",
+            Self::SynAckReflection => "answers to connections that nobody here asked for",
+            Self::Scan => "ports are tried where nothing is served",
+            Self::CarpetBombing => "many services get more than usual at once, each too little to be limited",
+            Self::ConnectionExhaustion => "connections are taken and kept, and nothing is done with them",
+            Self::LowAndSlow => "many sources take connections and keep them, and do nothing with them",
             Self::FlashCrowd => "many more clients than usual, who behave as clients do",
         }
     }
@@ -86,7 +115,7 @@ impl Class {
         use Verdict as V;
         match self {
             Self::SynFlood => &[V::SynCookie, V::LimitSyn],
-            Self::SegmentFlood => &[V::OutOfState],
+            Self::SegmentFlood | Self::SynAckReflection => &[V::OutOfState],
             Self::UdpFlood => &[V::LimitUdp, V::ClosedPort, V::DnsTruncate],
             Self::Reflection => &[V::Reflection],
             Self::IcmpFlood => &[V::LimitIcmp, V::LimitControl],
@@ -120,7 +149,9 @@ impl Class {
                 V::PortZero,
                 V::OwnSource,
             ],
-            Self::FlashCrowd => &[],
+            // Over limits is only who tries many ports in a second.
+            Self::Scan => &[V::LimitSyn],
+            Self::CarpetBombing | Self::ConnectionExhaustion | Self::LowAndSlow | Self::FlashCrowd => &[],
         }
     }
 }
@@ -151,17 +182,37 @@ pub struct Suspicion {
 /// What suspicions are told from.
 pub const LEAST_STRENGTH: f64 = 0.5;
 
-/// What every detector says of `features`: those of at least half their threshold.
+/// What every detector says of `features`, a tick or a second: those of at least half their threshold.
 pub fn detect(features: &Features, baselines: &Baselines) -> Vec<Suspicion> {
     let single = [
         syn::syn_flood(features, baselines),
+        syn_ack::syn_ack_reflection(features, baselines),
         crowd::flash_crowd(features, baselines),
     ];
-    let suspicions = single
-        .into_iter()
-        .flatten()
-        .chain(flood::floods(features, baselines));
+    let suspicions = single.into_iter().flatten();
+    told(suspicions.chain(flood::floods(features, baselines)))
+}
+
+/// What those say of a whole second whose rates are too small to be told in a tick, where five packets more are a hundred a second.
+pub fn detect_patiently(second: &Features, baselines: &Baselines) -> Vec<Suspicion> {
+    let single = [
+        // In a tick so few may come that a scan cannot be told from it.
+        syn::syn_flood(second, baselines),
+        scan::scan(second, baselines),
+        carpet::carpet_bombing(second, baselines),
+        held::held_connections(second, baselines),
+    ];
+    let suspicions = single.into_iter().flatten();
+    told(suspicions.chain(flood::slow_floods(second, baselines)))
+}
+
+fn told(suspicions: impl Iterator<Item = Suspicion>) -> Vec<Suspicion> {
     suspicions
         .filter(|suspicion| suspicion.strength >= LEAST_STRENGTH)
         .collect()
+}
+
+/// The value of `metric` that so much of the time was not exceeded, once it is learnt.
+fn usually(baselines: &Baselines, metric: Metric, part: f64) -> Option<f64> {
+    baselines.total(metric)?.quantile(part)
 }

@@ -22,7 +22,7 @@ pub(super) fn syn_flood(features: &Features, baselines: &Baselines) -> Option<Su
     let segments = features.metric(Metric::Segments)? - features.with(Class::SegmentFlood.verdicts());
     let usual = baselines.usual(Metric::Syn, features.wall_s);
     let threshold = FLOOR.max(FACTOR * usual.unwrap_or(0.0));
-    if syn <= 0.0 {
+    if syn <= 0.0 || super::scan::is_scattered(features) {
         return None;
     }
     let per_syn = segments.max(0.0) / syn;

@@ -178,6 +178,6 @@ fn of(class: Class) -> (Kind, f64, Verdict) {
         Class::FragmentFlood => (Kind::Fragment, 100.0, Verdict::FragmentOverlap),
         Class::ProtocolFlood => (Kind::Other, 500.0, Verdict::LimitOther),
         Class::Malformed => (Kind::TcpOther, 100.0, Verdict::TcpFlags),
-        Class::UdpFlood | Class::FlashCrowd => (Kind::Udp, 500.0, Verdict::LimitUdp),
+        _ => (Kind::Udp, 500.0, Verdict::LimitUdp),
     }
 }

@@ -98,6 +98,7 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), CliE
     checks.push(cookies(status.as_ref()));
     checks.extend(status.as_ref().map(lists));
     checks.extend(status.as_ref().map(audit));
+    checks.extend(status.as_ref().map(reputation));
     checks.push(daemon);
     let ok = checks.iter().all(|check| check.state != State::Fail);
     context.output.print(&Diagnosis { ok, checks }, |diagnosis| {
@@ -212,6 +213,18 @@ fn audit(status: &DaemonStatus) -> Check {
         None => check(NAME, State::Ok, "off: `audit.mode` says so"),
         Some(audit) => match audit.sentence() {
             None => check(NAME, State::Ok, format!("written to {}", audit.file.display())),
+            Some(fault) => check(NAME, State::Warn, fault),
+        },
+    }
+}
+
+/// Where it cannot be kept, penalties end with the daemon.
+fn reputation(status: &DaemonStatus) -> Check {
+    const NAME: &str = "reputation";
+    match &status.reputation {
+        None => check(NAME, State::Ok, "not kept on disk: the configuration says so"),
+        Some(store) => match store.sentence() {
+            None => check(NAME, State::Ok, format!("kept in {}", store.file.display())),
             Some(fault) => check(NAME, State::Warn, fault),
         },
     }

@@ -9,7 +9,9 @@ use crate::{
     bpf::{BpfError, Link, List, Rules},
     clock::monotonic_ns,
     control::{Client, ClientError, DaemonStatus},
-    daemon::{CookieOptions, CookieState, ReflectionState, Spared, left_out_sentence, lock_holder},
+    daemon::{
+        CookieOptions, CookieState, ReflectionState, Spared, StoreState, left_out_sentence, lock_holder,
+    },
     host,
 };
 
@@ -180,6 +182,7 @@ fn text(status: &Status) -> String {
             let faulty = daemon.list_faults.iter();
             lines.extend(faulty.map(|fault| format!("lists: {fault}")));
             lines.extend(daemon.audit.iter().filter_map(AuditState::sentence));
+            lines.extend(daemon.reputation.iter().filter_map(StoreState::sentence));
             lines.extend(daemon.spared.iter().map(Spared::sentence));
             if daemon.rules_refused > 0 {
                 lines.push(format!(

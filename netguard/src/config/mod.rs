@@ -7,6 +7,7 @@ mod lists;
 mod load;
 mod mistake;
 mod reflection;
+mod reputation;
 mod schema;
 mod state;
 mod telemetry;
@@ -26,6 +27,7 @@ pub use lists::{Country, Geo, GeoAction, GeoDefault, GeoPolicy};
 pub use load::ConfigError;
 pub use mistake::Mistake;
 pub use reflection::Reflection;
+pub use reputation::{BlastRadius, NetworkBlocks, Reputation, Score, StoreMode};
 pub use schema::schema_json;
 pub use state::{Reach, StatePolicy, StrayBurst};
 pub use telemetry::{Telemetry, TelemetryMode};
@@ -78,6 +80,8 @@ pub struct Config {
     pub reflection: Reflection,
     /// When behaviour alone is reason enough to act.
     pub detect: Detectors,
+    /// What is remembered of sources, and when that is enough to block them.
+    pub reputation: Reputation,
     /// What is counted of the traffic beside verdicts.
     pub telemetry: Telemetry,
     /// What automatic decisions may never touch.
@@ -206,7 +210,7 @@ pub struct Detectors {
 pub struct Flooder {
     /// How long the source must keep exceeding its limits without a pause.
     pub over_for: Period,
-    /// How long it is blocked then.
+    /// How long it is blocked then, the first time.
     pub block_for: Period,
     /// Packets per second that its limits must be dropping all that time.
     pub min_dropped_per_s: RatePerSecond,

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     audit::AuditState,
     daemon::{
-        CookieOptions, CookieState, ListMatch, Protected, ReflectionState, Spared, StateReach, TrafficReport,
+        CookieOptions, CookieState, ListMatch, Protected, ReflectionState, SourceReputation, Spared,
+        StateReach, StoreState, TrafficReport,
     },
     prefix::Prefix,
 };
@@ -45,6 +46,9 @@ pub struct DaemonStatus {
     /// How the audit trail stands; `None`: it is off.
     #[serde(default)]
     pub audit: Option<AuditState>,
+    /// Where reputation is kept; `None`: only in memory, as the configuration says.
+    #[serde(default)]
+    pub reputation: Option<StoreState>,
 }
 
 /// Answer of `GET /v1/stats`.
@@ -119,6 +123,9 @@ pub struct SourceReport {
     /// Why it is not known which lists hold it, where that is so.
     #[serde(default)]
     pub lists_unknown: Option<String>,
+    /// What is remembered of it; `None`: nothing is remembered of anybody.
+    #[serde(default)]
+    pub reputation: Option<SourceReputation>,
 }
 
 /// Why a request failed.

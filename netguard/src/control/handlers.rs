@@ -1,6 +1,7 @@
 //! The answers to requests over the control socket.
 
 pub(super) mod lists;
+pub(super) mod reputation;
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use crate::{
     audit::Author,
     bpf::{BpfError, List},
     clock::monotonic_ns,
-    daemon::{AttackReport, Event, EventKind, State, Stop},
+    daemon::{AttackReport, Event, EventKind, State, Stop, source_reputation, store_state},
     engine::baseline::NormalTraffic,
     host,
     prefix::Prefix,
@@ -56,6 +57,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         cookie_faults,
         list_faults: state.list_faults(),
         audit: state.journal.audit(),
+        reputation: store_state(&state),
     })
 }
 
@@ -276,6 +278,7 @@ pub(super) async fn source(
                 verdict,
                 dropped,
                 over_for_ms,
+                ..
             } if about(&prefix) => format!(
                 "blocked for {for_s} s: {verdict} dropped about {dropped} packets in {over_for_ms} ms"
             ),
@@ -328,6 +331,7 @@ pub(super) async fn source(
         lists,
         list_verdict,
         lists_unknown,
+        reputation: source_reputation(&state, address),
     })
 }
 

@@ -16,6 +16,7 @@ mod offer;
 mod own;
 mod reach;
 pub(crate) mod reflection;
+pub(crate) mod reputation;
 mod segments;
 pub(crate) mod settings;
 pub(crate) mod setup;
@@ -50,6 +51,11 @@ pub use offer::CookieOptions;
 pub use own::sentence as left_out_sentence;
 pub use reach::StateReach;
 pub use reflection::ReflectionState;
+pub use reputation::{
+    Forgotten, Kept, OutcomeCount, ReasonReport, ReputationReport, SourceReputation, Store, StoreError,
+    StoreState, forget as forget_reputation, of_source as source_reputation, report as reputation_report,
+    store_state,
+};
 pub use settings::{limit_rate, service_entry, settings};
 pub use state::{CookieState, Protected, State, Stop};
 pub use sysctls::{restore_sysctls, sysctl_faults};
@@ -165,6 +171,8 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     let server = tokio::spawn(control::serve(listener, Arc::clone(&state)));
     let signals = tokio::spawn(signals.stop(Arc::clone(&state)));
 
+    reputation::begin(&state, &options.config).await;
+
     tick::run(&state, inputs, &mut stopped).await;
 
     let reason = *stopped.borrow();
@@ -177,6 +185,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         Some(Stop::Detach) => true,
         _ => options.config.on_exit == OnExit::Detach,
     };
+    reputation::finish(&state).await;
     let ended = end(&options, &pins, detach, &state.journal);
     state.journal.finish();
     ended

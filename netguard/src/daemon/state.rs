@@ -1,18 +1,21 @@
 //! What the tick and the control socket share.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError, TryLockError,
+    Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
-use super::{EventKind, Journal, Lists, ReflectionState, Spared, StateReach, TrafficReport, cookies::Wanted};
+use super::{
+    EventKind, Journal, Lists, ReflectionState, Spared, StateReach, TrafficReport, cookies::Wanted,
+    reputation::Keeper,
+};
 use crate::{
     audit::Author,
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
-    engine::{Controller, Guard},
+    engine::{Controller, Guard, Reputation},
     prefix::Prefix,
 };
 
@@ -114,6 +117,9 @@ pub struct State {
     rates: Mutex<Rates>,
     traffic: Mutex<Option<TrafficReport>>,
     controller: Mutex<Controller>,
+    reputation: Mutex<Reputation>,
+    /// Where reputation is kept, unless it is only in memory.
+    pub(super) keeper: OnceLock<Keeper>,
     writing: AsyncMutex<()>,
     lists: Mutex<Lists>,
     /// Beside the lists: these are locked for as long as it takes to read them.
@@ -148,6 +154,8 @@ impl State {
             rates: Mutex::default(),
             traffic: Mutex::default(),
             controller: Mutex::default(),
+            reputation: Mutex::default(),
+            keeper: OnceLock::new(),
             writing: AsyncMutex::default(),
             sysctls: parts.sysctls,
             stop,
@@ -260,6 +268,11 @@ impl State {
     /// What is normal, and what is attacked.
     pub fn controller(&self) -> MutexGuard<'_, Controller> {
         lock(&self.controller)
+    }
+
+    /// What is remembered of sources.
+    pub fn reputation(&self) -> MutexGuard<'_, Reputation> {
+        lock(&self.reputation)
     }
 
     /// Records that a rule for `prefix` could not be placed.

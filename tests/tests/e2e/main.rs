@@ -31,6 +31,7 @@ mod prefixes;
 mod proven;
 mod reflection;
 mod replay;
+mod reputation;
 mod rules;
 mod sanity;
 mod selective;

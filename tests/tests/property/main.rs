@@ -10,5 +10,6 @@ mod lists;
 mod parser;
 mod proof;
 mod reflection;
+mod reputation;
 mod telemetry;
 mod text;

@@ -165,13 +165,12 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         journal.finish();
     })?;
     let state = Arc::new(state);
+    reputation::begin(&state, &options.config).await;
     if place.on {
         tell_configuration(&state, options.config.clone(), place);
     }
     let server = tokio::spawn(control::serve(listener, Arc::clone(&state)));
     let signals = tokio::spawn(signals.stop(Arc::clone(&state)));
-
-    reputation::begin(&state, &options.config).await;
 
     tick::run(&state, inputs, &mut stopped).await;
 

@@ -6,7 +6,7 @@ use netguard_common::layout::Mode;
 
 use super::{
     Account, Finding, Guard, GuardKind,
-    reputation::{Evidence, Excess, Kind, Penalty, Reputation},
+    reputation::{Evidence, Excess, Kind, Penalty, Reputation, Sentence},
 };
 use crate::prefix::Prefix;
 
@@ -109,12 +109,9 @@ pub fn decide(
         };
         reputation.take(account, &evidence, now_ns);
         let before = reputation.penalty(account);
-        let (action, repeats) = act(&finding, guard, reputation, now_ns);
+        let (action, sentence) = act(&finding, guard, reputation, now_ns);
         let score = reputation.standing(account, now_ns).0;
-        let blocked_for_ns = match action {
-            Action::Block { ttl_ns, .. } | Action::Withhold(Withheld::Shadow { ttl_ns, .. }) => Some(ttl_ns),
-            Action::Withhold(_) => None,
-        };
+        let repeats = sentence.map_or(0, |sentence| sentence.repeats);
         let mut decide = |action: Action, reputation: &mut Reputation| {
             reputation.count(match &action {
                 Action::Block { .. } => "blocked",
@@ -129,8 +126,9 @@ pub fn decide(
             });
         };
         decide(action, reputation);
+        let begun = sentence.filter(|sentence| !sentence.extends);
         let network =
-            blocked_for_ns.and_then(|ttl_ns| Some((reputation.is_network_due(account, now_ns)?, ttl_ns)));
+            begun.and_then(|begun| Some((reputation.is_network_due(account, now_ns)?, begun.ttl_ns)));
         if let Some((network, ttl_ns)) = network {
             let action = act_on_network(network, ttl_ns, guard, reputation, now_ns);
             decide(action, reputation);
@@ -182,15 +180,20 @@ pub fn objection(
     Ok(prefix)
 }
 
-fn act(finding: &Finding, guard: &Guard, reputation: &mut Reputation, now_ns: u64) -> (Action, u32) {
+fn act(
+    finding: &Finding,
+    guard: &Guard,
+    reputation: &mut Reputation,
+    now_ns: u64,
+) -> (Action, Option<Sentence>) {
     let account = finding.account;
     let prefix = match objection(account, finding.source, guard, reputation, now_ns) {
         Ok(prefix) => prefix,
-        Err(why) => return (Action::Withhold(why), 0),
+        Err(why) => return (Action::Withhold(why), None),
     };
     match reputation.penalise(account, now_ns) {
-        Ok((ttl_ns, repeats)) => (in_mode(prefix, ttl_ns, reputation), repeats),
-        Err(excess) => (Action::Withhold(Withheld::Radius { prefix, excess }), 0),
+        Ok(sentence) => (in_mode(prefix, sentence.ttl_ns, reputation), Some(sentence)),
+        Err(excess) => (Action::Withhold(Withheld::Radius { prefix, excess }), None),
     }
 }
 

@@ -60,8 +60,13 @@ fn is_blocked_for_twice_as_long(family: Family) -> Result<()> {
         known["blocked"] == true && known["blocked_times"].as_u64() >= Some(2),
         "{explained}"
     );
-    assert_eq!(known["reasons"][0]["kind"], "flood");
-    assert_eq!(known["reasons"][0]["proven"], true);
+    let is_flood = |reason: &Value| reason["kind"] == "flood" && reason["proven"] == true;
+    ensure!(
+        known["reasons"]
+            .as_array()
+            .is_some_and(|reasons| reasons.iter().any(is_flood)),
+        "{explained}"
+    );
     ensure!(known["next_block_s"].as_u64() >= Some(12), "{explained}");
     let text = netguard.must(&["explain", address])?;
     ensure!(
@@ -71,7 +76,7 @@ fn is_blocked_for_twice_as_long(family: Family) -> Result<()> {
     let listed = netguard.json(&["reputation", "list", "--json"])?;
     assert_eq!(listed["sources"][0]["source"], known["source"]);
     let text = netguard.must(&["reputation", "list", "--top", "3"])?;
-    ensure!(text.contains("limit-icmp") && text.contains("now, "), "{text}");
+    ensure!(text.contains("flood") && text.contains("now, "), "{text}");
     assert_eq!(server.curl(&lab, family, "/")?.0, 200, "others are not affected");
 
     // Nobody else is known, and what is not there cannot be forgotten.
@@ -181,9 +186,9 @@ fn nothing_that_was_kept_is_lost_when_the_daemon_is_killed() -> Result<()> {
         "detect.flooder.block_for = \"100ms\"\nreputation.block_for_at_most = \"100ms\"",
     )?;
     let _proof = connect(&lab, Family::V4)?;
-    let flood = flood_own_address(&lab, Family::V4)?;
     let mut kept = 0;
     for round in 0..8 {
+        let flood = flood_own_address(&lab, Family::V4)?;
         wait_until("another block", Duration::from_secs(20), || {
             let blocked = blocked_times(&netguard, lab.attacker.ip4)?;
             Ok((blocked > kept).then_some(()))
@@ -192,6 +197,7 @@ fn nothing_that_was_kept_is_lost_when_the_daemon_is_killed() -> Result<()> {
         let moment = Duration::from_millis(1_700 + 373 * round);
         std::thread::sleep(moment);
         netguard.kill9();
+        flood.stop()?;
         netguard.restart()?;
         let read = blocked_times(&netguard, lab.attacker.ip4)?;
         ensure!(
@@ -205,13 +211,6 @@ fn nothing_that_was_kept_is_lost_when_the_daemon_is_killed() -> Result<()> {
         );
     }
     ensure!(kept > 0, "nothing was ever kept");
-    flood.stop()?;
-    // Until nothing of the flood is left to be found.
-    wait_until("the flood to be over", Duration::from_secs(10), || {
-        let before = netguard.drops()?;
-        std::thread::sleep(Duration::from_millis(500));
-        Ok((netguard.drops()? == before).then_some(()))
-    })?;
     netguard.must(&["reputation", "forget", lab.attacker.ip4])?;
     netguard.kill9();
     netguard.restart()?;

@@ -11,5 +11,6 @@ mod parser;
 mod proof;
 mod reflection;
 mod reputation;
+mod store;
 mod telemetry;
 mod text;

@@ -5,10 +5,15 @@ mod keeper;
 mod report;
 mod store;
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::UNIX_EPOCH};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use netguard_common::layout::Mode;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 use tracing::warn;
 
 use super::{EventKind, State};
@@ -31,6 +36,8 @@ pub use store::{Kept, Store, StoreError};
 
 /// Sources that are looked up in the lists every ten seconds: a list of a million entries is gone through for each.
 const LOOKED_UP: usize = 16;
+/// How long a start waits for the disk.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Takes up what the last daemon knew. Nothing that fails here keeps this one from its work.
 pub(super) async fn begin(state: &Arc<State>, config: &Config) {
@@ -38,14 +45,19 @@ pub(super) async fn begin(state: &Arc<State>, config: &Config) {
     let file = config.reputation.file.of_instance(&state.instance.to_string());
     let keeps = settings.mode != Mode::Off && config.reputation.store == StoreMode::On;
     let opened = if keeps {
-        let file = file.clone();
-        let open = move || Store::open(&file, settings.accounts);
-        Some(match tokio::task::spawn_blocking(open).await {
-            Ok(opened) => opened,
-            Err(error) => Err(StoreError::Broken {
-                file: config.reputation.file.of_instance(&state.instance.to_string()),
-                why: error.to_string(),
-            }),
+        let open = {
+            let file = file.clone();
+            move || Store::open(&file, settings.accounts)
+        };
+        let opened = timeout(PATIENCE, tokio::task::spawn_blocking(open)).await;
+        let broken = |why: String| {
+            let file = file.clone();
+            Err(StoreError::Broken { file, why })
+        };
+        Some(match opened {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) => broken(error.to_string()),
+            Err(_) => broken("the disk does not answer".to_owned()),
         })
     } else {
         None

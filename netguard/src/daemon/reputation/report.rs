@@ -68,7 +68,7 @@ pub struct SourceReputation {
     pub next_block_s: u64,
     /// Why it would not be blocked now, as a sentence; `None`: it would, when it is found flooding.
     pub not_blocked: Option<String>,
-    /// The newest first.
+    /// Those met last first.
     pub reasons: Vec<ReasonReport>,
 }
 
@@ -174,6 +174,8 @@ fn source(
         weight: reason.kind.weight().score(),
         half_life_s: half_life_s.saturating_mul(reason.kind.half_lives().into()),
     };
+    let mut reasons: Vec<&Reason> = view.record.reasons.iter().rev().collect();
+    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.last_ns));
     SourceReputation {
         source: view.account.to_string(),
         score: view.score,
@@ -186,7 +188,7 @@ fn source(
         last_blocked: (penalty.total > 0).then(|| told(penalty.begun_ns)),
         next_block_s: view.next_block_ns / SECOND_NS,
         not_blocked: not_blocked.err().map(|why| why.describe()),
-        reasons: view.record.reasons.iter().rev().map(reason).collect(),
+        reasons: reasons.into_iter().map(reason).collect(),
     }
 }
 

@@ -59,6 +59,16 @@ pub struct View {
     pub connections: u32,
 }
 
+/// A block of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sentence {
+    pub ttl_ns: u64,
+    /// Blocks in a row before it.
+    pub repeats: u32,
+    /// Whether it is one that stood already.
+    pub extends: bool,
+}
+
 impl Reputation {
     /// `epoch_ns` is added to each time that is handed in, and `seed` is where the length of repeated blocks is drawn from.
     pub fn new(settings: Settings, epoch_ns: u64, seed: u64) -> Self {
@@ -122,11 +132,11 @@ impl Reputation {
         (record.proven(at_ns, half_life_ns).score(), from)
     }
 
-    /// Begins a block of `account`, or lets the one that stands begin anew; how long, and how often it was blocked in a row before.
+    /// Begins a block of `account`, or lets the one that stands begin anew.
     ///
     /// # Errors
     /// When it would be too much.
-    pub fn penalise(&mut self, account: Account, now_ns: u64) -> Result<(u64, u32), Excess> {
+    pub fn penalise(&mut self, account: Account, now_ns: u64) -> Result<Sentence, Excess> {
         let (at_ns, settings) = (self.at(now_ns), self.settings);
         let stands = |record: &Record| record.penalty.stands(at_ns);
         let extends = self.book.record(account).is_some_and(stands);
@@ -135,10 +145,14 @@ impl Reputation {
             self.radius.take(1, connected, &settings.caps, at_ns)?;
         }
         let draw = self.random.u32(0..=2 * JITTER_PERMILLE);
-        let mut told = (settings.terms.block_for_ns, 0);
+        let mut sentence = Sentence {
+            ttl_ns: settings.terms.block_for_ns,
+            repeats: 0,
+            extends,
+        };
         self.book.change(account, at_ns, &settings, |record| {
             let repeats = record.penalty.repeats(at_ns, &settings.terms);
-            told = if extends {
+            (sentence.ttl_ns, sentence.repeats) = if extends {
                 (record.penalty.extend(at_ns), repeats.saturating_sub(1))
             } else {
                 (record.penalty.begin(at_ns, &settings.terms, draw), repeats)
@@ -146,7 +160,7 @@ impl Reputation {
             record.set_suspect(true);
             true
         });
-        Ok(told)
+        Ok(sentence)
     }
 
     /// The block of `prefix` was not placed: it does not count.
@@ -219,16 +233,17 @@ impl Reputation {
     /// What is known of `account`.
     pub fn view(&self, account: Account, now_ns: u64) -> View {
         let record = self.book.record(account).cloned().unwrap_or_default();
-        self.view_of(account, record, now_ns)
+        let network_score = self.network_score(account, now_ns);
+        self.view_of(account, record, network_score, now_ns)
     }
 
-    fn view_of(&self, account: Account, record: Record, now_ns: u64) -> View {
+    fn view_of(&self, account: Account, record: Record, network_score: u8, now_ns: u64) -> View {
         let (at_ns, half_life_ns) = (self.at(now_ns), self.settings.half_life_ns);
         View {
             account,
             score: record.level(at_ns, half_life_ns).score(),
             proven_score: record.proven(at_ns, half_life_ns).score(),
-            network_score: self.network_score(account, now_ns),
+            network_score,
             blocked: record.penalty.stands(at_ns),
             next_block_ns: record.penalty.next_ns(at_ns, &self.settings.terms),
             connections: self.connections(account),
@@ -261,8 +276,15 @@ impl Reputation {
         }
         scored.truncate(count);
         scored.sort_unstable();
-        let views = scored.into_iter();
-        views.map(|(_, account)| self.view(account, now_ns)).collect()
+        // Many of them may be of one network, with many sources in it.
+        let mut networks: HashMap<Option<Prefix>, u8> = HashMap::new();
+        let view = |(_, account): (_, Account)| {
+            let network = networks.entry(account.network());
+            let network_score = *network.or_insert_with(|| self.network_score(account, now_ns));
+            let record = self.book.record(account).cloned().unwrap_or_default();
+            self.view_of(account, record, network_score, now_ns)
+        };
+        scored.into_iter().map(view).collect()
     }
 
     /// Sources that are remembered, and those that had to give way to others.

@@ -13,7 +13,7 @@ pub const MOST_UNPROVEN: Level = Level::percent(40);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     traces: Vec<Trace>,
-    /// The oldest first.
+    /// In the order in which they were first met.
     pub reasons: Vec<Reason>,
     pub penalty: Penalty,
     /// Whether it was blocked and has not been below the exit threshold since.
@@ -58,7 +58,10 @@ impl Record {
             return true;
         }
         if self.reasons.len() >= REASONS {
-            self.reasons.remove(0);
+            let oldest = self.reasons.iter().enumerate();
+            let oldest = oldest.min_by_key(|(_, reason)| reason.last_ns);
+            let oldest = oldest.map_or(0, |(index, _)| index);
+            self.reasons.remove(oldest);
         }
         self.reasons.push(Reason::new(evidence, at_ns));
         true

@@ -1,7 +1,7 @@
 //! What a second of traffic says against sources beside the flooder's findings: malformed packets, and who was met in an attack.
 //! None of it leads to a block by itself.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use netguard_common::Verdict;
 
@@ -11,38 +11,26 @@ use crate::engine::{Account, Window, detect::Class};
 /// Malformed packets of a source in a second from which on they are evidence: a broken device sends some.
 const MALFORMED: u64 = 20;
 /// Dropped packets of a source in a second of an attack from which on they are evidence: an honest one loses some, too.
-const MET: u64 = 100;
+const ATTACKING: u64 = 100;
+/// Samples that it takes: a single one of great weight is chance.
+const MIN_SAMPLES: u32 = 5;
 /// Sources that evidence of a kind is taken in against, per second.
 const SOURCES: usize = 1_024;
 
 impl Reputation {
     /// Takes in the `windows` of a second in which there were attacks of the classes `attacked`.
     pub fn second(&mut self, windows: &[Window], attacked: &[Class], now_ns: u64) {
-        let mut malformed: BTreeMap<Account, (u64, Verdict)> = BTreeMap::new();
-        let activities = windows.iter().flat_map(|window| &window.accounts);
-        for (account, activity) in activities.filter(|(_, activity)| is_malformed(activity.verdict)) {
-            let (packets, verdict) = malformed.entry(*account).or_insert((0, activity.verdict));
-            *packets = packets.saturating_add(activity.other);
-            *verdict = activity.verdict;
-        }
-        let malformed = malformed.into_iter();
-        let malformed = malformed.filter(|(_, (packets, _))| *packets >= MALFORMED);
-        for (account, (packets, verdict)) in malformed.take(SOURCES) {
-            self.met(account, Kind::Malformed, verdict.name(), packets, now_ns);
+        for (account, met) in met(windows, is_malformed) {
+            if met.packets >= MALFORMED {
+                self.met(account, Kind::Malformed, met.verdict.name(), met.packets, now_ns);
+            }
         }
         for class in attacked {
-            let mut met: BTreeMap<Account, u64> = BTreeMap::new();
-            for (account, activity) in windows.iter().flat_map(|window| &window.accounts) {
-                if class.verdicts().contains(&activity.verdict) {
-                    let packets = met.entry(*account).or_default();
-                    *packets = packets
-                        .saturating_add(activity.limited)
-                        .saturating_add(activity.other);
+            let is_of_class = |verdict| class.verdicts().contains(&verdict);
+            for (account, met) in met(windows, is_of_class) {
+                if met.packets >= ATTACKING {
+                    self.met(account, Kind::Attack, class.name(), met.packets, now_ns);
                 }
-            }
-            let met = met.into_iter().filter(|(_, packets)| *packets >= MET);
-            for (account, packets) in met.take(SOURCES) {
-                self.met(account, Kind::Attack, class.name(), packets, now_ns);
             }
         }
     }
@@ -61,6 +49,39 @@ impl Reputation {
         };
         self.take(account, &evidence, now_ns);
     }
+}
+
+/// What was dropped of a source in a second.
+struct Met {
+    packets: u64,
+    samples: u32,
+    verdict: Verdict,
+}
+
+/// Sources last seen with such verdicts, in their order.
+fn met(windows: &[Window], is_meant: impl Fn(Verdict) -> bool) -> Vec<(Account, Met)> {
+    let mut sums: HashMap<Account, Met> = HashMap::new();
+    let activities = windows.iter().flat_map(|window| &window.accounts);
+    for (account, activity) in activities.filter(|(_, activity)| is_meant(activity.verdict)) {
+        let met = sums.entry(*account).or_insert(Met {
+            packets: 0,
+            samples: 0,
+            verdict: activity.verdict,
+        });
+        met.packets = met
+            .packets
+            .saturating_add(activity.limited)
+            .saturating_add(activity.other);
+        met.samples = met.samples.saturating_add(activity.samples);
+        met.verdict = activity.verdict;
+    }
+    let mut met: Vec<_> = sums
+        .into_iter()
+        .filter(|(_, met)| met.samples >= MIN_SAMPLES)
+        .collect();
+    met.sort_unstable_by_key(|(account, _)| *account);
+    met.truncate(SOURCES);
+    met
 }
 
 /// Whether a packet of this verdict cannot be real.
@@ -104,7 +125,7 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     fn window(at_s: u64, verdict: Verdict, weight: u32) -> Window {
-        let samples = [sample([192, 0, 2, 1], verdict, weight)];
+        let samples = [sample([192, 0, 2, 1], verdict, weight); 5];
         observe(&[], &[], &samples, 0, at_s * SECOND, SECOND)
     }
 
@@ -120,13 +141,17 @@ mod tests {
     #[test]
     fn a_few_broken_packets_say_nothing() {
         let mut reputation = reputation();
-        reputation.second(&[window(1, Verdict::TcpXmas, 19)], &[], SECOND);
+        reputation.second(&[window(1, Verdict::TcpXmas, 3)], &[], SECOND);
         assert_eq!(score(&reputation, 1), 0);
-        let windows = [window(2, Verdict::TcpXmas, 10), window(2, Verdict::TcpXmas, 10)];
+        let windows = [window(2, Verdict::TcpXmas, 2), window(2, Verdict::TcpXmas, 2)];
         reputation.second(&windows, &[], 2 * SECOND);
         assert_eq!(score(&reputation, 2), 10);
         reputation.second(&[window(3, Verdict::LimitUdp, 9_000)], &[], 3 * SECOND);
         assert_eq!(score(&reputation, 3), 10, "nothing is attacked");
+        let heavy = [sample([192, 0, 2, 2], Verdict::LimitUdp, 9_000)];
+        let heavy = observe(&[], &[], &heavy, 0, 4 * SECOND, SECOND);
+        reputation.second(&[heavy], &[Class::UdpFlood], 4 * SECOND);
+        assert_eq!(reputation.counts().0, 1, "one sample is chance");
     }
 
     #[test]

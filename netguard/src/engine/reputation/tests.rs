@@ -52,7 +52,20 @@ fn who_was_blocked_is_blocked_again_sooner() {
     let one = account(1);
     reputation.take(one, &flood(true), 0);
     assert_eq!(reputation.standing(one, 0), (60, 50));
-    assert_eq!(reputation.penalise(one, 0), Ok((60 * SECOND, 0)));
+    let first = Sentence {
+        ttl_ns: 60 * SECOND,
+        repeats: 0,
+        extends: false,
+    };
+    assert_eq!(reputation.penalise(one, 0), Ok(first));
+    let again = reputation.penalise(one, 0).expect("it stands");
+    assert_eq!(
+        again,
+        Sentence {
+            extends: true,
+            ..first
+        }
+    );
     assert_eq!(reputation.standing(one, 60 * SECOND).1, 30);
     let later = 1_000 * SECOND;
     assert!(reputation.standing(one, later).0 < 30);
@@ -63,8 +76,8 @@ fn who_was_blocked_is_blocked_again_sooner() {
     );
     reputation.take(one, &flood(true), later);
     assert_eq!(reputation.standing(one, later).1, 50);
-    let (ttl_ns, repeats) = reputation.penalise(one, later).expect("within the caps");
-    assert!((108..=132).contains(&(ttl_ns / SECOND)) && repeats == 1);
+    let second = reputation.penalise(one, later).expect("within the caps");
+    assert!((108..=132).contains(&(second.ttl_ns / SECOND)) && second.repeats == 1 && !second.extends);
     let view = reputation.view(one, later);
     assert!(view.blocked);
     assert_eq!((view.record.penalty.total, view.next_block_ns), (2, 240 * SECOND));

@@ -2,13 +2,17 @@
 //! on forged evidence would be the attacker's weapon. What reputation remembers makes repeated blocks longer, and its caps
 //! bound what all of them may touch.
 
+mod withheld;
+
 use netguard_common::layout::Mode;
 
 use super::{
-    Account, Finding, Guard, GuardKind,
-    reputation::{Evidence, Excess, Kind, Penalty, Reputation, Sentence},
+    Account, Finding, Guard,
+    reputation::{Evidence, Kind, Penalty, Reputation, Sentence},
 };
 use crate::prefix::Prefix;
+
+pub use withheld::Withheld;
 
 /// What is done about a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,65 +33,6 @@ pub enum Action {
     Block { prefix: Prefix, ttl_ns: u64 },
     /// Leave it at the limits.
     Withhold(Withheld),
-}
-
-/// Why nothing is blocked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Withheld {
-    /// The source never completed a handshake: its address may be forged.
-    Unproven,
-    /// The block would touch this guarded prefix.
-    Guarded { prefix: Prefix, kind: GuardKind },
-    /// Automatic blocks are off.
-    Off,
-    /// Many users are behind the source.
-    Shared { connections: u32, from: u32 },
-    /// Not enough speaks against it yet.
-    Below { score: u8, from: u8 },
-    /// The block of `prefix` would be too much.
-    Radius { prefix: Prefix, excess: Excess },
-    /// It would be blocked, but is only told.
-    Shadow { prefix: Prefix, ttl_ns: u64 },
-}
-
-impl Withheld {
-    /// The word that counters go by.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Unproven => "unproven",
-            Self::Guarded { .. } => "guarded",
-            Self::Off => "off",
-            Self::Shared { .. } => "shared",
-            Self::Below { .. } => "below-threshold",
-            Self::Radius { .. } => "blast-radius",
-            Self::Shadow { .. } => "shadow",
-        }
-    }
-
-    /// A sentence behind "not blocked: ".
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Unproven => {
-                "the source has no established connection: its address may be forged".to_owned()
-            }
-            Self::Guarded { prefix, kind } => format!("{prefix} is guarded: it is {}", kind.describe()),
-            Self::Off => "automatic blocks are off (`reputation.mode`)".to_owned(),
-            Self::Shared { connections, from } => format!(
-                "{connections} connections come from it, so many people may be behind it: it stays at its limits \
-                 (`reputation.shared_from` is {from})"
-            ),
-            Self::Below { score, from } => {
-                format!(
-                    "its score is {score}, and sources are blocked from {from} on (`reputation.block_from`)"
-                )
-            }
-            Self::Radius { prefix, excess } => format!("{prefix}: {}", excess.describe()),
-            Self::Shadow { prefix, ttl_ns } => format!(
-                "in shadow; {prefix} would be blocked for {} s (`reputation.mode`)",
-                ttl_ns / 1_000_000_000
-            ),
-        }
-    }
 }
 
 /// Decides on `findings` at `now_ns`; `reputation` knows who has an established connection now. Where so many sources of a network were
@@ -231,7 +176,10 @@ mod tests {
     use netguard_common::Verdict;
 
     use super::*;
-    use crate::engine::reputation::{Settings, Terms};
+    use crate::engine::{
+        GuardKind,
+        reputation::{Excess, Settings, Terms},
+    };
 
     const SECOND: u64 = 1_000_000_000;
 

@@ -4,7 +4,7 @@
 use netguard_common::telemetry::Traffic;
 
 use super::{clock::BEGIN_NS, report::Attack};
-use crate::engine::{Controller, Features, Step, TrafficWindow, Window};
+use crate::engine::{Controller, Features, Step, TrafficWindow, Window, detect::Class};
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -18,11 +18,9 @@ pub(super) struct Attacks {
 }
 
 impl Attacks {
-    /// Takes in the tick that ended at `now_ns`.
-    pub(super) fn tick(&mut self, step: &Step, now_ns: u64) {
-        let Some(traffic) = &step.traffic else {
-            return;
-        };
+    /// Takes in the tick that ended at `now_ns`; when it ends a second, the ticks of that and what was attacked in it.
+    pub(super) fn tick(&mut self, step: &Step, now_ns: u64) -> Option<(Vec<Window>, Vec<Class>)> {
+        let traffic = step.traffic.as_ref()?;
         let features = Features::of(now_ns, traffic, [&step.window], &[]);
         self.controller.tick(&features, &step.window);
         self.second.push(step.window.clone());
@@ -32,11 +30,14 @@ impl Attacks {
         };
         if sum.length_ns < SECOND_NS {
             self.traffic = Some(sum);
-            return;
+            return None;
         }
         let second = Features::of(now_ns, &sum, &self.second, &[]);
         self.controller.second(&second);
-        self.second.clear();
+        let attacks = self.controller.tracker().attacks().iter();
+        let going = attacks.filter(|attack| attack.is_going() && attack.class.is_attack());
+        let attacked = going.map(|attack| attack.class).collect();
+        Some((std::mem::take(&mut self.second), attacked))
     }
 
     pub(super) fn told(&self) -> Vec<Attack> {

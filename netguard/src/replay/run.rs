@@ -224,7 +224,10 @@ impl Run<'_> {
     }
 
     fn conclude(&mut self, step: Step, now_ns: u64) {
-        self.attacks.tick(&step, now_ns);
+        if let Some((windows, attacked)) = self.attacks.tick(&step, now_ns) {
+            self.reputation.connect(self.handshakes.connections());
+            self.reputation.second(&windows, &attacked, now_ns);
+        }
         for (family, kinds) in step
             .traffic
             .iter()

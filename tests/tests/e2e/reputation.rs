@@ -194,8 +194,7 @@ fn nothing_that_was_kept_is_lost_when_the_daemon_is_killed() -> Result<()> {
             Ok((blocked > kept).then_some(()))
         })?;
         // At another moment of writing each time.
-        let moment = Duration::from_millis(1_700 + 373 * round);
-        std::thread::sleep(moment);
+        wait(Duration::from_millis(1_700 + 373 * round));
         netguard.kill9();
         flood.stop()?;
         netguard.restart()?;
@@ -317,6 +316,14 @@ fn wrong_use_is_told() -> Result<()> {
         "{output:?}"
     );
     Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the moment of the kill is what the test is about: nothing is waited for"
+)]
+fn wait(moment: Duration) {
+    std::thread::sleep(moment);
 }
 
 fn store(netguard: &Netguard) -> PathBuf {

@@ -58,16 +58,19 @@ fn guard() -> Guard {
 fn settings() -> impl Strategy<Value = Settings> {
     (1_u32..30, 0_u32..100, 0_u32..100, 0_u32..4, 2_u32..12, 1_u8..=100).prop_map(
         |(at_least, sources_percent, bystanders_percent, networks, network_after, block_from)| {
-            let mut settings = Settings::default();
-            settings.caps = Caps {
+            let caps = Caps {
                 sources_percent,
                 at_least,
                 bystanders_percent,
                 networks,
             };
-            (settings.network_after, settings.block_from) = (network_after, block_from);
-            settings.accounts = 64;
-            settings
+            Settings {
+                caps,
+                network_after,
+                block_from,
+                accounts: 64,
+                ..Settings::default()
+            }
         },
     )
 }

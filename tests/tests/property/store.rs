@@ -53,7 +53,7 @@ fn nothing_acknowledged_is_lost_when_the_writer_is_killed() {
         };
         let first = last().expect("the writer writes");
         // At another moment of a portion each time.
-        sleep(Duration::from_micros(300 + round * 1_171));
+        wait(Duration::from_micros(300 + round * 1_171));
         writer.kill().expect("a signal");
         writer.wait().expect("its end");
         let told = std::iter::from_fn(last).last().unwrap_or(first);
@@ -85,6 +85,14 @@ fn nothing_acknowledged_is_lost_when_the_writer_is_killed() {
         rounds_that_wrote > ROUNDS / 4,
         "{rounds_that_wrote}: the kill comes too early"
     );
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the moment of the kill is what the test is about: nothing is waited for"
+)]
+fn wait(moment: Duration) {
+    sleep(moment);
 }
 
 /// Writes portion after portion, and says which are written, until it is killed.

@@ -93,7 +93,7 @@ fn text(report: &ReputationReport) -> String {
     lines.push(match report.mode.as_str() {
         "off" => "nothing is remembered: `reputation.mode` is off".to_owned(),
         mode => format!(
-            "{} sources remembered; from a proven score of {} on they are blocked when they are found flooding (mode: {mode})",
+            "sources remembered: {}; from a proven score of {} on they are blocked when they are found flooding (mode: {mode})",
             report.remembered, report.block_from
         ),
     });
@@ -245,7 +245,7 @@ mod tests {
         };
         let told = text(&report);
         assert!(
-            told.starts_with("7 sources remembered; from a proven score of 50 on"),
+            told.starts_with("sources remembered: 7; from a proven score of 50 on"),
             "{told}"
         );
         assert!(told.contains("4 shared") && told.contains("now, 2x"), "{told}");

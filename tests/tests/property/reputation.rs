@@ -8,7 +8,7 @@ use std::{
 
 use netguard::engine::{
     Account, Action, Decision, Finding, Guard, GuardKind, Reputation, decide,
-    reputation::{Caps, Evidence, Kind, Settings},
+    reputation::{Caps, Evidence, Kind, REASONS, Record, Settings},
 };
 use netguard::prefix::Prefix;
 use netguard_common::Verdict;
@@ -242,5 +242,40 @@ proptest! {
             }
             reputation.tidy(now_ns);
         }
+    }
+
+    /// Whatever the file says: nothing of it is more, later or longer than can be, and it fades from now on.
+    #[test]
+    fn a_file_that_lies_is_bounded(
+        numbers in vec(prop_oneof![any::<u64>(), Just(u64::MAX), 0..100 * SECOND], 6),
+        level in any::<u32>(),
+        in_row in any::<u32>(),
+        suspect in any::<bool>(),
+        traces in 0_usize..40,
+    ) {
+        let trace = serde_json::json!({"kind": "flood", "proven": suspect, "level": level, "at_ns": numbers[0]});
+        let reason = serde_json::json!({
+            "kind": "feed", "proven": true, "first_ns": numbers[1], "last_ns": numbers[2], "times": in_row, "packets": numbers[3],
+            "detail": "x",
+        });
+        let record = serde_json::json!({
+            "traces": vec![trace; traces], "reasons": vec![reason; traces], "suspect": suspect, "seen_ns": numbers[4],
+            "penalty": {"in_row": in_row, "total": numbers[3], "begun_ns": numbers[4], "until_ns": numbers[5]},
+        });
+        let record: Record = serde_json::from_value(record).expect("a record");
+        let (settings, account) = (Settings::default(), Account::of(source(1)));
+        let mut reputation = Reputation::new(settings, 0, 1);
+        reputation.adopt([(account, record)], SECOND);
+        let view = reputation.view(account, SECOND);
+        prop_assert!(view.score <= 100 && view.record.reasons.len() <= REASONS);
+        prop_assert!(view.next_block_ns <= settings.terms.at_most_ns);
+        let later_ns = SECOND + settings.terms.at_most_ns;
+        prop_assert!(!reputation.view(account, later_ns).blocked, "no block outlasts the longest");
+        let sentence = reputation.penalise(account, later_ns).expect("within the caps");
+        prop_assert!(sentence.ttl_ns <= settings.terms.at_most_ns);
+        let much_later_ns = later_ns + settings.terms.at_most_ns + settings.terms.remember_ns;
+        prop_assert_eq!(reputation.view(account, much_later_ns).score, 0);
+        reputation.tidy(much_later_ns);
+        prop_assert_eq!(reputation.counts().0, 0);
     }
 }

@@ -54,7 +54,7 @@ impl Penalty {
         doubled.min(terms.at_most_ns.max(terms.block_for_ns))
     }
 
-    /// Begins a block and says how long it is; `draw` is from 0 to twice [`JITTER_PERMILLE`].
+    /// Begins a block and says how long it is; `draw` is from 0 to twice `JITTER_PERMILLE`.
     pub fn begin(&mut self, at_ns: u64, terms: &Terms, draw: u32) -> u64 {
         let repeats = self.repeats(at_ns, terms);
         let mut ttl_ns = self.next_ns(at_ns, terms);

@@ -99,6 +99,7 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), CliE
     checks.extend(status.as_ref().map(lists));
     checks.extend(status.as_ref().map(audit));
     checks.extend(status.as_ref().and_then(normal));
+    checks.extend(status.as_ref().map(reputation));
     checks.push(daemon);
     let ok = checks.iter().all(|check| check.state != State::Fail);
     context.output.print(&Diagnosis { ok, checks }, |diagnosis| {
@@ -226,6 +227,18 @@ fn normal(status: &DaemonStatus) -> Option<Check> {
         None => check(NAME, State::Ok, format!("kept in {}", normal.file.display())),
         Some(fault) => check(NAME, State::Warn, fault),
     })
+}
+
+/// Where it cannot be kept, penalties end with the daemon.
+fn reputation(status: &DaemonStatus) -> Check {
+    const NAME: &str = "reputation";
+    match &status.reputation {
+        None => check(NAME, State::Ok, "not kept on disk: the configuration says so"),
+        Some(store) => match store.sentence() {
+            None => check(NAME, State::Ok, format!("kept in {}", store.file.display())),
+            Some(fault) => check(NAME, State::Warn, fault),
+        },
+    }
 }
 
 fn root() -> Check {

@@ -14,13 +14,14 @@ use serde::Serialize;
 use super::{
     CliError, Context,
     output::seconds,
+    reputation::lines as reputation_lines,
     rules::{Listed, listed},
 };
 use crate::{
     bpf::{Entry, LimitLevel, List, Proven, Ranges, Rules, SettingsMap, limit_levels},
     clock::monotonic_ns,
     control::{Client, ClientError, SourceReport},
-    daemon::ListMatch,
+    daemon::{ListMatch, SourceReputation},
     host,
 };
 
@@ -37,11 +38,13 @@ struct Explanation {
     verdict: String,
     /// Why the lists could not be looked at.
     lists_unknown: Option<String>,
-    /// Reputation; `null` until netguard keeps one.
+    /// From 0, neutral, to 100, surely harmful; `null` where nobody keeps scores: no daemon runs, or `reputation.mode` is off.
     score: Option<u8>,
     /// `handshake` when the source has an established TCP connection with this machine, else `none`.
     proof: &'static str,
     evidence: Vec<String>,
+    /// What the score is made of, how often the source was blocked, and why it is not.
+    reputation: Option<SourceReputation>,
     rules: Vec<RuleMatch>,
     limits: Vec<LimitUse>,
     /// Commands that change the verdict.
@@ -111,7 +114,8 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
         address: address.to_string(),
         verdict,
         lists_unknown: report.lists_unknown,
-        score: None,
+        score: report.reputation.as_ref().map(|reputation| reputation.score),
+        reputation: report.reputation,
         proof: if connections > 0 { "handshake" } else { "none" },
         evidence,
         undo: matching
@@ -252,6 +256,7 @@ fn text(explanation: &Explanation) -> String {
         "none" => "proof: none (no established connection: the address may be forged)".to_owned(),
         proof => format!("proof: {proof}"),
     });
+    lines.extend(explanation.reputation.iter().flat_map(reputation_lines));
     let unknown = explanation.lists_unknown.iter();
     lines.extend(unknown.map(|why| format!("lists: could not be looked at: {why}")));
     for RuleMatch { list, rule } in &explanation.rules {

@@ -17,6 +17,7 @@ mod map;
 mod normal;
 mod output;
 mod replay;
+mod reputation;
 mod rules;
 mod run;
 mod service;
@@ -102,6 +103,9 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Show why a source is treated as it is.
     Explain(explain::ExplainArgs),
+    /// What is remembered of sources: scores, and who was blocked how often.
+    #[command(subcommand)]
+    Reputation(reputation::ReputationCommand),
     /// Replay a capture: what would have been dropped, who would have been blocked, and why.
     Replay(replay::ReplayArgs),
     /// Check what netguard needs on this machine, and say what is missing.
@@ -202,6 +206,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Normal(command) => normal::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Explain(args) => explain::run(&context, &args).await,
+        Command::Reputation(command) => reputation::run(&context, command).await,
         Command::Replay(args) => replay::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args).await,
         Command::Detach => detach::run(&context).await,

@@ -10,7 +10,8 @@ use crate::{
     clock::monotonic_ns,
     control::{Client, ClientError, DaemonStatus},
     daemon::{
-        CookieOptions, CookieState, NormalState, ReflectionState, Spared, left_out_sentence, lock_holder,
+        CookieOptions, CookieState, NormalState, ReflectionState, Spared, StoreState, left_out_sentence,
+        lock_holder,
     },
     host,
     metrics::MetricsState,
@@ -185,6 +186,7 @@ fn text(status: &Status) -> String {
             lines.extend(daemon.audit.iter().filter_map(AuditState::sentence));
             lines.extend(daemon.normal.iter().filter_map(NormalState::sentence));
             lines.extend(daemon.metrics.iter().map(MetricsState::sentence));
+            lines.extend(daemon.reputation.iter().filter_map(StoreState::sentence));
             lines.extend(daemon.spared.iter().map(Spared::sentence));
             if daemon.rules_refused > 0 {
                 lines.push(format!(

@@ -50,6 +50,11 @@ pub struct AuditFile(String);
 impl AuditFile {
     const INSTANCE: &str = "{instance}";
 
+    /// A path that this program itself names.
+    pub(super) fn constant(path: &str) -> Self {
+        Self(path.to_owned())
+    }
+
     /// The file of an instance.
     #[must_use]
     pub fn of_instance(&self, instance: &str) -> PathBuf {
@@ -98,7 +103,7 @@ impl Default for Audit {
     fn default() -> Self {
         Self {
             mode: AuditMode::default(),
-            file: AuditFile("/var/lib/netguard/{instance}/audit.jsonl".to_owned()),
+            file: AuditFile::constant("/var/lib/netguard/{instance}/audit.jsonl"),
             max_bytes: Within::constant::<16_777_216>(),
             keep: Within::constant::<15>(),
         }

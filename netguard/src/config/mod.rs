@@ -9,6 +9,7 @@ mod metrics;
 mod mistake;
 mod normal;
 mod reflection;
+mod reputation;
 mod response;
 mod schema;
 mod state;
@@ -31,6 +32,7 @@ pub use metrics::{ListenAddress, ListenAddressError, Metrics};
 pub use mistake::Mistake;
 pub use normal::Normal;
 pub use reflection::Reflection;
+pub use reputation::{BlastRadius, NetworkBlocks, Reputation, Score, StoreMode};
 pub use response::Response;
 pub use schema::schema_json;
 pub use state::{Reach, StatePolicy, StrayBurst};
@@ -86,6 +88,8 @@ pub struct Config {
     pub detect: Detectors,
     /// What is done about attacks that are recognised.
     pub response: Response,
+    /// What is remembered of sources, and when that is enough to block them.
+    pub reputation: Reputation,
     /// What is counted of the traffic beside verdicts.
     pub telemetry: Telemetry,
     /// What is normal, as it was learnt.
@@ -218,7 +222,7 @@ pub struct Detectors {
 pub struct Flooder {
     /// How long the source must keep exceeding its limits without a pause.
     pub over_for: Period,
-    /// How long it is blocked then.
+    /// How long it is blocked then, the first time.
     pub block_for: Period,
     /// Packets per second that its limits must be dropping all that time.
     pub min_dropped_per_s: RatePerSecond,

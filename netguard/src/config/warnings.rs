@@ -45,6 +45,19 @@ impl Config {
                 "`metrics.listen` is {listen}: whoever reaches that address may read what the filter counts"
             ));
         }
+        let reputation = &self.reputation;
+        if reputation.release_below > reputation.block_from {
+            warnings.push(
+                "`reputation.release_below` is above `reputation.block_from`, which then holds for both"
+                    .to_owned(),
+            );
+        }
+        if reputation.block_for_at_most < self.detect.flooder.block_for {
+            warnings.push(
+                "`reputation.block_for_at_most` is shorter than `detect.flooder.block_for`: no block is longer than that one"
+                    .to_owned(),
+            );
+        }
         for block in &self.block {
             let block = block.prefix();
             for allow in &self.allow {
@@ -87,6 +100,11 @@ mod tests {
         assert!(warnings[3].contains("`syn_cookies.timestamps` is not managed"));
         assert!(warnings[4].contains("`metrics.listen` is [::]:9464"));
         assert!(warnings[5].contains("10.0.0.0/8 is both in `allow` and in `block`: it passes"));
+        let text = r#"
+            reputation = { block_from = 20, block_for_at_most = "10s" }
+        "#;
+        let warnings = Config::parse("test.toml", text).unwrap().warnings();
+        assert_eq!(warnings.len(), 2, "{warnings:#?}");
         assert_eq!(Config::default().warnings(), Vec::<String>::new());
     }
 }

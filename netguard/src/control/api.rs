@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     audit::AuditState,
     daemon::{
-        CookieOptions, CookieState, ListMatch, NormalState, Protected, ReflectionState, Spared, StateReach,
-        TrafficReport,
+        CookieOptions, CookieState, ListMatch, NormalState, Protected, ReflectionState, SourceReputation,
+        Spared, StateReach, StoreState, TrafficReport,
     },
     metrics::MetricsState,
     prefix::Prefix,
@@ -53,6 +53,9 @@ pub struct DaemonStatus {
     /// Where figures for Prometheus are served; `None`: nowhere.
     #[serde(default)]
     pub metrics: Option<MetricsState>,
+    /// Where reputation is kept; `None`: only in memory, as the configuration says.
+    #[serde(default)]
+    pub reputation: Option<StoreState>,
 }
 
 /// Answer of `GET /v1/stats`.
@@ -127,6 +130,9 @@ pub struct SourceReport {
     /// Why it is not known which lists hold it, where that is so.
     #[serde(default)]
     pub lists_unknown: Option<String>,
+    /// What is remembered of it; `None`: nothing is remembered of anybody.
+    #[serde(default)]
+    pub reputation: Option<SourceReputation>,
 }
 
 /// Why a request failed.

@@ -1,6 +1,7 @@
 //! The answers to requests over the control socket.
 
 pub(super) mod lists;
+pub(super) mod reputation;
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use crate::{
     audit::Author,
     bpf::{BpfError, List},
     clock::{monotonic_ns, wall_clock_s},
-    daemon::{AttackReport, Event, EventKind, PacketReport, State, Stop},
+    daemon::{AttackReport, Event, EventKind, PacketReport, State, Stop, source_reputation, store_state},
     engine::baseline::NormalTraffic,
     host,
     prefix::Prefix,
@@ -58,6 +59,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         audit: state.journal.audit(),
         normal: Some(state.normal().clone()),
         metrics: state.metrics().clone(),
+        reputation: store_state(&state),
     })
 }
 
@@ -306,6 +308,7 @@ pub(super) async fn source(
                 verdict,
                 dropped,
                 over_for_ms,
+                ..
             } if about(&prefix) => format!(
                 "blocked for {for_s} s: {verdict} dropped about {dropped} packets in {over_for_ms} ms"
             ),
@@ -358,6 +361,7 @@ pub(super) async fn source(
         lists,
         list_verdict,
         lists_unknown,
+        reputation: source_reputation(&state, address),
     })
 }
 

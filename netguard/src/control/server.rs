@@ -83,6 +83,11 @@ fn router(state: Arc<State>) -> Router {
             put(handlers::service).delete(handlers::reset),
         )
         .route("/v1/sources/{address}", get(handlers::source))
+        .route(
+            "/v1/reputation",
+            get(handlers::reputation::list).delete(handlers::reputation::forget_all),
+        )
+        .route("/v1/reputation/{address}", delete(handlers::reputation::forget))
         .route("/v1/detach", post(handlers::detach))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(refuse_in_json))

@@ -1,7 +1,11 @@
 //! What is told of requests that were carried out: by the daemon, or by the command line when that is dead.
 
 use super::{LimitChange, RuleAddition, RuleOutcome, ServiceChange, SignatureAddition, SignatureOutcome};
-use crate::{audit::sha256, bpf::List, daemon::EventKind};
+use crate::{
+    audit::sha256,
+    bpf::List,
+    daemon::{EventKind, Forgotten},
+};
 
 /// Additions up to this many are events one by one; longer lists are one event.
 const TOLD_ONE_BY_ONE: usize = 16;
@@ -77,6 +81,14 @@ pub fn signature_removed(outcome: &SignatureOutcome) -> Option<EventKind> {
     (outcome.outcome == "removed").then_some(EventKind::SignatureRemoved { id: outcome.id })
 }
 
+/// Sources that were forgotten; `None`: nothing was remembered.
+pub fn forgotten(forgotten: &Forgotten) -> Option<EventKind> {
+    (forgotten.forgotten > 0).then(|| EventKind::ReputationForgotten {
+        source: forgotten.source.clone(),
+        count: forgotten.forgotten,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,5 +137,19 @@ mod tests {
             outcome: "absent".to_owned(),
         };
         assert_eq!(signature_removed(&absent), None);
+        let mut nobody = Forgotten {
+            source: None,
+            forgotten: 0,
+            fault: None,
+        };
+        assert_eq!(super::forgotten(&nobody), None);
+        nobody.forgotten = 2;
+        assert!(matches!(
+            super::forgotten(&nobody),
+            Some(EventKind::ReputationForgotten {
+                source: None,
+                count: 2
+            })
+        ));
     }
 }

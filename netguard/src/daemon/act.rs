@@ -1,14 +1,14 @@
 //! Acts on findings: decides with the proofs of the moment, places rules in the kernel, and tells what came of it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use netguard_common::layout::Rule;
 use tracing::{info, warn};
 
-use super::{EventKind, State, setup::Inputs};
+use super::{EventKind, State, reputation};
 use crate::{
     bpf::{BpfError, List, Rules},
-    engine::{Account, Action, Decision, Enforced, Finding, RuleSink, Withheld, conclude},
+    engine::{Action, Decision, Enforced, Finding, RuleSink, conclude},
     host,
     prefix::Prefix,
 };
@@ -17,28 +17,30 @@ use crate::{
 const TOLD_PER_TICK: u64 = 16;
 
 /// Decides on `findings` with the proofs of this moment, and carries the decisions out.
-pub(super) async fn act(state: &State, inputs: &Inputs, findings: Vec<Finding>, now_ns: u64) {
+pub(super) async fn act(state: &State, findings: Vec<Finding>, now_ns: u64) {
     // A dump of a hundred thousand sockets takes a quarter of a second: not on this thread.
-    let proven: HashSet<Account> = match tokio::task::spawn_blocking(host::established_peers).await {
-        Ok(Ok(peers)) => peers.into_keys().map(Account::of).collect(),
+    let connected = match tokio::task::spawn_blocking(host::established_peers).await {
+        Ok(Ok(peers)) => reputation::connected(&peers),
         Ok(Err(error)) => {
             warn!("no source is proven: {error}");
-            HashSet::new()
+            HashMap::new()
         }
         Err(error) => {
             warn!("no source is proven: {error}");
-            HashSet::new()
+            HashMap::new()
         }
     };
-    // Two locks are never held at once.
     let guard = state.guard().clone();
     let concluded = {
+        // Whoever holds both takes the rules last.
+        let mut reputation = state.reputation();
+        reputation.connect(connected);
         let mut rules = state.rules();
         let mut sink = KernelSink {
             rules: &mut rules,
             now_ns,
         };
-        conclude(findings, &proven, &guard, inputs.block_for_ns, now_ns, &mut sink)
+        conclude(findings, &guard, &mut reputation, now_ns, &mut sink)
     };
     let mut withheld = 0;
     for (decision, outcome) in concluded {
@@ -73,20 +75,14 @@ fn tell(state: &State, decision: &Decision, outcome: Enforced<BpfError>) {
                 verdict,
                 dropped: finding.dropped,
                 over_for_ms: finding.over_for_ns / 1_000_000,
+                score: decision.score,
+                repeats: decision.repeats,
             });
         }
         (Action::Withhold(why), _) => {
-            let why = match why {
-                Withheld::Unproven => {
-                    "the source has no established connection: its address may be forged".to_owned()
-                }
-                Withheld::Guarded { prefix, kind } => {
-                    format!("{prefix} is guarded: it is {}", kind.describe())
-                }
-            };
             state.journal.record(EventKind::Withheld {
                 source: finding.source.to_string(),
-                why,
+                why: why.describe(),
                 verdict,
                 dropped: finding.dropped,
             });

@@ -72,6 +72,12 @@ pub enum EventKind {
         verdict: String,
         dropped: u64,
         over_for_ms: u64,
+        /// Of the source, from 0 to 100, by evidence that nobody can have forged.
+        #[serde(default)]
+        score: u8,
+        /// Blocks of the source in a row before this one.
+        #[serde(default)]
+        repeats: u32,
     },
     /// A detector found a source, and policy decided against a block.
     Withheld {
@@ -82,6 +88,10 @@ pub enum EventKind {
     },
     /// That many findings of one tick were not told one by one.
     WithheldMore { count: u64 },
+    /// An operator had a source forgotten, or all of them.
+    ReputationForgotten { source: Option<String>, count: usize },
+    /// What is remembered of sources cannot be kept on disk, or, without a reason, it can again.
+    ReputationStore { file: String, why: Option<String> },
     /// An operator added a rule.
     RuleAdded {
         list: String,

@@ -17,6 +17,7 @@ mod offer;
 mod own;
 mod reach;
 pub(crate) mod reflection;
+pub(crate) mod reputation;
 pub(crate) mod respond;
 mod responses;
 mod segments;
@@ -55,6 +56,11 @@ pub use offer::CookieOptions;
 pub use own::sentence as left_out_sentence;
 pub use reach::StateReach;
 pub use reflection::ReflectionState;
+pub use reputation::{
+    Forgotten, Kept, OutcomeCount, ReasonReport, ReputationReport, SourceReputation, Store, StoreError,
+    StoreState, forget as forget_reputation, of_source as source_reputation, report as reputation_report,
+    store_state,
+};
 pub use responses::{MeasureReport, PacketReport, ResponseReport};
 pub use settings::{limit_rate, service_entry, settings};
 pub use state::{CookieState, Protected, State, Stop};
@@ -165,6 +171,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         journal.finish();
     })?;
     let state = Arc::new(state);
+    reputation::begin(&state, &options.config).await;
     if let Some(address) = options.config.metrics.listen {
         let digest = configuration::digest(&options.config);
         metrics::serve(address.socket(), Arc::clone(&state), digest);
@@ -195,6 +202,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         Some(Stop::Detach) => true,
         _ => options.config.on_exit == OnExit::Detach,
     };
+    reputation::finish(&state).await;
     let ended = end(&options, &pins, detach, &state.journal);
     state.journal.finish();
     ended

@@ -42,7 +42,6 @@ pub(super) struct Inputs {
     /// Sources with an established connection, as of the last sweep.
     pub(super) good: HashSet<Account>,
     pub(super) flooder: FlooderSettings,
-    pub(super) block_for_ns: u64,
     pub(super) configured: Configured,
     pub(super) own: OwnAddresses,
     pub(super) proven: Proven,
@@ -212,7 +211,6 @@ impl Start<'_> {
             stands: Stands::default(),
             good: HashSet::new(),
             flooder: flooder(config),
-            block_for_ns: nanoseconds(config.detect.flooder.block_for.duration()),
             configured,
             own,
             proven,

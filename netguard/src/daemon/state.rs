@@ -1,7 +1,7 @@
 //! What the tick and the control socket share.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError, TryLockError,
+    Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
@@ -10,12 +10,12 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify, wa
 
 use super::{
     EventKind, Journal, Lists, NormalState, ReflectionState, Spared, StateReach, TrafficReport,
-    cookies::Wanted,
+    cookies::Wanted, reputation::Keeper,
 };
 use crate::{
     audit::Author,
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
-    engine::{Controller, Guard, response::Responder},
+    engine::{Controller, Guard, Reputation, response::Responder},
     metrics::{Figures, MetricsState},
     prefix::Prefix,
 };
@@ -126,6 +126,9 @@ pub struct State {
     normal: Mutex<NormalState>,
     /// Whoever changed what is normal has it written soon.
     pub(super) normal_asked: Notify,
+    reputation: Mutex<Reputation>,
+    /// Where reputation is kept, unless it is only in memory.
+    pub(super) keeper: OnceLock<Keeper>,
     writing: AsyncMutex<()>,
     lists: Mutex<Lists>,
     /// Beside the lists: these are locked for as long as it takes to read them.
@@ -165,6 +168,8 @@ impl State {
             responder: Mutex::new(parts.responder),
             normal: Mutex::default(),
             normal_asked: Notify::new(),
+            reputation: Mutex::default(),
+            keeper: OnceLock::new(),
             writing: AsyncMutex::default(),
             sysctls: parts.sysctls,
             stop,
@@ -303,6 +308,11 @@ impl State {
     /// Where figures are served; `None`: nowhere.
     pub fn metrics(&self) -> MutexGuard<'_, Option<MetricsState>> {
         lock(&self.metrics)
+    }
+
+    /// What is remembered of sources.
+    pub fn reputation(&self) -> MutexGuard<'_, Reputation> {
+        lock(&self.reputation)
     }
 
     /// Records that a rule for `prefix` could not be placed.

@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use super::{
     CookieState, EventKind, State, Stop, act, attacks, begin_fetches,
     configured::Configured,
-    normal, own, reach, reflection, respond, segments,
+    normal, own, reach, reflection, reputation, respond, segments,
     setup::{Inputs, guard, spared_by_lists},
     state::Rates,
     traffic::TrafficWatch,
@@ -57,6 +57,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
             if let Some(traffic) = inputs.traffic.look(state) {
                 ticking.learn(state, &traffic, &inputs.traffic);
             }
+            reputation::second(state, &ticking.second);
             ticking.summarise(state);
             if let Some(looked) = inputs.attachment.check(state).await {
                 if inputs
@@ -126,7 +127,7 @@ impl Ticking {
         }
         self.second.push(step.window);
         if !step.findings.is_empty() {
-            act::act(state, inputs, step.findings, now_ns).await;
+            act::act(state, step.findings, now_ns).await;
             state.figures.decided(monotonic_ns().saturating_sub(now_ns));
         }
         Ok(())
@@ -258,7 +259,8 @@ async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
         }
         Err(error) => warn!("expired signatures stay: {error}"),
     }
-    prove(inputs).await;
+    prove(state, inputs).await;
+    reputation::sweep(state);
     inputs.traffic.follow().await;
     match host::facts().await {
         Ok(facts) => {
@@ -287,12 +289,13 @@ fn follow_lists(state: &Arc<State>, spared: Vec<Prefix>) {
 }
 
 /// Who has an established connection has proven its address.
-async fn prove(inputs: &mut Inputs) {
+async fn prove(state: &State, inputs: &mut Inputs) {
     let Ok(Ok(peers)) = tokio::task::spawn_blocking(host::established_peers).await else {
         // `doctor` says what is missing.
         return;
     };
     inputs.traffic.connected(peers.values().max().copied());
+    state.reputation().connect(reputation::connected(&peers));
     let now_ns = monotonic_ns();
     let until_ns = now_ns.saturating_add(PROVEN_FOR_NS);
     inputs.good = peers.keys().copied().map(Account::of).collect();

@@ -26,6 +26,12 @@ impl Account {
     pub fn prefix(self) -> Prefix {
         self.0
     }
+
+    /// The network that it lies in: an IPv4 /24 or an IPv6 /48; `None` for neighbours on the link, who all share one.
+    pub fn network(self) -> Option<Prefix> {
+        let alone = self.0.address().is_ipv6() && self.0.is_host();
+        (!alone).then(|| self.0.within(24, 48))
+    }
 }
 
 impl fmt::Display for Account {
@@ -45,5 +51,10 @@ mod tests {
         assert_eq!(account("::ffff:192.0.2.7"), "192.0.2.7/32");
         assert_eq!(account("2001:db8:1:2:3::4"), "2001:db8:1:2::/64");
         assert_eq!(account("fe80::7"), "fe80::7/128");
+        let network = |text: &str| Account::of(text.parse().expect("an address")).network();
+        let told = |text| network(text).map(|network| network.to_string());
+        assert_eq!(told("192.0.2.7").as_deref(), Some("192.0.2.0/24"));
+        assert_eq!(told("2001:db8:1:2::3").as_deref(), Some("2001:db8:1::/48"));
+        assert_eq!(told("fe80::7"), None);
     }
 }

@@ -1,8 +1,6 @@
 //! The chain: what is read of the datapath at a tick becomes a window, findings and decisions. The daemon and `netguard replay` run the
 //! same one; it reads nothing itself, and the time is what its caller says that it is.
 
-use std::collections::HashSet;
-
 use netguard_common::{
     Action as PacketAction, Judgement,
     layout::{Counter, Sample, Sampler},
@@ -11,8 +9,8 @@ use netguard_common::{
 };
 
 use super::{
-    Account, Decision, Enforced, Finding, FlooderSettings, Flooders, Guard, RuleSink, TrafficWindow, Window,
-    decide, enforce, observe, traffic::compare,
+    Action, Decision, Enforced, Finding, FlooderSettings, Flooders, Guard, Reputation, RuleSink,
+    TrafficWindow, Window, decide, enforce, observe, traffic::compare,
 };
 
 /// What is read of the datapath at a tick.
@@ -118,17 +116,22 @@ impl Chain {
     }
 }
 
-/// Decides on `findings` at `now_ns` and carries the decisions out; each with what became of it.
+/// Decides on `findings` at `now_ns` and carries the decisions out; each with what became of it. `reputation` knows who has an
+/// established connection now.
 pub fn conclude<S: RuleSink>(
     findings: Vec<Finding>,
-    proven: &HashSet<Account>,
     guard: &Guard,
-    block_for_ns: u64,
+    reputation: &mut Reputation,
     now_ns: u64,
     sink: &mut S,
 ) -> Vec<(Decision, Enforced<S::Error>)> {
-    let decisions = decide(findings, proven, guard, block_for_ns);
+    let decisions = decide(findings, guard, reputation, now_ns);
     let outcomes = enforce(&decisions, now_ns, sink);
+    for (decision, outcome) in decisions.iter().zip(&outcomes) {
+        if let (Action::Block { prefix, .. }, Enforced::Failed(_)) = (&decision.action, outcome) {
+            reputation.spare(decision.finding.account, prefix, decision.before, now_ns);
+        }
+    }
     decisions.into_iter().zip(outcomes).collect()
 }
 
@@ -138,7 +141,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        engine::{Action, window::tests::sample},
+        engine::{Account, reputation::Settings, window::tests::sample},
         prefix::Prefix,
     };
 
@@ -215,17 +218,17 @@ mod tests {
         for proven in [false, true] {
             let (mut chain, mut memory) = (Chain::new(SETTINGS), Memory(Vec::new()));
             let mut concluded = Vec::new();
+            let mut reputation = Reputation::new(Settings::default(), 0, 0);
+            let account = Account::of([192, 0, 2, 1].into());
+            reputation.connect(proven.then_some((account, 1)).into_iter().collect());
             for tick in 0..=10 {
                 let step = chain.step(readings(tick, tick * 50));
-                let account = Account::of([192, 0, 2, 1].into());
-                let accounts = proven.then_some(account).into_iter().collect();
                 let now_ns = step.window.at_ns;
                 let findings = step.findings;
                 concluded.extend(conclude(
                     findings,
-                    &accounts,
                     &Guard::new([]),
-                    60,
+                    &mut reputation,
                     now_ns,
                     &mut memory,
                 ));

@@ -57,7 +57,7 @@ mod tests {
     use netguard_common::Verdict;
 
     use super::*;
-    use crate::engine::{Account, Finding, Withheld};
+    use crate::engine::{Account, Finding, Withheld, reputation::Penalty};
 
     /// Holds `capacity` rules, then says "full": a sink that behaves like the kernel's tables.
     struct Memory {
@@ -93,7 +93,13 @@ mod tests {
             },
             false => Action::Withhold(Withheld::Unproven),
         };
-        Decision { finding, action }
+        Decision {
+            finding,
+            action,
+            score: 60,
+            repeats: 0,
+            before: Penalty::default(),
+        }
     }
 
     #[test]

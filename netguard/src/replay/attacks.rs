@@ -8,7 +8,7 @@ use netguard_common::telemetry::Traffic;
 use super::{clock::BEGIN_NS, report::Attack, response::Response};
 use crate::{
     bpf::{BpfError, Telemetry},
-    engine::{Account, Controller, Features, Step, TrafficWindow, Window, sketch::distinct},
+    engine::{Account, Controller, Features, Step, TrafficWindow, Window, detect::Class, sketch::distinct},
 };
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -58,11 +58,15 @@ impl Attacks {
     }
 
     /// Takes in the tick that ended at `now_ns`, and responds to it; so many `sources` came in the second that is under way, and
-    /// `good` have an established connection.
-    pub(super) fn tick(&mut self, step: &Step, now_ns: u64, sources: Option<f64>, good: &HashSet<Account>) {
-        let Some(traffic) = &step.traffic else {
-            return;
-        };
+    /// `good` have an established connection. When it ends a second, the ticks of that and what was attacked in it.
+    pub(super) fn tick(
+        &mut self,
+        step: &Step,
+        now_ns: u64,
+        sources: Option<f64>,
+        good: &HashSet<Account>,
+    ) -> Option<(Vec<Window>, Vec<Class>)> {
+        let traffic = step.traffic.as_ref()?;
         let features = Features {
             sources,
             ..Features::of(now_ns, traffic, [&step.window], &[])
@@ -77,14 +81,17 @@ impl Attacks {
         };
         if sum.length_ns < SECOND_NS {
             self.traffic = Some(sum);
-            return;
+            return None;
         }
         let second = Features {
             sources,
             ..Features::of(now_ns, &sum, &self.second, &[])
         };
         self.controller.second(&second);
-        self.second.clear();
+        let attacks = self.controller.tracker().attacks().iter();
+        let going = attacks.filter(|attack| attack.is_going() && attack.class.is_attack());
+        let attacked = going.map(|attack| attack.class).collect();
+        Some((std::mem::take(&mut self.second), attacked))
     }
 
     pub(super) fn told(&self) -> Vec<Attack> {

@@ -121,6 +121,14 @@ impl Handshakes {
         self.ever.len() as u64
     }
 
+    /// Who has how many connections now.
+    pub(super) fn connections(&self) -> HashMap<Account, u32> {
+        let established = self.established.iter();
+        established
+            .map(|(account, (_, connections))| (*account, *connections))
+            .collect()
+    }
+
     /// Sources that have a connection now, each with an address, in their order.
     pub(super) fn established(&self) -> impl Iterator<Item = (Account, IpAddr)> {
         self.established

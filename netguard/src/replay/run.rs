@@ -1,9 +1,6 @@
 //! A replay: each frame is judged at its time, and between frames the chain ticks as it does in the daemon.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use netguard_common::{
     Action as PacketAction, Packet, layout::Question, reflection::remember, shared::Shared as _,
@@ -29,13 +26,15 @@ use super::{
 };
 use crate::{
     bpf::{Counters, Judge, List, Proven, ROOM_FOR_TIME, Ready, Samples, Telemetry},
-    config::Config,
     daemon::{
         act::KernelSink,
-        setup::{flooder, nanoseconds, sizes},
+        setup::{flooder, sizes},
         tick::{PROVEN_FOR_NS, SAMPLES_PER_TICK, SWEEP_TICKS, TICK},
     },
-    engine::{Account, Action, Chain, Decision, Enforced, Readings, Step, Withheld, conclude},
+    engine::{
+        Account, Action, Chain, Decision, Enforced, Readings, Reputation, Step, Withheld, conclude,
+        reputation::Settings,
+    },
 };
 
 const TICK_NS: u64 = TICK.as_nanos() as u64;
@@ -53,7 +52,6 @@ pub(super) fn run(options: &Options, servers: &Directions, sandbox: &Sandbox) ->
     let prepared = prepare(config, servers, sandbox)?;
     let pins = &sandbox.pins;
     let mut run = Run {
-        config,
         servers,
         ready: judge.ready()?,
         chain: Chain::new(flooder(config)),
@@ -63,6 +61,8 @@ pub(super) fn run(options: &Options, servers: &Directions, sandbox: &Sandbox) ->
         telemetry: Telemetry::open(pins)?,
         proven: Proven::open(pins)?,
         prepared,
+        // Nothing is known of anybody, and lengths are drawn the same each time.
+        reputation: Reputation::new(Settings::from(config), 0, 0),
         clock: Clock::new(options.speed),
         tally: Tally::new(),
         handshakes: Handshakes::default(),
@@ -82,7 +82,6 @@ pub(super) fn run(options: &Options, servers: &Directions, sandbox: &Sandbox) ->
 }
 
 struct Run<'a> {
-    config: &'a Config,
     servers: &'a Directions,
     ready: Ready<'a>,
     chain: Chain,
@@ -92,6 +91,7 @@ struct Run<'a> {
     telemetry: Telemetry,
     proven: Proven,
     prepared: Prepared,
+    reputation: Reputation,
     clock: Clock,
     tally: Tally,
     handshakes: Handshakes,
@@ -235,7 +235,11 @@ impl Run<'_> {
             .established()
             .map(|(account, _)| account)
             .collect();
-        self.attacks.tick(&step, now_ns, self.sources.number(), &good);
+        let sources = self.sources.number();
+        if let Some((windows, attacked)) = self.attacks.tick(&step, now_ns, sources, &good) {
+            self.reputation.connect(self.handshakes.connections());
+            self.reputation.second(&windows, &attacked, now_ns);
+        }
         for (family, kinds) in step
             .traffic
             .iter()
@@ -258,18 +262,13 @@ impl Run<'_> {
         if step.findings.is_empty() {
             return;
         }
-        let proven: HashSet<Account> = self
-            .handshakes
-            .established()
-            .map(|(account, _)| account)
-            .collect();
-        let block_for_ns = nanoseconds(self.config.detect.flooder.block_for.duration());
+        self.reputation.connect(self.handshakes.connections());
         let mut sink = KernelSink {
             rules: &mut self.prepared.rules,
             now_ns,
         };
         let guard = &self.prepared.guard;
-        for (decision, outcome) in conclude(step.findings, &proven, guard, block_for_ns, now_ns, &mut sink) {
+        for (decision, outcome) in conclude(step.findings, guard, &mut self.reputation, now_ns, &mut sink) {
             tell(
                 &mut self.report,
                 &decision,
@@ -380,6 +379,7 @@ fn tell(report: &mut Report, decision: &Decision, outcome: &Enforced<crate::bpf:
         (Action::Withhold(Withheld::Guarded { prefix, kind }), _) => {
             format!("not blocked: {prefix} is guarded, it is {}", kind.describe())
         }
+        (Action::Withhold(why), _) => format!("not blocked: {}", why.describe()),
     };
     if report.findings.len() >= FINDINGS {
         report.findings_untold += 1;

@@ -33,6 +33,7 @@ mod prefixes;
 mod proven;
 mod reflection;
 mod replay;
+mod reputation;
 mod response;
 mod rules;
 mod sanity;

@@ -11,5 +11,7 @@ mod normal;
 mod parser;
 mod proof;
 mod reflection;
+mod reputation;
+mod store;
 mod telemetry;
 mod text;

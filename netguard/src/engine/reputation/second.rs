@@ -1,0 +1,175 @@
+//! What a second of traffic says against sources beside the flooder's findings: malformed packets, and who was met in an attack.
+//! None of it leads to a block by itself.
+
+use std::collections::HashMap;
+
+use netguard_common::Verdict;
+
+use super::{Evidence, Kind, Reputation};
+use crate::engine::{Account, Window, detect::Class};
+
+/// Malformed packets of a source in a second from which on they are evidence: a broken device sends some.
+const MALFORMED: u64 = 20;
+/// Dropped packets of a source in a second of an attack from which on they are evidence: an honest one loses some, too.
+const ATTACKING: u64 = 100;
+/// Samples that it takes: a single one of great weight is chance.
+const MIN_SAMPLES: u32 = 5;
+/// Sources that evidence of a kind is taken in against, per second.
+const SOURCES: usize = 1_024;
+
+impl Reputation {
+    /// Takes in the `windows` of a second in which there were attacks of the classes `attacked`.
+    pub fn second(&mut self, windows: &[Window], attacked: &[Class], now_ns: u64) {
+        for (account, met) in met(windows, is_malformed) {
+            if met.packets >= MALFORMED {
+                self.met(account, Kind::Malformed, met.verdict.name(), met.packets, now_ns);
+            }
+        }
+        for class in attacked {
+            let is_of_class = |verdict| class.verdicts().contains(&verdict);
+            for (account, met) in met(windows, is_of_class) {
+                if met.packets >= ATTACKING {
+                    self.met(account, Kind::Attack, class.name(), met.packets, now_ns);
+                }
+            }
+        }
+    }
+
+    /// Takes in that the feed `name` lists `account`.
+    pub fn listed(&mut self, account: Account, name: &str, now_ns: u64) {
+        self.met(account, Kind::Feed, name, 0, now_ns);
+    }
+
+    fn met(&mut self, account: Account, kind: Kind, detail: &str, packets: u64, now_ns: u64) {
+        let evidence = Evidence {
+            kind,
+            proven: self.connections(account) > 0,
+            detail: detail.to_owned(),
+            packets,
+        };
+        self.take(account, &evidence, now_ns);
+    }
+}
+
+/// What was dropped of a source in a second.
+struct Met {
+    packets: u64,
+    samples: u32,
+    verdict: Verdict,
+}
+
+/// Sources last seen with such verdicts, in their order.
+fn met(windows: &[Window], is_meant: impl Fn(Verdict) -> bool) -> Vec<(Account, Met)> {
+    let mut sums: HashMap<Account, Met> = HashMap::new();
+    let activities = windows.iter().flat_map(|window| &window.accounts);
+    for (account, activity) in activities.filter(|(_, activity)| is_meant(activity.verdict)) {
+        let met = sums.entry(*account).or_insert(Met {
+            packets: 0,
+            samples: 0,
+            verdict: activity.verdict,
+        });
+        met.packets = met
+            .packets
+            .saturating_add(activity.limited)
+            .saturating_add(activity.other);
+        met.samples = met.samples.saturating_add(activity.samples);
+        met.verdict = activity.verdict;
+    }
+    let mut met: Vec<_> = sums
+        .into_iter()
+        .filter(|(_, met)| met.samples >= MIN_SAMPLES)
+        .collect();
+    met.sort_unstable_by_key(|(account, _)| *account);
+    met.truncate(SOURCES);
+    met
+}
+
+/// Whether a packet of this verdict cannot be real.
+fn is_malformed(verdict: Verdict) -> bool {
+    use Verdict::{
+        ExtensionOrder, FragmentLength, FragmentOverflow, FragmentOverlap, IpHeaderLength, IpOptions,
+        IpTotalLength, Ipv6Chain, PortZero, RoutingHeader, SourceRoute, TcpDataOffset, TcpFlags, TcpNull,
+        TcpSynFin, TcpSynRst, TcpXmas, TinyFragment, Truncated, TtlZero, UdpLength,
+    };
+    matches!(
+        verdict,
+        Truncated
+            | IpHeaderLength
+            | IpTotalLength
+            | TcpDataOffset
+            | UdpLength
+            | TcpNull
+            | TcpSynFin
+            | TcpSynRst
+            | TcpXmas
+            | TcpFlags
+            | FragmentOverflow
+            | FragmentOverlap
+            | FragmentLength
+            | TinyFragment
+            | Ipv6Chain
+            | ExtensionOrder
+            | RoutingHeader
+            | SourceRoute
+            | IpOptions
+            | TtlZero
+            | PortZero
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{observe, reputation::Settings, window::tests::sample};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn window(at_s: u64, verdict: Verdict, weight: u32) -> Window {
+        let samples = [sample([192, 0, 2, 1], verdict, weight); 5];
+        observe(&[], &[], &samples, 0, at_s * SECOND, SECOND)
+    }
+
+    fn score(reputation: &Reputation, at_s: u64) -> u8 {
+        let account = Account::of([192, 0, 2, 1].into());
+        reputation.view(account, at_s * SECOND).score
+    }
+
+    fn reputation() -> Reputation {
+        Reputation::new(Settings::default(), 0, 1)
+    }
+
+    #[test]
+    fn a_few_broken_packets_say_nothing() {
+        let mut reputation = reputation();
+        reputation.second(&[window(1, Verdict::TcpXmas, 3)], &[], SECOND);
+        assert_eq!(score(&reputation, 1), 0);
+        let windows = [window(2, Verdict::TcpXmas, 2), window(2, Verdict::TcpXmas, 2)];
+        reputation.second(&windows, &[], 2 * SECOND);
+        assert_eq!(score(&reputation, 2), 10);
+        reputation.second(&[window(3, Verdict::LimitUdp, 9_000)], &[], 3 * SECOND);
+        assert_eq!(score(&reputation, 3), 10, "nothing is attacked");
+        let heavy = [sample([192, 0, 2, 2], Verdict::LimitUdp, 9_000)];
+        let heavy = observe(&[], &[], &heavy, 0, 4 * SECOND, SECOND);
+        reputation.second(&[heavy], &[Class::UdpFlood], 4 * SECOND);
+        assert_eq!(reputation.counts().0, 1, "one sample is chance");
+    }
+
+    #[test]
+    fn who_is_met_in_an_attack_is_suspected_a_little() {
+        let mut reputation = reputation();
+        let one = Account::of([192, 0, 2, 1].into());
+        reputation.connect([(one, 1)].into());
+        for at_s in 1..=500 {
+            let windows = [window(at_s, Verdict::LimitUdp, 9_000)];
+            reputation.second(&windows, &[Class::UdpFlood, Class::SynFlood], at_s * SECOND);
+        }
+        let view = reputation.view(one, 500 * SECOND);
+        assert!((15..=30).contains(&view.proven_score), "{view:?}");
+        assert_eq!(view.record.reasons.len(), 1);
+        reputation.listed(one, "drop", 500 * SECOND);
+        assert!(
+            reputation.view(one, 500 * SECOND).score < 50,
+            "all of that blocks nobody"
+        );
+    }
+}

@@ -1,5 +1,6 @@
 //! `netguard replay`: what netguard would have done with the traffic of a capture, and why.
 
+mod attacks;
 mod compared;
 mod text;
 

@@ -3,21 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::{
-    Baselines, Change, Features, Tracker, Window,
+    Baselines, Change, Features, Learnt, Tracker, Window,
     baseline::{NormalTraffic, NowService, Shifted},
-    detect::{Class, Evidence, LEAST_STRENGTH, Suspicion, detect, detect_patiently},
+    detect::{Class, Suspicion, detect, detect_patiently},
     feature::Metric,
     outlier::{self, Outlier, Score, Vector},
+    response::suspect_matched,
 };
 
 /// How long nothing is learnt after an attack was over.
 const RECOVERY_NS: u64 = 60_000_000_000;
-
-/// Packets a second that signatures fit from which on an attack goes on.
-const MATCHED: f64 = 100.0;
+/// How long a second stands for what happens now.
+const SECOND_STANDS_NS: u64 = 1_500_000_000;
 
 /// What the controller knows.
 pub struct Controller {
@@ -32,41 +30,11 @@ pub struct Controller {
     second: Features,
 }
 
-/// What was learnt, to be kept.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct Learnt {
-    pub baselines: Baselines,
-    pub outlier: Outlier,
-}
-
-impl Learnt {
-    /// Nothing; what will be random follows from `seed`.
-    pub fn new(seed: u64) -> Self {
-        Self {
-            baselines: Baselines::default(),
-            outlier: Outlier::new(seed),
-        }
-    }
-
-    /// Whether all of it can have been learnt.
-    pub fn is_sound(&self) -> bool {
-        self.baselines.is_sound() && self.outlier.is_sound()
-    }
-
-    /// Seconds that were learnt of all traffic.
-    pub fn seconds(&self) -> u64 {
-        self.baselines.learnt_s()
-    }
-}
-
 impl Default for Controller {
     fn default() -> Self {
         Self::new(Learnt::new(0))
     }
 }
-
-/// How long a second stands for what happens now.
-const SECOND_STANDS_NS: u64 = 1_500_000_000;
 
 impl Controller {
     /// Begins with what was learnt before.
@@ -106,9 +74,7 @@ impl Controller {
         if let Some(score) = &self.score {
             outlier::raise(&mut suspicions, score);
         }
-        matched
-            .iter()
-            .for_each(|(class, packets)| add(&mut suspicions, *class, *packets));
+        suspect_matched(&mut suspicions, matched);
         if suspicions.iter().any(is_harmful) || self.tracker.is_attacked() {
             self.suspected_ns = Some(features.at_ns);
         }
@@ -190,33 +156,6 @@ impl Controller {
 
     pub fn tracker(&self) -> &Tracker {
         &self.tracker
-    }
-}
-
-/// Adds what signatures fitted to what is suspicious.
-fn add(suspicions: &mut Vec<Suspicion>, class: Class, packets: f64) {
-    let strength = packets / MATCHED;
-    let evidence = Evidence {
-        what: "packets/s that the signatures against it fit".to_owned(),
-        value: packets,
-        threshold: MATCHED,
-        usual: None,
-    };
-    if strength < LEAST_STRENGTH {
-        return;
-    }
-    match suspicions.iter_mut().find(|suspicion| suspicion.class == class) {
-        Some(suspicion) => {
-            suspicion.strength = suspicion.strength.max(strength);
-            suspicion.packets = suspicion.packets.max(packets);
-            suspicion.evidence.push(evidence);
-        }
-        None => suspicions.push(Suspicion {
-            class,
-            strength,
-            packets,
-            evidence: vec![evidence],
-        }),
     }
 }
 

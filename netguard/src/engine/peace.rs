@@ -111,7 +111,7 @@ pub fn share(signature: &Signature, vectors: &[[u64; WORDS]]) -> Share {
 }
 
 #[cfg(test)]
-pub(in crate::engine) mod tests {
+pub(super) mod tests {
     use netguard_common::{Verdict, head::Head};
 
     use super::*;

@@ -6,6 +6,7 @@
 //! reports what came of them.
 
 mod course;
+mod matched;
 mod measure;
 mod volume;
 
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{Account, Attack, Baselines, Features, detect::Class, peace::Peace, seen::Seen};
 pub use course::{Course, Rung};
+pub use matched::suspect_matched;
 pub use measure::{Measure, Mode, Standing, Taken, Why};
 
 /// Courses that are remembered of attacks that are over.
@@ -161,4 +163,230 @@ impl Responder {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use netguard_common::telemetry::Kind;
+
+    use super::*;
+    use crate::engine::{
+        Tracker,
+        detect::Suspicion,
+        feature::{ServiceFeatures, tests::second},
+        observe,
+        peace::tests::seen_at,
+        seen::tests::syn,
+    };
+
+    const MS: u64 = 1_000_000;
+    const SECOND: u64 = 1_000 * MS;
+    const ENFORCE: ResponseSettings = ResponseSettings {
+        limits: Mode::Enforce,
+        challenge: Mode::Enforce,
+        signatures: Mode::Enforce,
+    };
+
+    /// An attack that goes on as the test says, and what is done about it.
+    struct Scene {
+        responder: Responder,
+        tracker: Tracker,
+        baselines: Baselines,
+        good: HashSet<Account>,
+        turns: Vec<String>,
+    }
+
+    impl Scene {
+        fn new(settings: ResponseSettings) -> Self {
+            let mut baselines = Baselines::default();
+            for _ in 0..400 {
+                baselines.learn(&asked(100));
+            }
+            Self {
+                responder: Responder::new(settings, 1),
+                tracker: Tracker::default(),
+                baselines,
+                good: HashSet::new(),
+                turns: Vec::new(),
+            }
+        }
+
+        /// A tick at `at_ms` in which so many SYNs a second come, and `seen` are told.
+        fn tick(&mut self, at_ms: u64, syns: u64, seen: &[Seen]) {
+            let mut features = asked(syns);
+            (features.at_ns, features.length_ns) = (at_ms * MS, 50 * MS);
+            let suspicion = Suspicion {
+                class: Class::SynFlood,
+                strength: syns as f64 / 500.0,
+                packets: syns as f64,
+                evidence: Vec::new(),
+            };
+            let suspicions = if syns > 500 { &[suspicion][..] } else { &[] };
+            let window = observe(&[], &[], &[], 0, features.at_ns, features.length_ns);
+            self.tracker.step(&features, suspicions, &window);
+            let moment = Moment {
+                now_ns: features.at_ns,
+                features: &features,
+                baselines: &self.baselines,
+                attacks: self.tracker.attacks(),
+                seen,
+                is_calm: !self.tracker.is_attacked(),
+                good: &self.good,
+            };
+            for turn in self.responder.step(&moment) {
+                self.turns.push(match turn {
+                    Turn::Begin { taken, .. } => format!("{at_ms} + {}", taken.measure.name()),
+                    Turn::End { taken, .. } => format!("{at_ms} - {}", taken.measure.name()),
+                });
+            }
+            let wanted: Vec<u64> = self.responder.wanted().map(|(_, taken)| taken.number).collect();
+            for number in wanted {
+                self.responder.report(number, Standing::InForce);
+            }
+        }
+
+        fn ticks(&mut self, from_ms: u64, to_ms: u64, syns: u64) {
+            (from_ms..to_ms)
+                .step_by(50)
+                .for_each(|at_ms| self.tick(at_ms, syns, &[]));
+        }
+    }
+
+    /// What a time is like in which a service is asked for so many connections a second.
+    fn asked(syns: u64) -> Features {
+        let mut features = second(&[(Kind::Syn, syns), (Kind::Ack, 500)], &[]);
+        features.services = vec![ServiceFeatures {
+            service: "tcp/80".to_owned(),
+            opening: syns as f64,
+            packets: syns as f64,
+            ..ServiceFeatures::default()
+        }];
+        features
+    }
+
+    fn flood(count: usize) -> Vec<Seen> {
+        (0..count)
+            .map(|index| seen_at(100, &syn(index as u8, 40 + (index * 7 % 90) as u8, 512, 0)))
+            .collect()
+    }
+
+    #[test]
+    fn the_ladder_is_climbed_while_too_much_passes() {
+        let mut scene = Scene::new(ENFORCE);
+        scene.ticks(100_000, 101_000, 10_000);
+        assert_eq!(scene.turns, ["100000 + limit", "100300 + challenge"]);
+        scene.ticks(101_000, 130_000, 10_000);
+        assert_eq!(scene.turns.len(), 2, "{:?}", scene.turns);
+        // Twenty seconds after the last of it.
+        scene.ticks(130_000, 160_000, 0);
+        assert_eq!(scene.turns[2..], ["149950 - limit", "149950 - challenge"]);
+        assert_eq!(scene.responder.wanted().count(), 0);
+    }
+
+    #[test]
+    fn who_comes_back_is_met_for_longer() {
+        let mut scene = Scene::new(ENFORCE);
+        scene.ticks(100_000, 101_000, 10_000);
+        scene.ticks(101_000, 115_000, 0);
+        scene.ticks(115_000, 116_000, 10_000);
+        // Nothing is taken twice, and all stands twice as long.
+        scene.ticks(116_000, 160_000, 0);
+        assert_eq!(scene.turns[2..], ["155950 - limit", "155950 - challenge"]);
+    }
+
+    #[test]
+    fn what_does_not_pass_needs_nothing() {
+        let mut scene = Scene::new(ENFORCE);
+        scene.ticks(100_000, 105_000, 600);
+        // Limits and cookies that stand leave less than what is usual here twice over.
+        assert_eq!(scene.turns, ["100100 + limit", "100400 + challenge"]);
+        let mut quiet = Scene::new(ENFORCE);
+        quiet.ticks(100_000, 105_000, 450);
+        assert_eq!(quiet.turns, [""; 0]);
+    }
+
+    #[test]
+    fn nothing_is_held_at_what_nobody_knows() {
+        let mut scene = Scene::new(ENFORCE);
+        scene.baselines = Baselines::default();
+        scene.ticks(100_000, 105_000, 10_000);
+        assert_eq!(scene.turns, [""; 0]);
+    }
+
+    #[test]
+    fn a_signature_is_found_and_stands_while_it_fits() {
+        let mut scene = Scene::new(ENFORCE);
+        for tick in 0..200_u64 {
+            let clients: Vec<Seen> = (0..3)
+                .map(|index| seen_at(tick, &syn((tick * 3 + index) as u8, 64, 64_240, 20)))
+                .collect();
+            scene.tick(1_000 + tick * 50, 100, &clients);
+        }
+        assert!(scene.responder.peace().len() > 500);
+        scene.tick(100_000, 10_000, &flood(200));
+        assert_eq!(scene.turns, ["100000 + limit", "100000 + signature"]);
+        let number = scene
+            .responder
+            .wanted()
+            .map(|(_, taken)| taken.number)
+            .max()
+            .expect("it is wanted");
+        scene.responder.count(number, 500, 50 * MS, 100_050 * MS);
+        let matched = scene.responder.matched(scene.tracker.attacks());
+        assert_eq!(matched.get(&Class::SynFlood), Some(&10_000.0));
+        // It fits nothing for half a minute: the flood has changed.
+        scene.ticks(100_050, 131_000, 10_000);
+        assert!(
+            scene.turns.contains(&"130050 - signature".to_owned()),
+            "{:?}",
+            scene.turns
+        );
+    }
+
+    #[test]
+    fn a_signature_that_hits_connected_clients_is_withdrawn() {
+        let mut scene = Scene::new(ENFORCE);
+        for tick in 0..200_u64 {
+            let client = seen_at(tick, &syn(tick as u8, 64, 64_240, 20));
+            scene.tick(1_000 + tick * 50, 100, &[client, client, client]);
+        }
+        scene.tick(100_000, 10_000, &flood(200));
+        scene.good = flood(3).iter().map(|seen| Account::of(seen.source)).collect();
+        scene.tick(100_050, 10_000, &flood(3));
+        scene.tick(100_100, 10_000, &[]);
+        assert!(
+            scene.turns.contains(&"100100 - signature".to_owned()),
+            "{:?}",
+            scene.turns
+        );
+    }
+
+    #[test]
+    fn what_is_off_is_not_done() {
+        let off = Mode::Off;
+        let mut scene = Scene::new(ResponseSettings {
+            limits: off,
+            challenge: off,
+            signatures: off,
+        });
+        scene.ticks(100_000, 105_000, 10_000);
+        scene.tick(105_000, 10_000, &flood(300));
+        assert_eq!(scene.turns, [""; 0]);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_clocks_may_jump() {
+        let mut scene = Scene::new(ENFORCE);
+        for attack in 0..300_u64 {
+            scene.tick(attack * 1_000_000, 10_000, &flood(100));
+            scene.tick(attack * 1_000_000 + 20_000, 0, &[]);
+            scene.tick(attack * 1_000_000 + 900_000, 0, &[]);
+        }
+        assert!(scene.responder.courses.len() <= REMEMBERED);
+        let kept = scene
+            .responder
+            .courses
+            .values()
+            .filter(|course| !course.samples.is_empty());
+        assert!(kept.count() <= WITH_SAMPLES + 1);
+        scene.tick(5, 10_000, &flood(100));
+        scene.tick(u64::MAX / SECOND, 10_000, &flood(100));
+    }
+}

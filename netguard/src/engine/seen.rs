@@ -62,7 +62,7 @@ impl Seen {
 }
 
 #[cfg(test)]
-pub(in crate::engine) mod tests {
+pub(super) mod tests {
     use netguard_common::{head::HEAD_LEN, shared::Field as _};
 
     use super::*;

@@ -149,7 +149,7 @@ fn attacked(traffic: &mut Traffic, index: usize) -> Vec<(Features, bool)> {
     let attack = Attack {
         class: classes[index % classes.len()],
         strength: (3.0_f64).powf(2.0 * (index as f64 + 0.5) / ATTACKS as f64 - 1.0),
-        spread: index / classes.len() % 2 == 0,
+        spread: (index / classes.len()).is_multiple_of(2),
     };
     let calm = (0..BETWEEN).map(|_| None);
     let all = calm.chain((0..LASTS).map(|_| Some(attack)));

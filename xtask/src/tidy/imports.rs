@@ -15,7 +15,12 @@ struct Boundary {
 /// The pure ring, observe to policy.
 const RING: &str = "netguard/src/engine";
 /// The modules of the daemon that the ring may use; all others use the ring.
-const RING_MAY_USE: [&str; 3] = ["crate::engine", "crate::config", "crate::prefix"];
+const RING_MAY_USE: [&str; 4] = [
+    "crate::engine",
+    "crate::config",
+    "crate::prefix",
+    "crate::signature",
+];
 
 const BOUNDARIES: [Boundary; 2] = [
     Boundary {

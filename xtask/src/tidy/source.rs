@@ -72,9 +72,14 @@ pub(crate) fn identifiers(line: &str) -> impl Iterator<Item = (usize, &str)> {
 fn tests_begin(code: &str) -> usize {
     let lines: Vec<&str> = code.lines().map(str::trim).collect();
     let begins = |at: &usize| {
-        lines[*at] == "#[cfg(test)]" && lines.get(at + 1).is_some_and(|next| next.starts_with("mod "))
+        lines[*at] == "#[cfg(test)]" && lines.get(at + 1).is_some_and(|next| is_module(next))
     };
     (0..lines.len()).find(begins).unwrap_or(lines.len())
+}
+
+/// Also one that other tests use.
+fn is_module(line: &str) -> bool {
+    line.starts_with("mod ") || line.starts_with("pub(") && line.contains(") mod ")
 }
 
 /// Blanks comments, strings and characters, and keeps every line break, so that line numbers hold.

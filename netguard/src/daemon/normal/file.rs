@@ -79,7 +79,7 @@ pub fn normal_file(instance: &InstanceName) -> PathBuf {
 /// Reads `path` at `now_s` of the wall clock; `None` where there is none.
 ///
 /// # Errors
-/// When it is not what [`write`] wrote, or too old.
+/// When it is not what [`write()`] wrote, or too old.
 pub fn read(path: &Path, now_s: u64) -> Result<Option<Kept>, NormalFileError> {
     let read = |source| NormalFileError::Read {
         path: path.to_owned(),

@@ -1,7 +1,7 @@
 //! What labelled captures are recognised as: each is replayed by the program under test. It makes no traffic; how fast live attacks are noticed is
 //! not measured here.
 
-use std::{collections::BTreeMap, fmt, fs, path::Path, process::Command, time::Duration};
+use std::{collections::BTreeMap, fmt, fs, net::IpAddr, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
@@ -35,6 +35,8 @@ pub struct Recognised {
     pub blocked: usize,
     /// Captures that could not be replayed.
     pub unreadable: usize,
+    /// Captures of a machine talking to itself: no card receives that, and all of it counts as malformed.
+    pub loopback: usize,
     /// Milliseconds after which attacks were recognised.
     #[serde(skip)]
     detected_ms: Vec<u64>,
@@ -96,6 +98,10 @@ fn replay(netguard: &Path, file: &Path) -> Result<Value> {
 
 impl Recognised {
     fn add(&mut self, file: &str, report: &Value) {
+        if is_loopback(report) {
+            self.loopback += 1;
+            return;
+        }
         let attacks = || report["attacks"].as_array().into_iter().flatten();
         let harmful = || attacks().filter(|attack| attack["harmful"] == true);
         let mut classes: Vec<&str> = attacks().filter_map(|attack| attack["class"].as_str()).collect();
@@ -118,6 +124,12 @@ impl Recognised {
         let after = harmful().filter_map(|attack| attack["detected_after_ms"].as_u64());
         self.detected_ms.extend(after);
     }
+}
+
+fn is_loopback(report: &Value) -> bool {
+    let servers = report["servers"]["addresses"].as_array().into_iter().flatten();
+    let mut servers = servers.filter_map(|server| server.as_str()?.parse::<IpAddr>().ok());
+    servers.any(|server| server.is_loopback())
 }
 
 fn dropped(report: &Value) -> u64 {
@@ -164,8 +176,14 @@ impl fmt::Display for Recognised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{}: {} captures, {} of {} frames dropped, {} sources blocked, {} captures unreadable",
-            self.class, self.captures, self.dropped, self.frames, self.blocked, self.unreadable
+            "{}: {} captures, {} of {} frames dropped, {} sources blocked; {} unreadable, {} of a loopback",
+            self.class,
+            self.captures,
+            self.dropped,
+            self.frames,
+            self.blocked,
+            self.unreadable,
+            self.loopback
         )?;
         for (name, captures) in &self.recognised {
             writeln!(f, "  {name:<46}{captures:>8}")?;
@@ -207,7 +225,12 @@ mod tests {
         let rows = [
             row("attack-flood", &[flood.clone(), crowd.clone()]),
             row("benign", &[flood, crowd]),
+            row(
+                "benign",
+                &[json!({"servers": {"addresses": ["127.0.0.1"]}, "packets": 9})],
+            ),
         ];
+        assert_eq!((rows[2].loopback, rows[2].frames), (1, 0));
         assert_eq!(rows[0].amiss, ["x.pcap: flash-crowd"]);
         assert_eq!(rows[1].amiss, ["x.pcap: udp-flood"]);
         let figures = figures(&rows);

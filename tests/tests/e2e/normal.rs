@@ -53,7 +53,8 @@ fn file(lab: &Lab) -> PathBuf {
         .join("normal.json")
 }
 
-fn prepare(lab: &Lab) -> Result<()> {
+/// Has the daemon that begins next know what is normal.
+pub(crate) fn prepare(lab: &Lab) -> Result<()> {
     let now_s = wall_clock_s().context("a clock")?;
     Ok(write_normal(&file(lab), &learnt(), now_s)?)
 }

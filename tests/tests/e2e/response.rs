@@ -105,6 +105,59 @@ fn is_a_capture(netguard: &Netguard<'_>, id: &str) -> Result<()> {
     Ok(())
 }
 
+/// A hundred connections a second are usual; more than twice that must prove themselves as long as the flood lasts.
+#[test]
+fn a_service_that_is_attacked_is_held_at_what_is_usual() -> Result<()> {
+    let (lab, _server) = lab()?;
+    crate::normal::prepare(&lab)?;
+    // Without signatures, which would leave nothing to be limited; and without room for cookies at once.
+    let config = "[response]\nsignatures = \"off\"\n[syn_cookies]\nrate_per_s = 1000000\nburst = 1000000\n";
+    let netguard = protect(&lab, config)?;
+    let before = service(&netguard)?;
+    let honest = Honest::start(&lab, Family::V4, 20)?;
+    let flood = Flood::lasting(&lab, Family::V4)?;
+    let measures = wait_until("the service to be challenged", Duration::from_secs(10), || {
+        let attacks = attacks(&netguard)?;
+        let measures = attacks
+            .iter()
+            .filter_map(|attack| attack["response"]["measures"].as_array());
+        let names: Vec<String> = measures
+            .flatten()
+            .filter(|measure| measure["error"].is_null() && measure["until"].is_null())
+            .filter_map(|measure| Some(measure["measure"].as_str()?.to_owned()))
+            .collect();
+        Ok(names.contains(&"challenge".to_owned()).then_some(names))
+    })?;
+    ensure!(measures == ["limit", "challenge"], "{measures:?}");
+    let held = service(&netguard)?;
+    ensure!(held["cookies"] == "always", "{held}");
+    ensure!(
+        (100..400).contains(&held["rate_per_s"].as_u64().unwrap_or(0)),
+        "{held}"
+    );
+    let felt = honest.stop_after(60)?;
+    flood.stop()?;
+    ensure!(felt.success() > 0.99, "{felt:?}");
+    // What held before holds again.
+    wait_until("the limit to be taken back", Duration::from_secs(60), || {
+        Ok((service(&netguard)? == before).then_some(()))
+    })?;
+    Ok(())
+}
+
+/// What holds for the web server.
+fn service(netguard: &Netguard<'_>) -> Result<Value> {
+    let services = netguard.json(&["service", "list", "--json"])?;
+    let mut services = services.as_array().context("a list")?.iter();
+    let found = services.find(|service| service["service"] == "tcp/80");
+    let mut found = found.cloned().unwrap_or(Value::Null);
+    if let Some(fields) = found.as_object_mut() {
+        // What was counted changes.
+        fields.retain(|name, _| ["service", "rate_per_s", "burst", "cookies"].contains(&name.as_str()));
+    }
+    Ok(found)
+}
+
 #[test]
 fn in_shadow_it_is_told_and_nothing_is_done() -> Result<()> {
     let (lab, _server) = lab()?;

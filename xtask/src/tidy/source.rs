@@ -71,9 +71,8 @@ pub(crate) fn identifiers(line: &str) -> impl Iterator<Item = (usize, &str)> {
 
 fn tests_begin(code: &str) -> usize {
     let lines: Vec<&str> = code.lines().map(str::trim).collect();
-    let begins = |at: &usize| {
-        lines[*at] == "#[cfg(test)]" && lines.get(at + 1).is_some_and(|next| is_module(next))
-    };
+    let begins =
+        |at: &usize| lines[*at] == "#[cfg(test)]" && lines.get(at + 1).is_some_and(|next| is_module(next));
     (0..lines.len()).find(begins).unwrap_or(lines.len())
 }
 

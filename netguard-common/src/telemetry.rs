@@ -160,9 +160,7 @@ pub fn count<V: View, T: Tables>(
     back(&mut sketch.heavy[0][first], source, weight);
     back(&mut sketch.heavy[1][second], source, weight);
     histograms(&mut telemetry, packet, frame_len, settings.seed, weight);
-    let taken = telemetry.taken;
-    drop(telemetry);
-    head::tell(view, packet, taken, judgement, settings, tables);
+    head::tell(view, packet, telemetry.taken, judgement, settings, tables);
 }
 
 /// Sees `packet` with `weight`.

@@ -27,6 +27,8 @@ const LEAST: usize = 48;
 const LEAST_PART: f64 = 0.3;
 /// The part of ordinary packets of the kind that it may fit.
 pub const COLLATERAL: f64 = 0.001;
+/// The part of those to any one port that a signature for all ports may fit.
+const ONE_SERVICE: f64 = 0.01;
 /// Ordinary packets of a kind that must be known, or, for a kind that is seldom, of all kinds together.
 const KNOWN: usize = 64;
 const KNOWN_AT_ALL: usize = 512;
@@ -42,7 +44,7 @@ pub struct Draft {
     pub signature: Signature,
     /// Packets of the attack that it fits.
     pub covers: Share,
-    /// Ordinary packets of the same kind that it fits: those to the same port, and those to others.
+    /// Ordinary packets of the same kind that it would fit whatever port it is for: those to the same port, and those to others.
     pub collateral: Share,
     pub elsewhere: Share,
 }
@@ -56,6 +58,8 @@ pub enum NoDraft {
     Unknown { known: usize },
     /// What most of the attack has in common ordinary packets have, too.
     Alike { part: f64 },
+    /// The one that was found fitted packets of clients that are connected.
+    Withdrawn,
 }
 
 impl fmt::Display for NoDraft {
@@ -68,6 +72,9 @@ impl fmt::Display for NoDraft {
                 out,
                 "{known} ordinary packets of the kind are known, {KNOWN} are needed to tell what a signature would hit"
             ),
+            Self::Withdrawn => {
+                out.write_str("the one that was found fitted packets of clients that are connected")
+            }
             Self::Alike { part } => write!(
                 out,
                 "what its packets have in common {:.1} % of the ordinary ones have, too",
@@ -116,39 +123,42 @@ fn draft(attack: &[Seen], peace: &Peace) -> Result<Draft, NoDraft> {
         return Err(NoDraft::FewPackets { seen: packets.len() });
     }
     let (own, others) = peace.like(stratum);
-    let ordinary: Vec<[u64; WORDS]> = own.iter().chain(&others).copied().collect();
-    let is_rare = peace.len() >= KNOWN_AT_ALL && !is_one_port_served(&own, is_one_port);
+    // Clients of other ports are like those of this one, of which too few are known.
+    let is_known = is_one_port && own.len() >= KNOWN;
+    let ordinary = if is_known {
+        own.clone()
+    } else {
+        [&own[..], &others].concat()
+    };
+    let is_rare = peace.len() >= KNOWN_AT_ALL && own.is_empty();
     if ordinary.len() < KNOWN && !is_rare {
         return Err(NoDraft::Unknown {
             known: ordinary.len(),
         });
     }
-    let signature = narrow(base(&packets, stratum, is_one_port), &packets, &ordinary)?;
+    let mut signature = narrow(base(&packets, stratum), &packets, &ordinary)?;
+    let (collateral, elsewhere) = (share(&signature, &own), share(&signature, &others));
+    if is_one_port {
+        Condition::field(&PORT, u64::from(stratum.port)).add_to(&mut signature);
+    } else {
+        // No service may be hit much more than others are.
+        let worst = peace.worst(&signature, stratum);
+        if worst > ONE_SERVICE {
+            return Err(NoDraft::Alike { part: worst });
+        }
+    }
     let draft = Draft {
         signature,
         covers: share(&signature, &packets),
-        collateral: share(&signature, &own),
-        elsewhere: share(&signature, &others),
+        collateral,
+        elsewhere,
     };
-    // The port of a signature spares the others; without one all are hit.
-    let hit = draft
-        .collateral
-        .part()
-        .max(if is_one_port { 0.0 } else { draft.elsewhere.part() });
-    if hit > COLLATERAL {
-        return Err(NoDraft::Alike { part: hit });
-    }
     if draft.covers.hits < LEAST {
         return Err(NoDraft::FewPackets {
             seen: draft.covers.hits,
         });
     }
     Ok(draft)
-}
-
-/// Whether ordinary packets go to the port that is attacked.
-fn is_one_port_served(own: &[[u64; WORDS]], is_one_port: bool) -> bool {
-    is_one_port && !own.is_empty()
 }
 
 /// The stratum that most of `attack` is of; false: its packets go to many ports.
@@ -173,22 +183,16 @@ fn main_stratum(attack: &[Seen]) -> Option<(Stratum, bool)> {
     })
 }
 
-/// What tells the kind of the packets: the family if they have one, the protocol, and the port.
-fn base(packets: &[[u64; WORDS]], stratum: Stratum, is_one_port: bool) -> Signature {
+/// What tells the kind of the packets but for their port: the protocol, and the family if they have one.
+fn base(packets: &[[u64; WORDS]], stratum: Stratum) -> Signature {
     let mut signature = Signature {
         mode: Mode::Enforce as u32,
         ..Signature::ZERO
     };
-    let mut conditions = vec![Condition::field(&PROTOCOL, u64::from(stratum.protocol))];
-    if is_one_port {
-        conditions.push(Condition::field(&PORT, u64::from(stratum.port)));
-    }
+    Condition::field(&PROTOCOL, u64::from(stratum.protocol)).add_to(&mut signature);
     let family = FAMILY.of(&packets[0]);
     if packets.iter().all(|vector| FAMILY.of(vector) == family) {
-        conditions.push(Condition::field(&FAMILY, family));
-    }
-    for condition in conditions {
-        condition.add_to(&mut signature);
+        Condition::field(&FAMILY, family).add_to(&mut signature);
     }
     signature
 }

@@ -14,6 +14,9 @@ const STRATA: usize = 128;
 /// Packets of a stratum that are taken in a second: a reservoir is the mixture of the last half a minute at the least.
 const TAKEN_PER_S: u32 = 16;
 
+/// Packets to a port of which a part says something.
+const TELLING: usize = 64;
+
 /// The reservoirs.
 #[derive(Clone, Debug)]
 pub struct Peace {
@@ -87,6 +90,19 @@ impl Peace {
             }
         }
         (own, others)
+    }
+
+    /// The largest part that `signature` fits of the packets to any one port that are of the kind of `stratum`, where enough
+    /// are known to tell.
+    pub fn worst(&self, signature: &Signature, stratum: Stratum) -> f64 {
+        let alike = self
+            .strata
+            .iter()
+            .filter(|(known, _)| (known.protocol, known.opening) == (stratum.protocol, stratum.opening));
+        let parts = alike
+            .filter(|(_, reservoir)| reservoir.vectors.len() >= TELLING)
+            .map(|(_, reservoir)| share(signature, &reservoir.vectors).part());
+        parts.fold(0.0, f64::max)
     }
 
     /// How many packets are known.

@@ -8,49 +8,21 @@
 mod course;
 mod matched;
 mod measure;
+mod moment;
 mod volume;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
-use super::{Account, Attack, Baselines, Features, detect::Class, peace::Peace, seen::Seen};
+use super::{Attack, detect::Class, peace::Peace};
 pub use course::{Course, Rung};
 pub use matched::suspect_matched;
 pub use measure::{Measure, Mode, Standing, Taken, Why};
+pub use moment::{Moment, ResponseSettings, Turn};
 
 /// Courses that are remembered of attacks that are over.
 const REMEMBERED: usize = 64;
 /// Courses that keep the packets that were seen.
 const WITH_SAMPLES: usize = 8;
-
-/// What each kind of measure may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ResponseSettings {
-    pub limits: Mode,
-    pub challenge: Mode,
-    pub signatures: Mode,
-}
-
-/// A moment, as it is told to the responder.
-pub struct Moment<'a> {
-    pub now_ns: u64,
-    pub features: &'a Features,
-    pub baselines: &'a Baselines,
-    /// All that are remembered.
-    pub attacks: &'a [Attack],
-    /// Packets whose heads were told since the moment before.
-    pub seen: &'a [Seen],
-    /// Whether nothing is attacked, or was lately: what is seen is ordinary then.
-    pub is_calm: bool,
-    /// Sources with an established connection.
-    pub good: &'a HashSet<Account>,
-}
-
-/// A measure that begins or ends.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Turn {
-    Begin { attack: u64, taken: Taken },
-    End { attack: u64, taken: Taken },
-}
 
 /// What is done about attacks.
 pub struct Responder {
@@ -164,16 +136,18 @@ impl Responder {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use netguard_common::telemetry::Kind;
 
     use super::*;
     use crate::engine::{
-        Tracker,
+        Account, Baselines, Features, Tracker,
         detect::Suspicion,
         feature::{ServiceFeatures, tests::second},
         observe,
         peace::tests::seen_at,
-        seen::tests::syn,
+        seen::{Seen, tests::syn},
     };
 
     const MS: u64 = 1_000_000;
@@ -351,11 +325,31 @@ mod tests {
         scene.good = flood(3).iter().map(|seen| Account::of(seen.source)).collect();
         scene.tick(100_050, 10_000, &flood(3));
         scene.tick(100_100, 10_000, &[]);
+        scene.tick(100_500, 10_000, &flood(200));
+        scene.tick(100_550, 10_000, &flood(200));
+        let begun = scene.turns.iter().filter(|turn| turn.ends_with("+ signature"));
+        assert_eq!(begun.count(), 1, "it is not tried again: {:?}", scene.turns);
         assert!(
             scene.turns.contains(&"100100 - signature".to_owned()),
             "{:?}",
             scene.turns
         );
+    }
+
+    /// Found in review: what an operator took back came again in the next tick.
+    #[test]
+    fn what_somebody_takes_back_stays_away() {
+        let mut scene = Scene::new(ENFORCE);
+        scene.ticks(100_000, 101_000, 10_000);
+        let wanted: Vec<u64> = scene.responder.wanted().map(|(_, taken)| taken.number).collect();
+        for number in wanted {
+            scene
+                .responder
+                .report(number, Standing::Failed("somebody changed it".to_owned()));
+        }
+        scene.ticks(101_000, 110_000, 10_000);
+        assert_eq!(scene.turns.len(), 4, "{:?}", scene.turns);
+        assert_eq!(scene.responder.wanted().count(), 0);
     }
 
     #[test]

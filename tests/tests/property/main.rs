@@ -12,6 +12,7 @@ mod parser;
 mod proof;
 mod reflection;
 mod reputation;
+mod response;
 mod store;
 mod telemetry;
 mod text;

@@ -1,6 +1,6 @@
 //! The course of the response to one attack: the ladder, and the signatures beside it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::{
     Moment, ResponseSettings, Turn,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::engine::{
     Account, Attack,
-    draft::{NoDraft, drafts},
+    draft::{Draft, NoDraft, drafts},
     peace::Peace,
     seen::Seen,
 };
@@ -67,7 +67,8 @@ pub struct Course {
     pub taken: Vec<Taken>,
     /// Why there is no signature, if none was found.
     pub no_signature: Option<NoDraft>,
-    pub samples: Vec<Seen>,
+    /// Packets of the attack that were seen, the oldest first.
+    pub samples: VecDeque<Seen>,
     fresh: usize,
     drafted_ns: u64,
     /// Connected sources that signatures fitted.
@@ -82,7 +83,7 @@ impl Course {
             passing_since_ns: None,
             taken: Vec::new(),
             no_signature: None,
-            samples: Vec::new(),
+            samples: VecDeque::new(),
             fresh: 0,
             drafted_ns: now_ns,
             hit: BTreeSet::new(),
@@ -170,9 +171,9 @@ impl Course {
             }
             if volume::is_of(attack.class, seen) {
                 if self.samples.len() >= SAMPLES {
-                    self.samples.remove(0);
+                    self.samples.pop_front();
                 }
-                self.samples.push(*seen);
+                self.samples.push_back(*seen);
                 self.fresh += usize::from(!fitted);
             }
         }
@@ -207,8 +208,9 @@ impl Course {
             Rung::Alert => return Vec::new(),
             _ => (Measure::Limit { service, rate_per_s }, settings.limits),
         };
+        // Nor again where somebody took it back: that is their word.
         let stands = |taken: &Taken| {
-            taken.is_wanted()
+            (taken.is_wanted() || taken.ended_for(Why::Given))
                 && taken.measure.name() == measure.name()
                 && service_of(&taken.measure) == service_of(&measure)
         };
@@ -229,6 +231,10 @@ impl Course {
         {
             return Vec::new();
         }
+        if self.taken.iter().any(|taken| taken.ended_for(Why::Collateral)) {
+            self.no_signature = Some(NoDraft::Withdrawn);
+            return Vec::new();
+        }
         (self.fresh, self.drafted_ns) = (0, now_ns);
         let standing: Vec<_> = self.taken.iter().filter_map(signature).collect();
         let unfitted: Vec<Seen> = self
@@ -240,7 +246,18 @@ impl Course {
         match drafts(&unfitted, peace) {
             Ok(found) => {
                 self.no_signature = None;
-                let found = found.into_iter().take(SIGNATURES - in_force);
+                let given: Vec<&Measure> = self
+                    .taken
+                    .iter()
+                    .filter(|taken| taken.ended_for(Why::Given))
+                    .map(|taken| &taken.measure)
+                    .collect();
+                let is_given = |draft: &Draft| {
+                    let mut given = given.iter();
+                    given.any(|measure| matches!(measure, Measure::Signature(old) if old.signature == draft.signature))
+                };
+                let found = found.into_iter().filter(|draft| !is_given(draft));
+                let found = found.take(SIGNATURES - in_force);
                 found.map(|draft| (Measure::Signature(draft), mode)).collect()
             }
             Err(why) => {
@@ -269,7 +286,7 @@ impl Course {
     }
 
     pub(super) fn forget_samples(&mut self) {
-        self.samples = Vec::new();
+        self.samples = VecDeque::new();
     }
 }
 

@@ -102,6 +102,10 @@ impl Taken {
         self.ended.is_none()
     }
 
+    pub(super) fn ended_for(&self, why: Why) -> bool {
+        self.ended.is_some_and(|(_, ended)| ended == why)
+    }
+
     pub(super) fn end(&mut self, now_ns: u64, why: Why) {
         self.ended = Some((now_ns, why));
         self.packets_per_s = 0.0;

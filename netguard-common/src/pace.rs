@@ -24,9 +24,10 @@ const AT_ONCE: [AtOnce; 3] = [
         packets: 16,
         room: 4_096,
     },
+    // Less than the burst of a source's SYNs by default: or they would have room in one moment and not in the next.
     AtOnce {
         packets: 4,
-        room: 1_000,
+        room: 768,
     },
 ];
 /// A full bucket may be over by what is put in at once: so many packets, and no more than this part of the burst.
@@ -174,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_packet_stands_for_itself_where_few_have_room_or_little_goes_on() {
-        let narrow = Rate::new(1_000, 900);
+        let narrow = Rate::new(1_000, 700);
         let wide = AT_ONCE.map(|at_once| Rate::new(1_000_000, at_once.room as u32));
         let busy = 1 << CHANCE_BITS;
         for rate in [&narrow, &wide[0], &wide[1], &wide[2]] {
@@ -204,8 +205,9 @@ mod tests {
             // And those that are put in at once have room.
             let over_ns = most_ahead_ns(&rate) - rate.tolerance_ns;
             assert!(over_ns >= (at_once.packets - 1) * rate.interval_ns);
-            let deviation = (at_once.packets as f64 / at_once.room as f64).sqrt();
-            assert!(deviation < 0.064, "{deviation}");
+            // Of one packet it is the root of one less than what is put in at once.
+            let deviation = ((at_once.packets - 1) as f64 / at_once.room as f64).sqrt();
+            assert!(deviation < 0.063, "{deviation}");
         }
         let learnt = chances.filter(|chance| is_learnt(*chance)).count();
         assert_eq!(learnt, 1 << 13);

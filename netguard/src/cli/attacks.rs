@@ -7,7 +7,7 @@ use tabled::Tabled;
 use super::{
     CliError, Context,
     attack_packets::{self, PacketArgs},
-    output::{seconds, table},
+    output::{seconds, table, wrapped},
 };
 use crate::{
     control::Client,
@@ -146,6 +146,9 @@ fn show(attack: &AttackReport) -> String {
     text
 }
 
+const INDENT: &str = "    ";
+const COLUMNS: usize = 104;
+
 /// What is done about it, and was.
 fn response(response: &ResponseReport) -> String {
     if response.rung.is_empty() {
@@ -163,9 +166,8 @@ fn response(response: &ResponseReport) -> String {
             "  {}, since {}, {state}\n",
             measure.measure, measure.since
         ));
-        for line in wrapped(&measure.what, 100) {
-            text.push_str(&format!("    {line}\n"));
-        }
+        text.push_str(&wrapped(INDENT, INDENT, COLUMNS, &measure.what));
+        text.push('\n');
         if measure.packets > 0 {
             let (packets, rate) = (measure.packets, measure.packets_per_s);
             text.push_str(&format!("    {packets} packets, {rate}/s now\n"));
@@ -175,21 +177,6 @@ fn response(response: &ResponseReport) -> String {
         text.push_str(&format!("  no signature: {why}\n"));
     }
     text
-}
-
-/// `text` in lines of at most `width`, unless a word is longer.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.len() + 1 + word.len() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 /// One line for each of at most twenty stretches.

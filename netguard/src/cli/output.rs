@@ -62,3 +62,21 @@ pub(super) fn table<R: Tabled>(rows: impl IntoIterator<Item = R>, numbers: &[usi
 pub(super) fn seconds(seconds: u64) -> String {
     humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string()
 }
+
+/// `text` behind `begin`, in lines of at most `columns` unless a word is longer; all but the first behind `indent`.
+pub(super) fn wrapped(begin: &str, indent: &str, columns: usize, text: &str) -> String {
+    let mut lines = vec![begin.to_owned()];
+    for word in text.split(' ') {
+        let last = lines.len() - 1;
+        let fits = lines[last].chars().count() + word.chars().count() < columns;
+        if lines[last].ends_with(' ') || lines[last].is_empty() {
+            lines[last].push_str(word);
+        } else if fits {
+            lines[last].push(' ');
+            lines[last].push_str(word);
+        } else {
+            lines.push(format!("{indent}{word}"));
+        }
+    }
+    lines.join("\n")
+}

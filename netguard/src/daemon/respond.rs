@@ -14,7 +14,7 @@ use crate::{
     config::{Config, PolicyMode},
     engine::{
         Account, Features,
-        response::{Measure, Mode, Moment, Responder, ResponseSettings, Standing, Taken, Turn},
+        response::{Mode, Moment, Responder, ResponseSettings, Standing, Taken, Turn},
         seen::Seen,
     },
 };
@@ -62,6 +62,10 @@ pub(crate) fn seen(heads: &[Head]) -> Vec<Seen> {
 }
 
 impl Stands {
+    fn is_nothing(&self) -> bool {
+        self.services.is_empty() && self.signatures.is_empty()
+    }
+
     /// Makes the kernel as `wanted` says at `now_ns`.
     pub(crate) fn follow(&mut self, responder: &mut Responder, kernel: Kernel<'_>, now_ns: u64) {
         let wanted: Vec<Taken> = responder.wanted().map(|(_, taken)| taken.clone()).collect();
@@ -76,29 +80,24 @@ impl Stands {
     }
 }
 
-/// Responds to what goes on in the daemon at `now_ns`, and tells what began and ended.
+/// Responds in the daemon to the tick that `features` are of, and tells what began and ended.
 pub(super) fn tick(
     state: &State,
     stands: &mut Stands,
     features: &Features,
     heads: &[Head],
     good: &HashSet<Account>,
-    now_ns: u64,
 ) {
     let seen = seen(heads);
     let turns = {
         let (controller, mut responder) = (state.controller(), state.responder());
-        responder.step(&Moment {
-            now_ns,
-            features,
-            baselines: controller.baselines(),
-            attacks: controller.tracker().attacks(),
-            seen: &seen,
-            is_calm: controller.is_calm(now_ns),
-            good,
-        })
+        responder.step(&Moment::of(features, &controller, &seen, good))
     };
     tell(state, turns);
+    // In times of peace the kernel is not asked.
+    if stands.is_nothing() && state.responder().wanted().next().is_none() {
+        return;
+    }
     let settings = match state.settings().read() {
         Ok(settings) => settings,
         Err(error) => {
@@ -113,7 +112,7 @@ pub(super) fn tick(
         signatures: &mut signatures,
         settings,
     };
-    stands.follow(&mut responder, kernel, now_ns);
+    stands.follow(&mut responder, kernel, features.at_ns);
 }
 
 fn tell(state: &State, turns: Vec<Turn>) {
@@ -126,10 +125,7 @@ fn tell(state: &State, turns: Vec<Turn>) {
         let shadow = taken.mode == Mode::Shadow;
         state.journal.record(match (&turn, taken.ended) {
             (Turn::End { .. }, Some((_, why))) => {
-                let why = match &taken.standing {
-                    Standing::Failed(error) => error.clone(),
-                    _ => why.describe().to_owned(),
-                };
+                let why = taken.failure().unwrap_or(why.describe()).to_owned();
                 info!(attack, measure, why, "a measure ends: {what}");
                 EventKind::MeasureEnded {
                     attack,
@@ -150,13 +146,5 @@ fn tell(state: &State, turns: Vec<Turn>) {
                 }
             }
         });
-    }
-}
-
-/// The signature of `taken`, if that is its measure.
-fn signature(taken: &Taken) -> Option<&netguard_common::signature::Signature> {
-    match &taken.measure {
-        Measure::Signature(draft) => Some(&draft.signature),
-        _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::attacks::told;
-use crate::engine::response::{Course, Mode, Standing, Taken, Why};
+use crate::engine::response::{Course, Mode, Taken, Why};
 
 /// What is done about an attack, and was.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -71,10 +71,7 @@ impl MeasureReport {
             since: told(taken.begun_ns),
             until: taken.ended.map(|(at_ns, _)| told(at_ns)),
             why: taken.ended.map(|(_, why)| why),
-            error: match &taken.standing {
-                Standing::Failed(error) => Some(error.clone()),
-                Standing::Wanted | Standing::InForce => None,
-            },
+            error: taken.failure().map(str::to_owned),
             packets: taken.packets,
             packets_per_s: taken.packets_per_s as u64,
         }

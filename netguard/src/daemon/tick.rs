@@ -123,7 +123,7 @@ impl Ticking {
             };
             let changes = state.controller().tick(&features, &step.window, &matched);
             attacks::tell(state, &changes);
-            respond::tick(state, &mut inputs.stands, &features, &heads, &inputs.good, now_ns);
+            respond::tick(state, &mut inputs.stands, &features, &heads, &inputs.good);
         }
         self.second.push(step.window);
         if !step.findings.is_empty() {

@@ -113,11 +113,6 @@ impl Responder {
         self.courses.get(&id)
     }
 
-    /// What ordinary packets look like.
-    pub fn peace(&self) -> &Peace {
-        &self.peace
-    }
-
     /// Keeps memory bounded: the oldest go first, and before that what was seen of them.
     fn forget(&mut self) {
         let newest = self.courses.len().saturating_sub(WITH_SAMPLES);
@@ -293,7 +288,7 @@ mod tests {
                 .collect();
             scene.tick(1_000 + tick * 50, 100, &clients);
         }
-        assert!(scene.responder.peace().len() > 500);
+        assert!(scene.responder.peace.len() > 500);
         scene.tick(100_000, 10_000, &flood(200));
         assert_eq!(scene.turns, ["100000 + limit", "100000 + signature"]);
         let number = scene

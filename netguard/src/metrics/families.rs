@@ -3,12 +3,12 @@
 use netguard_common::{
     Judgement,
     layout::{Counter, Rate, Sampler, Service, Settings},
-    packet::protocol,
     telemetry::{Kind, Telemetry},
 };
 
 use super::{Family, Labels};
 use crate::{
+    config::ServicePort,
     control::LimitName,
     daemon::{Protected, TrafficReport},
     engine::{Tracker, detect::Class},
@@ -175,13 +175,9 @@ pub(super) fn attacks(tracker: &Tracker) -> Family {
 /// The limits that hold, those of single services among them; what is unlimited has no row.
 pub(super) fn limits(settings: &Settings, services: &[Service]) -> [Family; 2] {
     let common = LimitName::all().map(|name| (name.to_string(), name.rate(settings)));
-    let own = services.iter().map(|service| {
-        let protocol = if service.protocol == protocol::TCP {
-            "tcp"
-        } else {
-            "udp"
-        };
-        (format!("{protocol}/{}", service.port), service.rate)
+    let own = services.iter().filter_map(|service| {
+        let port = ServicePort::new(service.protocol, service.port)?;
+        Some((port.to_string(), service.rate))
     });
     let limits: Vec<(String, Rate)> = common
         .chain(own)
@@ -280,7 +276,7 @@ mod tests {
         let service = Service {
             rate: Rate::new(70, 80),
             port: 53,
-            protocol: protocol::UDP,
+            protocol: netguard_common::packet::protocol::UDP,
             ..Service::ZERO
         };
         let [rates, bursts] = limits(&settings, &[service]);

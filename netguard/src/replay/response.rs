@@ -16,7 +16,7 @@ use crate::{
     engine::{
         Account, Attack, Controller, Features,
         detect::Class,
-        response::{Mode, Moment, Responder, Standing, Taken},
+        response::{Mode, Moment, Responder, Taken},
     },
 };
 
@@ -51,22 +51,14 @@ impl Response {
     /// Takes in the tick that `features` are of.
     pub(super) fn tick(&mut self, features: &Features, controller: &Controller, good: &HashSet<Account>) {
         let seen = respond::seen(&self.heads.drain(HEADS_PER_TICK));
-        let now_ns = features.at_ns;
-        self.responder.step(&Moment {
-            now_ns,
-            features,
-            baselines: controller.baselines(),
-            attacks: controller.tracker().attacks(),
-            seen: &seen,
-            is_calm: controller.is_calm(now_ns),
-            good,
-        });
+        self.responder
+            .step(&Moment::of(features, controller, &seen, good));
         let kernel = Kernel {
             services: &mut self.services,
             signatures: &mut self.signatures,
             settings: self.settings,
         };
-        self.stands.follow(&mut self.responder, kernel, now_ns);
+        self.stands.follow(&mut self.responder, kernel, features.at_ns);
     }
 
     /// What was done about attack `id`, and why no signature was found, if none was.
@@ -87,10 +79,7 @@ fn measure(taken: &Taken) -> Measure {
         since_ms: ms(taken.begun_ns),
         until_ms: taken.ended.map(|(at_ns, _)| ms(at_ns)),
         why: taken.ended.map(|(_, why)| why),
-        error: match &taken.standing {
-            Standing::Failed(error) => Some(error.clone()),
-            Standing::Wanted | Standing::InForce => None,
-        },
+        error: taken.failure().map(str::to_owned),
         packets: taken.packets,
     }
 }

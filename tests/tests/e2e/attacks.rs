@@ -185,7 +185,7 @@ fn an_attack_that_is_not_known_is_an_error_in_words() -> Result<()> {
     Ok(())
 }
 
-fn attacks(netguard: &Netguard<'_>) -> Result<Vec<Value>> {
+pub(crate) fn attacks(netguard: &Netguard<'_>) -> Result<Vec<Value>> {
     let attacks = netguard.json(&["attacks", "list", "--json"])?;
     Ok(attacks.as_array().context("a list")?.clone())
 }

@@ -130,7 +130,7 @@ fn request(connection: &mut TcpStream) -> Result<String> {
     Ok(String::from_utf8_lossy(&answer[..len]).into_owned())
 }
 
-fn flood_own_address(lab: &Lab, family: Family) -> Result<Flood<'_>> {
+pub(crate) fn flood_own_address(lab: &Lab, family: Family) -> Result<Flood<'_>> {
     Flood::by_trafgen(lab, &flood_frames(lab, Attack::Icmp, &[lab.attacker.ip(family)]))
 }
 
@@ -140,7 +140,8 @@ fn wait_for_event(netguard: &Netguard, kind: &str) -> Result<Value> {
     })
 }
 
-fn events(netguard: &Netguard, kind: &str) -> Result<Vec<Value>> {
+/// Events of this kind that are remembered, the oldest first.
+pub(crate) fn events(netguard: &Netguard, kind: &str) -> Result<Vec<Value>> {
     let lines = netguard.must(&["events", "--json", "-n", "1000"])?;
     let events: Vec<Value> = lines
         .lines()

@@ -10,10 +10,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use netguard_tests::lab::{Attack, Family, Flood, Lab, Netguard, flood_frames, wait_until};
+use netguard_tests::lab::{Family, Lab, Netguard, wait_until};
 use serde_json::Value;
 
-use crate::{lab, protect};
+use crate::{
+    detector::{events, flood_own_address},
+    lab, protect,
+};
 
 const SHORT: &str = "detect.flooder.block_for = \"3s\"";
 
@@ -344,20 +347,4 @@ fn connect(lab: &Lab, family: Family) -> Result<TcpStream> {
         .ns
         .enter(|| TcpStream::connect_timeout(&victim, Duration::from_secs(2)))?
         .context("the attacker cannot connect")
-}
-
-fn flood_own_address(lab: &Lab, family: Family) -> Result<Flood<'_>> {
-    Flood::by_trafgen(lab, &flood_frames(lab, Attack::Icmp, &[lab.attacker.ip(family)]))
-}
-
-fn events(netguard: &Netguard, kind: &str) -> Result<Vec<Value>> {
-    let lines = netguard.must(&["events", "--json", "-n", "1000"])?;
-    let events: Vec<Value> = lines
-        .lines()
-        .map(serde_json::from_str)
-        .collect::<Result<_, _>>()?;
-    Ok(events
-        .into_iter()
-        .filter(|event| event["event"] == kind)
-        .collect())
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use netguard_tests::lab::{Family, Flood, Honest, Lab, Netguard, growth, newcomers, output, wait_until};
 use serde_json::Value;
 
-use crate::{lab, protect};
+use crate::{attacks::attacks, lab, protect};
 
 /// Room for one address to ask as often as is needed to learn from.
 const ROOM: &str = "[limit.syn]\nrate_per_s = 5000\nburst = 5000\n";
@@ -205,9 +205,4 @@ fn packets_of_an_attack_that_is_not_known_are_an_error_in_words() -> Result<()> 
         "{output:?}"
     );
     Ok(())
-}
-
-fn attacks(netguard: &Netguard<'_>) -> Result<Vec<Value>> {
-    let attacks = netguard.json(&["attacks", "list", "--json"])?;
-    Ok(attacks.as_array().context("a list")?.clone())
 }

@@ -6,7 +6,7 @@ use tabled::Tabled;
 
 use super::{Answer, attacks::attacks, compared::comparison};
 use crate::{
-    cli::output::{seconds, table},
+    cli::output::{self, seconds, table},
     replay::{Report, Second},
 };
 
@@ -157,7 +157,7 @@ fn findings(report: &Report) -> Option<String> {
             found.dropped,
             found.verdict,
             seconds_of(found.over_for_ms),
-            wrapped_in(&" ".repeat(12), &" ".repeat(12), &found.outcome)
+            output::wrapped(&" ".repeat(12), &" ".repeat(12), COLUMNS, &found.outcome)
         )
     });
     listed("over their limits and not blocked", lines.collect())
@@ -230,25 +230,7 @@ pub(super) fn seconds_of(ms: u64) -> String {
 
 /// `text` behind `begin`, in lines of 80 columns.
 pub(super) fn wrapped(begin: &str, text: &str) -> String {
-    wrapped_in(begin, "  ", text)
-}
-
-/// [`wrapped`], with lines but the first behind `indent`.
-fn wrapped_in(begin: &str, indent: &str, text: &str) -> String {
-    let mut lines = vec![begin.to_owned()];
-    for word in text.split(' ') {
-        let last = lines.len() - 1;
-        let fits = lines[last].chars().count() + word.chars().count() < COLUMNS;
-        if lines[last].ends_with(' ') || lines[last].is_empty() {
-            lines[last].push_str(word);
-        } else if fits {
-            lines[last].push(' ');
-            lines[last].push_str(word);
-        } else {
-            lines.push(format!("{indent}{word}"));
-        }
-    }
-    lines.join("\n")
+    output::wrapped(begin, "  ", COLUMNS, text)
 }
 
 #[cfg(test)]

@@ -34,6 +34,10 @@ struct Wish {
 }
 
 impl Held {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn follow(
         &mut self,
         wanted: &[Taken],
@@ -42,7 +46,7 @@ impl Held {
     ) -> Vec<Report> {
         let mut reports = Vec::new();
         let wishes = wishes(wanted, &mut reports);
-        // In times of peace the kernel is not asked.
+        // Signatures alone ask nothing of it.
         if wishes.is_empty() && self.0.is_empty() {
             return reports;
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use netguard_common::{layout::Rule, signature::Signature};
 
-use super::{Report, signature};
+use super::Report;
 use crate::{
     bpf::{BpfError, Signatures},
     engine::response::{Mode, Standing, Taken},
@@ -32,11 +32,15 @@ struct Entry {
 }
 
 impl Installed {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn follow(&mut self, wanted: &[Taken], kernel: &mut Signatures, now_ns: u64) -> Vec<Report> {
         let mut reports = Vec::new();
         let is_wanted = |number: &u64| {
             let mut wanted = wanted.iter();
-            wanted.any(|taken| taken.number == *number && signature(taken).is_some())
+            wanted.any(|taken| taken.number == *number && taken.measure.signature().is_some())
         };
         self.0.retain(|number, entry| {
             let stays = is_wanted(number);
@@ -47,7 +51,7 @@ impl Installed {
             stays
         });
         for taken in wanted {
-            let Some(signature) = signature(taken) else {
+            let Some(signature) = taken.measure.signature() else {
                 continue;
             };
             let number = taken.number;

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use netguard_common::signature::Signature;
+
 use super::{
     Moment, ResponseSettings, Turn,
     measure::{Measure, Mode, Standing, Taken, Why},
@@ -106,9 +108,9 @@ impl Course {
         }
         self.is_over = false;
         self.look(attack, moment);
-        let mut wanted = self.climb(attack, moment, settings);
-        wanted.extend(self.draft(attack, now_ns, settings.signatures, peace));
-        for (measure, mode) in wanted {
+        let climbed = self.climb(attack, moment, settings);
+        let drafted = self.draft(attack, now_ns, settings.signatures, peace);
+        for (measure, mode) in climbed.into_iter().chain(drafted) {
             let taken = Taken::new(number(), measure, mode, now_ns);
             turns.push(Turn::Begin {
                 attack: attack.id,
@@ -137,7 +139,7 @@ impl Course {
         let is_collateral = self.hit.len() as f64 >= too_many;
         let mut turns = Vec::new();
         for taken in self.taken.iter_mut().filter(|taken| taken.is_wanted()) {
-            let is_signature = matches!(taken.measure, Measure::Signature(_));
+            let is_signature = taken.measure.signature().is_some();
             let why = match &taken.standing {
                 _ if over => Why::Over,
                 Standing::Failed(_) => Why::Given,
@@ -161,10 +163,10 @@ impl Course {
     /// Remembers packets of the attack, and whom signatures hit.
     fn look(&mut self, attack: &Attack, moment: &Moment<'_>) {
         for seen in moment.seen {
-            let fitted = self.in_force().any(|taken| match &taken.measure {
-                Measure::Signature(draft) => draft.signature.fits(&seen.vector),
-                _ => false,
-            });
+            let fitted = self
+                .in_force()
+                .filter_map(|taken| taken.measure.signature())
+                .any(|signature| signature.fits(&seen.vector));
             let account = Account::of(seen.source);
             if fitted && moment.good.contains(&account) {
                 self.hit.insert(account);
@@ -185,49 +187,44 @@ impl Course {
         attack: &Attack,
         moment: &Moment<'_>,
         settings: &ResponseSettings,
-    ) -> Vec<(Measure, Mode)> {
+    ) -> Option<(Measure, Mode)> {
         let passing = volume::passing(attack.class, moment.features, moment.baselines);
         if passing.is_none_or(|(passing, may)| passing <= may) {
             self.passing_since_ns = None;
-            return Vec::new();
+            return None;
         }
         let since_ns = *self.passing_since_ns.get_or_insert(moment.now_ns);
         let patience_ns = if self.rung == Rung::Alert { 0 } else { PATIENCE_NS };
         if moment.now_ns.saturating_sub(since_ns) < patience_ns {
-            return Vec::new();
+            return None;
         }
         self.passing_since_ns = Some(moment.now_ns);
         self.rung = self.rung.next();
-        let Some((service, rate_per_s)) = volume::target(attack.class, moment.features, moment.baselines)
-        else {
-            return Vec::new();
-        };
-        let is_tcp = service.starts_with("tcp/");
-        let (measure, mode) = match self.rung {
-            Rung::Challenge if is_tcp => (Measure::Challenge { service }, settings.challenge),
-            Rung::Alert => return Vec::new(),
-            _ => (Measure::Limit { service, rate_per_s }, settings.limits),
+        let (service, rate_per_s) = volume::target(attack.class, moment.features, moment.baselines)?;
+        let (measure, mode) = if self.rung == Rung::Challenge && service.starts_with("tcp/") {
+            (Measure::Challenge { service }, settings.challenge)
+        } else {
+            (Measure::Limit { service, rate_per_s }, settings.limits)
         };
         // Nor again where somebody took it back: that is their word.
         let stands = |taken: &Taken| {
             (taken.is_wanted() || taken.ended_for(Why::Given))
                 && taken.measure.name() == measure.name()
-                && service_of(&taken.measure) == service_of(&measure)
+                && taken.measure.service() == measure.service()
         };
-        if mode == Mode::Off || self.taken.iter().any(stands) {
-            return Vec::new();
-        }
-        vec![(measure, mode)]
+        (mode != Mode::Off && !self.taken.iter().any(stands)).then_some((measure, mode))
     }
 
     /// Signatures for what is not fitted by those in force.
     fn draft(&mut self, attack: &Attack, now_ns: u64, mode: Mode, peace: &Peace) -> Vec<(Measure, Mode)> {
-        let in_force = self.taken.iter().filter(|taken| is_signature(taken)).count();
-        if mode == Mode::Off || volume::kinds(attack.class).is_none() || in_force >= SIGNATURES {
-            return Vec::new();
-        }
-        if self.fresh < FRESH
-            || now_ns.saturating_sub(self.drafted_ns) < AGAIN_NS && self.no_signature.is_some()
+        let wanted = self.taken.iter().filter(|taken| taken.is_wanted());
+        let standing: Vec<&Signature> = wanted.filter_map(|taken| taken.measure.signature()).collect();
+        let is_early = now_ns.saturating_sub(self.drafted_ns) < AGAIN_NS && self.no_signature.is_some();
+        if mode == Mode::Off
+            || volume::kinds(attack.class).is_none()
+            || standing.len() >= SIGNATURES
+            || self.fresh < FRESH
+            || is_early
         {
             return Vec::new();
         }
@@ -236,35 +233,22 @@ impl Course {
             return Vec::new();
         }
         (self.fresh, self.drafted_ns) = (0, now_ns);
-        let standing: Vec<_> = self.taken.iter().filter_map(signature).collect();
-        let unfitted: Vec<Seen> = self
-            .samples
-            .iter()
-            .filter(|seen| !standing.iter().any(|signature| signature.fits(&seen.vector)))
-            .copied()
-            .collect();
-        match drafts(&unfitted, peace) {
-            Ok(found) => {
-                self.no_signature = None;
-                let given: Vec<&Measure> = self
-                    .taken
-                    .iter()
-                    .filter(|taken| taken.ended_for(Why::Given))
-                    .map(|taken| &taken.measure)
-                    .collect();
-                let is_given = |draft: &Draft| {
-                    let mut given = given.iter();
-                    given.any(|measure| matches!(measure, Measure::Signature(old) if old.signature == draft.signature))
-                };
-                let found = found.into_iter().filter(|draft| !is_given(draft));
-                let found = found.take(SIGNATURES - in_force);
-                found.map(|draft| (Measure::Signature(draft), mode)).collect()
-            }
-            Err(why) => {
-                self.no_signature = Some(why);
-                Vec::new()
-            }
-        }
+        let unfitted = self.samples.iter();
+        let unfitted = unfitted.filter(|seen| !standing.iter().any(|signature| signature.fits(&seen.vector)));
+        let found = drafts(&unfitted.copied().collect::<Vec<Seen>>(), peace);
+        self.no_signature = found.as_ref().err().copied();
+        // Nor those again that somebody took back.
+        let is_given = |draft: &Draft| {
+            let mut given = self.taken.iter().filter(|taken| taken.ended_for(Why::Given));
+            given.any(|taken| taken.measure.signature() == Some(&draft.signature))
+        };
+        found
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|draft| !is_given(draft))
+            .take(SIGNATURES - standing.len())
+            .map(|draft| (Measure::Signature(draft), mode))
+            .collect()
     }
 
     /// Measures that are wanted now.
@@ -280,30 +264,12 @@ impl Course {
         self.taken.iter_mut()
     }
 
-    /// Whether nothing is wanted any more.
+    /// Whether the attack is over, and nothing is wanted any more.
     pub(super) fn is_over(&self) -> bool {
-        self.is_over && self.wanted().next().is_none()
+        self.is_over
     }
 
     pub(super) fn forget_samples(&mut self) {
         self.samples = VecDeque::new();
-    }
-}
-
-fn is_signature(taken: &Taken) -> bool {
-    signature(taken).is_some()
-}
-
-fn signature(taken: &Taken) -> Option<&netguard_common::signature::Signature> {
-    match &taken.measure {
-        Measure::Signature(draft) if taken.is_wanted() => Some(&draft.signature),
-        _ => None,
-    }
-}
-
-fn service_of(measure: &Measure) -> Option<&str> {
-    match measure {
-        Measure::Limit { service, .. } | Measure::Challenge { service } => Some(service),
-        Measure::Signature(_) => None,
     }
 }

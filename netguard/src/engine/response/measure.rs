@@ -3,6 +3,7 @@
 use std::fmt;
 
 pub use netguard_common::layout::Mode;
+use netguard_common::signature::Signature;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::draft::Draft;
@@ -26,6 +27,21 @@ impl Measure {
             Self::Limit { .. } => "limit",
             Self::Challenge { .. } => "challenge",
             Self::Signature(_) => "signature",
+        }
+    }
+
+    pub fn signature(&self) -> Option<&Signature> {
+        match self {
+            Self::Signature(draft) => Some(&draft.signature),
+            Self::Limit { .. } | Self::Challenge { .. } => None,
+        }
+    }
+
+    /// The service that it is for, if it is for one.
+    pub fn service(&self) -> Option<&str> {
+        match self {
+            Self::Limit { service, .. } | Self::Challenge { service } => Some(service),
+            Self::Signature(_) => None,
         }
     }
 }
@@ -100,6 +116,14 @@ impl Taken {
 
     pub fn is_wanted(&self) -> bool {
         self.ended.is_none()
+    }
+
+    /// Why it could not be taken, or not be kept.
+    pub fn failure(&self) -> Option<&str> {
+        match &self.standing {
+            Standing::Failed(error) => Some(error),
+            Standing::Wanted | Standing::InForce => None,
+        }
     }
 
     pub(super) fn ended_for(&self, why: Why) -> bool {

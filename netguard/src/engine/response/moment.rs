@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Mode, Taken};
-use crate::engine::{Account, Attack, Baselines, Features, seen::Seen};
+use crate::engine::{Account, Attack, Baselines, Controller, Features, seen::Seen};
 
 /// What each kind of measure may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,26 @@ pub struct Moment<'a> {
     pub is_calm: bool,
     /// Sources with an established connection.
     pub good: &'a HashSet<Account>,
+}
+
+impl<'a> Moment<'a> {
+    /// The one that `features` are of, which `controller` took in already.
+    pub fn of(
+        features: &'a Features,
+        controller: &'a Controller,
+        seen: &'a [Seen],
+        good: &'a HashSet<Account>,
+    ) -> Self {
+        Self {
+            now_ns: features.at_ns,
+            features,
+            baselines: controller.baselines(),
+            attacks: controller.tracker().attacks(),
+            seen,
+            is_calm: controller.is_calm(features.at_ns),
+            good,
+        }
+    }
 }
 
 /// A measure that begins or ends.

@@ -16,7 +16,7 @@ use crate::{
     hint::mix,
     layout::{Rate, UNIT_NS},
     limit::{Class, source_hash},
-    pace::most_ahead_ns,
+    pace::{most_ahead_ns, packets_beside},
     tables::{Slots, Tables},
     view::{SliceView, View},
 };
@@ -101,6 +101,8 @@ pub struct Room<'a, L> {
     fingerprint: u64,
     /// The theoretical arrival time of the packet, in ns.
     start_ns: u64,
+    /// How far ahead that is.
+    used_ns: u64,
 }
 
 /// Room for one packet at `rate` in the bucket at `place`, which lies in `line`; `None` where it is full.
@@ -129,14 +131,16 @@ pub fn room<'a, V: View, L: Slots<u64>>(
         slot: found.slot,
         fingerprint: place.fingerprint,
         start_ns,
+        used_ns: start_ns.wrapping_sub(now_ns),
     })
 }
 
 impl<L: Slots<u64>> Room<'_, L> {
-    /// Charges the bucket, whose rate is `rate`, with so many `packets`, see [`crate::pace::packets`]: without any, nothing is
-    /// written.
+    /// Charges the bucket, whose rate is `rate`, for a packet with this `chance`: on a busy CPU for many or none, and without any
+    /// nothing is written. See [`crate::pace`].
     #[inline(always)]
-    pub fn charge(&self, rate: &Rate, packets: u64) {
+    pub fn charge(&self, rate: &Rate, chance: u64) {
+        let packets = packets_beside(chance, rate, rate.tolerance_ns, self.used_ns);
         if packets != 0 {
             let next = self.start_ns.wrapping_add(packets * rate.interval_ns);
             self.line.store(self.slot, slot(next, self.fingerprint));
@@ -238,7 +242,7 @@ mod tests {
     fn admit(rate: &Rate, line: &Line, fingerprint: u64, now_ns: u64) -> bool {
         let place = Place { line: 0, fingerprint };
         let room = room(&VIEW, rate, line, place, now_ns);
-        room.inspect(|room| room.charge(rate, 1)).is_some()
+        room.inspect(|room| room.charge(rate, 0)).is_some()
     }
 
     fn granted(rate: &Rate, line: &Line, fingerprint: u64, now_ns: u64) -> usize {

@@ -53,7 +53,7 @@ pub fn check<V: View, T: Tables>(
         && let Some(line) = tables.buckets(places.prefix.line)
     {
         match bucket::room(view, &rate, &line, places.prefix, now_ns) {
-            Some(room) => room.charge(&rate, pace::packets(packet.chance, &rate, rate.tolerance_ns)),
+            Some(room) => room.charge(&rate, packet.chance),
             None if is_proven(packet, now_ns, tables) => {}
             None => return ControlFlow::Break(Verdict::LimitPrefix),
         }

@@ -118,7 +118,7 @@ pub fn check<V: View, T: Tables>(
     };
     // Only now: what is dropped writes nothing that others wait for.
     pace::count(packet, settings, tables);
-    room.charge(&rate, pace::packets(packet.chance, &rate, rate.tolerance_ns));
+    room.charge(&rate, packet.chance);
     ControlFlow::Continue(())
 }
 

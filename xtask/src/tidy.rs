@@ -3,6 +3,7 @@
 mod imports;
 mod links;
 mod machine_paths;
+mod merges;
 mod names;
 mod packages;
 mod paths;
@@ -56,6 +57,7 @@ pub(crate) fn run() -> Result<()> {
 fn check(name: &str, text: &str, exists: &dyn Fn(&Path) -> bool) -> Vec<Violation> {
     let mut found = names::check_file(name);
     found.extend(machine_paths::check(name, text));
+    found.extend(merges::check(name, text));
     if name.ends_with(".rs") {
         let source = Source::new(name, text);
         found.extend(shape::check(&source));

@@ -1,6 +1,14 @@
 //! What a second CPU that is as busy costs the first: both drive the same filter and share all its maps.
 
-use std::{sync::Barrier, thread};
+use std::{
+    hint,
+    sync::{
+        Barrier,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::Instant,
+};
 
 use anyhow::{Context, Result, anyhow};
 use netguard::bpf::{Driver, Enlisted, Target, TestObject};
@@ -31,6 +39,8 @@ const ROWS: [(&str, &str); 2] = [
         "passed SYN, all on, IPv4, 64k",
     ),
 ];
+/// How often a line of the cache goes to the other CPU and back.
+const ROUND_TRIPS: u32 = 200_000;
 /// One driver for each CPU, kept ready on an interface of its own.
 const PARKED: [&str; 2] = ["park0", "park1"];
 
@@ -71,6 +81,12 @@ pub(super) fn measure(
         figures.push(Figure::at_most(name, netguard, "", 1.05));
         figures.push(Figure::plain("  parse + hash", reference, ""));
     }
+    let mut transfer = Figures::default();
+    for _ in 0..rounds {
+        transfer.push(transfer_ns()?);
+    }
+    let name = "  a line of the cache from CPU to CPU";
+    figures.push(Figure::plain(name, transfer.median(), "ns"));
     Ok(figures)
 }
 
@@ -89,6 +105,30 @@ fn slowdowns(ns: &Namespace, drivers: &mut [Busy], case: &Case, rounds: u32) -> 
         }
     }
     Ok(slowdowns.map(|figures| figures.median()))
+}
+
+/// How long a line of the cache takes from one CPU to the other. It tells what the slowdowns are worth: CPUs of one machine may share a cache or not, and which ones a
+/// virtual machine has, may change at any time.
+fn transfer_ns() -> Result<f64> {
+    let turn = AtomicU32::new(0);
+    let play = |own: u32| -> Result<()> {
+        pin_to_cpu(own as usize)?;
+        for round in 0..ROUND_TRIPS {
+            while turn.load(Ordering::Acquire) != 2 * round + own {
+                hint::spin_loop();
+            }
+            turn.store(2 * round + own + 1, Ordering::Release);
+        }
+        Ok(())
+    };
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let players = [0, 1].map(|own| scope.spawn(move || play(own)));
+        players
+            .into_iter()
+            .try_for_each(|player| player.join().map_err(|_| anyhow!("a player panicked"))?)
+    })?;
+    Ok(start.elapsed().as_nanos() as f64 / f64::from(2 * ROUND_TRIPS))
 }
 
 struct Busy {

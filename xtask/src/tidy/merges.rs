@@ -24,7 +24,10 @@ mod tests {
     #[test]
     fn both_marks_are_found_where_a_line_begins_with_them() {
         let conflict = ["<<<<<<< HEAD", "ours", "=======", "theirs", ">>>>>>> branch"].join("\n");
-        let lines: Vec<usize> = check("README.md", &conflict).iter().map(|found| found.line).collect();
+        let lines: Vec<usize> = check("README.md", &conflict)
+            .iter()
+            .map(|found| found.line)
+            .collect();
         assert_eq!(lines, [1, 5]);
         assert_eq!(check("README.md", "a <<<<<<< b\n=======\n"), []);
     }

@@ -45,7 +45,7 @@ pub fn run<V: View, T: Tables>(
     tables: &T,
 ) -> u32 {
     match part {
-        Part::Signature => signature::find(view, packet, tables) as u32,
+        Part::Signature => signature::find(view, packet, settings, tables) as u32,
         Part::State => u32::from(state::is_stray(view, packet, settings, tables)),
         Part::Reflection => u32::from(reflection::is_unasked(view, packet, settings, tables)),
         Part::Cookie => number(cookie::ask(view, packet, settings, tables)),

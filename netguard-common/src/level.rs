@@ -15,7 +15,7 @@ use crate::{
     layout::{Rate, Settings},
     limit::{Class, admit_below, is_link_local, source_key},
     pace,
-    packet::{Address, Family},
+    packet::{Address, Family, Transport},
     service,
     tables::{LimitCell, Tables},
     view::View,
@@ -110,6 +110,26 @@ fn udp_service<V: View, T: Tables>(
 fn is_proven<T: Tables>(packet: &Packet, now_ns: u64, tables: &T) -> bool {
     let key = source_key(packet.family(), packet.source);
     tables.proven(key).is_some_and(|until_ns| now_ns < until_ns)
+}
+
+/// Whether the source of `packet` has proven itself, or is known to the UDP service that it asks.
+#[inline(always)]
+pub(crate) fn is_trusted<V: View, T: Tables>(
+    view: &V,
+    packet: &Packet,
+    settings: &Settings,
+    tables: &T,
+) -> bool {
+    let now_ns = tables.now_ns();
+    if is_proven(packet, now_ns, tables) {
+        return true;
+    }
+    let Transport::Udp { .. } = packet.transport() else {
+        return false;
+    };
+    let key = source_key(packet.family(), packet.source);
+    let place = known::place(key, packet.destination_port, settings.seed);
+    known::look(view, place, now_ns, tables).is_some_and(|seen| seen.is_known())
 }
 
 /// GCRA with lines in the bucket: whether `standing` may put one packet in, which then counts as so many `packets`,

@@ -8,6 +8,7 @@ use crate::{
     Packet,
     apart::Part,
     layout::{Mode, Settings},
+    level,
     packet::{Family, Fragment, protocol},
     rule,
     shared::Field as _,
@@ -33,6 +34,9 @@ crate::shared! {
         pub expires_at: u32,
         /// A [`Mode`] as number; `Off`: the entry is free.
         pub mode: u32,
+        /// 1: packets of sources that have proven themselves, or that their UDP service knows, are spared.
+        pub spares: u32,
+        pub reserved: u32,
     }
 
     /// The vector of the packet that a CPU is judging, in the map `FEATURES`.
@@ -111,13 +115,15 @@ pub fn check<V: View, T: Tables>(view: &V, packet: &Packet, settings: &Settings,
 }
 
 #[inline(always)]
-pub(crate) fn find<V: View, T: Tables>(view: &V, packet: &Packet, tables: &T) -> Found {
+pub(crate) fn find<V: View, T: Tables>(view: &V, packet: &Packet, settings: &Settings, tables: &T) -> Found {
     let Some(mut features) = tables.features() else {
         return Found::Nothing;
     };
     features.take(view, packet);
     let features = view.forget(&mut *features);
     let mut found = Found::Nothing as u32;
+    // The first of those that spare sources: whether they do, is asked once.
+    let mut sparing = SIGNATURES;
     let used = tables.signatures_used();
     let mut slot = 0;
     while slot < SIGNATURES && used >> slot != 0 {
@@ -125,14 +131,23 @@ pub(crate) fn find<V: View, T: Tables>(view: &V, packet: &Packet, tables: &T) ->
             && signature.fits(&features.words)
             && !signature.expired(tables)
         {
-            tables.count_signature(slot, view.len());
-            if !matches!(Mode::from_number(signature.mode), Mode::Shadow) {
+            if matches!(Mode::from_number(signature.mode), Mode::Shadow) {
+                tables.count_signature(slot, view.len());
+                found = Found::Shadow as u32;
+            } else if signature.spares == 0 {
+                tables.count_signature(slot, view.len());
                 return Found::Enforce;
+            } else {
+                sparing = sparing.min(slot);
             }
-            found = Found::Shadow as u32;
         }
         found = view.opaque(found);
+        sparing = view.opaque(sparing);
         slot += 1;
+    }
+    if sparing < SIGNATURES && !level::is_trusted(view, packet, settings, tables) {
+        tables.count_signature(sparing, view.len());
+        return Found::Enforce;
     }
     if found == Found::Shadow as u32 {
         Found::Shadow
@@ -291,6 +306,7 @@ impl Features {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Verdict, decide, limit::source_key, memory::Memory, packet::Address, view::SliceView};
 
     #[test]
     fn fields_do_not_overlap_and_leave_room_for_the_payload() {
@@ -321,5 +337,51 @@ mod tests {
             ..Signature::ZERO
         };
         assert!(anything.fits(&[7; WORDS]));
+    }
+
+    /// A datagram from 192.0.2.1 to 198.51.100.1, port 9.
+    const DATAGRAM: [u8; 42] = [
+        2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1,
+        198, 51, 100, 1, 16, 0, 0, 9, 0, 8, 0, 0,
+    ];
+
+    fn judged(memory: &Memory) -> (Verdict, u64) {
+        let verdict = decide(&SliceView(&DATAGRAM), memory).verdict;
+        let hits = memory
+            .signature_hits
+            .borrow()
+            .iter()
+            .map(|hits| hits.packets)
+            .sum();
+        (verdict, hits)
+    }
+
+    #[test]
+    fn one_that_spares_drops_strangers_only() {
+        let mut memory = Memory::new(Memory::enforcing());
+        memory.settings.suspicion.signatures = Mode::Enforce as u32;
+        memory.now_ns.set(5_000_000_000);
+        let anything = Signature {
+            mode: Mode::Enforce as u32,
+            ..Signature::ZERO
+        };
+        memory.signatures[3] = Signature {
+            spares: 1,
+            ..anything
+        };
+        assert_eq!(judged(&memory), (Verdict::Signature, 1));
+        let source = Address::v4([192, 0, 2, 1]);
+        memory
+            .proven
+            .insert(source_key(Family::V4, source), 6_000_000_000);
+        assert_eq!(judged(&memory), (Verdict::Pass, 1));
+        // That was long ago.
+        memory.now_ns.set(7_000_000_000);
+        assert_eq!(judged(&memory), (Verdict::Signature, 2));
+        memory.now_ns.set(5_500_000_000);
+        assert_eq!(judged(&memory), (Verdict::Pass, 2));
+        // Another that spares nobody.
+        memory.signatures[9] = anything;
+        assert_eq!(judged(&memory), (Verdict::Signature, 3));
     }
 }

@@ -54,6 +54,8 @@ struct Listed {
     id: u32,
     mode: &'static str,
     conditions: Vec<String>,
+    /// Whether sources are spared that have proven themselves, or that their UDP service knows.
+    spares_known: bool,
     /// `null`: it stays until it is removed.
     expires_in_s: Option<u64>,
     packets: u64,
@@ -66,6 +68,8 @@ struct Row {
     id: u32,
     #[tabled(rename = "MODE")]
     mode: &'static str,
+    #[tabled(rename = "SPARES")]
+    spares: &'static str,
     #[tabled(rename = "ENDS IN")]
     ends: String,
     #[tabled(rename = "PACKETS")]
@@ -151,6 +155,7 @@ fn list(context: &Context) -> Result<(), CliError> {
                 _ => "enforce",
             },
             conditions: conditions(&signature),
+            spares_known: signature.spares != 0,
             expires_in_s: remaining_s(&signature, now_ns),
             packets: hits.packets,
             bytes: hits.bytes,
@@ -163,10 +168,11 @@ fn list(context: &Context) -> Result<(), CliError> {
         let rows = listed.iter().map(|signature| Row {
             id: signature.id,
             mode: signature.mode,
+            spares: if signature.spares_known { "known" } else { "nobody" },
             ends: signature.expires_in_s.map_or_else(|| "never".to_owned(), seconds),
             packets: signature.packets,
             conditions: signature.conditions.join(" "),
         });
-        table(rows, &[0, 3])
+        table(rows, &[0, 4])
     })
 }

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::{EventKind, State};
 use crate::{
     bpf::{Services, Signatures},
+    clock::monotonic_ns,
     config::{Config, PolicyMode},
     engine::{
         Account, Features,
@@ -52,7 +53,12 @@ pub(crate) fn settings(config: &Config) -> ResponseSettings {
     ResponseSettings {
         limits: mode(response.limits),
         challenge: mode(response.challenge),
-        signatures: mode(response.signatures),
+        // Those that the daemon installs are judged as all are.
+        signatures: match (mode(response.signatures), config.signatures.mode) {
+            (Mode::Off, _) | (_, PolicyMode::Off) => Mode::Off,
+            (_, PolicyMode::Shadow) => Mode::Shadow,
+            (own, PolicyMode::Enforce) => own,
+        },
     }
 }
 
@@ -66,6 +72,25 @@ impl Stands {
         self.services.is_empty() && self.signatures.is_empty()
     }
 
+    /// Makes the kernel of `state` as its responder says.
+    fn carry_out(&mut self, state: &State, now_ns: u64) {
+        let settings = match state.settings().read() {
+            Ok(settings) => settings,
+            Err(error) => {
+                warn!("measures against attacks are not carried out: {error}");
+                return;
+            }
+        };
+        let (mut responder, mut services, mut signatures) =
+            (state.responder(), state.services(), state.signatures());
+        let kernel = Kernel {
+            services: &mut services,
+            signatures: &mut signatures,
+            settings,
+        };
+        self.follow(&mut responder, kernel, now_ns);
+    }
+
     /// Makes the kernel as `wanted` says at `now_ns`.
     pub(crate) fn follow(&mut self, responder: &mut Responder, kernel: Kernel<'_>, now_ns: u64) {
         let wanted: Vec<Taken> = responder.wanted().map(|(_, taken)| taken.clone()).collect();
@@ -74,7 +99,7 @@ impl Stands {
         for report in reports {
             match report {
                 Report::Standing(number, standing) => responder.report(number, standing),
-                Report::Fitted(number, packets, ns) => responder.count(number, packets, ns, now_ns),
+                Report::Fitted(number, packets, ns) => responder.count(number, packets, ns),
             }
         }
     }
@@ -95,24 +120,19 @@ pub(super) fn tick(
     };
     tell(state, turns);
     // In times of peace the kernel is not asked.
-    if stands.is_nothing() && state.responder().wanted().next().is_none() {
-        return;
+    if !stands.is_nothing() || state.responder().wanted().next().is_some() {
+        stands.carry_out(state, features.at_ns);
     }
-    let settings = match state.settings().read() {
-        Ok(settings) => settings,
-        Err(error) => {
-            warn!("measures against attacks are not carried out: {error}");
-            return;
-        }
-    };
-    let (mut responder, mut services, mut signatures) =
-        (state.responder(), state.services(), state.signatures());
-    let kernel = Kernel {
-        services: &mut services,
-        signatures: &mut signatures,
-        settings,
-    };
-    stands.follow(&mut responder, kernel, features.at_ns);
+}
+
+/// Ends all that stands because of attacks: nobody would end it later.
+pub(super) fn stop(state: &State, stands: &mut Stands) {
+    let now_ns = monotonic_ns();
+    let turns = state.responder().stop(now_ns);
+    tell(state, turns);
+    if !stands.is_nothing() {
+        stands.carry_out(state, now_ns);
+    }
 }
 
 fn tell(state: &State, turns: Vec<Turn>) {

@@ -54,7 +54,7 @@ pub struct PacketReport {
 impl ResponseReport {
     pub(super) fn of(course: &Course) -> Self {
         Self {
-            rung: course.rung.name().to_owned(),
+            rung: course.rung().name().to_owned(),
             measures: course.taken.iter().map(MeasureReport::of).collect(),
             no_signature: course.no_signature.map(|why| why.to_string()),
             packets_seen: course.samples.len(),

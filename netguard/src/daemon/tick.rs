@@ -47,7 +47,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
     for tick in 1_u64.. {
         tokio::select! {
             _ = ticker.tick() => {}
-            _ = stopped.changed() => return,
+            _ = stopped.changed() => break,
         }
         let began_ns = monotonic_ns();
         if let Err(error) = ticking.step(state, &mut inputs).await {
@@ -83,6 +83,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
         let tick_ns = TICK.as_nanos() as u64;
         state.figures.ticked(began_ns, monotonic_ns(), tick_ns);
     }
+    respond::stop(state, &mut inputs.stands);
 }
 
 /// The chain, and the windows since the last summary.

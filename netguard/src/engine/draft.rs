@@ -7,15 +7,17 @@
 
 mod condition;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use netguard_common::{
     layout::Mode,
+    packet::protocol,
     shared::Field as _,
     signature::{FAMILY, PORT, PROTOCOL, Signature, WORDS},
 };
 
 use super::{
+    Account,
     peace::{Peace, Share, share},
     seen::{Seen, Stratum},
 };
@@ -29,9 +31,12 @@ const LEAST_PART: f64 = 0.3;
 pub const COLLATERAL: f64 = 0.001;
 /// The part of those to any one port that a signature for all ports may fit.
 const ONE_SERVICE: f64 = 0.01;
-/// Ordinary packets of a kind that must be known, or, for a kind that is seldom, of all kinds together.
-const KNOWN: usize = 64;
+/// Ordinary packets that must be known to the port, or for a signature for all ports, of the kind; for a kind without ports that is
+/// seldom, of all kinds together.
+const KNOWN: usize = 128;
 const KNOWN_AT_ALL: usize = 512;
+/// Packets of one source of which a draft may be made: what a few send, limits are for.
+const OF_ONE: usize = 4;
 /// A condition that so much of the rest fulfils is taken for free.
 const FREE: f64 = 0.995;
 /// Drafts for one attack.
@@ -60,6 +65,8 @@ pub enum NoDraft {
     Alike { part: f64 },
     /// The one that was found fitted packets of clients that are connected.
     Withdrawn,
+    /// Somebody took one back.
+    Given,
 }
 
 impl fmt::Display for NoDraft {
@@ -70,11 +77,12 @@ impl fmt::Display for NoDraft {
             }
             Self::Unknown { known } => write!(
                 out,
-                "{known} ordinary packets of the kind are known, {KNOWN} are needed to tell what a signature would hit"
+                "{known} ordinary packets to the port are known, {KNOWN} are needed to tell what a signature would hit"
             ),
             Self::Withdrawn => {
                 out.write_str("the one that was found fitted packets of clients that are connected")
             }
+            Self::Given => out.write_str("somebody took one back, or it could not be kept"),
             Self::Alike { part } => write!(
                 out,
                 "what its packets have in common {:.1} % of the ordinary ones have, too",
@@ -89,7 +97,13 @@ impl fmt::Display for NoDraft {
 /// # Errors
 /// Why there is none.
 pub fn drafts(attack: &[Seen], peace: &Peace) -> Result<Vec<Draft>, NoDraft> {
-    let mut rest: Vec<Seen> = attack.to_vec();
+    let mut sources = BTreeMap::<Account, usize>::new();
+    let mut is_one_of_many = |seen: &&Seen| {
+        let count = sources.entry(Account::of(seen.source)).or_default();
+        *count += 1;
+        *count <= OF_ONE
+    };
+    let mut rest: Vec<Seen> = attack.iter().filter(&mut is_one_of_many).copied().collect();
     let mut drafts: Vec<Draft> = Vec::new();
     while drafts.len() < DRAFTS {
         let draft = match draft(&rest, peace) {
@@ -123,14 +137,14 @@ fn draft(attack: &[Seen], peace: &Peace) -> Result<Draft, NoDraft> {
         return Err(NoDraft::FewPackets { seen: packets.len() });
     }
     let (own, others) = peace.like(stratum);
-    // Clients of other ports are like those of this one, of which too few are known.
-    let is_known = is_one_port && own.len() >= KNOWN;
-    let ordinary = if is_known {
+    // Clients of other ports say nothing of this one's.
+    let ordinary = if is_one_port {
         own.clone()
     } else {
         [&own[..], &others].concat()
     };
-    let is_rare = peace.len() >= KNOWN_AT_ALL && own.is_empty();
+    let has_ports = matches!(stratum.protocol, protocol::TCP | protocol::UDP);
+    let is_rare = !has_ports && own.is_empty() && peace.len() >= KNOWN_AT_ALL;
     if ordinary.len() < KNOWN && !is_rare {
         return Err(NoDraft::Unknown {
             known: ordinary.len(),
@@ -164,7 +178,7 @@ fn draft(attack: &[Seen], peace: &Peace) -> Result<Draft, NoDraft> {
 /// The stratum that most of `attack` is of; false: its packets go to many ports.
 fn main_stratum(attack: &[Seen]) -> Option<(Stratum, bool)> {
     let most = |key: fn(&Seen) -> Stratum| {
-        let mut counts = std::collections::BTreeMap::<Stratum, usize>::new();
+        let mut counts = BTreeMap::<Stratum, usize>::new();
         for seen in attack {
             *counts.entry(key(seen)).or_default() += 1;
         }
@@ -187,6 +201,8 @@ fn main_stratum(attack: &[Seen]) -> Option<(Stratum, bool)> {
 fn base(packets: &[[u64; WORDS]], stratum: Stratum) -> Signature {
     let mut signature = Signature {
         mode: Mode::Enforce as u32,
+        // A guess judges nobody who is known.
+        spares: 1,
         ..Signature::ZERO
     };
     Condition::field(&PROTOCOL, u64::from(stratum.protocol)).add_to(&mut signature);
@@ -269,6 +285,7 @@ mod tests {
     fn peace(count: usize) -> Peace {
         let mut peace = Peace::new(7);
         clients(count).iter().for_each(|seen| peace.learn(seen));
+        peace.settle(u64::MAX);
         peace
     }
 
@@ -309,6 +326,31 @@ mod tests {
             drafts(&clients(400), &peace(600)),
             Err(NoDraft::Alike { .. })
         ));
+    }
+
+    /// Found in review: packets to other ports stood in for those of a port that nobody had asked.
+    #[test]
+    fn a_port_that_nobody_is_known_to_ask_has_no_signature() {
+        let to_ssh = |mut frame: Vec<u8>| {
+            frame[36..38].copy_from_slice(&22_u16.to_be_bytes());
+            frame
+        };
+        let attack: Vec<Seen> = (0..300)
+            .map(|index| seen_at(1_000, &to_ssh(syn(index as u8, 64, 512, 20))))
+            .collect();
+        assert_eq!(
+            drafts(&attack, &peace(600)).unwrap_err(),
+            NoDraft::Unknown { known: 0 }
+        );
+    }
+
+    #[test]
+    fn of_what_one_source_sends_there_is_none() {
+        let attack: Vec<Seen> = (0..300).map(|_| seen_at(1_000, &syn(7, 99, 512, 0))).collect();
+        assert_eq!(
+            drafts(&attack, &peace(600)).unwrap_err(),
+            NoDraft::FewPackets { seen: OF_ONE }
+        );
     }
 
     #[test]

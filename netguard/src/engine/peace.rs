@@ -1,18 +1,24 @@
 //! What packets look like while nothing is attacked: a reservoir for each kind, against which a signature is held before it is
 //! used. It builds none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use fastrand::Rng;
 use netguard_common::signature::{Signature, WORDS};
 
 use super::seen::{Seen, Stratum};
 
-/// Packets kept of a stratum, and strata that are kept. 4 MiB at the most.
+/// Packets kept of a stratum, and strata that are kept. 5 MiB at the most.
 const KEPT: usize = 512;
 const STRATA: usize = 128;
-/// Packets of a stratum that are taken in a second: a reservoir is the mixture of the last half a minute at the least.
-const TAKEN_PER_S: u32 = 16;
+/// Packets of a stratum that are taken of a second, all alike by chance; and of these, once the reservoir is full: it is the
+/// mixture of some minutes then.
+const TAKEN: usize = 16;
+const TAKEN_WHEN_FULL: usize = 2;
+/// So many seconds after it a second must have been calm: an attack begins before it is noticed.
+const SETTLE_S: u64 = 5;
+
+const SECOND_NS: u64 = 1_000_000_000;
 
 /// Packets to a port of which a part says something.
 const TELLING: usize = 64;
@@ -27,9 +33,16 @@ pub struct Peace {
 #[derive(Clone, Debug, Default)]
 struct Reservoir {
     vectors: Vec<[u64; WORDS]>,
-    /// Packets taken in `second`.
-    taken: u32,
-    second: u64,
+    /// Seconds that may still turn out not to have been calm, the oldest first.
+    settling: VecDeque<Second>,
+}
+
+#[derive(Clone, Debug)]
+struct Second {
+    number: u64,
+    /// Packets that were told of it, of which some were taken.
+    told: usize,
+    taken: Vec<[u64; WORDS]>,
 }
 
 /// How many of the packets that were held against a signature it fits.
@@ -61,22 +74,40 @@ impl Peace {
 
     /// Takes in a packet of a calm time.
     pub fn learn(&mut self, seen: &Seen) {
-        if self.strata.len() >= STRATA && !self.strata.contains_key(&seen.stratum) {
-            return;
+        if !self.strata.contains_key(&seen.stratum) {
+            self.make_room();
         }
         let reservoir = self.strata.entry(seen.stratum).or_default();
-        let second = seen.head.at_ns / 1_000_000_000;
-        if reservoir.second != second {
-            (reservoir.second, reservoir.taken) = (second, 0);
+        reservoir.take(seen, &mut self.chance);
+    }
+
+    /// Takes in that it is calm at `now_ns`: seconds that are long enough ago were ordinary.
+    pub fn settle(&mut self, now_ns: u64) {
+        let now_s = now_ns / SECOND_NS;
+        for reservoir in self.strata.values_mut() {
+            reservoir.settle(now_s, &mut self.chance);
         }
-        if reservoir.taken >= TAKEN_PER_S {
+    }
+
+    /// Takes in that it is not: what came just before is not known to be ordinary.
+    pub fn doubt(&mut self) {
+        self.strata
+            .values_mut()
+            .for_each(|reservoir| reservoir.settling.clear());
+    }
+
+    /// The stratum of which least is known gives way to a new one: who sends single packets to many ports pushes out others' of
+    /// that kind, and no service.
+    fn make_room(&mut self) {
+        if self.strata.len() < STRATA {
             return;
         }
-        reservoir.taken += 1;
-        if reservoir.vectors.len() < KEPT {
-            reservoir.vectors.push(seen.vector);
-        } else {
-            reservoir.vectors[self.chance.usize(..KEPT)] = seen.vector;
+        let least = self
+            .strata
+            .iter()
+            .min_by_key(|(_, reservoir)| reservoir.vectors.len() + reservoir.settling.len());
+        if let Some(stratum) = least.map(|(stratum, _)| *stratum) {
+            self.strata.remove(&stratum);
         }
     }
 
@@ -118,6 +149,51 @@ impl Peace {
     }
 }
 
+impl Reservoir {
+    fn take(&mut self, seen: &Seen, chance: &mut Rng) {
+        let number = seen.head.at_ns / SECOND_NS;
+        self.settle(number, chance);
+        if self.settling.back().is_none_or(|second| second.number != number) {
+            self.settling.push_back(Second {
+                number,
+                told: 0,
+                taken: Vec::new(),
+            });
+            // A clock that jumps about must not make more of them.
+            if self.settling.len() > SETTLE_S as usize + 2 {
+                self.settling.pop_front();
+            }
+        }
+        let Some(second) = self.settling.back_mut() else {
+            return;
+        };
+        second.told += 1;
+        if second.taken.len() < TAKEN {
+            second.taken.push(seen.vector);
+        } else if let Some(place) = second.taken.get_mut(chance.usize(..second.told)) {
+            *place = seen.vector;
+        }
+    }
+
+    fn settle(&mut self, now_s: u64, chance: &mut Rng) {
+        while let Some(second) = self.settling.front()
+            && second.number.saturating_add(SETTLE_S) < now_s
+        {
+            let mut taken = self
+                .settling
+                .pop_front()
+                .map_or_else(Vec::new, |second| second.taken);
+            chance.shuffle(&mut taken);
+            let first = KEPT - self.vectors.len();
+            let (new, others) = taken.split_at(first.min(taken.len()));
+            self.vectors.extend_from_slice(new);
+            for vector in others.iter().take(TAKEN_WHEN_FULL) {
+                self.vectors[chance.usize(..KEPT)] = *vector;
+            }
+        }
+    }
+}
+
 /// How many of `vectors` `signature` fits.
 pub fn share(signature: &Signature, vectors: &[[u64; WORDS]]) -> Share {
     Share {
@@ -143,33 +219,77 @@ pub(super) mod tests {
         .expect("a packet")
     }
 
-    #[test]
-    fn a_second_of_much_does_not_push_out_the_others() {
-        let mut peace = Peace::new(1);
-        for second in 1..=32 {
-            for _ in 0..1_000 {
-                peace.learn(&seen_at(second, &syn(second as u8, 64, 512, 0)));
-            }
+    /// Of so many packets like `frame` in each second of `seconds`, and of the calm after them.
+    fn learnt(
+        peace: &mut Peace,
+        seconds: std::ops::Range<u64>,
+        count: usize,
+        frame: &dyn Fn(usize) -> Vec<u8>,
+    ) {
+        for second in seconds {
+            (0..count).for_each(|index| peace.learn(&seen_at(second, &frame(index))));
+            peace.settle(second * SECOND_NS);
         }
-        assert_eq!(peace.len(), KEPT);
-        for _ in 0..100_000 {
-            peace.learn(&seen_at(33, &syn(99, 64, 512, 0)));
-        }
-        let stratum = seen_at(1, &syn(1, 64, 512, 0)).stratum;
-        let (own, others) = peace.like(stratum);
-        assert_eq!((own.len(), others.len()), (KEPT, 0));
-        let newest = seen_at(33, &syn(99, 64, 512, 0)).vector;
-        assert!(own.iter().filter(|vector| **vector == newest).count() <= 16);
     }
 
     #[test]
-    fn memory_is_bounded() {
+    fn a_second_of_much_does_not_push_out_the_others() {
         let mut peace = Peace::new(1);
+        learnt(&mut peace, 1..40, 1_000, &|index| syn(index as u8, 64, 512, 0));
+        peace.settle(60 * SECOND_NS);
+        assert_eq!(peace.len(), KEPT);
+        learnt(&mut peace, 60..61, 100_000, &|_| syn(99, 30, 512, 0));
+        peace.settle(70 * SECOND_NS);
+        let stratum = seen_at(1, &syn(1, 64, 512, 0)).stratum;
+        let (own, others) = peace.like(stratum);
+        assert_eq!((own.len(), others.len()), (KEPT, 0));
+        let newest = seen_at(60, &syn(99, 30, 512, 0)).vector;
+        assert!(own.iter().filter(|vector| **vector == newest).count() <= TAKEN_WHEN_FULL);
+    }
+
+    /// Found in review: who sent late in each second was never learnt.
+    #[test]
+    fn all_packets_of_a_second_are_taken_alike() {
+        let mut peace = Peace::new(1);
+        // A twentieth, at the end of each second.
+        learnt(&mut peace, 1..60, 1_000, &|index| {
+            syn(1, if index < 950 { 64 } else { 30 }, 512, 0)
+        });
+        let (own, _) = peace.like(seen_at(1, &syn(1, 64, 512, 0)).stratum);
+        let late = seen_at(1, &syn(1, 30, 512, 0)).vector;
+        let found = own.iter().filter(|vector| **vector == late).count();
+        assert!((5..60).contains(&found), "{found} of {}", own.len());
+    }
+
+    #[test]
+    fn what_came_just_before_trouble_is_not_ordinary() {
+        let mut peace = Peace::new(1);
+        learnt(&mut peace, 1..20, 10, &|_| syn(1, 64, 512, 0));
+        let before = peace.len();
+        learnt(&mut peace, 20..22, 10, &|_| syn(1, 30, 512, 0));
+        peace.doubt();
+        peace.settle(100 * SECOND_NS);
+        assert!(peace.len() >= before);
+        let (own, _) = peace.like(seen_at(1, &syn(1, 64, 512, 0)).stratum);
+        let flood = seen_at(1, &syn(1, 30, 512, 0)).vector;
+        assert!(!own.contains(&flood));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_services_are_not_pushed_out() {
+        let mut peace = Peace::new(1);
+        learnt(&mut peace, 1..20, 10, &|_| syn(1, 64, 512, 0));
+        let service = seen_at(1, &syn(1, 64, 512, 0)).stratum;
+        let (known, _) = peace.like(service);
+        assert!(known.len() > 100);
         let mut frame = syn(1, 64, 512, 0);
-        for port in 1..=1_000_u16 {
+        for port in 1_000..9_000_u16 {
             frame[36..38].copy_from_slice(&port.to_be_bytes());
-            peace.learn(&seen_at(u64::from(port), &frame));
+            let second = 20 + u64::from(port / 100);
+            peace.learn(&seen_at(second, &frame));
+            peace.settle(second * SECOND_NS);
         }
-        assert_eq!(peace.len(), STRATA);
+        assert_eq!(peace.strata.len(), STRATA);
+        assert!(peace.like(service).0.len() >= known.len());
     }
 }

@@ -91,6 +91,7 @@ proptest! {
         let mut peace = Peace::new(seed);
         let ordinary = all(&ordinary);
         ordinary.iter().for_each(|seen| peace.learn(seen));
+        peace.settle(u64::MAX);
         let flood = kinds.iter().cycle().take(count).chain(&mixed).copied().collect::<Vec<_>>();
         let attack = all(&flood);
         let Ok(found) = drafts(&attack, &peace) else {
@@ -100,10 +101,9 @@ proptest! {
             let stratum = attack.iter().find(|seen| draft.signature.fits(&seen.vector)).map(|seen| seen.stratum);
             let stratum = stratum.expect("it fits what it was made of");
             let (own, others) = peace.like(stratum);
-            // Where few to the port are known, those to others count, too.
             let ordinary = match draft.signature.port() {
-                Some(_) if own.len() >= 64 => own,
-                _ => [own, others].concat(),
+                Some(_) => own,
+                None => [own, others].concat(),
             };
             let hit = share(&draft.signature, &ordinary).part();
             prop_assert!(hit <= COLLATERAL, "{hit} {draft:?}");
@@ -187,7 +187,7 @@ fn follow(ticks: &[Tick], seed: u64) -> (Vec<Turn>, usize) {
         most = most.max(signatures.values().copied().max().unwrap_or(0));
         for number in numbers {
             responder.report(number, Standing::InForce);
-            responder.count(number, at_ns % 1_000, 50_000_000, at_ns);
+            responder.count(number, at_ns % 1_000, 50_000_000);
         }
     }
     (turns, most)

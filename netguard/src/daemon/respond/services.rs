@@ -14,6 +14,7 @@ use crate::{
 
 const CHANGED: &str = "somebody changed the limits of the service";
 const NO_COOKIES: &str = "SYN cookies are off";
+const NO_COOKIES_HERE: &str = "SYN cookies are off for the service";
 
 /// Services whose limits are tightened, by name.
 #[derive(Default)]
@@ -75,8 +76,12 @@ impl Held {
         });
         for (name, wish) in &wishes {
             let outcome = match name.parse::<ServicePort>() {
+                // Whoever asks a TCP service too often is asked to prove itself: without that nothing holds it.
                 Ok(port) if port.is_tcp() && settings.cookies == Cookies::Off as u32 => {
                     Standing::Failed(NO_COOKIES.to_owned())
+                }
+                Ok(port) if port.is_tcp() && is_excepted(port, current(port), settings) => {
+                    Standing::Failed(NO_COOKIES_HERE.to_owned())
                 }
                 Ok(port) => self
                     .hold(name, port, wish, current(port).copied(), kernel, settings)
@@ -177,6 +182,12 @@ fn common(port: ServicePort, settings: &Settings) -> Service {
     }
 }
 
+/// Whether the operator wants no cookies for this service.
+fn is_excepted(port: ServicePort, current: Option<&Service>, settings: &Settings) -> bool {
+    let is_off = current.is_some_and(|service| service.cookies == Cookies::Off as u8);
+    is_off || settings.cookies_except.contains(&port.port())
+}
+
 /// `service` with what `wish` says, and never with more.
 fn tightened(service: Service, wish: &Wish) -> Service {
     let rate = match wish
@@ -245,6 +256,21 @@ mod tests {
             tightened(unlimited, &wish(Some(u64::MAX), false)).rate,
             Rate::new(u32::MAX, u32::MAX)
         );
+    }
+
+    #[test]
+    fn an_operators_word_against_cookies_holds() {
+        let port: ServicePort = "tcp/80".parse().expect("a service");
+        let mut settings = Settings::ZERO;
+        assert!(!is_excepted(port, None, &settings));
+        assert!(!is_excepted(port, Some(&service(1)), &settings));
+        let without = Service {
+            cookies: Cookies::Off as u8,
+            ..service(1)
+        };
+        assert!(is_excepted(port, Some(&without), &settings));
+        settings.cookies_except[0] = 80;
+        assert!(is_excepted(port, None, &settings));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use netguard_common::signature::Signature;
+use netguard_common::{Verdict, signature::Signature};
 
 use super::{
     Moment, ResponseSettings, Turn,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::engine::{
     Account, Attack,
-    draft::{Draft, NoDraft, drafts},
+    draft::{NoDraft, drafts},
     peace::Peace,
     seen::Seen,
 };
@@ -23,6 +23,12 @@ const COOLDOWN_NS: u64 = 20_000_000_000;
 const COOLDOWN_CAP_NS: u64 = 600_000_000_000;
 /// Packets of an attack that are kept, the newest.
 const SAMPLES: usize = 512;
+/// How long a packet is one of the attack as it is now, of which signatures are drafted; and how long after something last spoke for
+/// the attack packets are of it at all.
+const CURRENT_NS: u64 = 5_000_000_000;
+const SUSPECT_NS: u64 = 200_000_000;
+/// A signature must fit so much of the attack, as it was at its peak: what fits less may be anybody.
+const LEAST_FITTED: f64 = 0.01;
 /// Packets that must be new before a signature is looked for again, and how long that takes at the least.
 const FRESH: usize = 64;
 const AGAIN_NS: u64 = 250_000_000;
@@ -63,7 +69,8 @@ impl Rung {
 
 /// What is done about one attack, and was.
 pub struct Course {
-    pub rung: Rung,
+    /// The rung that was tried last.
+    tried: Rung,
     /// Since when more passes than may on this rung.
     passing_since_ns: Option<u64>,
     pub taken: Vec<Taken>,
@@ -73,22 +80,27 @@ pub struct Course {
     pub samples: VecDeque<Seen>,
     fresh: usize,
     drafted_ns: u64,
-    /// Connected sources that signatures fitted.
+    has_drafted: bool,
+    /// Connected sources that signatures hit.
     hit: BTreeSet<Account>,
+    /// Somebody took a signature back: that is their word.
+    is_given: bool,
     is_over: bool,
 }
 
 impl Course {
     pub(super) fn new(now_ns: u64) -> Self {
         Self {
-            rung: Rung::Alert,
+            tried: Rung::Alert,
             passing_since_ns: None,
             taken: Vec::new(),
             no_signature: None,
             samples: VecDeque::new(),
             fresh: 0,
             drafted_ns: now_ns,
+            has_drafted: false,
             hit: BTreeSet::new(),
+            is_given: false,
             is_over: false,
         }
     }
@@ -138,8 +150,12 @@ impl Course {
         let too_many = (moment.good.len() as f64 * GOOD_PART).max(GOOD as f64);
         let is_collateral = self.hit.len() as f64 >= too_many;
         let mut turns = Vec::new();
+        let least = attack.peak * LEAST_FITTED;
         for taken in self.taken.iter_mut().filter(|taken| taken.is_wanted()) {
             let is_signature = taken.measure.signature().is_some();
+            if is_signature && taken.packets_per_s > 0.0 && taken.packets_per_s >= least {
+                taken.last_ns = now_ns;
+            }
             let why = match &taken.standing {
                 _ if over => Why::Over,
                 Standing::Failed(_) => Why::Given,
@@ -148,6 +164,7 @@ impl Course {
                 _ => continue,
             };
             taken.end(now_ns, why);
+            self.is_given |= is_signature && why == Why::Given;
             turns.push(Turn::End {
                 attack: attack.id,
                 taken: taken.clone(),
@@ -155,23 +172,40 @@ impl Course {
         }
         if over {
             self.is_over = true;
-            (self.rung, self.passing_since_ns) = (Rung::Alert, None);
+            (self.tried, self.passing_since_ns) = (Rung::Alert, None);
+        }
+        turns
+    }
+
+    pub(super) fn stop(&mut self, attack: u64, now_ns: u64) -> Vec<Turn> {
+        let mut turns = Vec::new();
+        for taken in self.taken.iter_mut().filter(|taken| taken.is_wanted()) {
+            taken.end(now_ns, Why::Stopped);
+            turns.push(Turn::End {
+                attack,
+                taken: taken.clone(),
+            });
         }
         turns
     }
 
     /// Remembers packets of the attack, and whom signatures hit.
     fn look(&mut self, attack: &Attack, moment: &Moment<'_>) {
+        let (features, baselines) = (moment.features, moment.baselines);
+        let is_suspect = moment.now_ns.saturating_sub(attack.last_ns) < SUSPECT_NS;
+        let is_passing =
+            volume::passing(attack.class, features, baselines).is_some_and(|(passing, may)| passing > may);
         for seen in moment.seen {
             let fitted = self
                 .in_force()
                 .filter_map(|taken| taken.measure.signature())
                 .any(|signature| signature.fits(&seen.vector));
             let account = Account::of(seen.source);
-            if fitted && moment.good.contains(&account) {
+            // Who is known by now was spared.
+            if fitted && seen.verdict == Verdict::Signature && moment.good.contains(&account) {
                 self.hit.insert(account);
             }
-            if volume::is_of(attack.class, seen) {
+            if is_suspect && volume::is_of(attack.class, seen, is_passing, features, baselines) {
                 if self.samples.len() >= SAMPLES {
                     self.samples.pop_front();
                 }
@@ -194,14 +228,14 @@ impl Course {
             return None;
         }
         let since_ns = *self.passing_since_ns.get_or_insert(moment.now_ns);
-        let patience_ns = if self.rung == Rung::Alert { 0 } else { PATIENCE_NS };
+        let patience_ns = if self.tried == Rung::Alert { 0 } else { PATIENCE_NS };
         if moment.now_ns.saturating_sub(since_ns) < patience_ns {
             return None;
         }
-        self.passing_since_ns = Some(moment.now_ns);
-        self.rung = self.rung.next();
         let (service, rate_per_s) = volume::target(attack.class, moment.features, moment.baselines)?;
-        let (measure, mode) = if self.rung == Rung::Challenge && service.starts_with("tcp/") {
+        self.passing_since_ns = Some(moment.now_ns);
+        self.tried = self.tried.next();
+        let (measure, mode) = if self.tried == Rung::Challenge && service.starts_with("tcp/") {
             (Measure::Challenge { service }, settings.challenge)
         } else {
             (Measure::Limit { service, rate_per_s }, settings.limits)
@@ -219,7 +253,7 @@ impl Course {
     fn draft(&mut self, attack: &Attack, now_ns: u64, mode: Mode, peace: &Peace) -> Vec<(Measure, Mode)> {
         let wanted = self.taken.iter().filter(|taken| taken.is_wanted());
         let standing: Vec<&Signature> = wanted.filter_map(|taken| taken.measure.signature()).collect();
-        let is_early = now_ns.saturating_sub(self.drafted_ns) < AGAIN_NS && self.no_signature.is_some();
+        let is_early = now_ns.saturating_sub(self.drafted_ns) < AGAIN_NS && self.has_drafted;
         if mode == Mode::Off
             || volume::kinds(attack.class).is_none()
             || standing.len() >= SIGNATURES
@@ -228,27 +262,38 @@ impl Course {
         {
             return Vec::new();
         }
+        if self.is_given {
+            self.no_signature = Some(NoDraft::Given);
+            return Vec::new();
+        }
         if self.taken.iter().any(|taken| taken.ended_for(Why::Collateral)) {
             self.no_signature = Some(NoDraft::Withdrawn);
             return Vec::new();
         }
-        (self.fresh, self.drafted_ns) = (0, now_ns);
-        let unfitted = self.samples.iter();
-        let unfitted = unfitted.filter(|seen| !standing.iter().any(|signature| signature.fits(&seen.vector)));
+        (self.fresh, self.drafted_ns, self.has_drafted) = (0, now_ns, true);
+        let unfitted = self.samples.iter().filter(|seen| {
+            let is_current = now_ns.saturating_sub(seen.head.at_ns) < CURRENT_NS;
+            is_current && !standing.iter().any(|signature| signature.fits(&seen.vector))
+        });
         let found = drafts(&unfitted.copied().collect::<Vec<Seen>>(), peace);
-        self.no_signature = found.as_ref().err().copied();
-        // Nor those again that somebody took back.
-        let is_given = |draft: &Draft| {
-            let mut given = self.taken.iter().filter(|taken| taken.ended_for(Why::Given));
-            given.any(|taken| taken.measure.signature() == Some(&draft.signature))
-        };
+        // Of what one leaves over there need be no other.
+        self.no_signature = found.as_ref().err().copied().filter(|_| standing.is_empty());
         found
             .unwrap_or_default()
             .into_iter()
-            .filter(|draft| !is_given(draft))
             .take(SIGNATURES - standing.len())
             .map(|draft| (Measure::Signature(draft), mode))
             .collect()
+    }
+
+    /// How far up the ladder what is wanted now is.
+    pub fn rung(&self) -> Rung {
+        let rungs = self.wanted().map(|taken| match taken.measure {
+            Measure::Challenge { .. } => Rung::Challenge,
+            Measure::Limit { .. } => Rung::Limit,
+            Measure::Signature(_) => Rung::Alert,
+        });
+        rungs.max().unwrap_or(Rung::Alert)
     }
 
     /// Measures that are wanted now.

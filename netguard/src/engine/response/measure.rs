@@ -58,7 +58,7 @@ pub struct Taken {
     /// When it ended, and why.
     pub ended: Option<(u64, Why)>,
     pub standing: Standing,
-    /// Packets that its signature fitted, in all, and a second lately; and when last.
+    /// Packets that its signature fitted, in all, and a second lately; and when it last fitted enough of the attack.
     pub packets: u64,
     pub packets_per_s: f64,
     pub last_ns: u64,
@@ -86,6 +86,8 @@ pub enum Why {
     Collateral,
     /// Somebody changed what it had done, or it could not be done.
     Given,
+    /// Nobody looks after it any more.
+    Stopped,
 }
 
 impl Why {
@@ -95,6 +97,7 @@ impl Why {
             Self::Unmatched => "it fits nothing any more",
             Self::Collateral => "it fits packets of clients that are connected",
             Self::Given => "it did not last",
+            Self::Stopped => "the daemon stops",
         }
     }
 }
@@ -135,16 +138,13 @@ impl Taken {
         self.packets_per_s = 0.0;
     }
 
-    pub(super) fn count(&mut self, packets: u64, ns: u64, now_ns: u64) {
+    pub(super) fn count(&mut self, packets: u64, ns: u64) {
         self.packets = self.packets.saturating_add(packets);
         self.packets_per_s = if ns == 0 {
             0.0
         } else {
             packets as f64 * 1e9 / ns as f64
         };
-        if packets > 0 {
-            self.last_ns = now_ns;
-        }
     }
 }
 

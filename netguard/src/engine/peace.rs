@@ -13,7 +13,7 @@ const KEPT: usize = 512;
 const STRATA: usize = 128;
 /// Packets of a stratum that are taken of a second, all alike by chance; and of these, once the reservoir is full: it is the
 /// mixture of some minutes then.
-const TAKEN: usize = 16;
+const TAKEN: usize = 32;
 const TAKEN_WHEN_FULL: usize = 2;
 /// So many seconds after it a second must have been calm: an attack begins before it is noticed.
 const SETTLE_S: u64 = 5;

@@ -68,7 +68,7 @@ fn is_met(family: Family) -> Result<()> {
     Ok(())
 }
 
-/// Shows netguard what ordinary packets look like: 16 of each kind in a second are remembered.
+/// Shows netguard what ordinary packets look like: 32 of each kind in a second are remembered, once five more were calm.
 fn teach(lab: &Lab, family: Family) -> Result<()> {
     let victim = match family {
         Family::V4 => lab.victim.ip4.parse()?,
@@ -77,7 +77,7 @@ fn teach(lab: &Lab, family: Family) -> Result<()> {
     let crowd = lab
         .client
         .ns
-        .enter(|| newcomers(victim, 400, Duration::from_secs(7)))??;
+        .enter(|| newcomers(victim, 400, Duration::from_secs(12)))??;
     ensure!(crowd.served > 1_000, "{crowd:?}");
     Ok(())
 }

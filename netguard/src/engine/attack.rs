@@ -18,6 +18,9 @@ pub use spread::SourceSpread;
 const AT_ONCE: f64 = 2.0;
 /// and one of less in so many stretches one after the other.
 const IN_A_ROW: u32 = 3;
+/// Who opens connections from far away looks like a flood of SYNs until his answers have come, a tick later: it must be suspected so often in a
+/// row first, unless it is so many times its threshold.
+const FROM_AFAR: (u32, f64) = (2, 20.0);
 /// How long nothing must have spoken for an attack before it is over.
 const QUIET_NS: u64 = 10_000_000_000;
 /// How long after its end the same is taken up again.
@@ -53,7 +56,10 @@ impl Tracker {
             if suspicion.strength >= 1.0 {
                 self.rows.insert(class, rows.get(&class).map_or(1, |row| row + 1));
             }
-            let begins = suspicion.strength >= AT_ONCE || self.rows.get(&class) >= Some(&IN_A_ROW);
+            let row = self.rows.get(&class).copied().unwrap_or(0);
+            let (often, overwhelming) = FROM_AFAR;
+            let may_be_honest = class == Class::SynFlood && suspicion.strength < overwhelming && row < often;
+            let begins = suspicion.strength >= AT_ONCE && !may_be_honest || row >= IN_A_ROW;
             if begins && self.going(class).is_none() {
                 changes.push(self.begin(features, suspicion));
             }
@@ -183,6 +189,37 @@ mod tests {
         ];
         assert_eq!(follow(&mut tracker, weak), [(600, Change::Begun(1))]);
         assert_eq!(follow(&mut Tracker::default(), every_tenth(1, 9, 0.9)), []);
+    }
+
+    #[test]
+    fn clients_from_afar_have_a_tick_to_answer() {
+        let mut tracker = Tracker::default();
+        let mut look = |strength: f64| {
+            let features = second(&[(Kind::Syn, 9_000)], &[]);
+            let suspicion = Suspicion {
+                class: Class::SynFlood,
+                strength,
+                packets: 9_000.0,
+                evidence: Vec::new(),
+            };
+            let suspicions = if strength > 0.0 { &[suspicion][..] } else { &[] };
+            tracker.step(&features, suspicions, &Window::default()).len()
+        };
+        // Many at once, who answer; and many who do not.
+        assert_eq!([6.0, 0.0, 6.0, 0.0].map(&mut look), [0; 4]);
+        assert_eq!([1.5, 6.0].map(&mut look), [0, 1]);
+        let mut tracker = Tracker::default();
+        let flood = [Suspicion {
+            class: Class::SynFlood,
+            strength: 20.0,
+            packets: 10_000.0,
+            evidence: Vec::new(),
+        }];
+        let features = second(&[(Kind::Syn, 10_000)], &[]);
+        assert_eq!(
+            tracker.step(&features, &flood, &Window::default()),
+            [Change::Begun(1)]
+        );
     }
 
     #[test]

@@ -18,9 +18,9 @@ pub use spread::SourceSpread;
 const AT_ONCE: f64 = 2.0;
 /// and one of less in so many stretches one after the other.
 const IN_A_ROW: u32 = 3;
-/// Who opens connections from far away looks like a flood of SYNs until his answers have come, a tick later: it must be suspected so often in a
-/// row first, unless it is so many times its threshold.
-const FROM_AFAR: (u32, f64) = (2, 20.0);
+/// Clients from far away look like a flood of SYNs until they have got their answers, a tick later: where connections are asked for, it must have
+/// been suspected before, unless it is so many times its threshold.
+const NO_CROWD: f64 = 20.0;
 /// How long nothing must have spoken for an attack before it is over.
 const QUIET_NS: u64 = 10_000_000_000;
 /// How long after its end the same is taken up again.
@@ -35,6 +35,8 @@ pub struct Tracker {
     begun: u64,
     /// How often a class was suspected in a row.
     rows: BTreeMap<Class, u32>,
+    /// What was suspected in the step before.
+    told: Vec<Class>,
 }
 
 /// What changed in a step, by the number of the attack.
@@ -51,15 +53,17 @@ impl Tracker {
     pub fn step(&mut self, features: &Features, suspicions: &[Suspicion], window: &Window) -> Vec<Change> {
         let mut changes = Vec::new();
         let rows = mem::take(&mut self.rows);
+        let told = suspicions.iter().map(|suspicion| suspicion.class).collect();
+        let before = mem::replace(&mut self.told, told);
         for suspicion in suspicions {
             let class = suspicion.class;
             if suspicion.strength >= 1.0 {
                 self.rows.insert(class, rows.get(&class).map_or(1, |row| row + 1));
             }
             let row = self.rows.get(&class).copied().unwrap_or(0);
-            let (often, overwhelming) = FROM_AFAR;
-            let may_be_honest = class == Class::SynFlood && suspicion.strength < overwhelming && row < often;
-            let begins = suspicion.strength >= AT_ONCE && !may_be_honest || row >= IN_A_ROW;
+            let is_crowd =
+                class == Class::SynFlood && suspicion.strength < NO_CROWD && !before.contains(&class);
+            let begins = suspicion.strength >= AT_ONCE && !is_crowd || row >= IN_A_ROW;
             if begins && self.going(class).is_none() {
                 changes.push(self.begin(features, suspicion));
             }
@@ -207,7 +211,7 @@ mod tests {
         };
         // Many at once, who answer; and many who do not.
         assert_eq!([6.0, 0.0, 6.0, 0.0].map(&mut look), [0; 4]);
-        assert_eq!([1.5, 6.0].map(&mut look), [0, 1]);
+        assert_eq!([0.5, 6.0].map(&mut look), [0, 1]);
         let mut tracker = Tracker::default();
         let flood = [Suspicion {
             class: Class::SynFlood,

@@ -109,18 +109,22 @@ pub(super) fn slow_floods(second: &Features, baselines: &Baselines) -> Vec<Suspi
         .collect()
 }
 
-/// Who has to cut packets cuts them to what a link carries, so all pieces but the last are long; the least that any link has to carry is
-/// 576 bytes (RFC 791) or 1280 (RFC 8200). Pieces that are shorter than this on average are made to be many.
+/// Pieces behind the first are as long as a link allows, but for the last one of each packet: so short ones are no more than packets. The least that
+/// any link has to carry is 576 bytes (RFC 791) or 1280 (RFC 8200). Pieces shorter than this on average, and so many times as many as all
+/// packets that they could belong to, belong to none.
 const SMALL: f64 = 256.0;
+const FOR_EACH_PACKET: f64 = 1.5;
 /// So many small ones a second are suspicious, in a tick and in a second: some programs send a packet in small pieces.
 const SMALL_IN_A_TICK: f64 = 500.0;
 const SMALL_IN_A_SECOND: f64 = 100.0;
 
-/// Pieces a second if they are small and at least so many, or none.
+/// Pieces a second if they are small, of no packets, and at least so many, or none.
 fn small_fragments(features: &Features, least: f64) -> f64 {
     let fragments = features.of_kinds(&[Kind::Fragment]);
+    let packets = features.packets() - fragments;
     let are_small = features.fragment_bytes < SMALL * fragments;
-    if are_small && fragments >= least {
+    let are_of_none = fragments > FOR_EACH_PACKET * packets;
+    if are_small && are_of_none && fragments >= least {
         fragments
     } else {
         0.0
@@ -149,7 +153,7 @@ impl Flood {
     fn told(&self) -> String {
         let verdicts = format!("packets/s with verdicts of a {}", self.class.name());
         match self.class {
-            Class::FragmentFlood => format!("{verdicts}, or too small to be honest pieces"),
+            Class::FragmentFlood => format!("{verdicts}, or small pieces of none"),
             _ => verdicts,
         }
     }
@@ -286,6 +290,13 @@ mod tests {
         assert_eq!(strong(slow_floods(&pieces(3_000, 800.0), &cold)), []);
         assert_eq!(strong(detect(&pieces(400, 80.0), &cold)), []);
         assert_eq!(strong(slow_floods(&pieces(90, 80.0), &cold)), []);
+        // A tunnel all of whose packets are a little too long: each has a last piece of a few bytes.
+        let tunnel = Features {
+            fragment_bytes: 60.0 * 3_000.0,
+            ..second(&[(Kind::Udp, 3_000), (Kind::Fragment, 3_000)], &[])
+        };
+        assert_eq!(strong(detect(&tunnel, &cold)), []);
+        assert_eq!(strong(slow_floods(&tunnel, &cold)), []);
     }
 
     #[test]

@@ -19,8 +19,8 @@ mod timing;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
-pub use detection::Recognised;
+use anyhow::Result;
+pub use detection::{Detected, LiveRow, MixRow, Percentiles, Recognised};
 use full::Full;
 pub use report::{EndToEnd, Figure, Headline, Report, Row, Served};
 
@@ -42,7 +42,7 @@ pub enum Section {
     Headline,
     /// What it takes to know what is normal, and what the outlier score is worth, on made-up traffic.
     Normal,
-    /// What labelled captures are recognised as (needs --captures).
+    /// What labelled captures (--captures) and made-up attacks are recognised as, and how soon.
     Detection,
 }
 
@@ -91,11 +91,10 @@ pub fn measure(sections: &[Section], objects: &Objects, only: &str, rounds: u32)
         report.headline = headline::measure(objects, &objects.netguard, rounds.min(MOST_ROUNDS))?;
     }
     if sections.contains(&Section::Detection) {
-        let captures = objects.captures.as_deref();
-        let captures = captures.context("detection needs captures: name their directory with --captures")?;
-        let (rows, figures) = detection::measure(&objects.netguard, captures, only)?;
-        report.detection = rows;
-        report.figures.extend(figures);
+        let detection = detection::measure(objects, only)?;
+        report.detection = detection.captures;
+        report.detected = Some(detection.detected);
+        report.figures.extend(detection.figures);
     }
     Ok(report)
 }

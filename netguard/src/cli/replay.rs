@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{CliError, ConfigFile, Context};
 use crate::{
     config::Config,
+    prefix::Prefix,
     replay::{Comparison, Options, ReplayError, Report, Speed, compare, replay},
 };
 
@@ -30,6 +31,9 @@ pub(super) struct ReplayArgs {
     /// Judge every frame, whoever it is for.
     #[arg(long)]
     all: bool,
+    /// Sources known to be honest (may be repeated): what they lose is counted, too, whether or not the capture shows them connect.
+    #[arg(long, value_name = "PREFIX")]
+    honest: Vec<Prefix>,
     /// As if all had happened so many times as fast.
     #[arg(long, value_name = "N", default_value = "1")]
     speed: Speed,
@@ -63,6 +67,7 @@ pub(super) fn run(context: &Context, args: &ReplayArgs) -> Result<(), CliError> 
         config,
         servers: args.server.clone(),
         all: args.all,
+        honest: args.honest.clone(),
         speed: args.speed,
     };
     let report = replay(&options)?;

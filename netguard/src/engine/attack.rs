@@ -18,6 +18,9 @@ pub use spread::SourceSpread;
 const AT_ONCE: f64 = 2.0;
 /// and one of less in so many stretches one after the other.
 const IN_A_ROW: u32 = 3;
+/// Clients from far away look like a flood of SYNs until they have got their answers, a tick later: where connections are asked for, it must have
+/// been suspected before, unless it is so many times its threshold.
+const NO_CROWD: f64 = 20.0;
 /// How long nothing must have spoken for an attack before it is over.
 const QUIET_NS: u64 = 10_000_000_000;
 /// How long after its end the same is taken up again.
@@ -32,6 +35,8 @@ pub struct Tracker {
     begun: u64,
     /// How often a class was suspected in a row.
     rows: BTreeMap<Class, u32>,
+    /// What was suspected in the step before.
+    told: Vec<Class>,
 }
 
 /// What changed in a step, by the number of the attack.
@@ -48,12 +53,17 @@ impl Tracker {
     pub fn step(&mut self, features: &Features, suspicions: &[Suspicion], window: &Window) -> Vec<Change> {
         let mut changes = Vec::new();
         let rows = mem::take(&mut self.rows);
+        let told = suspicions.iter().map(|suspicion| suspicion.class).collect();
+        let before = mem::replace(&mut self.told, told);
         for suspicion in suspicions {
             let class = suspicion.class;
             if suspicion.strength >= 1.0 {
                 self.rows.insert(class, rows.get(&class).map_or(1, |row| row + 1));
             }
-            let begins = suspicion.strength >= AT_ONCE || self.rows.get(&class) >= Some(&IN_A_ROW);
+            let row = self.rows.get(&class).copied().unwrap_or(0);
+            let is_crowd =
+                class == Class::SynFlood && suspicion.strength < NO_CROWD && !before.contains(&class);
+            let begins = suspicion.strength >= AT_ONCE && !is_crowd || row >= IN_A_ROW;
             if begins && self.going(class).is_none() {
                 changes.push(self.begin(features, suspicion));
             }
@@ -183,6 +193,37 @@ mod tests {
         ];
         assert_eq!(follow(&mut tracker, weak), [(600, Change::Begun(1))]);
         assert_eq!(follow(&mut Tracker::default(), every_tenth(1, 9, 0.9)), []);
+    }
+
+    #[test]
+    fn clients_from_afar_have_a_tick_to_answer() {
+        let mut tracker = Tracker::default();
+        let mut look = |strength: f64| {
+            let features = second(&[(Kind::Syn, 9_000)], &[]);
+            let suspicion = Suspicion {
+                class: Class::SynFlood,
+                strength,
+                packets: 9_000.0,
+                evidence: Vec::new(),
+            };
+            let suspicions = if strength > 0.0 { &[suspicion][..] } else { &[] };
+            tracker.step(&features, suspicions, &Window::default()).len()
+        };
+        // Many at once, who answer; and many who do not.
+        assert_eq!([6.0, 0.0, 6.0, 0.0].map(&mut look), [0; 4]);
+        assert_eq!([0.5, 6.0].map(&mut look), [0, 1]);
+        let mut tracker = Tracker::default();
+        let flood = [Suspicion {
+            class: Class::SynFlood,
+            strength: 20.0,
+            packets: 10_000.0,
+            evidence: Vec::new(),
+        }];
+        let features = second(&[(Kind::Syn, 10_000)], &[]);
+        assert_eq!(
+            tracker.step(&features, &flood, &Window::default()),
+            [Change::Begun(1)]
+        );
     }
 
     #[test]

@@ -23,6 +23,11 @@ pub struct Features {
     pub kinds: [f64; Kind::ALL.len()],
     /// How many of them were dropped or answered.
     pub refused: [f64; Kind::ALL.len()],
+    /// Bytes in pieces of packets.
+    pub fragment_bytes: f64,
+    /// Segments that this machine reset, and datagrams that it called undeliverable; nought where it was not watched for that.
+    pub reset: f64,
+    pub unreachable: f64,
     /// Packets by [`Verdict`], enforced or only counted.
     pub verdicts: Vec<f64>,
     /// How even things were, 0 to 1; `None` where too few packets came to tell.
@@ -149,6 +154,7 @@ impl Features {
                 features.refused[index] += rate(kinds[index].dropped);
                 features.bytes += rate(kinds[index].bytes);
             }
+            features.fragment_bytes += rate(kinds[Kind::Fragment as usize].bytes);
         }
         for window in windows {
             for (judgement, counter) in &window.verdicts {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use netguard_common::telemetry::Traffic;
 
-use super::{clock::BEGIN_NS, report::Attack, response::Response};
+use super::{clock::BEGIN_NS, refusals::Refusals, report::Attack, response::Response};
 use crate::{
     bpf::{BpfError, Telemetry},
     engine::{Account, Controller, Features, Step, TrafficWindow, Window, detect::Class, sketch::distinct},
@@ -38,6 +38,15 @@ impl SourceCount {
     }
 }
 
+/// What a replay knows of a tick beside what the kernel counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beside {
+    /// Sources of the second that is under way.
+    pub(super) sources: Option<f64>,
+    /// What the server refused in this tick.
+    pub(super) refused: Refusals,
+}
+
 /// What is followed.
 pub(super) struct Attacks {
     controller: Controller,
@@ -45,6 +54,7 @@ pub(super) struct Attacks {
     /// The ticks of the second that is under way.
     second: Vec<Window>,
     traffic: Option<TrafficWindow>,
+    refused: Refusals,
 }
 
 impl Attacks {
@@ -54,23 +64,24 @@ impl Attacks {
             response,
             second: Vec::new(),
             traffic: None,
+            refused: Refusals::default(),
         }
     }
 
-    /// Takes in the tick that ended at `now_ns`, and responds to it; so many `sources` came in the second that is under way, and
+    /// Takes in the tick that ended at `now_ns`, and responds to it; `beside` is what else is known of it, and
     /// `good` have an established connection. When it ends a second, the ticks of that and what was attacked in it.
     pub(super) fn tick(
         &mut self,
         step: &Step,
         now_ns: u64,
-        sources: Option<f64>,
+        beside: Beside,
         good: &HashSet<Account>,
     ) -> Option<(Vec<Window>, Vec<Class>)> {
         let traffic = step.traffic.as_ref()?;
-        let features = Features {
-            sources,
-            ..Features::of(now_ns, traffic, [&step.window], &[])
-        };
+        let sources = beside.sources;
+        let features = beside.with(Features::of(now_ns, traffic, [&step.window], &[]));
+        self.refused.segments += beside.refused.segments;
+        self.refused.datagrams += beside.refused.datagrams;
         let matched = self.response.matched(self.controller.tracker().attacks());
         self.controller.tick(&features, &step.window, &matched);
         self.response.tick(&features, &self.controller, good);
@@ -83,10 +94,11 @@ impl Attacks {
             self.traffic = Some(sum);
             return None;
         }
-        let second = Features {
+        let whole = Beside {
             sources,
-            ..Features::of(now_ns, &sum, &self.second, &[])
+            refused: std::mem::take(&mut self.refused),
         };
+        let second = whole.with(Features::of(now_ns, &sum, &self.second, &[]));
         self.controller.second(&second);
         let attacks = self.controller.tracker().attacks().iter();
         let going = attacks.filter(|attack| attack.is_going() && attack.class.is_attack());
@@ -115,6 +127,22 @@ impl Attacks {
                 evidence: attack.evidence.clone(),
             })
             .collect()
+    }
+}
+
+impl Beside {
+    /// `features` with what is known beside.
+    fn with(self, features: Features) -> Features {
+        let per_second = |count: u64| match features.length_ns {
+            0 => 0.0,
+            length_ns => count as f64 * SECOND_NS as f64 / length_ns as f64,
+        };
+        Features {
+            sources: self.sources,
+            reset: per_second(self.refused.segments),
+            unreachable: per_second(self.refused.datagrams),
+            ..features
+        }
     }
 }
 

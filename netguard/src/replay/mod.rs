@@ -5,10 +5,12 @@ mod attacks;
 pub mod capture;
 mod clock;
 mod compare;
+mod found;
 mod frame;
 mod handshakes;
 pub mod link;
 mod prepare;
+mod refusals;
 mod report;
 mod response;
 mod run;
@@ -30,7 +32,7 @@ pub use report::{
     Source, VerdictCount,
 };
 
-use crate::{bpf::BpfError, config::Config};
+use crate::{bpf::BpfError, config::Config, prefix::Prefix};
 
 /// What is replayed, and how.
 #[derive(Clone, Debug)]
@@ -41,6 +43,8 @@ pub struct Options {
     pub servers: Vec<IpAddr>,
     /// All frames are judged, whoever they are for.
     pub all: bool,
+    /// Sources that are known to be honest: what becomes of their packets is told, whether or not they connect.
+    pub honest: Vec<Prefix>,
     pub speed: Speed,
 }
 

@@ -131,7 +131,7 @@ pub struct LinkCount {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Servers {
     pub addresses: Vec<IpAddr>,
-    /// Nobody named them: the one that most frames go to.
+    /// Nobody named them: the one that most frames go to; with `all`, none goes to a host.
     pub guessed: bool,
     /// Everything was judged, whoever it was for.
     pub all: bool,
@@ -185,10 +185,10 @@ pub struct Found {
     pub outcome: String,
 }
 
-/// Packets of sources while they had a connection, which the capture shows from its handshake on.
+/// Packets of sources while they had a connection, which the capture shows from its handshake on, and of those that were named as honest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Honest {
-    /// Sources that ever had one.
+    /// Sources that ever had one, whoever was named.
     pub sources: u64,
     pub packets: u64,
     pub dropped: u64,

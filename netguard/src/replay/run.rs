@@ -9,15 +9,17 @@ use netguard_common::{
 
 use super::{
     Options, ReplayError,
-    attacks::{Attacks, SourceCount},
+    attacks::{Attacks, Beside, SourceCount},
     capture,
     capture::Record,
     clock::{BEGIN_NS, Clock},
+    found::tell,
     frame::restore,
     handshakes::Handshakes,
     link::{self, Skip},
     prepare::{Prepared, prepare},
-    report::{Blocked, Found, Honest, KindCount, LinkCount, Report, Servers, SkipCount},
+    refusals::Refusals,
+    report::{Honest, KindCount, LinkCount, Report, Servers, SkipCount},
     response::Response,
     sandbox::Sandbox,
     servers::{Directions, Way, address},
@@ -31,19 +33,14 @@ use crate::{
         setup::{flooder, sizes},
         tick::{PROVEN_FOR_NS, SAMPLES_PER_TICK, SWEEP_TICKS, TICK},
     },
-    engine::{
-        Account, Action, Chain, Decision, Enforced, Readings, Reputation, Step, Withheld, conclude,
-        reputation::Settings,
-    },
+    engine::{Account, Chain, Readings, Reputation, Step, conclude, reputation::Settings},
+    prefix::Prefix,
 };
 
 const TICK_NS: u64 = TICK.as_nanos() as u64;
 const SWEEP_NS: u64 = SWEEP_TICKS * TICK_NS;
-const SECOND_NS: u64 = 1_000_000_000;
 /// Ticks that run although nothing arrives: whatever looks back over some seconds sees them empty. Longer silence is skipped.
 const IDLE_TICKS: u64 = 100;
-/// Findings that are told one by one.
-const FINDINGS: usize = 1_000;
 
 /// Replays the capture of `options` in `sandbox`.
 pub(super) fn run(options: &Options, servers: &Directions, sandbox: &Sandbox) -> Result<Report, ReplayError> {
@@ -53,6 +50,7 @@ pub(super) fn run(options: &Options, servers: &Directions, sandbox: &Sandbox) ->
     let pins = &sandbox.pins;
     let mut run = Run {
         servers,
+        honest: &options.honest,
         ready: judge.ready()?,
         chain: Chain::new(flooder(config)),
         attacks: Attacks::new(Response::begin(config, pins)?),
@@ -66,6 +64,8 @@ pub(super) fn run(options: &Options, servers: &Directions, sandbox: &Sandbox) ->
         clock: Clock::new(options.speed),
         tally: Tally::new(),
         handshakes: Handshakes::default(),
+        refusals: Refusals::default(),
+        refused_before: Refusals::default(),
         next_tick_ns: BEGIN_NS,
         next_sweep_ns: BEGIN_NS + SWEEP_NS,
         sources: SourceCount::default(),
@@ -83,6 +83,7 @@ pub(super) fn run(options: &Options, servers: &Directions, sandbox: &Sandbox) ->
 
 struct Run<'a> {
     servers: &'a Directions,
+    honest: &'a [Prefix],
     ready: Ready<'a>,
     chain: Chain,
     attacks: Attacks,
@@ -95,6 +96,8 @@ struct Run<'a> {
     clock: Clock,
     tally: Tally,
     handshakes: Handshakes,
+    refusals: Refusals,
+    refused_before: Refusals,
     next_tick_ns: u64,
     next_sweep_ns: u64,
     sources: SourceCount,
@@ -160,7 +163,7 @@ impl Run<'_> {
         self.tally.count(judgement, len, now_ns - BEGIN_NS, account);
         let dropped = judgement.action() == PacketAction::Drop;
         if let Some(source) = source
-            && self.handshakes.is_proven(source)
+            && (self.handshakes.is_proven(source) || self.honest.iter().any(|prefix| prefix.contains(source)))
         {
             self.report.honest.packets += 1;
             self.report.honest.dropped += u64::from(dropped);
@@ -177,6 +180,7 @@ impl Run<'_> {
     /// The server sent this: what it asks may be answered, and whom it answers may prove to be real.
     fn leave(&mut self, packet: &Packet, frame: &[u8], now_ns: u64) -> Result<(), ReplayError> {
         self.handshakes.sent(packet, frame);
+        self.refusals.sent(packet);
         let asking = &self.prepared.asking;
         asking.now_ns.set(now_ns);
         remember(&SliceView(frame), asking);
@@ -235,8 +239,13 @@ impl Run<'_> {
             .established()
             .map(|(account, _)| account)
             .collect();
-        let sources = self.sources.number();
-        if let Some((windows, attacked)) = self.attacks.tick(&step, now_ns, sources, &good) {
+        let refused = self.refusals.since(self.refused_before);
+        self.refused_before = self.refusals;
+        let beside = Beside {
+            sources: self.sources.number(),
+            refused,
+        };
+        if let Some((windows, attacked)) = self.attacks.tick(&step, now_ns, beside, &good) {
             self.reputation.connect(self.handshakes.connections());
             self.reputation.second(&windows, &attacked, now_ns);
         }
@@ -351,46 +360,4 @@ impl Run<'_> {
             ..self.report
         })
     }
-}
-
-fn tell(report: &mut Report, decision: &Decision, outcome: &Enforced<crate::bpf::BpfError>, at_ms: u64) {
-    let finding = &decision.finding;
-    let verdict = finding.verdict.name().to_owned();
-    let over_for_ms = finding.over_for_ns / 1_000_000;
-    let outcome = match (&decision.action, outcome) {
-        (Action::Block { prefix, .. }, Enforced::Failed(error)) => {
-            format!("{prefix} is not blocked: {error}")
-        }
-        (Action::Block { prefix, ttl_ns }, _) => {
-            let for_s = ttl_ns / SECOND_NS;
-            report.blocked.push(Blocked {
-                at_ms,
-                prefix: *prefix,
-                for_s,
-                verdict: verdict.clone(),
-                dropped: finding.dropped,
-                over_for_ms,
-            });
-            format!("{prefix} is blocked for {for_s} s")
-        }
-        (Action::Withhold(Withheld::Unproven), _) => {
-            "not blocked: no connection in the capture proves its address, which may be forged".to_owned()
-        }
-        (Action::Withhold(Withheld::Guarded { prefix, kind }), _) => {
-            format!("not blocked: {prefix} is guarded, it is {}", kind.describe())
-        }
-        (Action::Withhold(why), _) => format!("not blocked: {}", why.describe()),
-    };
-    if report.findings.len() >= FINDINGS {
-        report.findings_untold += 1;
-        return;
-    }
-    report.findings.push(Found {
-        at_ms,
-        source: finding.source,
-        verdict,
-        dropped: finding.dropped,
-        over_for_ms,
-        outcome,
-    });
 }

@@ -1,6 +1,8 @@
-//! Whose server a capture shows: only what arrives there is judged. Where nobody says, it is the address that most frames go to.
+//! Whose server a capture shows: only what arrives there is judged. Where nobody says, it is the address that most frames go to, with the
+//! one of the other family if hardly fewer go there; where none goes to a host, all that goes to groups arrives.
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet},
     net::{IpAddr, Ipv6Addr},
 };
@@ -49,13 +51,30 @@ pub(super) fn of(options: &Options) -> Result<Directions, ReplayError> {
         }
         Ok(())
     })?;
-    let hosts = counts.into_iter().filter(|(to, _)| !is_group(address(*to)));
-    let most = hosts.max_by_key(|(to, count)| (*count, std::cmp::Reverse(*to)));
+    let addresses = most(counts);
     Ok(Directions {
-        addresses: most.into_iter().map(|(to, _)| to).collect(),
+        // What goes to everybody on a link arrives at every server there.
+        all: addresses.is_empty(),
+        addresses,
         guessed: true,
-        all: false,
     })
+}
+
+/// The host that most frames go to, and that of the other family if at least half as many go there.
+fn most(counts: HashMap<[u8; 16], u64>) -> HashSet<[u8; 16]> {
+    let mut of_families: [Option<(u64, [u8; 16])>; 2] = [None; 2];
+    for (to, count) in counts.into_iter().filter(|(to, _)| !is_group(address(*to))) {
+        let of_family = &mut of_families[usize::from(address(to).is_ipv6())];
+        if of_family.is_none_or(|(most, host)| (count, Reverse(to)) > (most, Reverse(host))) {
+            *of_family = Some((count, to));
+        }
+    }
+    let highest = of_families.iter().flatten().map(|(count, _)| *count).max();
+    let found = of_families.into_iter().flatten();
+    found
+        .filter(|(count, _)| 2 * count >= highest.unwrap_or(0))
+        .map(|(_, to)| to)
+        .collect()
 }
 
 impl Directions {
@@ -93,5 +112,34 @@ fn is_group(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
         IpAddr::V6(address) => address.is_multicast(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guessed(counts: &[(&str, u64)]) -> Vec<String> {
+        let counts = counts
+            .iter()
+            .map(|(to, count)| (octets(&to.parse().unwrap()), *count))
+            .collect();
+        let mut told: Vec<String> = most(counts)
+            .into_iter()
+            .map(|to| address(to).to_string())
+            .collect();
+        told.sort();
+        told
+    }
+
+    #[test]
+    fn a_server_has_an_address_of_each_family_if_both_are_asked() {
+        assert_eq!(
+            guessed(&[("192.0.2.1", 100), ("192.0.2.2", 90), ("2001:db8::1", 50)]),
+            ["192.0.2.1", "2001:db8::1"]
+        );
+        assert_eq!(guessed(&[("192.0.2.1", 100), ("2001:db8::1", 49)]), ["192.0.2.1"]);
+        assert_eq!(guessed(&[("192.0.2.1", 7), ("192.0.2.2", 7)]), ["192.0.2.1"]);
+        assert!(guessed(&[("255.255.255.255", 9), ("ff02::1", 9)]).is_empty());
     }
 }

@@ -1,241 +1,42 @@
-//! What labelled captures are recognised as: each is replayed by the program under test. It makes no traffic; how fast live attacks are noticed is
-//! not measured here.
+//! How well attacks are recognised: labelled captures, made-up ones of which the truth is known, and live floods. Nothing is recognised here:
+//! the program under test does that.
 
-use std::{collections::BTreeMap, fmt, fs, net::IpAddr, path::Path, process::Command, time::Duration};
+mod captures;
+mod live;
+mod mixes;
+mod told;
+mod traffic;
 
-use anyhow::{Context, Result, bail, ensure};
-use serde::Serialize;
-use serde_json::Value;
+use anyhow::Result;
+pub use captures::Recognised;
+pub use told::{Detected, LiveRow, MixRow, Percentiles};
 
-use super::report::Figure;
-use crate::lab::output;
+use super::{Objects, report::Figure};
 
-/// Who replays one for longer is stuck.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Classes of captures in which something is to be recognised, and in which nothing is.
-const ATTACKS: [&str; 2] = ["attack-flood", "attack-amplification"];
-const BENIGN: &str = "benign";
-/// The part of the frames of honest captures that may be lost.
-const LOST: f64 = 0.0002;
-
-/// The captures of one class of the manifest.
-#[derive(Debug, Default, Serialize)]
-pub struct Recognised {
-    /// As the manifest says.
-    pub class: String,
-    /// Captures that could be replayed.
-    pub captures: usize,
-    /// Captures by what was recognised in them; `nothing`, or several joined by a `+`.
-    pub recognised: BTreeMap<String, usize>,
-    /// Frames that were judged, and those of them that were dropped.
-    pub frames: u64,
-    /// Those of them that were dropped.
-    pub dropped: u64,
-    /// Sources that were blocked.
-    pub blocked: usize,
-    /// Captures that could not be replayed.
-    pub unreadable: usize,
-    /// Captures of a machine talking to itself: no card receives that, and all of it counts as malformed.
-    pub loopback: usize,
-    /// Milliseconds after which attacks were recognised.
-    #[serde(skip)]
-    detected_ms: Vec<u64>,
-    /// Captures in which something is amiss: an alarm in honest ones, none in an attack.
-    pub amiss: Vec<String>,
+/// All that is told.
+pub(super) struct Detection {
+    pub(super) captures: Vec<Recognised>,
+    pub(super) detected: Detected,
+    pub(super) figures: Vec<Figure>,
 }
 
-/// Replays the captures in `directory` whose name contains `only`: a row for each class, and what is measured against a goal.
-pub(super) fn measure(
-    netguard: &Path,
-    directory: &Path,
-    only: &str,
-) -> Result<(Vec<Recognised>, Vec<Figure>)> {
-    let captures = manifest(directory)?;
-    let captures: Vec<_> = captures.iter().filter(|(file, _)| file.contains(only)).collect();
-    eprintln!("bench: replaying {} captures", captures.len());
-    let mut classes: BTreeMap<&str, Recognised> = BTreeMap::new();
-    for (file, class) in captures {
-        let row = classes.entry(class).or_insert_with(|| Recognised {
-            class: class.clone(),
-            ..Recognised::default()
-        });
-        match replay(netguard, &directory.join(file)) {
-            Ok(report) => row.add(file, &report),
-            Err(_) => row.unreadable += 1,
+/// Measures captures, where there are any, mixes and live floods, those whose name contains `only`.
+pub(super) fn measure(objects: &Objects, only: &str) -> Result<Detection> {
+    let (captures, mut figures) = match &objects.captures {
+        Some(directory) => captures::measure(&objects.netguard, directory, only)?,
+        None => {
+            eprintln!("bench: no labelled captures: --captures names their directory");
+            (Vec::new(), Vec::new())
         }
-    }
-    let rows: Vec<Recognised> = classes.into_values().collect();
-    let figures = figures(&rows);
-    Ok((rows, figures))
-}
-
-/// Files and their classes.
-fn manifest(directory: &Path) -> Result<Vec<(String, String)>> {
-    let path = directory.join("MANIFEST.tsv");
-    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let mut lines = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
-    let header = lines.next().unwrap_or_default();
-    let column = |name: &str| {
-        let column = header.iter().position(|column| *column == name);
-        column.with_context(|| format!("{}: no column `{name}`", path.display()))
     };
-    let (file, class) = (column("file")?, column("class")?);
-    let rows = lines.filter_map(|line| Some((line.get(file)?.to_string(), line.get(class)?.to_string())));
-    // Some classes have no capture beside the manifest.
-    let rows: Vec<_> = rows.filter(|(file, _)| directory.join(file).is_file()).collect();
-    ensure!(!rows.is_empty(), "{}: none of its files is there", path.display());
-    Ok(rows)
-}
-
-fn replay(netguard: &Path, file: &Path) -> Result<Value> {
-    let mut command = Command::new(netguard);
-    let told = output(command.args(["replay", "--json"]).arg(file), PATIENCE)?;
-    if told.status != 0 {
-        bail!("{}: {}", file.display(), told.stderr.trim());
-    }
-    Ok(serde_json::from_str(&told.stdout)?)
-}
-
-impl Recognised {
-    fn add(&mut self, file: &str, report: &Value) {
-        if is_loopback(report) {
-            self.loopback += 1;
-            return;
-        }
-        let attacks = || report["attacks"].as_array().into_iter().flatten();
-        let harmful = || attacks().filter(|attack| attack["harmful"] == true);
-        let mut classes: Vec<&str> = attacks().filter_map(|attack| attack["class"].as_str()).collect();
-        classes.sort_unstable();
-        classes.dedup();
-        let name = match classes.is_empty() {
-            true => "nothing".to_owned(),
-            false => classes.join(" + "),
-        };
-        let is_attacked = harmful().next().is_some();
-        let wanted = ATTACKS.contains(&self.class.as_str());
-        if wanted != is_attacked && (wanted || self.class.starts_with(BENIGN)) {
-            self.amiss.push(format!("{file}: {name}"));
-        }
-        self.captures += 1;
-        *self.recognised.entry(name).or_default() += 1;
-        self.frames += report["packets"].as_u64().unwrap_or(0);
-        self.dropped += dropped(report);
-        self.blocked += report["blocked"].as_array().map_or(0, Vec::len);
-        let after = harmful().filter_map(|attack| attack["detected_after_ms"].as_u64());
-        self.detected_ms.extend(after);
-    }
-}
-
-fn is_loopback(report: &Value) -> bool {
-    let servers = report["servers"]["addresses"].as_array().into_iter().flatten();
-    let mut servers = servers.filter_map(|server| server.as_str()?.parse::<IpAddr>().ok());
-    servers.any(|server| server.is_loopback())
-}
-
-fn dropped(report: &Value) -> u64 {
-    let verdicts = report["verdicts"].as_array().into_iter().flatten();
-    let drops = verdicts.filter(|verdict| verdict["action"] == "drop");
-    drops.filter_map(|verdict| verdict["packets"].as_u64()).sum()
-}
-
-fn figures(rows: &[Recognised]) -> Vec<Figure> {
-    let of = |wanted: &dyn Fn(&str) -> bool| {
-        let rows = rows.iter().filter(|row| wanted(&row.class));
-        rows.collect::<Vec<_>>()
-    };
-    let amiss = |rows: &[&Recognised]| rows.iter().map(|row| row.amiss.len()).sum::<usize>() as f64;
-    let (attacks, honest) = (
-        of(&|class| ATTACKS.contains(&class)),
-        of(&|class| class == BENIGN),
-    );
-    let sum = |of: fn(&Recognised) -> u64| honest.iter().map(|row| of(row)).sum::<u64>() as f64;
-    let mut detected: Vec<u64> = attacks.iter().flat_map(|row| row.detected_ms.clone()).collect();
-    detected.sort_unstable();
-    let p95 = detected.get((detected.len() * 95).div_ceil(100).saturating_sub(1));
-    let mut figures = vec![
-        Figure::at_most("floods and reflections missed", amiss(&attacks), "", 0.0),
-        Figure::at_most("honest captures with an alarm", amiss(&honest), "", 0.0),
-        Figure::at_most(
-            "part of the honest frames that was lost",
-            sum(|row| row.dropped) / sum(|row| row.frames).max(1.0),
-            "",
-            LOST,
-        ),
-        Figure::at_most(
-            "honest sources that were blocked",
-            sum(|row| row.blocked as u64),
-            "",
-            0.0,
-        ),
-    ];
-    figures.extend(p95.map(|ms| Figure::at_most("recognised after, p95", *ms as f64, "ms", 100.0)));
-    figures
-}
-
-impl fmt::Display for Recognised {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{}: {} captures, {} of {} frames dropped, {} sources blocked; {} unreadable, {} of a loopback",
-            self.class,
-            self.captures,
-            self.dropped,
-            self.frames,
-            self.blocked,
-            self.unreadable,
-            self.loopback
-        )?;
-        for (name, captures) in &self.recognised {
-            writeln!(f, "  {name:<46}{captures:>8}")?;
-        }
-        self.amiss
-            .iter()
-            .try_for_each(|amiss| writeln!(f, "  NO {amiss}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn row(class: &str, reports: &[Value]) -> Recognised {
-        let mut row = Recognised {
-            class: class.to_owned(),
-            ..Recognised::default()
-        };
-        for report in reports {
-            row.add("x.pcap", report);
-        }
-        row
-    }
-
-    #[test]
-    fn a_miss_and_a_false_alarm_are_told() {
-        let flood = json!({
-            "packets": 100, "blocked": [],
-            "verdicts": [{"action": "drop", "packets": 40}, {"action": "pass", "packets": 60}],
-            "attacks": [{"class": "udp-flood", "harmful": true, "detected_after_ms": 50}],
-        });
-        let crowd = json!({
-            "packets": 100, "blocked": [], "verdicts": [],
-            "attacks": [{"class": "flash-crowd", "harmful": false, "detected_after_ms": 50}],
-        });
-        let rows = [
-            row("attack-flood", &[flood.clone(), crowd.clone()]),
-            row("benign", &[flood, crowd]),
-            row(
-                "benign",
-                &[json!({"servers": {"addresses": ["127.0.0.1"]}, "packets": 9})],
-            ),
-        ];
-        assert_eq!((rows[2].loopback, rows[2].frames), (1, 0));
-        assert_eq!(rows[0].amiss, ["x.pcap: flash-crowd"]);
-        assert_eq!(rows[1].amiss, ["x.pcap: udp-flood"]);
-        let figures = figures(&rows);
-        let values: Vec<f64> = figures.iter().map(|figure| figure.value).collect();
-        assert_eq!(values, [1.0, 1.0, 0.2, 0.0, 50.0]);
-        assert!(figures[0].met == Some(false) && figures[4].met == Some(true));
-    }
+    let mut detected = mixes::measure(&objects.netguard, only)?;
+    let (rows, of_daemon) = live::measure(objects, only)?;
+    detected.add_live(rows);
+    figures.extend(detected.figures());
+    figures.extend(of_daemon);
+    Ok(Detection {
+        captures,
+        detected,
+        figures,
+    })
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
-use super::Recognised;
+use super::{Detected, Recognised};
 
 /// All rows of a run.
 #[derive(Debug, Default, Serialize)]
@@ -19,6 +19,9 @@ pub struct Report {
     pub headline: Vec<Headline>,
     /// What labelled captures were recognised as.
     pub detection: Vec<Recognised>,
+    /// What made-up attacks were recognised as; its keys stand beside the others.
+    #[serde(flatten)]
+    pub detected: Option<Detected>,
 }
 
 /// One kind of packet.
@@ -200,7 +203,8 @@ impl fmt::Display for Report {
         }
         self.end_to_end.iter().try_for_each(|row| row.fmt(f))?;
         self.headline.iter().try_for_each(|row| row.fmt(f))?;
-        self.detection.iter().try_for_each(|row| row.fmt(f))
+        self.detection.iter().try_for_each(|row| row.fmt(f))?;
+        self.detected.iter().try_for_each(|detected| detected.fmt(f))
     }
 }
 

@@ -26,7 +26,7 @@ struct Args {
     /// Rounds; each row's figure is the median over them.
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Of the packets (in test runs and end to end) and captures, only those whose name contains this.
+    /// Of the packets (in test runs and end to end), captures and made-up attacks, only those whose name contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
     /// Where `cargo xtask build-ebpf` puts the objects.
@@ -35,7 +35,7 @@ struct Args {
     /// The netguard to run [default: the one beside this program]
     #[arg(long, value_name = "FILE")]
     netguard: Option<PathBuf>,
-    /// Labelled captures for `detection`: `MANIFEST.tsv` with the columns `file` and `class`, and the files.
+    /// Labelled captures for `detection`, beside those that it makes up: `MANIFEST.tsv` with the columns `file` and `class`, and the files.
     #[arg(long, value_name = "DIR")]
     captures: Option<PathBuf>,
 }

@@ -34,7 +34,7 @@ const TURNS: u32 = 500_000;
 /// What is sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Forgery {
-    /// SYN or UDP.
+    /// SYN, UDP or segments of no connection.
     pub attack: Attack,
     /// Its IP version.
     pub family: Family,
@@ -149,7 +149,11 @@ fn plan(lab: &Lab, forgery: Forgery) -> Result<Drive> {
             (syn.tcp_options(&OPTIONS), transport_at + 6)
         }
         Attack::Udp => (start.udp(20_000, 9999).data(&[0; 22]), transport_at + 8),
-        Attack::Icmp | Attack::Stray(_) => anyhow::bail!("no such flood is made here"),
+        Attack::Stray(flags) => {
+            let segment = start.tcp(20_000, 80).flags(flags).seq(0x0001_0000);
+            (segment, transport_at + 6)
+        }
+        Attack::Icmp => anyhow::bail!("no such flood is made here"),
     };
     let mut frame = frame.build();
     if family == Family::V4 {

@@ -200,6 +200,12 @@ impl<'lab> Netguard<'lab> {
             .collect())
     }
 
+    /// The process of the daemon, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.daemon.as_ref().map(Running::id)
+    }
+
     /// Kills the daemon without a chance to clean up.
     pub fn kill9(&mut self) {
         self.daemon = None;

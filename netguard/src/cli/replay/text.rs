@@ -51,8 +51,11 @@ fn head(report: &Report) -> String {
     lines.push(wrapped(
         "",
         &match (report.servers.all, addresses.is_empty()) {
+            (true, _) if report.servers.guessed => {
+                "judged: all that is IP, since no frame goes to a host: what goes to groups arrives everywhere".to_owned()
+            }
             (true, _) => "judged: all that is IP".to_owned(),
-            (false, true) => "judged: nothing; no frame goes to a host".to_owned(),
+            (false, true) => "judged: nothing; no server was named".to_owned(),
             (false, false) if report.servers.guessed => format!(
                 "judged: what arrives at {}, to which most frames go (--server says otherwise)",
                 addresses.join(", ")

@@ -70,12 +70,14 @@ pub(super) fn floods(features: &Features, baselines: &Baselines) -> Vec<Suspicio
         .map(|flood| (flood, 0.0))
         .chain([(&DATAGRAMS, of_datagrams)])
         .filter_map(|(flood, more)| {
-            // SYN-ACKs of no connection are told by a detector of their own.
-            let less = match flood.class {
-                Class::SegmentFlood => features.refused_of(&[Kind::SynAck]),
+            let beside = match flood.class {
+                // SYN-ACKs of no connection are told by a detector of their own.
+                Class::SegmentFlood => features.reset - features.refused_of(&[Kind::SynAck]),
+                Class::UdpFlood => features.unreachable,
+                Class::FragmentFlood => small_fragments(features, SMALL_IN_A_TICK),
                 _ => 0.0,
             };
-            let refused = (features.with(flood.class.verdicts()) + more - less).max(0.0);
+            let refused = (features.with(flood.class.verdicts()) + more + beside).max(0.0);
             let mut suspicion = flood.suspicion(features, refused, baselines)?;
             if flood.class == Class::SegmentFlood {
                 suspicion.evidence.extend(kinds(features, flood.refused));
@@ -98,9 +100,35 @@ pub(super) fn slow_floods(second: &Features, baselines: &Baselines) -> Vec<Suspi
                 refused: *refused,
                 volume: None,
             };
-            slow.suspicion(second, second.with(class.verdicts()), baselines)
+            let small = match class {
+                Class::FragmentFlood => small_fragments(second, SMALL_IN_A_SECOND),
+                _ => 0.0,
+            };
+            slow.suspicion(second, second.with(class.verdicts()) + small, baselines)
         })
         .collect()
+}
+
+/// Pieces behind the first are as long as a link allows, but for the last one of each packet: so short ones are no more than packets. The least that
+/// any link has to carry is 576 bytes (RFC 791) or 1280 (RFC 8200). Pieces shorter than this on average, and so many times as many as all
+/// packets that they could belong to, belong to none.
+const SMALL: f64 = 256.0;
+const FOR_EACH_PACKET: f64 = 1.5;
+/// So many small ones a second are suspicious, in a tick and in a second: some programs send a packet in small pieces.
+const SMALL_IN_A_TICK: f64 = 500.0;
+const SMALL_IN_A_SECOND: f64 = 100.0;
+
+/// Pieces a second if they are small, of no packets, and at least so many, or none.
+fn small_fragments(features: &Features, least: f64) -> f64 {
+    let fragments = features.of_kinds(&[Kind::Fragment]);
+    let packets = features.packets() - fragments;
+    let are_small = features.fragment_bytes < SMALL * fragments;
+    let are_of_none = fragments > FOR_EACH_PACKET * packets;
+    if are_small && are_of_none && fragments >= least {
+        fragments
+    } else {
+        0.0
+    }
 }
 
 /// What a flood of segments consists of: floods of ACK, of RST and of FIN have the same verdict.
@@ -121,6 +149,15 @@ fn kinds(features: &Features, threshold: f64) -> Vec<Evidence> {
 }
 
 impl Flood {
+    /// What speaks for it.
+    fn told(&self) -> String {
+        let verdicts = format!("packets/s with verdicts of a {}", self.class.name());
+        match self.class {
+            Class::FragmentFlood => format!("{verdicts}, or small pieces of none"),
+            _ => verdicts,
+        }
+    }
+
     /// By the packets `refused` as those of the class, and by the volume: the stronger of both counts.
     fn suspicion(&self, features: &Features, refused: f64, baselines: &Baselines) -> Option<Suspicion> {
         let mut suspicion = Suspicion {
@@ -131,7 +168,7 @@ impl Flood {
         };
         if refused > 0.0 {
             suspicion.evidence.push(Evidence {
-                what: format!("packets/s with verdicts of a {}", self.class.name()),
+                what: self.told(),
                 value: refused,
                 threshold: self.refused,
                 usual: None,
@@ -230,6 +267,54 @@ mod tests {
         assert_eq!(told(Verdict::FragmentOverlap, 60), [Class::FragmentFlood]);
         assert_eq!(told(Verdict::Reflection, 20), [], "answers that come late");
         assert_eq!(told(Verdict::LimitUdp, 60), []);
+    }
+
+    #[test]
+    fn pieces_that_nobody_needs_to_cut_are_told_and_long_ones_are_not() {
+        let cold = Baselines::default();
+        let strong = |told: Vec<Suspicion>| {
+            let strong = told.into_iter().filter(|suspicion| suspicion.strength >= 1.0);
+            strong.map(|suspicion| suspicion.class).collect::<Vec<_>>()
+        };
+        let pieces = |packets: u64, bytes: f64| Features {
+            fragment_bytes: bytes * packets as f64,
+            ..second(&[(Kind::Fragment, packets)], &[])
+        };
+        assert_eq!(strong(detect(&pieces(600, 80.0), &cold)), [Class::FragmentFlood]);
+        assert_eq!(
+            strong(slow_floods(&pieces(120, 80.0), &cold)),
+            [Class::FragmentFlood]
+        );
+        // A datagram of a file server in two pieces, the second short; and a few small ones.
+        assert_eq!(strong(detect(&pieces(3_000, 800.0), &cold)), []);
+        assert_eq!(strong(slow_floods(&pieces(3_000, 800.0), &cold)), []);
+        assert_eq!(strong(detect(&pieces(400, 80.0), &cold)), []);
+        assert_eq!(strong(slow_floods(&pieces(90, 80.0), &cold)), []);
+        // A tunnel all of whose packets are a little too long: each has a last piece of a few bytes.
+        let tunnel = Features {
+            fragment_bytes: 60.0 * 3_000.0,
+            ..second(&[(Kind::Udp, 3_000), (Kind::Fragment, 3_000)], &[])
+        };
+        assert_eq!(strong(detect(&tunnel, &cold)), []);
+        assert_eq!(strong(slow_floods(&tunnel, &cold)), []);
+    }
+
+    #[test]
+    fn what_this_machine_refused_itself_counts_where_nothing_else_tells() {
+        let cold = Baselines::default();
+        let refused = |reset: f64, unreachable: f64| Features {
+            reset,
+            unreachable,
+            ..second(&[(Kind::Ack, 9_000), (Kind::Udp, 9_000)], &[])
+        };
+        let classes = |features: &Features| {
+            let told = detect(features, &cold).into_iter();
+            let strong = told.filter(|suspicion| suspicion.strength >= 1.0);
+            strong.map(|suspicion| suspicion.class).collect::<Vec<_>>()
+        };
+        assert_eq!(classes(&refused(4_000.0, 0.0)), [Class::SegmentFlood]);
+        assert_eq!(classes(&refused(0.0, 900.0)), [Class::UdpFlood]);
+        assert_eq!(classes(&refused(50.0, 100.0)), []);
     }
 
     #[test]

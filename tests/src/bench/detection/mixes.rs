@@ -1,0 +1,398 @@
+//! Attacks of every kind and rate, with and without honest clients beside, and crowds without any: what netguard recognises in them, by its
+//! replay of made-up captures. It measures no live daemon.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{
+    captures::replay,
+    told::{Detected, MixRow, Percentiles},
+    traffic::{HONEST, SECOND, SERVERS, Scene},
+};
+
+/// Packets a second of the attacks.
+const RATES: [u64; 3] = [2_000, 10_000, 50_000];
+/// When an attack begins, give or take half a tenth of a second, and how long it lasts.
+const BEGINS: u64 = SECOND;
+const LASTS: u64 = 3 * SECOND / 2;
+/// How often each is played over each family, at another moment of the daemon's tick each time: those without an attack are few.
+const PLAYED: u64 = 1;
+const QUIET_PLAYED: u64 = 5;
+/// Connections a second beside it, and how many sources they come from.
+const BESIDE: (u64, u32) = (150, 400);
+
+/// What an attack consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attack {
+    SynForged,
+    SynFixed,
+    Ack,
+    Udp,
+    Icmp,
+    Fragments,
+    Dns,
+    Ntp,
+    /// SYNs of forged sources, a tenth of a second long, twice a second.
+    Pulse,
+}
+
+impl Attack {
+    pub(super) const ALL: [Self; 9] = [
+        Self::SynForged,
+        Self::SynFixed,
+        Self::Ack,
+        Self::Udp,
+        Self::Icmp,
+        Self::Fragments,
+        Self::Dns,
+        Self::Ntp,
+        Self::Pulse,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::SynForged => "SYN, forged sources",
+            Self::SynFixed => "SYN, 50 sources",
+            Self::Ack => "ACK, forged sources",
+            Self::Udp => "UDP, closed port, forged sources",
+            Self::Icmp => "ICMP, forged sources",
+            Self::Fragments => "small fragments, forged sources",
+            Self::Dns => "DNS reflection",
+            Self::Ntp => "NTP reflection",
+            Self::Pulse => "SYN pulses, forged sources",
+        }
+    }
+
+    /// What it is to be recognised as.
+    const fn class(self) -> &'static str {
+        match self {
+            Self::SynForged | Self::SynFixed | Self::Pulse => "syn-flood",
+            Self::Ack => "segment-flood",
+            Self::Udp => "udp-flood",
+            Self::Icmp => "icmp-flood",
+            Self::Fragments => "fragment-flood",
+            Self::Dns | Self::Ntp => "reflection",
+        }
+    }
+
+    /// How many sources it has; `None`: each packet another.
+    pub(super) const fn sources(self) -> Option<u32> {
+        match self {
+            Self::SynFixed => Some(50),
+            Self::Dns => Some(2_000),
+            Self::Ntp => Some(500),
+            _ => None,
+        }
+    }
+}
+
+/// What happens in a capture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Plot {
+    Attack {
+        attack: Attack,
+        per_second: u64,
+        beside: bool,
+    },
+    /// Nothing but ordinary clients.
+    Ordinary,
+    /// Twenty times as many at once.
+    FlashCrowd,
+    /// Hundreds of connections a second of a few addresses that thousands share.
+    Shared,
+}
+
+impl Plot {
+    fn all() -> Vec<Self> {
+        let attacks = Attack::ALL.into_iter().flat_map(|attack| {
+            RATES.into_iter().flat_map(move |per_second| {
+                [false, true].map(|beside| Self::Attack {
+                    attack,
+                    per_second,
+                    beside,
+                })
+            })
+        });
+        attacks
+            .chain([Self::Ordinary, Self::FlashCrowd, Self::Shared])
+            .collect()
+    }
+
+    fn name(self) -> String {
+        match self {
+            Self::Attack {
+                attack, per_second, ..
+            } => format!("{}, {per_second}/s", attack.name()),
+            Self::Ordinary => "ordinary clients".to_owned(),
+            Self::FlashCrowd => "flash crowd".to_owned(),
+            Self::Shared => "clients behind shared addresses".to_owned(),
+        }
+    }
+
+    /// The attack in it.
+    const fn truth(self) -> Option<Attack> {
+        match self {
+            Self::Attack { attack, .. } => Some(attack),
+            _ => None,
+        }
+    }
+
+    fn play(self, scene: &mut Scene, begins: u64) {
+        let end = begins + LASTS;
+        let (connections, users) = BESIDE;
+        match self {
+            Self::Attack {
+                attack,
+                per_second,
+                beside,
+            } => {
+                // The clock begins with the capture's first frame, before the attack.
+                scene.clients(0, end, if beside { connections } else { 1 }, users);
+                scene.flood(attack, begins, end, per_second);
+            }
+            Self::Ordinary => scene.clients(0, 2 * end, connections, users),
+            Self::FlashCrowd => {
+                scene.clients(0, 2 * end, connections, users);
+                scene.clients(begins, 2 * end, 20 * connections, 20_000);
+            }
+            Self::Shared => scene.clients(0, 2 * end, 4 * connections, 4),
+        }
+    }
+}
+
+/// How one capture was told.
+struct Run {
+    plot: Plot,
+    report: Value,
+    began_ms: f64,
+}
+
+/// Plays all whose name contains `only`, each over both families and with a phase of its own.
+pub(super) fn measure(netguard: &Path, only: &str) -> Result<Detected> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("mix.pcap");
+    let plots = Plot::all();
+    let wanted = plots.iter().filter(|plot| plot.name().contains(only));
+    let chosen: Vec<(&Plot, u64)> = wanted
+        .flat_map(|plot| {
+            let played = if plot.truth().is_some() {
+                PLAYED
+            } else {
+                QUIET_PLAYED
+            };
+            (0..played).map(move |_| plot)
+        })
+        .zip(1..)
+        .collect();
+    eprintln!("bench: replaying {} made-up captures", 2 * chosen.len());
+    let mut runs = Vec::new();
+    for (plot, seed) in chosen {
+        for is_v6 in [false, true] {
+            let mut scene = Scene::new(2 * seed + u64::from(is_v6), is_v6);
+            let begins = BEGINS + scene.random.u64(0..SECOND / 20);
+            plot.play(&mut scene, begins);
+            scene.write(&path).context("writing a capture")?;
+            let arguments = [
+                "--server",
+                SERVERS[usize::from(is_v6)],
+                "--honest",
+                HONEST[usize::from(is_v6)],
+            ];
+            let report = replay(netguard, &path, &arguments)
+                .with_context(|| format!("{}, seed {seed}", plot.name()))?;
+            runs.push(Run {
+                plot: *plot,
+                report,
+                began_ms: began_ms(&path, begins)?,
+            });
+        }
+    }
+    Ok(judge(&runs))
+}
+
+/// When the attack began, by the clock of the replay, which begins with the first frame.
+fn began_ms(path: &Path, begins: u64) -> Result<f64> {
+    const FIRST_RECORD: usize = 24;
+    let bytes = std::fs::read(path)?;
+    let part = bytes
+        .get(FIRST_RECORD + 4..FIRST_RECORD + 8)
+        .context("no frame")?;
+    let first = u32::from_le_bytes(part.try_into()?);
+    Ok(begins.saturating_sub(first.into()) as f64 / 1e6)
+}
+
+impl Run {
+    /// What was told as an attack: class, and how long after it began; the first is what it is called.
+    fn alarms(&self) -> Vec<(&str, f64)> {
+        let attacks = self.report["attacks"].as_array().into_iter().flatten();
+        let harmful = attacks.filter(|attack| attack["harmful"] == true);
+        let mut alarms: Vec<(&str, f64, f64)> = harmful
+            .filter_map(|attack| {
+                let at = attack["began_ms"].as_f64()? + attack["detected_after_ms"].as_f64()?;
+                Some((
+                    attack["class"].as_str()?,
+                    at - self.began_ms,
+                    attack["packets"].as_f64()?,
+                ))
+            })
+            .collect();
+        alarms.sort_by(|one, other| one.1.total_cmp(&other.1).then(other.2.total_cmp(&one.2)));
+        alarms
+            .into_iter()
+            .map(|(class, after, _)| (class, after))
+            .collect()
+    }
+
+    /// The first that was told once it had begun.
+    fn recognised(&self) -> Option<(&str, f64)> {
+        self.alarms().into_iter().find(|(_, after)| *after >= 0.0)
+    }
+
+    fn told(&self) -> String {
+        let mut classes: Vec<&str> = self.alarms().iter().map(|(class, _)| *class).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        match classes.is_empty() {
+            true => "nothing".to_owned(),
+            false => classes.join(" + "),
+        }
+    }
+
+    fn is_false_alarm(&self) -> bool {
+        let alarms = self.alarms();
+        alarms
+            .iter()
+            .any(|(_, after)| self.plot.truth().is_none() || *after < 0.0)
+    }
+
+    /// Networks in which somebody honest is, and that were blocked.
+    fn honest_blocked(&self) -> usize {
+        let blocked = self.report["blocked"].as_array().into_iter().flatten();
+        let prefixes = blocked.filter_map(|blocked| blocked["prefix"].as_str());
+        let honest = prefixes.filter(|prefix| prefix.starts_with("60.") || prefix.starts_with("2a00:60:"));
+        honest.count()
+    }
+}
+
+fn judge(runs: &[Run]) -> Detected {
+    let attacks: Vec<&Run> = runs.iter().filter(|run| run.plot.truth().is_some()).collect();
+    let after = |runs: &[&Run]| {
+        let after = runs.iter().filter_map(|run| Some(run.recognised()?.1));
+        Percentiles::of(after.collect())
+    };
+    let right = |run: &&&Run| {
+        let truth = run.plot.truth().map(Attack::class);
+        run.recognised().map(|(class, _)| class) == truth
+    };
+    let part = |count: usize, of: usize| count as f64 / of.max(1) as f64;
+    let sum = |key: &str| {
+        let counts = runs.iter().filter_map(|run| run.report["honest"][key].as_f64());
+        counts.sum::<f64>()
+    };
+    let mut rows: Vec<MixRow> = Vec::new();
+    let mut confusion: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+    let mut names: Vec<String> = runs.iter().map(|run| run.plot.name()).collect();
+    names.dedup();
+    for name in names {
+        let of: Vec<&Run> = runs.iter().filter(|run| run.plot.name() == name).collect();
+        rows.push(MixRow {
+            runs: of.len(),
+            recognised: of.iter().filter(|run| run.recognised().is_some()).count(),
+            class_right: of.iter().filter(right).count(),
+            false_alarms: of.iter().filter(|run| run.is_false_alarm()).count(),
+            detect_ms: after(&of),
+            is_attack: of.iter().all(|run| run.plot.truth().is_some()),
+            name,
+        });
+    }
+    for run in runs {
+        let truth = run
+            .plot
+            .truth()
+            .map_or_else(|| run.plot.name(), |attack| attack.name().to_owned());
+        *confusion.entry(truth).or_default().entry(run.told()).or_default() += 1;
+    }
+    let quiet = runs.len() - attacks.len();
+    let false_alarms = runs.iter().filter(|run| run.is_false_alarm()).count();
+    let honest_sources = sum("sources");
+    let blocked: usize = runs.iter().map(Run::honest_blocked).sum();
+    Detected {
+        attack_runs: attacks.len(),
+        quiet_runs: quiet,
+        false_alarms,
+        detection_rate: part(
+            attacks.iter().filter(|run| run.recognised().is_some()).count(),
+            attacks.len(),
+        ),
+        class_accuracy: part(attacks.iter().filter(right).count(), attacks.len()),
+        honest_frames: sum("packets"),
+        honest_frames_lost: sum("dropped") / sum("packets").max(1.0),
+        honest_sources,
+        honest_sources_blocked: blocked,
+        detect_ms: after(&attacks),
+        live_detect_ms: None,
+        mitigate_ms: None,
+        confusion,
+        mixes: rows,
+        live: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn run(plot: Plot, attacks: Value, blocked: &str) -> Run {
+        Run {
+            plot,
+            report: json!({
+                "attacks": attacks,
+                "blocked": [{"prefix": blocked}],
+                "honest": {"sources": 10, "packets": 1_000, "dropped": 5},
+            }),
+            began_ms: 1_000.0,
+        }
+    }
+
+    #[test]
+    fn misses_wrong_names_and_false_alarms_are_told_apart() {
+        let flood = |attack| Plot::Attack {
+            attack,
+            per_second: 2_000,
+            beside: true,
+        };
+        let alarm = |class: &str, began_ms: u64| json!({"class": class, "harmful": true, "began_ms": began_ms, "detected_after_ms": 50, "packets": 9});
+        let crowd = json!([{"class": "flash-crowd", "harmful": false, "began_ms": 1_000, "detected_after_ms": 50, "packets": 9}]);
+        let detected = judge(&[
+            run(
+                flood(Attack::Udp),
+                json!([alarm("udp-flood", 990)]),
+                "64.1.1.1/32",
+            ),
+            run(flood(Attack::Udp), json!([]), "64.1.1.1/32"),
+            run(
+                flood(Attack::Ntp),
+                json!([alarm("udp-flood", 1_000), alarm("reflection", 1_500)]),
+                "60.1.1.1/32",
+            ),
+            run(Plot::FlashCrowd, crowd, "64.1.1.1/32"),
+            run(Plot::Ordinary, json!([alarm("syn-flood", 1_000)]), "64.1.1.1/32"),
+            run(
+                flood(Attack::Dns),
+                json!([alarm("scan", 100), alarm("reflection", 1_000)]),
+                "64.1.1.1/32",
+            ),
+        ]);
+        assert_eq!((detected.attack_runs, detected.quiet_runs), (4, 2));
+        assert_eq!((detected.detection_rate, detected.class_accuracy), (0.75, 0.5));
+        assert_eq!((detected.false_alarms, detected.honest_sources_blocked), (2, 1));
+        assert!((detected.honest_frames_lost - 0.005).abs() < 1e-9);
+        assert_eq!(detected.detect_ms.map(|ms| ms.p99), Some(50.0));
+        assert_eq!(detected.confusion["NTP reflection"]["reflection + udp-flood"], 1);
+        assert_eq!(detected.confusion["flash crowd"]["nothing"], 1);
+    }
+}

@@ -85,12 +85,20 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
         // No daemon: this process may stand in another network namespace, but nobody else can be asked.
         None => host::established_peers()?.get(&address).copied().unwrap_or(0),
     };
+    let of = report.connections_of.filter(|prefix| !prefix.is_host());
+    let of = of.map_or_else(String::new, |prefix| format!(" of {prefix}"));
+    // Whoever a rule blocks is not to be told why it is not.
+    let is_blocked = blocked(&matching).is_some();
+    let told = |reputation: SourceReputation| SourceReputation {
+        not_blocked: reputation.not_blocked.filter(|_| !is_blocked),
+        ..reputation
+    };
 
     let verdict = verdict(&settings, &matching, &Lists::of(&report), &levels);
     let mut evidence = report.evidence;
     if connections > 0 {
         evidence.push(format!(
-            "{connections} established TCP connections with this machine now"
+            "{connections} established TCP connections{of} with this machine now"
         ));
     }
     if Proven::open(&context.pins)?
@@ -115,7 +123,7 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
         verdict,
         lists_unknown: report.lists_unknown,
         score: report.reputation.as_ref().map(|reputation| reputation.score),
-        reputation: report.reputation,
+        reputation: report.reputation.map(told),
         proof: if connections > 0 { "handshake" } else { "none" },
         evidence,
         undo: matching

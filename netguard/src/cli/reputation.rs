@@ -119,6 +119,7 @@ fn row(source: &SourceReputation) -> Row {
         proven: source.proven_score,
         network: source.network_score,
         blocked: match (source.blocked, times) {
+            (true, 0) => "with others".to_owned(),
             (true, _) => format!("now, {times}x"),
             (false, 0) => "never".to_owned(),
             (false, _) => format!("{times}x"),

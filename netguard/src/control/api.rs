@@ -119,8 +119,11 @@ pub struct LimitChange {
 pub struct SourceReport {
     /// Sentences, oldest first.
     pub evidence: Vec<String>,
-    /// Established TCP connections of the source with this machine now; `None` when the kernel does not tell.
+    /// Established TCP connections with this machine now; `None` when the kernel does not tell.
     pub connections: Option<u32>,
+    /// Whose those are: its address, or the IPv6 /64 that it answers for as one.
+    #[serde(default)]
+    pub connections_of: Option<Prefix>,
     /// The guard list's objection to blocking it, as a sentence.
     pub guarded: Option<String>,
     /// The configured lists that hold it.

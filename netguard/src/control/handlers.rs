@@ -2,6 +2,7 @@
 
 pub(super) mod lists;
 pub(super) mod reputation;
+pub(super) mod source;
 
 use std::sync::Arc;
 
@@ -18,17 +19,15 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{
     DaemonStatus, Failure, FailureKind, Import, LimitChange, RequestError, RuleAddition, RuleOutcome,
-    RuleRemoval, ServiceChange, SignatureAddition, SignatureOutcome, SourceReport, Stats, change_limit,
-    change_service, peer::By, remove_rule, reset_service, server::Refusal, told,
+    RuleRemoval, ServiceChange, SignatureAddition, SignatureOutcome, Stats, change_limit, change_service,
+    peer::By, remove_rule, reset_service, server::Refusal, told,
 };
 use crate::{
     audit::Author,
     bpf::{BpfError, List},
     clock::{monotonic_ns, wall_clock_s},
-    daemon::{AttackReport, Event, EventKind, PacketReport, State, Stop, source_reputation, store_state},
+    daemon::{AttackReport, Event, EventKind, PacketReport, State, Stop, block_removed, store_state},
     engine::baseline::NormalTraffic,
-    host,
-    prefix::Prefix,
 };
 
 pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStatus> {
@@ -215,6 +214,9 @@ pub(super) async fn remove(
     let outcome = remove_rule(&mut state.rules(), list, &removal)?;
     if let Some(event) = told::removed(list, &outcome) {
         state.journal.record_by(author, event);
+        if list == List::Block {
+            block_removed(&state, &outcome.prefix);
+        }
     }
     Ok(Json(outcome))
 }
@@ -289,80 +291,6 @@ pub(super) async fn remove_signature(
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<Json<T>, Refusal> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map(Json).map_err(|error| Refusal::failed(error.to_string()))
-}
-
-/// What the journal and the lists say about a source.
-pub(super) async fn source(
-    Shared(state): Shared<Arc<State>>,
-    Path(address): Path<std::net::IpAddr>,
-) -> Json<SourceReport> {
-    let about = |text: &str| {
-        text.parse::<Prefix>()
-            .is_ok_and(|prefix| prefix.contains(address))
-    };
-    let evidence = state.journal.recent(usize::MAX).into_iter().filter_map(|event| {
-        let sentence = match event.kind {
-            EventKind::Blocked {
-                prefix,
-                for_s,
-                verdict,
-                dropped,
-                over_for_ms,
-                ..
-            } if about(&prefix) => format!(
-                "blocked for {for_s} s: {verdict} dropped about {dropped} packets in {over_for_ms} ms"
-            ),
-            EventKind::Withheld {
-                source,
-                why,
-                verdict,
-                dropped,
-            } if about(&source) => {
-                format!("not blocked although {verdict} dropped about {dropped} packets: {why}")
-            }
-            EventKind::Dropped {
-                verdict,
-                action,
-                packets_per_s,
-                top_source: Some(source),
-            } if about(&source) => {
-                format!("top source of {verdict} ({action}), {packets_per_s} packets/s over all sources")
-            }
-            EventKind::RuleExpired { list, prefix } if about(&prefix) => {
-                format!("the {list} rule for {prefix} ended")
-            }
-            _ => return None,
-        };
-        Some(format!("{} {sentence}", event.at))
-    });
-    let guarded = state
-        .guard()
-        .objection(&Prefix::from(address))
-        .map(|(prefix, kind)| format!("no detector may block it: {prefix} is {}", kind.describe()));
-    let evidence = evidence.collect();
-    let listed = {
-        let state = Arc::clone(&state);
-        tokio::task::spawn_blocking(move || {
-            let lists = state.lists();
-            (lists.matching(address.to_canonical()), lists.unknown())
-        })
-        .await
-    };
-    let ((lists, list_verdict), lists_unknown) = listed.unwrap_or_default();
-    let peers = tokio::task::spawn_blocking(host::established_peers).await;
-    let connections = match peers {
-        Ok(Ok(peers)) => Some(peers.get(&address.to_canonical()).copied().unwrap_or(0)),
-        _ => None,
-    };
-    Json(SourceReport {
-        evidence,
-        connections,
-        guarded,
-        lists,
-        list_verdict,
-        lists_unknown,
-        reputation: source_reputation(&state, address),
-    })
 }
 
 pub(super) async fn detach(Shared(state): Shared<Arc<State>>, By(author): By) -> StatusCode {

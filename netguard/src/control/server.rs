@@ -82,7 +82,7 @@ fn router(state: Arc<State>) -> Router {
             "/v1/services/{protocol}/{port}",
             put(handlers::service).delete(handlers::reset),
         )
-        .route("/v1/sources/{address}", get(handlers::source))
+        .route("/v1/sources/{address}", get(handlers::source::source))
         .route(
             "/v1/reputation",
             get(handlers::reputation::list).delete(handlers::reputation::forget_all),

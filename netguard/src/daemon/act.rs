@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use netguard_common::layout::Rule;
 use tracing::{info, warn};
 
-use super::{EventKind, State, reputation};
+use super::{EventKind, State};
 use crate::{
     bpf::{BpfError, List, Rules},
     engine::{Action, Decision, Enforced, Finding, RuleSink, conclude},
@@ -20,7 +20,7 @@ const TOLD_PER_TICK: u64 = 16;
 pub(super) async fn act(state: &State, findings: Vec<Finding>, now_ns: u64) {
     // A dump of a hundred thousand sockets takes a quarter of a second: not on this thread.
     let connected = match tokio::task::spawn_blocking(host::established_peers).await {
-        Ok(Ok(peers)) => reputation::connected(&peers),
+        Ok(Ok(peers)) => peers,
         Ok(Err(error)) => {
             warn!("no source is proven: {error}");
             HashMap::new()
@@ -34,7 +34,7 @@ pub(super) async fn act(state: &State, findings: Vec<Finding>, now_ns: u64) {
     let concluded = {
         // Whoever holds both takes the rules last.
         let mut reputation = state.reputation();
-        reputation.connect(connected);
+        reputation.connect(connected, now_ns);
         let mut rules = state.rules();
         let mut sink = KernelSink {
             rules: &mut rules,
@@ -62,6 +62,9 @@ pub(super) async fn act(state: &State, findings: Vec<Finding>, now_ns: u64) {
 fn tell(state: &State, decision: &Decision, outcome: Enforced<BpfError>) {
     let finding = &decision.finding;
     let verdict = finding.verdict.name().to_owned();
+    if let Some((network, sources)) = decision.network {
+        return tell_network(state, network, sources, &decision.action, outcome);
+    }
     match (&decision.action, outcome) {
         (Action::Block { prefix, .. }, Enforced::Failed(error)) => {
             warn!(%prefix, "not blocked: {error}");
@@ -88,6 +91,30 @@ fn tell(state: &State, decision: &Decision, outcome: Enforced<BpfError>) {
             });
         }
     }
+}
+
+/// A network that as many of its `sources` were blocked of as lead to its block.
+fn tell_network(state: &State, network: Prefix, sources: u64, action: &Action, outcome: Enforced<BpfError>) {
+    let network = network.to_string();
+    state.journal.record(match (action, outcome) {
+        (Action::Block { .. }, Enforced::Failed(error)) => {
+            warn!(network, "not blocked: {error}");
+            return state.rule_refused(network, error.to_string());
+        }
+        (Action::Block { ttl_ns, .. }, _) => {
+            info!(network, sources, "blocked");
+            EventKind::NetworkBlocked {
+                prefix: network,
+                for_s: ttl_ns / 1_000_000_000,
+                sources,
+            }
+        }
+        (Action::Withhold(why), _) => EventKind::NetworkWithheld {
+            prefix: network,
+            why: why.describe(),
+            sources,
+        },
+    });
 }
 
 /// The kernel's block tables as a sink of rules that are placed at `now_ns`.

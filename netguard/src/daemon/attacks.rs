@@ -161,7 +161,7 @@ pub(super) fn tell(state: &State, changes: &[Change]) {
         state.journal.record(match change {
             Change::Begun(_) => {
                 let after_ns = report.detected_after_ms.saturating_mul(1_000_000);
-                state.figures.attack_begun(report.class.name(), after_ns);
+                state.figures.attack_begun(report.class, after_ns);
                 if report.harmful {
                     warn!(id, class, packets_per_s, "attack: {}", report.what);
                 } else {
@@ -175,7 +175,7 @@ pub(super) fn tell(state: &State, changes: &[Change]) {
                 }
             }
             Change::Resumed(_) => {
-                state.figures.attack_resumed(report.class.name());
+                state.figures.attack_resumed(report.class);
                 EventKind::AttackResumed {
                     id,
                     class,

@@ -7,7 +7,11 @@ impl EventKind {
     /// Who does such things by themselves.
     pub(super) fn author(&self) -> Author {
         match self {
-            Self::Blocked { .. } | Self::Withheld { .. } | Self::WithheldMore { .. } => Author::Detector {
+            Self::Blocked { .. }
+            | Self::Withheld { .. }
+            | Self::WithheldMore { .. }
+            | Self::NetworkBlocked { .. }
+            | Self::NetworkWithheld { .. } => Author::Detector {
                 name: "flooder".to_owned(),
             },
             Self::AttackBegun { class, .. }
@@ -28,6 +32,7 @@ impl EventKind {
         match self {
             Self::Dropped { .. } => Worth::Summary,
             Self::Withheld { .. }
+            | Self::NetworkWithheld { .. }
             | Self::WithheldMore { .. }
             | Self::RuleFailed { .. }
             | Self::AttackResumed { .. }

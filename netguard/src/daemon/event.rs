@@ -70,6 +70,20 @@ pub enum EventKind {
         verdict: String,
         dropped: u64,
     },
+    /// So many `sources` of a network were blocked lately that all of it was.
+    NetworkBlocked {
+        prefix: String,
+        for_s: u64,
+        sources: u64,
+    },
+    /// The same, and policy decided against a block of the network.
+    NetworkWithheld {
+        prefix: String,
+        why: String,
+        sources: u64,
+    },
+    /// An automatic block ended before its time, since somebody is in it who must not be blocked.
+    BlockEnded { prefix: String, why: String },
     /// That many findings of one tick were not told one by one.
     WithheldMore { count: u64 },
     /// An operator had a source forgotten, or all of them.

@@ -5,6 +5,7 @@ mod attachment;
 mod attacks;
 mod authors;
 mod before;
+mod blocks;
 mod configuration;
 pub(crate) mod configured;
 mod cookies;
@@ -46,6 +47,7 @@ use crate::{
 use signals::Signals;
 
 pub use attacks::{AttackPoint, AttackReport, AttackSource, AttackedService, sentence as evidence_sentence};
+pub(crate) use blocks::removed as block_removed;
 pub use configured::Spared;
 pub use cookies::withdraw_cookies;
 pub use event::{Event, EventKind};

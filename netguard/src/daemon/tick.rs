@@ -10,7 +10,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    CookieState, EventKind, State, Stop, act, attacks, begin_fetches,
+    CookieState, EventKind, State, Stop, act, attacks, begin_fetches, blocks,
     configured::Configured,
     normal, own, reach, reflection, reputation, respond, segments,
     setup::{Inputs, guard, spared_by_lists},
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     bpf::{BpfError, List},
     clock::{monotonic_ns, wall_clock_s},
-    engine::{Account, Chain, Features, FlooderSettings, Readings, TrafficWindow, Window},
+    engine::{Account, Chain, Dropped, Features, FlooderSettings, Readings, TrafficWindow, Window},
     host,
     prefix::Prefix,
 };
@@ -54,6 +54,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
             warn!("a tick failed: {error}");
         }
         if tick.is_multiple_of(SUMMARY_TICKS) {
+            inputs.traffic.count().await;
             if let Some(traffic) = inputs.traffic.look(state) {
                 ticking.learn(state, &traffic, &inputs.traffic);
             }
@@ -224,14 +225,19 @@ fn switch_off(state: &State) -> Result<bool, BpfError> {
     Ok(true)
 }
 
-/// The account with most dropped packets among those last seen with this verdict.
+/// The source that most packets with this judgement came from.
 fn top_source(windows: &[Window], judgement: Judgement) -> Option<String> {
     windows
         .iter()
         .flat_map(|window| &window.accounts)
-        .filter(|(_, activity)| activity.verdict == judgement.verdict)
-        .max_by_key(|(_, activity)| activity.limited.max(activity.shadow_limited).max(activity.other))
-        .map(|(_, activity)| activity.source.to_string())
+        .filter_map(|(_, activity)| {
+            let is_meant = |dropped: &Dropped| {
+                dropped.verdict == judgement.verdict && dropped.shadow == judgement.shadow
+            };
+            Some((activity.sum(is_meant)?.packets, activity.source))
+        })
+        .max_by_key(|(packets, _)| *packets)
+        .map(|(_, source)| source.to_string())
 }
 
 /// Removes rules that ended (the kernel ignores them already), and looks what must not be blocked now.
@@ -268,6 +274,7 @@ async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
             own::follow(state, &mut inputs.own, &facts.own);
             follow_lists(state, spared_by_lists(&facts, &inputs.configured));
             review(state, facts, &mut inputs.configured);
+            blocks::follow(state);
         }
         Err(error) => warn!("the guard list is not refreshed: {error}"),
     }
@@ -296,8 +303,8 @@ async fn prove(state: &State, inputs: &mut Inputs) {
         return;
     };
     inputs.traffic.connected(peers.values().max().copied());
-    state.reputation().connect(reputation::connected(&peers));
     let now_ns = monotonic_ns();
+    state.reputation().connect(peers.clone(), now_ns);
     let until_ns = now_ns.saturating_add(PROVEN_FOR_NS);
     inputs.good = peers.keys().copied().map(Account::of).collect();
     match inputs.proven.refresh(peers.into_keys(), now_ns, until_ns) {

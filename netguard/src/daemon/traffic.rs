@@ -29,6 +29,9 @@ use crate::{
 use numbers::Numbers;
 pub use report::{Entropies, HeavyRate, KindRate, ServiceRate, Spread, TrafficReport};
 
+/// Connections that are counted anew every second: that takes the kernel some milliseconds.
+const FEW: u64 = 2_000;
+
 /// What the tick needs to describe traffic.
 pub(super) struct TrafficWatch {
     maps: Telemetry,
@@ -42,6 +45,8 @@ pub(super) struct TrafficWatch {
     sources: Option<f64>,
     connections: Option<Connections>,
     tcp: Option<TcpCounts>,
+    /// Connections that others have with what listens here, as they were counted last.
+    served: Option<u64>,
     /// The most connections that a source had when they were counted last.
     of_one: Option<f64>,
 }
@@ -66,6 +71,7 @@ impl TrafficWatch {
             sources: None,
             connections: None,
             tcp: None,
+            served: None,
             of_one: None,
         };
         watch.watch(Some(served().unwrap_or_default()))?;
@@ -118,8 +124,22 @@ impl TrafficWatch {
         window
     }
 
+    /// Counts connections every second where they are few; many take the kernel a while.
+    pub(super) async fn count(&mut self) {
+        if self.tcp.is_none_or(|tcp| tcp.established <= FEW) {
+            self.count_all().await;
+        }
+    }
+
+    async fn count_all(&mut self) {
+        let counted = spawn_blocking(host::served_connections).await;
+        // `doctor` says what is missing.
+        self.served = counted.ok().and_then(Result::ok);
+    }
+
     /// Watches what listens now.
     pub(super) async fn follow(&mut self) {
+        self.count_all().await;
         let served = spawn_blocking(served).await.ok().flatten();
         if let Err(error) = self.watch(served) {
             warn!("services that began or ended are not watched as they should: {error}");
@@ -162,7 +182,7 @@ impl TrafficWatch {
         Ok(Some((report, window)))
     }
 
-    /// What the kernel counts of connections, which costs no more where there are many.
+    /// The connections of others, and what the kernel says of queues that were full.
     fn connections(&mut self, window: &TrafficWindow) -> Option<Connections> {
         let now = host::tcp_counts()
             .inspect_err(|error| debug!("connections that are kept are not noticed: {error}"))
@@ -171,7 +191,7 @@ impl TrafficWatch {
         let (now, before) = (now?, before?);
         let overflowed = now.overflowed.saturating_sub(before.overflowed);
         Some(Connections {
-            established: now.established as f64,
+            established: self.served? as f64,
             overflowed: per_second(overflowed, window.length_ns) as f64,
             of_one: self.of_one,
         })

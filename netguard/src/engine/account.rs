@@ -22,15 +22,31 @@ impl Account {
         Self(Prefix::truncated(address, bits).unwrap_or_else(|| Prefix::from(address)))
     }
 
+    /// `address` by itself: of an IPv6 /64 that is not one host's, such as the one this machine lies in.
+    pub fn alone(address: IpAddr) -> Self {
+        Self(Prefix::from(address.to_canonical()))
+    }
+
     /// Every address of the account.
     pub fn prefix(self) -> Prefix {
         self.0
     }
 
-    /// The network that it lies in: an IPv4 /24 or an IPv6 /48; `None` for neighbours on the link, who all share one.
+    /// The network that it lies in: an IPv4 /24 or an IPv6 /48; `None` for an IPv6 address by itself, whose neighbours share
+    /// the /64 with it.
     pub fn network(self) -> Option<Prefix> {
         let alone = self.0.address().is_ipv6() && self.0.is_host();
         (!alone).then(|| self.0.within(24, 48))
+    }
+}
+
+/// As it is written: an IPv6 address is one by itself, and anything wider the account that it begins with.
+impl From<Prefix> for Account {
+    fn from(prefix: Prefix) -> Self {
+        match prefix.is_host() {
+            true => Self(prefix),
+            false => Self::of(prefix.address()),
+        }
     }
 }
 
@@ -51,6 +67,19 @@ mod tests {
         assert_eq!(account("::ffff:192.0.2.7"), "192.0.2.7/32");
         assert_eq!(account("2001:db8:1:2:3::4"), "2001:db8:1:2::/64");
         assert_eq!(account("fe80::7"), "fe80::7/128");
+        let alone = Account::alone("2001:db8:1:2:3::4".parse().expect("an address"));
+        assert_eq!(
+            (alone.to_string(), alone.network()),
+            ("2001:db8:1:2:3::4/128".to_owned(), None)
+        );
+        let again = |account: Account| account.to_string().parse::<Prefix>().map(Account::from);
+        for account in [
+            alone,
+            Account::of([192, 0, 2, 7].into()),
+            Account::of(alone.prefix().address()),
+        ] {
+            assert_eq!(again(account).expect("a prefix"), account);
+        }
         let network = |text: &str| Account::of(text.parse().expect("an address")).network();
         let told = |text| network(text).map(|network| network.to_string());
         assert_eq!(told("192.0.2.7").as_deref(), Some("192.0.2.0/24"));

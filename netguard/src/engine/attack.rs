@@ -4,7 +4,10 @@
 mod record;
 mod spread;
 
-use std::{collections::BTreeMap, mem};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
 use super::{
     Account, Features, Window,
@@ -25,6 +28,8 @@ const NO_CROWD: f64 = 20.0;
 const QUIET_NS: u64 = 10_000_000_000;
 /// How long after its end the same is taken up again.
 const AGAIN_NS: u64 = 120_000_000_000;
+/// How long connections that are kept stop what is learnt: they may have come to stay, and send nothing that could be learnt amiss.
+const GIVE_IN_NS: u64 = 3_600_000_000_000;
 /// Attacks remembered, the newest.
 const REMEMBERED: usize = 256;
 
@@ -34,9 +39,11 @@ pub struct Tracker {
     attacks: Vec<Attack>,
     begun: u64,
     /// How often a class was suspected in a row.
-    rows: BTreeMap<Class, u32>,
-    /// What was suspected in the step before.
+    rows: BTreeMap<Pace, BTreeMap<Class, u32>>,
+    /// What the tick before was suspected of.
     told: Vec<Class>,
+    /// What the last second was suspected of: the ticks since then tell who is met.
+    patient: BTreeSet<Class>,
 }
 
 /// What changed in a step, by the number of the attack.
@@ -48,36 +55,75 @@ pub enum Change {
     Ended(u64),
 }
 
+/// What is looked at one after the other: stretches of one kind make a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Pace {
+    Tick,
+    Second,
+}
+
 impl Tracker {
-    /// Takes in what `features` look like, and who was dropped meanwhile.
+    /// Takes in what the `features` of a tick look like, and who was dropped meanwhile.
     pub fn step(&mut self, features: &Features, suspicions: &[Suspicion], window: &Window) -> Vec<Change> {
+        let now_ns = features.at_ns;
+        let mut changes = self.follow(features, suspicions, window, Pace::Tick, now_ns);
+        for attack in self.attacks.iter_mut().filter(|attack| attack.is_going()) {
+            if self.patient.contains(&attack.class) {
+                attack.take_offenders(&offenders(attack.class, window));
+            }
+            if now_ns.saturating_sub(attack.last_ns) >= QUIET_NS {
+                attack.ended_ns = Some(attack.last_ns);
+                changes.push(Change::Ended(attack.id));
+            }
+        }
+        changes
+    }
+
+    /// Takes in, at `now_ns`, what only the whole `second` before looks like; once for each second.
+    pub fn second(&mut self, second: &Features, suspicions: &[Suspicion], now_ns: u64) -> Vec<Change> {
+        let changes = self.follow(second, suspicions, &Window::default(), Pace::Second, now_ns);
+        let told = suspicions
+            .iter()
+            .filter(|suspicion| suspicion.strength >= LEAST_STRENGTH);
+        self.patient = told.map(|suspicion| suspicion.class).collect();
+        changes
+    }
+
+    fn follow(
+        &mut self,
+        features: &Features,
+        suspicions: &[Suspicion],
+        window: &Window,
+        pace: Pace,
+        now_ns: u64,
+    ) -> Vec<Change> {
         let mut changes = Vec::new();
-        let rows = mem::take(&mut self.rows);
-        let told = suspicions.iter().map(|suspicion| suspicion.class).collect();
-        let before = mem::replace(&mut self.told, told);
+        let mut rows = mem::take(&mut self.rows);
+        let before = rows.remove(&pace).unwrap_or_default();
+        let mut row_of: BTreeMap<Class, u32> = BTreeMap::new();
         for suspicion in suspicions {
             let class = suspicion.class;
             if suspicion.strength >= 1.0 {
-                self.rows.insert(class, rows.get(&class).map_or(1, |row| row + 1));
+                row_of.insert(class, before.get(&class).map_or(1, |row| row + 1));
             }
-            let row = self.rows.get(&class).copied().unwrap_or(0);
-            let is_crowd =
-                class == Class::SynFlood && suspicion.strength < NO_CROWD && !before.contains(&class);
+            let row = row_of.get(&class).copied().unwrap_or(0);
+            let is_crowd = class == Class::SynFlood
+                && suspicion.strength < NO_CROWD
+                && !(pace == Pace::Second || self.told.contains(&class));
             let begins = suspicion.strength >= AT_ONCE && !is_crowd || row >= IN_A_ROW;
             if begins && self.going(class).is_none() {
-                changes.push(self.begin(features, suspicion));
+                changes.push(self.begin(features, suspicion, now_ns));
             }
             let is_told = suspicion.strength >= LEAST_STRENGTH;
             if let Some(attack) = self.going(class).filter(|_| is_told) {
                 attack.go_on(features, suspicion, &offenders(class, window));
             }
         }
-        for attack in self.attacks.iter_mut().filter(|attack| attack.is_going()) {
-            if features.at_ns.saturating_sub(attack.last_ns) >= QUIET_NS {
-                attack.ended_ns = Some(attack.last_ns);
-                changes.push(Change::Ended(attack.id));
-            }
+        if pace == Pace::Tick {
+            self.told = suspicions.iter().map(|suspicion| suspicion.class).collect();
         }
+        rows.insert(pace, row_of);
+        self.rows = rows;
         changes
     }
 
@@ -88,7 +134,7 @@ impl Tracker {
             .find(|attack| attack.class == class && attack.is_going())
     }
 
-    fn begin(&mut self, features: &Features, suspicion: &Suspicion) -> Change {
+    fn begin(&mut self, features: &Features, suspicion: &Suspicion, now_ns: u64) -> Change {
         let start_ns = features.at_ns.saturating_sub(features.length_ns);
         let before = self.attacks.iter_mut().rev();
         let mut before = before.filter(|attack| attack.class == suspicion.class);
@@ -106,7 +152,7 @@ impl Tracker {
             oldest.map(|index| self.attacks.remove(index));
         }
         self.attacks
-            .push(Attack::new(self.begun, start_ns, features, suspicion));
+            .push(Attack::new(self.begun, start_ns, now_ns, suspicion));
         Change::Begun(self.begun)
     }
 
@@ -119,6 +165,23 @@ impl Tracker {
         self.attacks.iter().find(|attack| attack.id == id)
     }
 
+    /// Whether an attack by connections that are merely kept goes on for so long at `now_ns` that it is to be taken for what is usual.
+    pub fn is_given_in(&self, class: Class, now_ns: u64) -> bool {
+        let kept = matches!(class, Class::ConnectionExhaustion | Class::LowAndSlow);
+        let mut attacks = self.attacks.iter();
+        kept && attacks.any(|attack| {
+            attack.class == class && attack.is_going() && now_ns.saturating_sub(attack.begun_ns) >= GIVE_IN_NS
+        })
+    }
+
+    /// Whether somebody means harm at `now_ns` in a way that nothing is to be learnt from.
+    pub fn hinders_learning(&self, now_ns: u64) -> bool {
+        let mut attacks = self.attacks.iter();
+        attacks.any(|attack| {
+            attack.is_going() && attack.class.is_attack() && !self.is_given_in(attack.class, now_ns)
+        })
+    }
+
     /// Whether somebody means harm now.
     pub fn is_attacked(&self) -> bool {
         self.attacks
@@ -127,15 +190,13 @@ impl Tracker {
     }
 }
 
-/// Who was last seen with a verdict of `class` in `window`, how many of its packets were dropped, and how many samples say so.
+/// Whom verdicts of `class` dropped in `window`, how many of its packets, and how many samples say so.
 fn offenders(class: Class, window: &Window) -> Vec<(Account, u64, u32)> {
     let of_class = window.accounts.iter();
     of_class
-        .filter(|(_, activity)| class.verdicts().contains(&activity.verdict))
-        .map(|(account, activity)| {
-            let counts = [activity.limited, activity.shadow_limited, activity.other];
-            let packets = counts.into_iter().fold(0, u64::saturating_add);
-            (*account, packets, activity.samples)
+        .filter_map(|(account, activity)| {
+            let of_class = activity.sum(|dropped| class.verdicts().contains(&dropped.verdict))?;
+            Some((*account, of_class.packets, of_class.samples))
         })
         .collect()
 }
@@ -193,6 +254,44 @@ mod tests {
         ];
         assert_eq!(follow(&mut tracker, weak), [(600, Change::Begun(1))]);
         assert_eq!(follow(&mut Tracker::default(), every_tenth(1, 9, 0.9)), []);
+    }
+
+    /// Found in review: each tick judged the same second again, so that one burst was three in a row; and it began after its last packet.
+    #[test]
+    fn a_second_counts_once_and_under_its_own_time() {
+        let mut tracker = Tracker::default();
+        let mut changes = Vec::new();
+        let mut suspicion = Suspicion {
+            class: Class::Scan,
+            strength: 1.3,
+            packets: 260.0,
+            evidence: Vec::new(),
+        };
+        for at_s in [10, 11, 14] {
+            let mut features = second(&[(Kind::Syn, 260)], &[]);
+            features.at_ns = at_s * SECOND;
+            let suspicions: &[Suspicion] = match at_s {
+                14 => &[],
+                _ => std::slice::from_ref(&suspicion),
+            };
+            changes.extend(tracker.second(&features, suspicions, at_s * SECOND + 50 * MS));
+            changes.extend(
+                follow(&mut tracker, every_tenth(at_s, at_s + 1, 0.0))
+                    .into_iter()
+                    .map(|(_, change)| change),
+            );
+        }
+        assert_eq!(changes, [], "two seconds are no three");
+        suspicion.strength = 2.5;
+        let mut features = second(&[(Kind::Syn, 260)], &[]);
+        features.at_ns = 20 * SECOND;
+        tracker.second(&features, &[suspicion], 20 * SECOND + 50 * MS);
+        let attack = tracker.attack(1).expect("it is strong");
+        assert_eq!(
+            (attack.begun_ns, attack.detected_ns),
+            (19 * SECOND, 20 * SECOND + 50 * MS)
+        );
+        assert_eq!((attack.packets, attack.timeline.len()), (260.0, 1));
     }
 
     #[test]

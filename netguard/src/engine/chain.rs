@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        engine::{Account, reputation::Settings, window::tests::sample},
+        engine::{reputation::Settings, window::tests::sample},
         prefix::Prefix,
     };
 
@@ -219,8 +219,8 @@ mod tests {
             let (mut chain, mut memory) = (Chain::new(SETTINGS), Memory(Vec::new()));
             let mut concluded = Vec::new();
             let mut reputation = Reputation::new(Settings::default(), 0, 0);
-            let account = Account::of([192, 0, 2, 1].into());
-            reputation.connect(proven.then_some((account, 1)).into_iter().collect());
+            let account = std::net::IpAddr::from([192, 0, 2, 1]);
+            reputation.connect(proven.then_some((account, 1)).into_iter().collect(), 0);
             for tick in 0..=10 {
                 let step = chain.step(readings(tick, tick * 50));
                 let now_ns = step.window.at_ns;

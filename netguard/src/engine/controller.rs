@@ -1,13 +1,14 @@
 //! The controller: from features to attacks, and what is normal from all that is none. It decides nothing: what is done about an
 //! attack is policy's business.
 
-use std::collections::BTreeMap;
+mod told;
+
+use std::{collections::BTreeMap, mem};
 
 use super::{
     Baselines, Change, Features, Learnt, Tracker, Window,
-    baseline::{NormalTraffic, NowService, Shifted},
+    baseline::Shifted,
     detect::{Class, Suspicion, detect, detect_patiently},
-    feature::Metric,
     outlier::{self, Outlier, Score, Vector},
     response::suspect_matched,
 };
@@ -28,6 +29,8 @@ pub struct Controller {
     score: Option<Score>,
     /// The last second.
     second: Features,
+    /// Whether no tick has looked at it yet.
+    is_second_new: bool,
 }
 
 impl Default for Controller {
@@ -49,6 +52,7 @@ impl Controller {
             moment: None,
             score: None,
             second: Features::default(),
+            is_second_new: false,
         }
     }
 
@@ -62,12 +66,6 @@ impl Controller {
         matched: &BTreeMap<Class, f64>,
     ) -> Vec<Change> {
         let mut suspicions = detect(features, &self.learnt.baselines);
-        let stands = features.at_ns.saturating_sub(self.second.at_ns) < SECOND_STANDS_NS;
-        if stands && self.second.length_ns > 0 {
-            let told: Vec<Class> = suspicions.iter().map(|suspicion| suspicion.class).collect();
-            let more = detect_patiently(&self.second, &self.learnt.baselines).into_iter();
-            suspicions.extend(more.filter(|suspicion| !told.contains(&suspicion.class)));
-        }
         let moment = outlier::vector(features);
         self.score = self.learnt.outlier.score(&moment);
         self.moment = Some(moment);
@@ -75,22 +73,49 @@ impl Controller {
             outlier::raise(&mut suspicions, score);
         }
         suspect_matched(&mut suspicions, matched);
-        if suspicions.iter().any(is_harmful) || self.tracker.is_attacked() {
+        let mut changes = self.patiently(features.at_ns, &suspicions);
+        let is_harmful = suspicions
+            .iter()
+            .any(|suspicion| self.hinders(suspicion, features.at_ns));
+        if is_harmful || self.tracker.hinders_learning(features.at_ns) {
             self.suspected_ns = Some(features.at_ns);
         }
-        self.tracker.step(features, &suspicions, window)
+        changes.extend(self.tracker.step(features, &suspicions, window));
+        changes
+    }
+
+    /// Takes in what the last second looks like by itself, once, unless the tick is `suspected` of the same.
+    fn patiently(&mut self, now_ns: u64, suspected: &[Suspicion]) -> Vec<Change> {
+        let is_new = mem::take(&mut self.is_second_new) && self.second.length_ns > 0;
+        if !is_new || now_ns.saturating_sub(self.second.at_ns) >= SECOND_STANDS_NS {
+            return Vec::new();
+        }
+        let told: Vec<Class> = suspected.iter().map(|suspicion| suspicion.class).collect();
+        let mut patient = detect_patiently(&self.second, &self.learnt.baselines);
+        patient.retain(|suspicion| !told.contains(&suspicion.class));
+        if let Some(score) = &self.score {
+            outlier::raise(&mut patient, score);
+        }
+        if patient.iter().any(|suspicion| self.hinders(suspicion, now_ns)) {
+            self.suspected_ns = Some(now_ns);
+        }
+        self.tracker.second(&self.second, &patient, now_ns)
     }
 
     /// Learns a second and its newest moment, unless something is attacked in it or was shortly before. Tells what has had another
     /// level for long.
     pub fn second(&mut self, features: &Features) -> Vec<Shifted> {
         self.second = features.clone();
+        self.is_second_new = true;
         let moment = self.moment.take();
         let suspicions = [
             detect(features, &self.learnt.baselines),
             detect_patiently(features, &self.learnt.baselines),
         ];
-        if !self.is_calm(features.at_ns) || suspicions.iter().flatten().any(is_harmful) {
+        let mut suspicions = suspicions.iter().flatten();
+        if !self.is_calm(features.at_ns)
+            || suspicions.any(|suspicion| self.hinders(suspicion, features.at_ns))
+        {
             self.learnt.baselines.interrupt();
             return Vec::new();
         }
@@ -128,40 +153,16 @@ impl Controller {
         self.learnt.baselines.forget(service)
     }
 
-    /// What is normal, and what is now, at `wall_s` of the wall clock.
-    pub fn normal(&self, wall_s: Option<u64>) -> NormalTraffic {
-        let mut normal = self.learnt.baselines.normal(wall_s);
-        // What is no number has no form in JSON.
-        let now = |metric| self.second.metric(metric).filter(|value| value.is_finite());
-        normal.now = Metric::ALL
-            .into_iter()
-            .filter_map(|metric| Some((metric.name().to_owned(), now(metric)?)))
-            .collect();
-        for service in &self.second.services {
-            let numbers = [service.packets, service.bytes, service.opening];
-            if let Some(normal) = normal.services.get_mut(&service.service)
-                && numbers.iter().all(|number| number.is_finite())
-            {
-                let [packets, bytes, opening] = numbers;
-                normal.now = Some(NowService {
-                    packets,
-                    bytes,
-                    opening,
-                });
-            }
-        }
-        normal.unusual = self.learnt.outlier.told(self.score.as_ref());
-        normal
-    }
-
     pub fn tracker(&self) -> &Tracker {
         &self.tracker
     }
-}
 
-/// Whether a suspicion is enough to begin an attack, given time.
-fn is_harmful(suspicion: &Suspicion) -> bool {
-    suspicion.strength >= 1.0 && suspicion.class.is_attack()
+    /// Whether a suspicion is enough to begin an attack, given time, and to learn nothing meanwhile.
+    fn hinders(&self, suspicion: &Suspicion, now_ns: u64) -> bool {
+        suspicion.strength >= 1.0
+            && suspicion.class.is_attack()
+            && !self.tracker.is_given_in(suspicion.class, now_ns)
+    }
 }
 
 #[cfg(test)]
@@ -234,28 +235,30 @@ mod tests {
             opening,
             ..ServiceFeatures::default()
         };
-        let scan = Features {
-            at_ns: 10 * SECOND,
+        let scan = |at_s: u64| Features {
+            at_ns: at_s * SECOND,
             services: vec![service("tcp/80", 0.0), service("other", 300.0)],
             destination_port: Some(0.9),
             ..second(&[(Kind::Syn, 300)], &[])
         };
-        controller.second(&scan);
-        let mut tick = |at_ms: u64| {
+        let tick = |controller: &mut Controller, at_ms: u64| {
             let features = Features {
                 at_ns: at_ms * 1_000_000,
                 length_ns: 50_000_000,
                 ..second(&[(Kind::Syn, 20)], &[])
             };
-            controller.tick(
-                &features,
-                &observe(&[], &[], &[], 0, features.at_ns, 50_000_000),
-                &BTreeMap::new(),
-            )
+            let window = observe(&[], &[], &[], 0, features.at_ns, 50_000_000);
+            controller.tick(&features, &window, &BTreeMap::new())
         };
-        let told: Vec<Vec<Change>> = [10_050, 10_100, 10_150, 10_200].map(&mut tick).into();
-        assert_eq!(told, [vec![], vec![], vec![Change::Begun(1)], vec![]]);
-        assert_eq!(tick(22_000), [Change::Ended(1)]);
+        // Each of them counts once, however many ticks look at it.
+        let mut told: Vec<Change> = Vec::new();
+        for at_s in 10..=12 {
+            assert_eq!(told, []);
+            controller.second(&scan(at_s));
+            told.extend((1..=19).flat_map(|index| tick(&mut controller, at_s * 1_000 + index * 50)));
+        }
+        assert_eq!(told, [Change::Begun(1)]);
+        assert_eq!(tick(&mut controller, 24_000), [Change::Ended(1)]);
         let attack = controller.tracker().attack(1).expect("it is remembered");
         assert_eq!(attack.class, Class::Scan);
     }

@@ -57,7 +57,7 @@ mod tests {
     use netguard_common::Verdict;
 
     use super::*;
-    use crate::engine::{Account, Finding, Withheld, reputation::Penalty};
+    use crate::engine::{Account, Finding, Withheld, reputation::Before};
 
     /// Holds `capacity` rules, then says "full": a sink that behaves like the kernel's tables.
     struct Memory {
@@ -98,7 +98,8 @@ mod tests {
             action,
             score: 60,
             repeats: 0,
-            before: Penalty::default(),
+            before: Before::default(),
+            network: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::IpAddr};
 
 use netguard_common::Verdict;
 
-use super::{Account, Window};
+use super::{Account, Window, window::vote};
 
 /// Streaks kept at the most; beyond, new ones are not begun.
 const MAX_STREAKS: usize = 65_536;
@@ -34,9 +34,9 @@ pub struct Flooders {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub account: Account,
-    /// The address last seen of the account.
+    /// The address of the account that most of it came from.
     pub source: IpAddr,
-    /// The limit that dropped most recently.
+    /// The limit that dropped most.
     pub verdict: Verdict,
     /// How long the source has been over its limits.
     pub over_for_ns: u64,
@@ -44,8 +44,12 @@ pub struct Finding {
     pub dropped: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Streak {
+    source: IpAddr,
+    lead: u64,
+    /// Packets that each limit dropped.
+    limits: Vec<(Verdict, u64)>,
     since_ns: u64,
     last_ns: u64,
     dropped: u64,
@@ -60,13 +64,13 @@ impl Flooders {
             .retain(|_, streak| now_ns.saturating_sub(streak.last_ns) <= PAUSE_NS);
         let mut findings = Vec::new();
         for (&account, activity) in &window.accounts {
-            let shadow = if settings.count_shadow {
-                activity.shadow_limited
-            } else {
-                0
+            let counts = |shadow: bool| settings.count_shadow || !shadow;
+            let limited = activity.sum(|dropped| dropped.is_by_limit() && counts(dropped.shadow));
+            let Some(limited) = limited else {
+                continue;
             };
-            let dropped = activity.limited.saturating_add(shadow);
-            if dropped == 0 || window.per_second(dropped) < settings.min_dropped_per_s {
+            let dropped = limited.packets;
+            if window.per_second(dropped) < settings.min_dropped_per_s {
                 continue;
             }
             if self.streaks.len() >= MAX_STREAKS && !self.streaks.contains_key(&account) {
@@ -74,6 +78,9 @@ impl Flooders {
             }
             let since_ns = now_ns.saturating_sub(window.length_ns);
             let streak = self.streaks.entry(account).or_insert(Streak {
+                source: activity.source,
+                lead: 0,
+                limits: Vec::with_capacity(1),
                 since_ns,
                 last_ns: now_ns,
                 dropped: 0,
@@ -81,13 +88,22 @@ impl Flooders {
             });
             streak.last_ns = now_ns;
             streak.dropped = streak.dropped.saturating_add(dropped);
-            streak.samples = streak.samples.saturating_add(activity.samples);
+            streak.samples = streak.samples.saturating_add(limited.samples);
+            vote(&mut streak.source, &mut streak.lead, activity.source, dropped);
+            match streak
+                .limits
+                .iter_mut()
+                .find(|(limit, _)| *limit == limited.verdict)
+            {
+                Some((_, sum)) => *sum = sum.saturating_add(dropped),
+                None => streak.limits.push((limited.verdict, dropped)),
+            }
             let over_for_ns = now_ns.saturating_sub(streak.since_ns);
             if over_for_ns >= settings.over_for_ns && streak.samples >= MIN_SAMPLES {
                 findings.push(Finding {
                     account,
-                    source: activity.source,
-                    verdict: activity.verdict,
+                    source: streak.source,
+                    verdict: streak.limit().unwrap_or(limited.verdict),
                     over_for_ns,
                     dropped: streak.dropped,
                 });
@@ -99,8 +115,18 @@ impl Flooders {
     }
 }
 
+impl Streak {
+    /// The limit that dropped most.
+    fn limit(&self) -> Option<Verdict> {
+        let most = self.limits.iter().max_by_key(|(_, packets)| *packets);
+        most.map(|(limit, _)| *limit)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use netguard_common::layout::Sample;
+
     use super::*;
     use crate::engine::{observe, window::tests::sample};
 
@@ -150,10 +176,11 @@ mod tests {
 
     #[test]
     fn shadow_counts_only_when_asked() {
-        let mut shadow = window(10_000, 20);
-        for activity in shadow.accounts.values_mut() {
-            (activity.shadow_limited, activity.limited) = (activity.limited, 0);
-        }
+        let samples = [Sample {
+            shadow: 1,
+            ..sample([192, 0, 2, 1], Verdict::LimitSyn, 20)
+        }];
+        let shadow = observe(&[], &[], &samples, 0, 10_000 * MS, 100 * MS);
         let mut flooders = Flooders::default();
         assert!(flooders.detect(&shadow, &SETTINGS).is_empty());
         assert!(flooders.streaks.is_empty());
@@ -165,5 +192,29 @@ mod tests {
             },
         );
         assert_eq!(flooders.streaks.len(), 1);
+    }
+
+    /// Found in review: one malformed packet, seen last, gave its name to what limits had dropped.
+    #[test]
+    fn a_finding_names_the_limit_that_dropped_and_counts_nothing_else() {
+        let mut flooders = Flooders::default();
+        let mut found = Vec::new();
+        for tick in 1..=12 {
+            let samples = [
+                sample([192, 0, 2, 1], Verdict::LimitIcmp, 15),
+                sample([192, 0, 2, 1], Verdict::LimitUdp, 1),
+                sample([192, 0, 2, 1], Verdict::TcpNull, 900),
+            ];
+            let at_ns = (10_000 + tick * 100) * MS;
+            found.extend(flooders.detect(&observe(&[], &[], &samples, 0, at_ns, 100 * MS), &SETTINGS));
+        }
+        let [finding] = &found[..] else {
+            panic!("{found:?}");
+        };
+        assert_eq!((finding.verdict, finding.dropped), (Verdict::LimitIcmp, 160));
+        let mut flooders = Flooders::default();
+        let samples = [sample([192, 0, 2, 1], Verdict::TcpNull, 900); 9];
+        let window = observe(&[], &[], &samples, 0, 10_000 * MS, 100 * MS);
+        assert!(flooders.detect(&window, &SETTINGS).is_empty() && flooders.streaks.is_empty());
     }
 }

@@ -30,3 +30,55 @@ impl Learnt {
         self.baselines.learnt_s()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use netguard_common::telemetry::Kind;
+
+    use crate::engine::{
+        Change, Controller, Features,
+        feature::{Connections, tests::second},
+        observe,
+    };
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Found in review: more connections that stay stopped all learning for ever, since what is usual could never follow.
+    #[test]
+    fn connections_that_stay_become_usual() {
+        let mut controller = Controller::default();
+        let mut second = |at_s: u64, established: f64| {
+            let connections = Some(Connections {
+                established,
+                ..Connections::default()
+            });
+            let features = Features {
+                at_ns: at_s * SECOND,
+                connections,
+                ..second(&[(Kind::Syn, 5), (Kind::Ack, 20)], &[])
+            };
+            let window = observe(&[], &[], &[], 0, features.at_ns, SECOND);
+            let changes = controller.tick(&features, &window, &BTreeMap::new());
+            controller.second(&features);
+            (
+                changes,
+                controller.learnt().seconds(),
+                controller.tracker().is_attacked(),
+            )
+        };
+        for at_s in 1..=600 {
+            assert_eq!(second(at_s, 100.0).0, []);
+        }
+        let begun: Vec<Change> = (601..=610).flat_map(|at_s| second(at_s, 900.0).0).collect();
+        assert_eq!(begun, [Change::Begun(1)]);
+        let learnt = second(611, 900.0).1;
+        assert_eq!(second(3_600, 900.0).1, learnt, "nothing is learnt for an hour");
+        let last = (3_601..=20_000)
+            .map(|at_s| second(at_s, 900.0))
+            .last()
+            .expect("there are some");
+        assert!(last.1 > learnt && !last.2, "{last:?}");
+    }
+}

@@ -2,19 +2,23 @@
 //! on forged evidence would be the attacker's weapon. What reputation remembers makes repeated blocks longer, and its caps
 //! bound what all of them may touch.
 
+mod network;
 mod withheld;
+
+use std::net::IpAddr;
 
 use netguard_common::layout::Mode;
 
 use super::{
     Account, Finding, Guard,
-    reputation::{Evidence, Kind, Penalty, Reputation, Sentence},
+    reputation::{Before, Evidence, Kind, Reputation, Sentence},
 };
 use crate::prefix::Prefix;
 
+use network::decide_on_network;
 pub use withheld::Withheld;
 
-/// What is done about a finding.
+/// What is done about a finding, or about the network of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     pub finding: Finding,
@@ -23,8 +27,10 @@ pub struct Decision {
     pub score: u8,
     /// Blocks of the source in a row before this one.
     pub repeats: u32,
-    /// What it was sentenced to before.
-    pub before: Penalty,
+    /// How it stood before.
+    pub before: Before,
+    /// The network that it is about, where it is not about the source, and how many of that were blocked lately.
+    pub network: Option<(Prefix, u64)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +50,8 @@ pub fn decide(
     now_ns: u64,
 ) -> Vec<Decision> {
     let mut decisions = Vec::new();
-    for finding in findings {
+    for mut finding in findings {
+        finding.account = accountable(finding.account, finding.source, guard);
         let account = finding.account;
         let evidence = Evidence {
             kind: Kind::Flood,
@@ -53,42 +60,46 @@ pub fn decide(
             packets: finding.dropped,
         };
         reputation.take(account, &evidence, now_ns);
-        let before = reputation.penalty(account);
-        let (action, sentence) = act(&finding, guard, reputation, now_ns);
-        let score = reputation.standing(account, now_ns).0;
-        let repeats = sentence.map_or(0, |sentence| sentence.repeats);
-        let mut decide = |action: Action, reputation: &mut Reputation| {
-            reputation.count(match &action {
-                Action::Block { .. } => "blocked",
-                Action::Withhold(why) => why.name(),
-            });
-            decisions.push(Decision {
-                finding: finding.clone(),
-                action,
-                score,
-                repeats,
-                before,
-            });
+        let before = reputation.before(account, now_ns);
+        let (action, sentence) = act(account, guard, reputation, now_ns);
+        reputation.count(match &action {
+            Action::Block { .. } => "blocked",
+            Action::Withhold(why) => why.name(),
+        });
+        let decision = Decision {
+            action,
+            score: reputation.standing(account, now_ns).0,
+            repeats: sentence.map_or(0, |sentence| sentence.repeats),
+            before,
+            network: None,
+            finding,
         };
-        decide(action, reputation);
-        let begun = sentence.filter(|sentence| !sentence.extends);
-        let network =
-            begun.and_then(|begun| Some((reputation.is_network_due(account, now_ns)?, begun.ttl_ns)));
-        if let Some((network, ttl_ns)) = network {
-            let action = act_on_network(network, ttl_ns, guard, reputation, now_ns);
-            decide(action, reputation);
-        }
+        let is_new = sentence.is_some_and(|sentence| !sentence.extends);
+        let due = is_new
+            .then(|| reputation.is_network_due(account, now_ns))
+            .flatten();
+        let network = due.map(|network| decide_on_network(network, &decision, guard, reputation, now_ns));
+        decisions.push(decision);
+        decisions.extend(network);
     }
     decisions
 }
 
-/// What stands against a block of `account`, whose address `source` was seen last; else what would be blocked.
+/// Who answers for what `source` does: its account, unless somebody guarded, or this machine, is in it, too. Then only the
+/// address may be blocked, so only what is known of that counts: a neighbour's connection proves nothing of it.
+pub fn accountable(account: Account, source: IpAddr, guard: &Guard) -> Account {
+    match guard.objection(&account.prefix()) {
+        Some(_) => Account::alone(source),
+        None => account,
+    }
+}
+
+/// What stands against a block of `account`, which is [`accountable`]; else what would be blocked.
 ///
 /// # Errors
 /// Why it is not blocked.
 pub fn objection(
     account: Account,
-    source: std::net::IpAddr,
     guard: &Guard,
     reputation: &Reputation,
     now_ns: u64,
@@ -101,19 +112,9 @@ pub fn objection(
     if connections == 0 {
         return Err(Withheld::Unproven);
     }
-    // A neighbour shares our /64 with us: then only its own address is blocked.
-    let candidates = [account.prefix(), Prefix::from(source)];
-    let mut free = Err(Withheld::Unproven);
-    for prefix in candidates {
-        match guard.objection(&prefix) {
-            None => {
-                free = Ok(prefix);
-                break;
-            }
-            Some((prefix, kind)) => free = Err(Withheld::Guarded { prefix, kind }),
-        }
+    if let Some((prefix, kind)) = guard.objection(&account.prefix()) {
+        return Err(Withheld::Guarded { prefix, kind });
     }
-    let prefix = free?;
     let from = settings.shared_from;
     if connections >= from {
         return Err(Withheld::Shared { connections, from });
@@ -122,42 +123,22 @@ pub fn objection(
     if score < from {
         return Err(Withheld::Below { score, from });
     }
-    Ok(prefix)
+    Ok(account.prefix())
 }
 
 fn act(
-    finding: &Finding,
+    account: Account,
     guard: &Guard,
     reputation: &mut Reputation,
     now_ns: u64,
 ) -> (Action, Option<Sentence>) {
-    let account = finding.account;
-    let prefix = match objection(account, finding.source, guard, reputation, now_ns) {
+    let prefix = match objection(account, guard, reputation, now_ns) {
         Ok(prefix) => prefix,
         Err(why) => return (Action::Withhold(why), None),
     };
     match reputation.penalise(account, now_ns) {
         Ok(sentence) => (in_mode(prefix, sentence.ttl_ns, reputation), Some(sentence)),
         Err(excess) => (Action::Withhold(Withheld::Radius { prefix, excess }), None),
-    }
-}
-
-fn act_on_network(
-    network: Prefix,
-    ttl_ns: u64,
-    guard: &Guard,
-    reputation: &mut Reputation,
-    now_ns: u64,
-) -> Action {
-    if let Some((prefix, kind)) = guard.objection(&network) {
-        return Action::Withhold(Withheld::Guarded { prefix, kind });
-    }
-    match reputation.penalise_network(network, ttl_ns, now_ns) {
-        Ok(()) => in_mode(network, ttl_ns, reputation),
-        Err(excess) => Action::Withhold(Withheld::Radius {
-            prefix: network,
-            excess,
-        }),
     }
 }
 
@@ -216,9 +197,9 @@ mod tests {
         let mut reputation = Reputation::new(settings, 0, 7);
         let connected = connected.iter();
         let connected: HashMap<_, _> = connected
-            .map(|(source, count)| (account(source), *count))
+            .map(|(source, count)| (source.parse().expect("an address"), *count))
             .collect();
-        reputation.connect(connected);
+        reputation.connect(connected, 0);
         reputation
     }
 
@@ -265,6 +246,46 @@ mod tests {
         ));
     }
 
+    /// Found in review: where the server lies in the /64 itself, or somebody guarded does, any connected neighbour proved all of it, and whoever
+    /// was forged was blocked, without number.
+    #[test]
+    fn of_a_shared_64_only_the_address_with_the_connection_is_blocked() {
+        let guarded = ["2001:db8::1"];
+        assert_eq!(
+            action("2001:db8::66", &["2001:db8::1", "2001:db8::2"], &guarded),
+            Action::Withhold(Withheld::Unproven)
+        );
+        assert_eq!(
+            action("2001:db8::66", &["2001:db8::66"], &guarded),
+            block("2001:db8::66")
+        );
+        let neighbours: Vec<String> = (0x10..0x60).map(|host| format!("2001:db8::{host:x}")).collect();
+        let connected: Vec<_> = neighbours.iter().map(|source| (source.as_str(), 1)).collect();
+        let mut reputation = reputation(settings(), &connected);
+        let mut blocked = Vec::new();
+        for source in &neighbours {
+            let decided = decide(vec![finding(source)], &guard(&guarded), &mut reputation, SECOND);
+            assert_eq!(decided.len(), 1);
+            blocked.extend(decided.into_iter().filter_map(|decision| match decision.action {
+                Action::Block { prefix, .. } => Some((prefix, decision.repeats)),
+                Action::Withhold(_) => None,
+            }));
+        }
+        let most = settings().caps.at_least as usize;
+        assert_eq!(blocked.len(), most, "every new rule takes room");
+        assert!(
+            blocked
+                .iter()
+                .all(|(prefix, repeats)| prefix.is_host() && *repeats == 0)
+        );
+        let view = reputation.view(account("2001:db8::2"), SECOND);
+        assert_eq!(
+            (view.score, view.record.penalty.total),
+            (0, 0),
+            "nobody answers for a neighbour"
+        );
+    }
+
     #[test]
     fn what_was_found_unproven_does_not_count_once_it_is_proven() {
         let mut strict = settings();
@@ -274,7 +295,10 @@ mod tests {
         for second in 1..100 {
             decide(found(), &guard(&[]), &mut reputation, second * SECOND);
         }
-        reputation.connect(HashMap::from([(account("192.0.2.1"), 1)]));
+        reputation.connect(
+            HashMap::from([("192.0.2.1".parse().expect("an address"), 1)]),
+            100 * SECOND,
+        );
         let decided = decide(found(), &guard(&[]), &mut reputation, 100 * SECOND);
         assert_eq!(
             decided[0].action,

@@ -30,19 +30,50 @@ pub struct Window {
 }
 
 /// Dropped packets of one account in one window, estimated from the weights of its samples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Activity {
-    /// The address of the newest sample.
+    /// The address that most of them came from, if one did: neighbours may share an account.
     pub source: IpAddr,
-    /// The verdict of the newest sample.
+    /// By how many packets it leads, as in a majority vote.
+    lead: u64,
+    /// By what dropped them.
+    dropped: Vec<Dropped>,
+}
+
+/// Packets that one verdict dropped, or would have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
     pub verdict: Verdict,
-    /// Packets dropped by a limit.
-    pub limited: u64,
-    /// Packets that a limit in shadow mode would have dropped.
-    pub shadow_limited: u64,
-    /// Packets dropped for any other reason, shadow included.
-    pub other: u64,
+    /// Only counted.
+    pub shadow: bool,
+    pub packets: u64,
     pub samples: u32,
+}
+
+impl Dropped {
+    pub const fn is_by_limit(&self) -> bool {
+        matches!(
+            self.verdict,
+            Verdict::LimitSyn
+                | Verdict::LimitUdp
+                | Verdict::LimitIcmp
+                | Verdict::LimitControl
+                | Verdict::LimitOther
+        )
+    }
+}
+
+impl Activity {
+    /// All of it that `is_meant`, under the verdict that most of that is of; `None`: none.
+    pub fn sum(&self, is_meant: impl Fn(&Dropped) -> bool) -> Option<Dropped> {
+        let meant = || self.dropped.iter().filter(|dropped| is_meant(dropped));
+        let most = meant().max_by_key(|dropped| dropped.packets)?;
+        Some(Dropped {
+            packets: meant().fold(0, |sum, dropped| sum.saturating_add(dropped.packets)),
+            samples: meant().fold(0, |sum, dropped| sum.saturating_add(dropped.samples)),
+            ..*most
+        })
+    }
 }
 
 impl Window {
@@ -110,32 +141,35 @@ fn attribute(accounts: &mut HashMap<Account, Activity>, sample: &Sample) {
     }
     let activity = accounts.entry(account).or_insert(Activity {
         source,
-        verdict,
-        limited: 0,
-        shadow_limited: 0,
-        other: 0,
-        samples: 0,
+        lead: 0,
+        dropped: Vec::with_capacity(1),
     });
-    let weight = u64::from(sample.weight);
-    let count = match (is_limit(verdict), sample.shadow) {
-        (true, 0) => &mut activity.limited,
-        (true, _) => &mut activity.shadow_limited,
-        (false, _) => &mut activity.other,
-    };
-    *count = count.saturating_add(weight);
-    activity.samples = activity.samples.saturating_add(1);
-    (activity.source, activity.verdict) = (source, verdict);
+    let (weight, shadow) = (u64::from(sample.weight), sample.shadow != 0);
+    vote(&mut activity.source, &mut activity.lead, source, weight);
+    let mut known = activity.dropped.iter_mut();
+    match known.find(|dropped| dropped.verdict == verdict && dropped.shadow == shadow) {
+        Some(dropped) => {
+            dropped.packets = dropped.packets.saturating_add(weight);
+            dropped.samples = dropped.samples.saturating_add(1);
+        }
+        None => activity.dropped.push(Dropped {
+            verdict,
+            shadow,
+            packets: weight,
+            samples: 1,
+        }),
+    }
 }
 
-const fn is_limit(verdict: Verdict) -> bool {
-    matches!(
-        verdict,
-        Verdict::LimitSyn
-            | Verdict::LimitUdp
-            | Verdict::LimitIcmp
-            | Verdict::LimitControl
-            | Verdict::LimitOther
-    )
+/// Gives `packets` votes to `source`: whoever has more than half of all leads in the end.
+pub(super) fn vote(leader: &mut IpAddr, lead: &mut u64, source: IpAddr, packets: u64) {
+    if *leader == source {
+        *lead = lead.saturating_add(packets);
+    } else if packets > *lead {
+        (*leader, *lead) = (source, packets - *lead);
+    } else {
+        *lead -= packets;
+    }
 }
 
 #[cfg(test)]
@@ -206,16 +240,33 @@ pub(super) mod tests {
             },
         ];
         let window = observe(&[], &[], &samples, 0, 0, 1);
-        let activity = window.accounts[&Account::of([192, 0, 2, 1].into())];
+        let activity = &window.accounts[&Account::of([192, 0, 2, 1].into())];
+        let sum = |is_meant: fn(&Dropped) -> bool| {
+            let sum = activity.sum(is_meant).expect("there are some");
+            (sum.verdict, sum.packets, sum.samples)
+        };
         assert_eq!(
-            (
-                activity.limited,
-                activity.shadow_limited,
-                activity.other,
-                activity.samples
-            ),
-            (15, 7, 1, 4)
+            sum(|dropped| dropped.is_by_limit() && !dropped.shadow),
+            (Verdict::LimitSyn, 15, 2)
         );
+        assert_eq!(sum(|dropped| dropped.shadow), (Verdict::LimitSyn, 7, 1));
+        assert_eq!(sum(|dropped| !dropped.is_by_limit()), (Verdict::Land, 1, 1));
+        assert_eq!(activity.sum(|dropped| dropped.verdict == Verdict::TcpNull), None);
+    }
+
+    /// Found in review: of a /64 that neighbours share, whoever was seen last answered for all of it.
+    #[test]
+    fn the_address_that_sends_most_stands_for_an_account() {
+        let from = |host: u8, weight: u32| Sample {
+            source: std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host.into()).octets(),
+            ..sample([0; 4], Verdict::LimitUdp, weight)
+        };
+        let samples = [from(7, 5), from(2, 1), from(7, 5), from(3, 2), from(2, 1)];
+        let window = observe(&[], &[], &samples, 0, 0, 1);
+        let [activity] = &window.accounts.values().collect::<Vec<_>>()[..] else {
+            panic!("{window:?}");
+        };
+        assert_eq!(activity.source.to_string(), "2001:db8::7");
     }
 
     #[test]

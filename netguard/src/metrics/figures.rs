@@ -8,6 +8,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::engine::detect::Class;
+
 /// Seconds up to which things are told apart. A tick has 50 ms; an attack is noticed in the one after it began.
 const TICKS: [f64; 9] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5];
 const DECISIONS: [f64; 8] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
@@ -32,7 +34,7 @@ pub struct Figures {
 
 impl Default for Figures {
     fn default() -> Self {
-        Self {
+        let figures = Self {
             ticks: Histogram::new(TICKS),
             missed: Counter::default(),
             last_tick_ns: AtomicU64::new(0),
@@ -41,7 +43,14 @@ impl Default for Figures {
             begun: Family::default(),
             resumed: Family::default(),
             events_missed: Counter::default(),
+        };
+        // A row that is there from the beginning shows the first of its class as a rise.
+        for class in Class::ALL {
+            for family in [&figures.begun, &figures.resumed] {
+                let _there = family.get_or_create(&[("class", class.name())]);
+            }
         }
+        figures
     }
 }
 
@@ -61,15 +70,17 @@ impl Figures {
         self.decisions.observe(seconds(after_ns));
     }
 
-    /// An attack was recognised so long after it began.
-    pub(crate) fn attack_begun(&self, class: &'static str, after_ns: u64) {
-        self.begun.get_or_create(&[("class", class)]).inc();
-        self.detections.observe(seconds(after_ns));
+    /// An attack, or a crowd, was recognised so long after it began.
+    pub(crate) fn attack_begun(&self, class: Class, after_ns: u64) {
+        self.begun.get_or_create(&[("class", class.name())]).inc();
+        if class.is_attack() {
+            self.detections.observe(seconds(after_ns));
+        }
     }
 
     /// An attack that was over goes on.
-    pub(crate) fn attack_resumed(&self, class: &'static str) {
-        self.resumed.get_or_create(&[("class", class)]).inc();
+    pub(crate) fn attack_resumed(&self, class: Class) {
+        self.resumed.get_or_create(&[("class", class.name())]).inc();
     }
 
     /// A reader of the stream of events was too slow for so many.
@@ -160,9 +171,15 @@ mod tests {
     #[test]
     fn attacks_are_counted_by_class() {
         let figures = Figures::default();
-        figures.attack_begun("syn-flood", 100 * MS);
-        figures.attack_begun("syn-flood", 150 * MS);
-        figures.attack_resumed("udp-flood");
+        let quiet = told(&figures);
+        for class in Class::ALL {
+            let row = format!("netguard_attacks_begun_total{{class=\"{}\"}} 0\n", class.name());
+            assert!(quiet.contains(&row), "{quiet}");
+        }
+        figures.attack_begun(Class::SynFlood, 100 * MS);
+        figures.attack_begun(Class::SynFlood, 150 * MS);
+        figures.attack_begun(Class::FlashCrowd, 50 * MS);
+        figures.attack_resumed(Class::UdpFlood);
         let count = |family: &Family<ClassLabel, Counter>, class| {
             family.get(&[("class", class)]).map_or(0, |counter| counter.get())
         };

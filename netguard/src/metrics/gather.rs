@@ -9,7 +9,7 @@ use tracing::debug;
 use super::{Family, families, tables::Tables};
 use crate::{
     bpf::{BpfError, Counters, Pins, Services, SettingsMap, Telemetry},
-    daemon::{CookieState, State},
+    daemon::{CookieState, ReflectionState, State, store_state},
     host,
 };
 
@@ -84,6 +84,10 @@ impl Gathering {
             .filter(|one| one.fault.is_some())
             .count();
         let undelivered = *state.cookies() == CookieState::Undelivered;
+        let reputation = store_state(state).and_then(|store| store.sentence());
+        let normal = state.normal().sentence();
+        let served = state.metrics().as_ref().map(|metrics| metrics.fault.is_some());
+        let questions = *state.reflection() == ReflectionState::Unavailable;
         let faults = [
             ("interfaces", interfaces),
             ("cookies", state.cookie_faults().len() + usize::from(undelivered)),
@@ -93,6 +97,10 @@ impl Gathering {
                 "audit",
                 usize::from(audit.as_ref().is_some_and(|audit| audit.fault.is_some())),
             ),
+            ("reputation", usize::from(reputation.is_some())),
+            ("normal", usize::from(normal.is_some())),
+            ("metrics", usize::from(served == Some(true))),
+            ("reflection", usize::from(questions)),
         ];
         let row = |(about, count): (&str, usize)| (vec![("about", about.to_owned())], count as f64);
         let mut families = vec![

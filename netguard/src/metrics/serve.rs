@@ -27,11 +27,11 @@ const PATH: &str = "/metrics";
 /// Who asks again sooner gets what was gathered last.
 const FRESH_NS: u64 = 500_000_000;
 /// Connections at once; each is for one request and for no longer than that.
-const CONNECTIONS: usize = 8;
-const HEADERS: Duration = Duration::from_secs(2);
+const CONNECTIONS: usize = 256;
+const HEADERS: Duration = Duration::from_secs(1);
 const WHOLE: Duration = Duration::from_secs(10);
-/// Between two connections: no more than a hundred are taken a second.
-const PAUSE: Duration = Duration::from_millis(10);
+/// Between two connections: no more than two hundred are taken a second, and so many that say nothing find room for as long as they may.
+const PAUSE: Duration = Duration::from_millis(5);
 /// Until an address is tried again that could not be had: it may come late.
 const AGAIN: Duration = Duration::from_secs(5);
 

@@ -45,7 +45,9 @@ pub(super) fn tell(report: &mut Report, decision: &Decision, outcome: &Enforced<
     }
     report.findings.push(Found {
         at_ms,
-        source: finding.source,
+        source: decision
+            .network
+            .map_or(finding.source, |(network, _)| network.address()),
         verdict,
         dropped: finding.dropped,
         over_for_ms,

@@ -29,9 +29,9 @@ pub(super) struct Handshakes {
     waiting: HashMap<Connection, u32>,
     /// In their order; some are waited for no more.
     order: VecDeque<Connection>,
-    open: HashMap<Connection, Account>,
+    open: HashMap<Connection, IpAddr>,
     /// How many connections each source has, which has any.
-    established: BTreeMap<Account, (IpAddr, u32)>,
+    established: BTreeMap<IpAddr, u32>,
     /// Sources that ever had one.
     ever: HashSet<Account>,
 }
@@ -90,30 +90,31 @@ impl Handshakes {
             return;
         }
         let source = IpAddr::from(Ipv6Addr::from(connection.0)).to_canonical();
-        let account = Account::of(source);
-        self.open.insert(connection, account);
-        self.established.entry(account).or_insert((source, 0)).1 += 1;
+        self.open.insert(connection, source);
+        *self.established.entry(source).or_default() += 1;
         if self.ever.len() < OPEN {
-            self.ever.insert(account);
+            self.ever.insert(Account::of(source));
         }
     }
 
     fn close(&mut self, connection: &Connection) {
         self.waiting.remove(connection);
-        let Some(account) = self.open.remove(connection) else {
+        let Some(source) = self.open.remove(connection) else {
             return;
         };
-        if let Some((_, connections)) = self.established.get_mut(&account) {
+        if let Some(connections) = self.established.get_mut(&source) {
             *connections -= 1;
             if *connections == 0 {
-                self.established.remove(&account);
+                self.established.remove(&source);
             }
         }
     }
 
-    /// Whether the account of `packet` has a connection now.
+    /// Whether the account of `source` has a connection now.
     pub(super) fn is_proven(&self, source: IpAddr) -> bool {
-        !self.established.is_empty() && self.established.contains_key(&Account::of(source))
+        let account = Account::of(source).prefix();
+        let mut from = self.established.range(account.address()..);
+        from.next().is_some_and(|(next, _)| account.contains(*next))
     }
 
     /// How many sources ever had a connection.
@@ -122,18 +123,16 @@ impl Handshakes {
     }
 
     /// Who has how many connections now.
-    pub(super) fn connections(&self) -> HashMap<Account, u32> {
+    pub(super) fn connections(&self) -> HashMap<IpAddr, u32> {
         let established = self.established.iter();
         established
-            .map(|(account, (_, connections))| (*account, *connections))
+            .map(|(source, connections)| (*source, *connections))
             .collect()
     }
 
-    /// Sources that have a connection now, each with an address, in their order.
-    pub(super) fn established(&self) -> impl Iterator<Item = (Account, IpAddr)> {
-        self.established
-            .iter()
-            .map(|(account, (source, _))| (*account, *source))
+    /// Sources that have a connection now, in their order.
+    pub(super) fn established(&self) -> impl Iterator<Item = IpAddr> {
+        self.established.keys().copied()
     }
 }
 

@@ -234,11 +234,7 @@ impl Run<'_> {
     }
 
     fn conclude(&mut self, step: Step, now_ns: u64) {
-        let good = self
-            .handshakes
-            .established()
-            .map(|(account, _)| account)
-            .collect();
+        let good = self.handshakes.established().map(Account::of).collect();
         let refused = self.refusals.since(self.refused_before);
         self.refused_before = self.refusals;
         let beside = Beside {
@@ -246,7 +242,7 @@ impl Run<'_> {
             refused,
         };
         if let Some((windows, attacked)) = self.attacks.tick(&step, now_ns, beside, &good) {
-            self.reputation.connect(self.handshakes.connections());
+            self.reputation.connect(self.handshakes.connections(), now_ns);
             self.reputation.second(&windows, &attacked, now_ns);
         }
         for (family, kinds) in step
@@ -271,7 +267,7 @@ impl Run<'_> {
         if step.findings.is_empty() {
             return;
         }
-        self.reputation.connect(self.handshakes.connections());
+        self.reputation.connect(self.handshakes.connections(), now_ns);
         let mut sink = KernelSink {
             rules: &mut self.prepared.rules,
             now_ns,
@@ -290,7 +286,7 @@ impl Run<'_> {
     /// As the daemon does every ten seconds.
     fn sweep(&mut self, now_ns: u64) -> Result<(), ReplayError> {
         self.prepared.rules.remove_expired(List::Block, now_ns)?;
-        let peers: Vec<IpAddr> = self.handshakes.established().map(|(_, source)| source).collect();
+        let peers: Vec<IpAddr> = self.handshakes.established().collect();
         let until_ns = now_ns.saturating_add(PROVEN_FOR_NS);
         self.proven.refresh(peers.into_iter(), now_ns, until_ns)?;
         Ok(())

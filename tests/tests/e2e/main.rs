@@ -7,6 +7,7 @@ mod attacks;
 mod audit;
 mod audit_faults;
 mod blocklist;
+mod blocks;
 mod cli;
 mod closed;
 mod configured;

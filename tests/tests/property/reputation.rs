@@ -78,7 +78,7 @@ fn settings() -> impl Strategy<Value = Settings> {
 /// What came of it, and what was so at that moment.
 struct Moment {
     now_ns: u64,
-    connected: HashMap<Account, u32>,
+    connected: HashMap<IpAddr, u32>,
     decisions: Vec<Decision>,
 }
 
@@ -92,9 +92,9 @@ fn play(settings: Settings, steps: &[Step]) -> (Reputation, Vec<Moment>) {
             Step::Connect(peers) => {
                 let peers = peers.iter().filter(|(_, count)| *count > 0);
                 connected = peers
-                    .map(|(number, count)| (Account::of(source(*number)), u32::from(*count)))
+                    .map(|(number, count)| (source(*number), u32::from(*count)))
                     .collect();
-                reputation.connect(connected.clone());
+                reputation.connect(connected.clone(), now_ns);
             }
             Step::Find(numbers) => {
                 let findings = numbers.iter().map(|number| Finding {
@@ -142,10 +142,16 @@ proptest! {
         let guard = guard();
         for moment in play(settings, &steps).1 {
             for (decision, prefix, ttl_ns) in blocks(&moment) {
-                let connections = moment.connected.get(&decision.finding.account).copied().unwrap_or(0);
+                prop_assert!(guard.objection(&prefix).is_none(), "{decision:?} is guarded");
+                if decision.network.is_some() {
+                    prop_assert_eq!(ttl_ns, settings.terms.block_for_ns);
+                    continue;
+                }
+                // Of exactly what is blocked, be that all of an account or one address of it.
+                let connected = moment.connected.iter().filter(|(address, _)| prefix.contains(**address));
+                let connections: u32 = connected.map(|(_, connections)| connections).sum();
                 prop_assert!(connections > 0, "{decision:?} is not proven");
                 prop_assert!(connections < settings.shared_from, "{decision:?} is shared");
-                prop_assert!(guard.objection(&prefix).is_none(), "{decision:?} is guarded");
                 prop_assert!(prefix.contains(decision.finding.source));
                 let longest_ns = settings.terms.at_most_ns.max(settings.terms.block_for_ns);
                 prop_assert!(ttl_ns >= settings.terms.block_for_ns && ttl_ns <= longest_ns, "{decision:?}");
@@ -164,7 +170,8 @@ proptest! {
             let before = touched.len();
             for (_, prefix, ttl_ns) in blocks(&moment) {
                 let is_free = |account: &Account| !standing.iter().any(|(blocked, _)| blocked.covers(&account.prefix()));
-                let covered = moment.connected.keys().filter(|account| prefix.covers(&account.prefix()));
+                let connected: BTreeSet<Account> = moment.connected.keys().copied().map(Account::of).collect();
+                let covered = connected.iter().filter(|account| prefix.covers(&account.prefix()));
                 touched.extend(covered.filter(|account| is_free(account)).map(|account| (now_ns, *account)));
                 standing.push((prefix, now_ns + ttl_ns));
             }
@@ -184,6 +191,42 @@ proptest! {
                 .collect();
             prop_assert!(networks.len() <= settings.caps.networks as usize, "{networks:?}");
         }
+    }
+
+    /// However many addresses of one /64 with somebody guarded in it are forged: each new rule takes room.
+    #[test]
+    fn every_new_rule_takes_room(
+        settings in settings(),
+        hosts in vec((2_u16..400, any::<bool>()), 1..120),
+        gap_ns in 0..SECOND,
+    ) {
+        let guard = Guard::new([("2001:db8::1".parse().expect("a prefix"), GuardKind::OwnAddress)]);
+        let address = |host: u16| IpAddr::from(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host));
+        let connected: HashMap<IpAddr, u32> =
+            hosts.iter().filter(|(_, connected)| *connected).map(|(host, _)| (address(*host), 1)).collect();
+        let mut reputation = Reputation::new(settings, 0, 5);
+        reputation.connect(connected.clone(), SECOND);
+        let mut blocked: BTreeSet<Prefix> = BTreeSet::new();
+        for (number, (host, _)) in (0..).zip(&hosts) {
+            let source = address(*host);
+            let finding = Finding {
+                account: Account::of(source),
+                source,
+                verdict: Verdict::LimitUdp,
+                over_for_ns: SECOND,
+                dropped: 1_000,
+            };
+            let now_ns = SECOND + number * gap_ns / 4;
+            for decision in decide(vec![finding], &guard, &mut reputation, now_ns) {
+                if let Action::Block { prefix, .. } = decision.action {
+                    prop_assert!(prefix.is_host() && connected.contains_key(&prefix.address()), "{decision:?}");
+                    blocked.insert(prefix);
+                }
+            }
+        }
+        // All within a minute; they are one account, of which a share is none.
+        let allowed = settings.caps.at_least as usize;
+        prop_assert!(blocked.len() <= allowed, "{} of {allowed}", blocked.len());
     }
 
     #[test]
@@ -222,8 +265,8 @@ proptest! {
         numbers in vec(any::<u8>(), 60),
     ) {
         let mut reputation = Reputation::new(Settings::default(), epoch_ns, 1);
-        let connected: HashMap<_, _> = (0..=255).map(|number| (Account::of(source(number)), 1)).collect();
-        reputation.connect(connected);
+        let connected: HashMap<_, _> = (0..=255).map(|number| (source(number), 1)).collect();
+        reputation.connect(connected, 0);
         for (now_ns, number) in times.into_iter().zip(numbers) {
             let finding = Finding {
                 account: Account::of(source(number)),

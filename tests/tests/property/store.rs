@@ -64,7 +64,7 @@ fn nothing_acknowledged_is_lost_when_the_writer_is_killed() {
         rounds_that_wrote += u64::from(told > first);
         acknowledged = told;
 
-        let (store, kept) = Store::open(&file, usize::MAX).expect("it opens");
+        let (store, kept) = Store::open(&file).expect("it opens");
         assert_eq!((kept.damaged, kept.unreadable), (None, 0), "round {round}");
         assert!(
             kept.saved_ns >= acknowledged,
@@ -97,7 +97,7 @@ fn wait(moment: Duration) {
 
 /// Writes portion after portion, and says which are written, until it is killed.
 fn write(file: &Path) -> ! {
-    let (mut store, kept) = Store::open(file, usize::MAX).expect("it opens");
+    let (mut store, kept) = Store::open(file).expect("it opens");
     for number in kept.saved_ns + 1.. {
         let mut reputation = Reputation::new(Settings::default(), number, 0);
         let evidence = Evidence {

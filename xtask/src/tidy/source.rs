@@ -18,7 +18,12 @@ impl<'a> Source<'a> {
     /// Reads a file.
     pub(crate) fn new(name: &'a str, text: &'a str) -> Self {
         let code = blank(text);
-        let tests_from = tests_begin(&code);
+        // A module of tests that has a file of its own has its attribute elsewhere.
+        let tests_from = if name.ends_with("/tests.rs") {
+            0
+        } else {
+            tests_begin(&code)
+        };
         Self {
             name,
             text,
@@ -217,6 +222,7 @@ mod tests {
         assert_eq!(source.product_lines().count(), 1);
         assert!(!source.is_test(1) && source.is_test(2));
         assert!(!Source::new("a.rs", "#[cfg(test)]\nuse b;\n").is_test(2));
+        assert!(Source::new("a/tests.rs", "fn a() {}\n").is_test(0));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use serde::Deserialize;
 use crate::{
     control::{peer::By, told},
     daemon::{Forgotten, ReputationReport, State, forget_reputation, reputation_report},
-    engine::Account,
 };
 
 /// Sources told at the most: each comes with its reasons.
@@ -42,7 +41,7 @@ pub(in crate::control) async fn forget(
     By(author): By,
     Path(address): Path<IpAddr>,
 ) -> Json<Forgotten> {
-    let forgotten = forget_reputation(&state, Some(Account::of(address))).await;
+    let forgotten = forget_reputation(&state, Some(address)).await;
     if let Some(event) = told::forgotten(&forgotten) {
         state.journal.record_by(author, event);
     }

@@ -43,6 +43,9 @@ pub struct StoreState {
     pub damaged: Option<PathBuf>,
     /// Entries that could not be read at the start.
     pub unreadable: usize,
+    /// Records that found no room at the start: more were kept than `reputation.sources`.
+    #[serde(default)]
+    pub without_room: usize,
 }
 
 impl StoreState {
@@ -55,6 +58,14 @@ impl StoreState {
             return Some(format!(
                 "reputation: the file was damaged and began anew; what it was is {}",
                 damaged.display()
+            ));
+        }
+        if self.without_room > 0 {
+            return Some(format!(
+                "reputation: {} sources of {} found no room and are forgotten, those with the lowest scores \
+                 (`reputation.sources`)",
+                self.without_room,
+                self.file.display()
             ));
         }
         (self.unreadable > 0).then(|| {
@@ -97,14 +108,19 @@ enum Message {
 }
 
 impl Keeper {
-    /// Begins to keep in `file`, which was `opened`.
-    pub(super) fn begin(file: PathBuf, opened: Result<(Store, Kept), StoreError>) -> Self {
+    /// Begins to keep in `file`, which was `opened`, and of which so many records found no room in memory.
+    pub(super) fn begin(
+        file: PathBuf,
+        opened: Result<(Store, Kept), StoreError>,
+        without_room: usize,
+    ) -> Self {
         let (sender, receiver) = mpsc::sync_channel(WAITING);
         let mut state = StoreState {
             file,
             fault: None,
             damaged: None,
             unreadable: 0,
+            without_room,
         };
         let store = match opened {
             Ok((store, kept)) => {
@@ -168,6 +184,11 @@ impl Keeper {
         lock(&self.shared).wants_whole
     }
 
+    /// The next time all is written, so that nothing else stays in the file.
+    pub(super) fn write_whole(&self) {
+        lock(&self.shared).wants_whole = true;
+    }
+
     /// Hands `changes` over.
     ///
     /// # Errors
@@ -188,10 +209,19 @@ impl Keeper {
         lock(&self.shared).handed_ns = monotonic_ns();
         match self.sender.try_send(message) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => match message {
-                Message::Write { changes, .. } => Err(changes),
-                Message::End(_) => Err(Vec::new()),
-            },
+            Err(refused) => {
+                if matches!(refused, TrySendError::Disconnected(_)) {
+                    let mut shared = lock(&self.shared);
+                    let gone = || "the thread that keeps it has ended: restart the daemon".to_owned();
+                    shared.state.fault.get_or_insert_with(gone);
+                }
+                match refused {
+                    TrySendError::Full(message) | TrySendError::Disconnected(message) => match message {
+                        Message::Write { changes, .. } => Err(changes),
+                        Message::End(_) => Err(Vec::new()),
+                    },
+                }
+            }
         }
     }
 
@@ -248,12 +278,21 @@ impl Thread {
         let mut store = match self.store.take() {
             Some(store) => store,
             // The library wants a file opened anew after a fault.
-            None => Store::open(&file, usize::MAX)?.0,
+            None => {
+                let (store, kept) = Store::open(&file)?;
+                if kept.damaged.is_some() {
+                    lock(&self.shared).state.damaged = kept.damaged;
+                }
+                store
+            }
         };
         // What another daemon wrote and this one could not read stays for the next.
-        store.write(changes, is_whole && self.was_open, saved_ns)?;
-        self.store = Some(store);
-        Ok(())
+        let written = store.write(changes, is_whole && self.was_open, saved_ns);
+        match written {
+            Ok(()) => self.store = Some(store),
+            Err(_) => store.close(),
+        }
+        written
     }
 
     fn tell(&self, fault: Option<String>, is_whole: bool) {
@@ -298,7 +337,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let (in_the_way, file) = (directory.path().join("x"), directory.path().join("x/r.redb"));
         fs::write(&in_the_way, "a file").expect("a file");
-        let keeper = Keeper::begin(file.clone(), Store::open(&file, 9));
+        let keeper = Keeper::begin(file.clone(), Store::open(&file), 0);
         assert!(keeper.news().flatten().is_some_and(|why| why.contains("r.redb")));
         assert!(keeper.news().is_none(), "once");
         assert!(written(&keeper, change(1), false).is_err() && keeper.wants_whole());
@@ -309,12 +348,17 @@ mod tests {
         assert_eq!(keeper.news(), Some(None));
         assert!(!keeper.wants_whole() && keeper.state().sentence().is_none());
         assert!(keeper.finish());
-        let (_store, kept) = Store::open(&file, 9).expect("it was closed");
+        let (_store, kept) = Store::open(&file).expect("it was closed");
         assert_eq!(kept.records.len(), 2);
         assert_eq!(
             keeper.write(change(3), false, 9, None),
             Err(change(3)),
             "it has ended"
+        );
+        let told = keeper.state().sentence();
+        assert!(
+            told.is_some_and(|told| told.contains("has ended")),
+            "and that is told"
         );
     }
 }

@@ -6,7 +6,6 @@ mod report;
 mod store;
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
@@ -16,15 +15,11 @@ use netguard_common::layout::Mode;
 use tokio::{sync::oneshot, time::timeout};
 use tracing::warn;
 
-use super::{EventKind, State};
+use super::{EventKind, State, blocks};
 use crate::{
     clock::{monotonic_ns, wall_clock},
     config::{Config, StoreMode},
-    engine::{
-        Account, Reputation, Window,
-        detect::Class,
-        reputation::{Kind, Settings},
-    },
+    engine::{Account, Reputation, Window, detect::Class, reputation::Settings},
 };
 
 pub(super) use keeper::Keeper;
@@ -47,7 +42,7 @@ pub(super) async fn begin(state: &Arc<State>, config: &Config) {
     let opened = if keeps {
         let open = {
             let file = file.clone();
-            move || Store::open(&file, settings.accounts)
+            move || Store::open(&file)
         };
         let opened = timeout(PATIENCE, tokio::task::spawn_blocking(open)).await;
         let broken = |why: String| {
@@ -70,10 +65,14 @@ pub(super) async fn begin(state: &Arc<State>, config: &Config) {
     // A wall clock that jumped back makes no time go by; it does not make old times lie ahead.
     let epoch_ns = wall_ns().max(saved_ns).saturating_sub(now_ns);
     let mut reputation = Reputation::new(settings, epoch_ns, fastrand::u64(..));
-    reputation.adopt(kept, now_ns);
+    let without_room = reputation.adopt(kept, now_ns);
+    if opened.is_none() {
+        reputation.keep_nothing();
+    }
+    blocks::find(state, &mut reputation, now_ns);
     *state.reputation() = reputation;
     if let Some(opened) = opened {
-        let keeper = Keeper::begin(file, opened);
+        let keeper = Keeper::begin(file, opened, without_room);
         tell(state, &keeper);
         // It is set once.
         let _kept = state.keeper.set(keeper);
@@ -102,15 +101,15 @@ pub(super) fn second(state: &State, windows: &[Window]) {
 /// Every ten seconds: who is forgotten, and who is on a list.
 pub(super) fn sweep(state: &Arc<State>) {
     let now_ns = monotonic_ns();
+    let is_free = state.try_lists().is_some();
     let suspects: Vec<Account> = {
         let mut reputation = state.reputation();
         reputation.tidy(now_ns);
-        let top = reputation.top(LOOKED_UP, now_ns).into_iter();
-        let unlisted = top.filter(|view| {
-            let reasons = &view.record.reasons;
-            !reasons.iter().any(|reason| reason.kind == Kind::Feed)
-        });
-        unlisted.map(|view| view.account).collect()
+        // While the lists are read, the next time will do.
+        match is_free {
+            true => reputation.to_look_up(LOOKED_UP, now_ns),
+            false => Vec::new(),
+        }
     };
     if suspects.is_empty() {
         return;
@@ -118,7 +117,6 @@ pub(super) fn sweep(state: &Arc<State>) {
     let state = Arc::clone(state);
     tokio::task::spawn_blocking(move || {
         for account in suspects {
-            // While they are read, the next time will do.
             let Some(lists) = state.try_lists() else {
                 return;
             };
@@ -131,23 +129,34 @@ pub(super) fn sweep(state: &Arc<State>) {
     });
 }
 
-/// Forgets `account`, or everybody. Without a fault it is off the disk, too, when this answers.
-pub async fn forget(state: &State, account: Option<Account>) -> Forgotten {
+/// Forgets the source at `address`, or everybody. Without a fault it is in no table of the file either, when this answers, also where
+/// only that still had it.
+pub async fn forget(state: &State, address: Option<IpAddr>) -> Forgotten {
     let mut told = Forgotten {
-        source: account.map(|account| account.to_string()),
+        source: None,
         forgotten: 0,
         fault: None,
     };
     {
         let mut reputation = state.reputation();
-        told.forgotten = match account {
-            Some(account) => usize::from(reputation.forget(account)),
-            None => reputation.forget_all(),
-        };
+        match address {
+            // An address by itself may be known beside the account that it belongs to.
+            Some(address) => {
+                let both = [Account::of(address), Account::alone(address)];
+                let known = both.map(|account| reputation.forget(account).then_some(account));
+                told.forgotten = usize::from(known.iter().any(Option::is_some));
+                let account = known.into_iter().flatten().next();
+                told.source = Some(account.unwrap_or(both[0]).to_string());
+            }
+            None => told.forgotten = reputation.forget_all(),
+        }
     }
-    let Some(keeper) = state.keeper.get().filter(|_| told.forgotten > 0) else {
+    let Some(keeper) = state.keeper.get() else {
         return told;
     };
+    if address.is_none() {
+        keeper.write_whole();
+    }
     let (done, written) = oneshot::channel();
     write(state, keeper, monotonic_ns(), Some(done));
     told.fault = match written.await {
@@ -179,6 +188,9 @@ pub(super) async fn finish(state: &Arc<State>) {
 fn write(state: &State, keeper: &Keeper, now_ns: u64, done: Option<keeper::Done>) {
     let mut reputation = state.reputation();
     let saved_ns = reputation.at(now_ns);
+    if reputation.changes_given_up() {
+        keeper.write_whole();
+    }
     let is_whole = keeper.wants_whole();
     let changes = if is_whole {
         let all = reputation.whole().into_iter();
@@ -206,41 +218,7 @@ fn tell(state: &State, keeper: &Keeper) {
     }
 }
 
-/// Established connections by account.
-pub(super) fn connected(peers: &HashMap<IpAddr, u32>) -> HashMap<Account, u32> {
-    let mut connected = HashMap::with_capacity(peers.len());
-    for (address, connections) in peers {
-        let sum: &mut u32 = connected.entry(Account::of(*address)).or_default();
-        *sum = sum.saturating_add(*connections);
-    }
-    connected
-}
-
 fn wall_ns() -> u64 {
     let since = wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_connections_of_an_account_count_together() {
-        let peers: HashMap<IpAddr, u32> = [
-            ("192.0.2.1", 2),
-            ("2001:db8::1", 3),
-            ("2001:db8::2", 4),
-            ("2001:db8:0:1::1", u32::MAX),
-            ("2001:db8:0:1::2", 9),
-        ]
-        .map(|(address, count)| (address.parse().expect("an address"), count))
-        .into();
-        let connected = connected(&peers);
-        let of = |text: &str| connected[&Account::of(text.parse().expect("an address"))];
-        assert_eq!(
-            [of("192.0.2.1"), of("2001:db8::9"), of("2001:db8:0:1::9")],
-            [2, 7, u32::MAX]
-        );
-    }
 }

@@ -10,7 +10,7 @@ use crate::{
     clock::{monotonic_ns, wall_clock_before},
     daemon::State,
     engine::{
-        Account, Reputation, objection,
+        Account, Reputation, accountable, objection,
         reputation::{Reason, View},
     },
 };
@@ -40,7 +40,8 @@ pub struct ReputationReport {
 /// How often findings led to the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutcomeCount {
-    /// `blocked`, or why not: `unproven`, `guarded`, `off`, `shared`, `below-threshold`, `blast-radius`, `shadow`.
+    /// `blocked`, or why not: `unproven`, `guarded`, `off`, `shared`, `below-threshold`, `blast-radius`, `shadow`. Decisions on
+    /// networks, which follow from findings: `network-blocked`, `network-withheld`.
     pub outcome: String,
     pub count: u64,
 }
@@ -48,7 +49,7 @@ pub struct OutcomeCount {
 /// What is remembered of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceReputation {
-    /// An IPv4 address or an IPv6 /64.
+    /// An IPv4 address or an IPv6 /64; an IPv6 address where somebody guarded shares its /64.
     pub source: String,
     /// From 0, neutral, to 100.
     pub score: u8,
@@ -66,7 +67,7 @@ pub struct SourceReputation {
     pub last_blocked: Option<String>,
     /// How long the next block would be, give or take a tenth when it is a repetition.
     pub next_block_s: u64,
-    /// Why it would not be blocked now, as a sentence; `None`: it would, when it is found flooding.
+    /// Why it would not be blocked now, as a sentence; `None`: it is, or it would be, when it is found flooding.
     pub not_blocked: Option<String>,
     /// Those met last first.
     pub reasons: Vec<ReasonReport>,
@@ -112,10 +113,7 @@ pub fn report(state: &State, top: usize) -> ReputationReport {
     let reputation = state.reputation();
     let settings = reputation.settings();
     let (remembered, displaced) = reputation.counts();
-    let told = |view: View| {
-        let address = view.account.prefix().address();
-        source(view, address, &reputation, &guard, now_ns)
-    };
+    let told = |view: View| source(view, &reputation, &guard, now_ns);
     ReputationReport {
         mode: match settings.mode {
             Mode::Off => "off",
@@ -147,18 +145,20 @@ pub fn of_source(state: &State, address: IpAddr) -> Option<SourceReputation> {
     if reputation.settings().mode == Mode::Off {
         return None;
     }
-    let view = reputation.view(Account::of(address), now_ns);
-    Some(source(view, address, &reputation, &guard, now_ns))
+    let account = accountable(Account::of(address), address, &guard);
+    let view = reputation.view(account, now_ns);
+    Some(source(view, &reputation, &guard, now_ns))
 }
 
 fn source(
     view: View,
-    address: IpAddr,
     reputation: &Reputation,
     guard: &crate::engine::Guard,
     now_ns: u64,
 ) -> SourceReputation {
-    let not_blocked = objection(view.account, address, guard, reputation, now_ns);
+    // Whoever is blocked is not to be told why not.
+    let objection = objection(view.account, guard, reputation, now_ns);
+    let not_blocked = objection.err().filter(|_| !view.blocked);
     let penalty = view.record.penalty;
     let told = |at_ns: u64| told(reputation.at(now_ns), at_ns);
     let half_life_s = reputation.settings().half_life_ns / SECOND_NS;
@@ -187,7 +187,7 @@ fn source(
         blocked_times: penalty.total,
         last_blocked: (penalty.total > 0).then(|| told(penalty.begun_ns)),
         next_block_s: view.next_block_ns / SECOND_NS,
-        not_blocked: not_blocked.err().map(|why| why.describe()),
+        not_blocked: not_blocked.map(|why| why.describe()),
         reasons: reasons.into_iter().map(reason).collect(),
     }
 }

@@ -1,22 +1,23 @@
 //! The store: what is remembered of sources, in one file that survives a kill at any moment (redb). A file that is damaged is put
 //! beside and a new one begun. It knows no thread and no clock.
 
+mod fault;
+
 use std::{
     fs::{self, DirBuilder, OpenOptions},
-    io::{self, ErrorKind},
+    io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
 
-use redb::{
-    Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition,
-};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition};
 
 use crate::{
     engine::{Account, reputation::Record},
     prefix::Prefix,
 };
+use fault::Fault;
 
 /// A record as JSON by its account, such as `192.0.2.1/32`.
 const SOURCES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("sources");
@@ -26,6 +27,8 @@ const FORMAT: &str = "format";
 /// Of the records; a file of another is not read.
 const THIS_FORMAT: u64 = 1;
 const CACHE_BYTES: usize = 8 << 20;
+/// Records that are read at the most: twice what any configuration remembers, so that a file which others have filled takes bounded memory.
+const MOST: usize = 2_000_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -67,12 +70,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens `file`, or begins it, and reads at most `most` records.
+    /// Opens `file`, or begins it, and reads its records.
     ///
     /// # Errors
     /// When nothing can be kept there.
-    pub fn open(file: &Path, most: usize) -> Result<(Self, Kept), StoreError> {
-        match Self::try_open(file, most) {
+    pub fn open(file: &Path) -> Result<(Self, Kept), StoreError> {
+        match Self::try_open(file) {
             Err(Fault::Damaged(why)) => {
                 let damaged = beside(file);
                 fs::rename(file, &damaged).map_err(|source| StoreError::Stuck {
@@ -80,7 +83,7 @@ impl Store {
                     why,
                     source,
                 })?;
-                let (store, kept) = Self::try_open(file, most).map_err(|fault| fault.told(file))?;
+                let (store, kept) = Self::try_open(file).map_err(|fault| fault.told(file))?;
                 let damaged = Some(damaged);
                 Ok((store, Kept { damaged, ..kept }))
             }
@@ -88,7 +91,7 @@ impl Store {
         }
     }
 
-    fn try_open(file: &Path, most: usize) -> Result<(Self, Kept), Fault> {
+    fn try_open(file: &Path) -> Result<(Self, Kept), Fault> {
         make(file).map_err(Fault::Open)?;
         // A file that was altered by other hands can make the library panic: that is damage, too.
         let opened = catch_unwind(AssertUnwindSafe(|| {
@@ -96,7 +99,7 @@ impl Store {
                 .set_cache_size(CACHE_BYTES)
                 .set_check_integrity_on_open(true)
                 .create(file)?;
-            let kept = read(&database, most)?;
+            let kept = read(&database)?;
             Ok((database, kept))
         }));
         let (database, kept) =
@@ -115,11 +118,15 @@ impl Store {
         is_whole: bool,
         saved_ns: u64,
     ) -> Result<(), StoreError> {
-        self.try_write(changes, is_whole, saved_ns)
-            .map_err(|error| StoreError::Broken {
-                file: self.file.clone(),
-                why: error.to_string(),
-            })
+        let written = without_panic(|| self.try_write(changes, is_whole, saved_ns));
+        let file = self.file.clone();
+        written.map_err(|why| StoreError::Broken { file, why })
+    }
+
+    /// Closes the file, whatever became of it.
+    pub fn close(self) {
+        // What is wrong with the file was told when it was written.
+        let _closed = catch_unwind(AssertUnwindSafe(move || drop(self)));
     }
 
     fn try_write(
@@ -157,6 +164,14 @@ impl Store {
     }
 }
 
+/// A file that others alter while it is open makes the library panic: that is an error of the file's, not the end of who keeps it.
+fn without_panic(work: impl FnOnce() -> Result<(), redb::Error>) -> Result<(), String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(_) => Err("the file was altered by others while it was open, and makes no sense".to_owned()),
+    }
+}
+
 /// Makes the directory and the file, for the daemon's own eyes.
 fn make(file: &Path) -> io::Result<()> {
     if let Some(directory) = file.parent() {
@@ -172,7 +187,7 @@ fn make(file: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn read(database: &Database, most: usize) -> Result<Kept, Fault> {
+fn read(database: &Database) -> Result<Kept, Fault> {
     let mut kept = Kept::default();
     let reading = database.begin_read().map_err(redb::Error::from)?;
     let about = match reading.open_table(ABOUT) {
@@ -196,58 +211,13 @@ fn read(database: &Database, most: usize) -> Result<Kept, Fault> {
         let account = account.value().parse::<Prefix>().ok();
         let record = serde_json::from_slice::<Record>(record.value()).ok();
         match (account, record) {
-            (Some(prefix), Some(record)) if kept.records.len() < most => {
-                kept.records.push((Account::of(prefix.address()), record));
+            (Some(prefix), Some(record)) if kept.records.len() < MOST => {
+                kept.records.push((Account::from(prefix), record));
             }
             _ => kept.unreadable += 1,
         }
     }
     Ok(kept)
-}
-
-enum Fault {
-    Open(io::Error),
-    Used,
-    Format(u64),
-    Damaged(String),
-    Broken(String),
-}
-
-impl Fault {
-    fn told(self, file: &Path) -> StoreError {
-        let file = file.to_owned();
-        match self {
-            Self::Open(source) => StoreError::Open { file, source },
-            Self::Used => StoreError::Used { file },
-            Self::Format(found) => StoreError::Format { file, found },
-            Self::Damaged(why) | Self::Broken(why) => StoreError::Broken { file, why },
-        }
-    }
-}
-
-impl From<DatabaseError> for Fault {
-    fn from(error: DatabaseError) -> Self {
-        match error {
-            DatabaseError::DatabaseAlreadyOpen => Self::Used,
-            DatabaseError::UpgradeRequired(version) => Self::Format(version.into()),
-            DatabaseError::Storage(StorageError::Corrupted(why)) => Self::Damaged(why),
-            DatabaseError::Storage(StorageError::Io(error))
-                if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
-            {
-                Self::Damaged(error.to_string())
-            }
-            other => Self::Broken(other.to_string()),
-        }
-    }
-}
-
-impl From<redb::Error> for Fault {
-    fn from(error: redb::Error) -> Self {
-        match error {
-            redb::Error::Corrupted(why) => Self::Damaged(why),
-            other => Self::Broken(other.to_string()),
-        }
-    }
 }
 
 /// Where a damaged file goes; one that was put there before gives way.
@@ -259,8 +229,6 @@ fn beside(file: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use super::*;
     use crate::engine::{
         Reputation,
@@ -269,7 +237,6 @@ mod tests {
 
     fn known(count: u8) -> Vec<(Account, Option<Record>)> {
         let mut reputation = Reputation::new(Settings::default(), 0, 0);
-        reputation.connect(HashMap::new());
         for host in 0..count {
             let evidence = Evidence {
                 kind: Kind::Flood,
@@ -291,15 +258,15 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let (_directory, file) = place();
-        let (mut store, kept) = Store::open(&file, 100).expect("it is begun");
+        let (mut store, kept) = Store::open(&file).expect("it is begun");
         assert_eq!(kept, Kept::default());
         let mut changes = known(20);
         store.write(&changes, false, 99).expect("written");
         changes[3].1 = None;
         store.write(&changes[3..4], false, 100).expect("written");
-        assert!(matches!(Store::open(&file, 100), Err(StoreError::Used { .. })));
+        assert!(matches!(Store::open(&file), Err(StoreError::Used { .. })));
         drop(store);
-        let (mut store, kept) = Store::open(&file, 100).expect("it is there");
+        let (mut store, kept) = Store::open(&file).expect("it is there");
         changes.remove(3);
         let read: Vec<_> = kept
             .records
@@ -310,14 +277,14 @@ mod tests {
         assert!(changes.iter().all(|change| read.contains(change)));
         store.write(&changes[..2], true, 101).expect("written");
         drop(store);
-        let (_store, kept) = Store::open(&file, 1).expect("it is there");
-        assert_eq!((kept.records.len(), kept.unreadable), (1, 1), "there is a most");
+        let (_store, kept) = Store::open(&file).expect("it is there");
+        assert_eq!(kept.records.len(), 2, "as a whole");
     }
 
     #[test]
     fn a_damaged_file_is_put_beside() {
         let (_directory, file) = place();
-        let (mut store, _) = Store::open(&file, 100).expect("it is begun");
+        let (mut store, _) = Store::open(&file).expect("it is begun");
         store.write(&known(200), false, 99).expect("written");
         drop(store);
         let good = fs::read(&file).expect("a file");
@@ -334,7 +301,7 @@ mod tests {
         let mut put_beside = 0;
         for bytes in damages {
             fs::write(&file, &bytes).expect("a file");
-            let (mut store, kept) = Store::open(&file, 1_000).expect("the work goes on");
+            let (mut store, kept) = Store::open(&file).expect("the work goes on");
             if let Some(damaged) = &kept.damaged {
                 put_beside += 1;
                 assert_eq!(fs::read(damaged).expect("it is kept"), bytes);
@@ -345,10 +312,40 @@ mod tests {
         assert!(put_beside >= 3, "{put_beside}");
     }
 
+    /// Found in review: a file that was altered under the daemon ended the thread that keeps it.
+    #[test]
+    fn the_work_goes_on_with_a_file_that_was_altered_while_it_was_open() {
+        let (_directory, file) = place();
+        let (mut store, _) = Store::open(&file).expect("it is begun");
+        store.write(&known(200), false, 99).expect("written");
+        let good = fs::read(&file).expect("a file");
+        for round in 0..20_u8 {
+            let bytes: Vec<u8> = (4_096..good.len())
+                .map(|at| (at as u8).wrapping_mul(31) ^ round)
+                .collect();
+            let damaged = OpenOptions::new().write(true).open(&file).expect("a file");
+            std::os::unix::fs::FileExt::write_all_at(&damaged, &bytes, 4_096).expect("written");
+            // What of it is still in memory can be written; the rest is an error.
+            let _written = store.write(&known(200), false, 100);
+            store.close();
+            (store, _) = Store::open(&file).expect("the work goes on");
+            store.write(&known(200), true, 101).expect("it can be written");
+        }
+        store.close();
+        assert_eq!(Store::open(&file).expect("it is sound").1.records.len(), 200);
+    }
+
+    #[test]
+    fn a_panic_of_the_library_is_an_error_of_the_file() {
+        let told = without_panic(|| unreachable!("a page that makes no sense"));
+        assert!(told.is_err_and(|why| why.contains("altered by others")));
+        assert_eq!(without_panic(|| Ok(())), Ok(()));
+    }
+
     #[test]
     fn another_format_is_not_touched() {
         let (_directory, file) = place();
-        let (store, _) = Store::open(&file, 9).expect("it is begun");
+        let (store, _) = Store::open(&file).expect("it is begun");
         let writing = store.database.begin_write().expect("a turn");
         {
             let mut about = writing.open_table(ABOUT).expect("a table");
@@ -356,7 +353,7 @@ mod tests {
         }
         writing.commit().expect("written");
         drop(store);
-        let error = Store::open(&file, 9).expect_err("a newer one").to_string();
+        let error = Store::open(&file).expect_err("a newer one").to_string();
         assert!(error.contains("another version (format 2)"), "{error}");
         assert!(file.exists());
     }
@@ -365,7 +362,7 @@ mod tests {
     fn what_is_in_the_way_is_told() {
         let (directory, file) = place();
         fs::write(directory.path().join("edge"), "a file").expect("a file");
-        let error = Store::open(&file, 9).expect_err("no directory").to_string();
+        let error = Store::open(&file).expect_err("no directory").to_string();
         assert!(
             error.contains("reputation.redb cannot be opened") && error.contains("ends with this daemon"),
             "{error}"

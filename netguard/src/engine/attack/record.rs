@@ -55,13 +55,13 @@ pub struct Point {
 }
 
 impl Attack {
-    pub(super) fn new(id: u64, begun_ns: u64, features: &Features, suspicion: &Suspicion) -> Self {
+    pub(super) fn new(id: u64, begun_ns: u64, detected_ns: u64, suspicion: &Suspicion) -> Self {
         Self {
             id,
             class: suspicion.class,
             begun_ns,
-            detected_ns: features.at_ns,
-            last_ns: features.at_ns,
+            detected_ns,
+            last_ns: begun_ns,
             ended_ns: None,
             pulses: 1,
             packets: 0.0,
@@ -88,7 +88,7 @@ impl Attack {
         offenders: &[(Account, u64, u32)],
     ) {
         let packets = suspicion.packets * features.length_ns as f64 / 1e9;
-        self.last_ns = features.at_ns;
+        self.last_ns = self.last_ns.max(features.at_ns);
         self.packets += packets;
         if suspicion.packets > self.peak {
             self.peak = suspicion.packets;
@@ -100,6 +100,11 @@ impl Attack {
             (most, now) => most.or(now),
         };
         self.draw(features.at_ns.saturating_sub(features.length_ns), packets);
+        self.take_offenders(offenders);
+    }
+
+    /// Takes in who was met: packets and samples of each.
+    pub(super) fn take_offenders(&mut self, offenders: &[(Account, u64, u32)]) {
         for (account, count, samples) in offenders {
             if self.offenders.len() < OFFENDERS || self.offenders.contains_key(account) {
                 let (sum, sampled) = self.offenders.entry(*account).or_default();

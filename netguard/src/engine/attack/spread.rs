@@ -16,6 +16,8 @@ pub enum SourceSpread {
 
 /// Sources that are few.
 const FEW: usize = 16;
+/// Sources that are no more than one, by a count that is an estimate.
+const ALONE: f64 = 1.5;
 /// The part of all packets that is nearly all.
 const NEARLY: f64 = 0.9;
 
@@ -34,10 +36,11 @@ impl SourceSpread {
                 _ => Self::Distributed,
             });
         }
-        // Beside it come the sources of every day, so a single one cannot be told.
-        sources.map(|sources| match sources <= FEW as f64 {
-            true => Self::Several,
-            false => Self::Distributed,
+        // Beside it come the sources of every day: a single one can be told only where nobody else was there.
+        sources.map(|sources| match sources {
+            sources if sources <= ALONE => Self::Single,
+            sources if sources <= FEW as f64 => Self::Several,
+            _ => Self::Distributed,
         })
     }
 
@@ -63,6 +66,7 @@ mod tests {
             (vec![100; 16], None, Some(Several)),
             ([vec![500; 10], vec![1; 100]].concat(), None, Some(Several)),
             (vec![1; 300], None, Some(Distributed)),
+            (vec![], Some(1.02), Some(Single)),
             (vec![], Some(12.0), Some(Several)),
             (vec![], Some(3_000.0), Some(Distributed)),
             (vec![0], None, None),

@@ -54,8 +54,16 @@ pub(super) fn scan(second: &Features, baselines: &Baselines) -> Option<Suspicion
     })
 }
 
+/// Connections a second that are asked for in vain by whoever tries ports one after the other; 0 where nobody does.
+pub(super) fn scattered(features: &Features) -> f64 {
+    match is_scattered(features) {
+        true => in_vain(features).unwrap_or(0.0),
+        false => 0.0,
+    }
+}
+
 /// Whether most of what comes tries ports one after the other, and in no number that would be a flood.
-pub(super) fn is_scattered(features: &Features) -> bool {
+fn is_scattered(features: &Features) -> bool {
     let in_vain = in_vain(features).unwrap_or(0.0);
     let with_ports = features.packets() - features.of_kinds(&[Kind::Icmp, Kind::Control, Kind::Fragment]);
     let syn = features.of_kinds(&[Kind::Syn]);
@@ -146,6 +154,18 @@ mod tests {
             classes(&asked(10, 90_000, Some(0.95)), &learnt()),
             [Class::SynFlood]
         );
+    }
+
+    /// Found in review: as many SYNs to random ports as to the service, and only the scan was told.
+    #[test]
+    fn a_flood_behind_a_scan_is_told_beside_it() {
+        let flooded = Features {
+            kinds: second(&[(Kind::Syn, 1_900)], &[]).kinds,
+            ..asked(900, 1_000, Some(0.6))
+        };
+        let both = [Class::SynFlood, Class::Scan];
+        assert_eq!(classes(&flooded, &Baselines::default()), both);
+        assert_eq!(classes(&flooded, &learnt()), both);
     }
 
     #[test]

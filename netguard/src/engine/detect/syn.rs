@@ -18,11 +18,13 @@ const GOES_ON_REFUSED: f64 = 2.0;
 const REFUSED: f64 = 0.3;
 
 pub(super) fn syn_flood(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
-    let syn = features.of_kinds(&[Kind::Syn]);
+    // Behind a scan there may be one at a service: what is asked for in vain is the scan's.
+    let in_vain = super::scan::scattered(features);
+    let syn = features.of_kinds(&[Kind::Syn]) - in_vain;
     let segments = features.metric(Metric::Segments)? - features.with(Class::SegmentFlood.verdicts());
     let usual = baselines.usual(Metric::Syn, features.wall_s);
     let threshold = FLOOR.max(FACTOR * usual.unwrap_or(0.0));
-    if syn <= 0.0 || super::scan::is_scattered(features) {
+    if syn <= 0.0 {
         return None;
     }
     let per_syn = segments.max(0.0) / syn;

@@ -1,19 +1,37 @@
 //! What one process leaves to the next: changes for whoever keeps them, and taking over what was kept. It knows no file.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
-use super::{Account, Record, Reputation};
+use super::{Account, Record, Reputation, book::rank};
 
 impl Reputation {
-    /// What was remembered by an earlier process. Records of this one are newer, and stay.
-    pub fn adopt(&mut self, records: impl IntoIterator<Item = (Account, Record)>, now_ns: u64) {
+    /// What was remembered by an earlier process. Records of this one are newer, and stay. What has faded since, or finds no room, is told
+    /// as changed, so that it does not stay wherever it was kept. Answers how many found no room.
+    pub fn adopt(&mut self, records: impl IntoIterator<Item = (Account, Record)>, now_ns: u64) -> usize {
         let (at_ns, settings) = (self.at(now_ns), self.settings);
-        for (account, record) in records {
-            let record = record.bounded(at_ns, &settings.terms);
-            if !record.is_neutral(at_ns, settings.half_life_ns, &settings.terms) {
-                self.book.adopt(account, record, at_ns, &settings);
-            }
+        let bounded =
+            |(account, record): (Account, Record)| (account, record.bounded(at_ns, &settings.terms));
+        let (mut live, faded): (Vec<_>, Vec<_>) = records
+            .into_iter()
+            .map(bounded)
+            .partition(|(_, record)| !record.is_neutral(at_ns, settings.half_life_ns, &settings.terms));
+        self.book.mark(faded.into_iter().map(|(account, _)| account));
+        let room = self.book.room();
+        let without = live.len().saturating_sub(room);
+        if without > 0 {
+            // Whom a full book would let go last comes first.
+            live.sort_by_cached_key(|(account, record)| Reverse(rank(*account, record, at_ns, &settings)));
+            self.book.mark(live.drain(room..).map(|(account, _)| account));
         }
+        for (account, record) in live {
+            self.book.adopt(account, record);
+        }
+        without
+    }
+
+    /// Nobody keeps what changes: it is not collected.
+    pub fn keep_nothing(&mut self) {
+        self.book.collect_nothing();
     }
 
     /// Accounts that have changed since this was asked before, with what is known of them; `None`: nothing any more.
@@ -28,6 +46,11 @@ impl Reputation {
     /// These changes were not taken: they are told again.
     pub fn changed_again(&mut self, changes: &[(Account, Option<Record>)]) {
         self.book.mark(changes.iter().map(|(account, _)| *account));
+    }
+
+    /// Whether changes were given up since this was asked before, since nobody took them: only all that is known says what is so.
+    pub fn changes_given_up(&mut self) -> bool {
+        self.book.take_overfull()
     }
 
     /// All that is known.
@@ -69,6 +92,62 @@ mod tests {
         let view = next.view(account(1), SECOND);
         assert_eq!((view.score, view.blocked), (57, false));
         assert_eq!(view.next_block_ns, 120 * SECOND, "a penalty outlives the process");
+    }
+
+    /// Found in review: what faded while no daemon ran stayed in the file for ever, and came back.
+    #[test]
+    fn what_is_not_taken_over_is_told_as_gone() {
+        let mut before = reputation(100);
+        before.take(account(1), &flood(false), 0);
+        before.take(account(2), &flood(true), 900_000 * SECOND);
+        let mut next = reputation(100);
+        assert_eq!(next.adopt(before.whole(), 900_000 * SECOND), 0);
+        assert_eq!((next.counts().0, next.changes()), (1, vec![(account(1), None)]));
+        assert!(!next.forget(account(7)));
+        assert_eq!(
+            next.changes(),
+            [(account(7), None)],
+            "whoever keeps it may still know it"
+        );
+    }
+
+    /// Found in review: of too many the first in the order of their text stayed, whoever that was.
+    #[test]
+    fn of_too_many_the_worst_are_taken_over() {
+        let mut before = reputation(100);
+        for number in 0..20 {
+            before.take(account(number), &flood(number >= 10), SECOND);
+        }
+        before.penalise(account(3), SECOND).expect("within the caps");
+        let mut next = reputation(8);
+        assert_eq!(next.adopt(before.whole(), 2 * SECOND), 12);
+        assert_eq!(next.counts().0, 8);
+        assert_eq!(next.changes().len(), 12, "the others go from the file, too");
+        assert!(next.view(account(3), 2 * SECOND).record.penalty.total == 1);
+        assert!((0..3).all(|number| next.view(account(number), 2 * SECOND).score == 0));
+    }
+
+    /// Found in review: without a file every change was collected for nobody, without end.
+    #[test]
+    fn without_a_keeper_nothing_is_collected() {
+        let mut reputation = reputation(10);
+        reputation.keep_nothing();
+        for number in 0..1_000 {
+            reputation.take(account(number), &flood(false), SECOND);
+        }
+        reputation.forget_all();
+        assert!(reputation.changes().is_empty());
+    }
+
+    #[test]
+    fn changes_that_nobody_takes_are_given_up() {
+        let mut reputation = reputation(100);
+        for number in 0..100_000 {
+            reputation.take(account(number), &flood(false), SECOND);
+        }
+        assert!(reputation.changes().len() <= 400);
+        assert!(reputation.changes_given_up() && !reputation.changes_given_up());
+        assert!(reputation.whole().len() <= 100);
     }
 
     #[test]

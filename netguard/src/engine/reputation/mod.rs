@@ -1,6 +1,7 @@
 //! Reputation: what speaks against each source, as a score from 0, neutral, to 100, surely harmful, that fades with time. It
 //! remembers and counts; what a score leads to is policy's business. Time is an argument and only goes on.
 
+mod blocks;
 mod book;
 mod evidence;
 mod heritage;
@@ -9,24 +10,30 @@ mod penalty;
 mod radius;
 mod record;
 mod second;
+mod seen;
 mod sentence;
 mod settings;
 mod view;
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
 
 use netguard_common::layout::Mode;
 
 use super::Account;
+use blocks::Blocks;
 use book::Book;
 use penalty::JITTER_PERMILLE;
+use seen::Seen;
 
 pub use evidence::{Evidence, Kind, Reason};
 pub use level::Level;
 pub use penalty::{Penalty, Terms};
 pub use radius::{Caps, Excess, Radius};
 pub use record::{MOST_UNPROVEN, REASONS, Record};
-pub use sentence::Sentence;
+pub use sentence::{Before, Sentence};
 pub use settings::Settings;
 pub use view::View;
 
@@ -38,9 +45,12 @@ pub struct Reputation {
     epoch_ns: u64,
     random: fastrand::Rng,
     book: Book,
+    blocks: Blocks,
+    /// Those that there would be, where they are only told.
+    tried: Blocks,
     radius: Radius,
-    /// Established connections by account, as last looked.
-    connected: HashMap<Account, u32>,
+    /// Established connections, as last looked.
+    seen: Seen,
     /// What findings led to, by name.
     outcomes: BTreeMap<&'static str, u64>,
 }
@@ -53,8 +63,10 @@ impl Reputation {
             settings,
             epoch_ns,
             random: fastrand::Rng::with_seed(seed),
+            blocks: Blocks::default(),
+            tried: Blocks::default(),
             radius: Radius::default(),
-            connected: HashMap::new(),
+            seen: Seen::default(),
             outcomes: BTreeMap::new(),
         }
     }
@@ -68,14 +80,15 @@ impl Reputation {
         now_ns.saturating_add(self.epoch_ns)
     }
 
-    /// Who has established connections now, and how many.
-    pub fn connect(&mut self, connected: HashMap<Account, u32>) {
-        self.connected = connected;
+    /// The addresses that have established connections now, and how many each.
+    pub fn connect(&mut self, connected: HashMap<IpAddr, u32>, now_ns: u64) {
+        let at_ns = self.at(now_ns);
+        self.seen.connect(connected, at_ns);
     }
 
     /// Established connections of `account`, as last looked.
     pub fn connections(&self, account: Account) -> u32 {
-        self.connected.get(&account).copied().unwrap_or(0)
+        self.seen.connections(account)
     }
 
     /// Takes in evidence against `account`.
@@ -112,9 +125,8 @@ impl Reputation {
         self.book.forget(account)
     }
 
-    /// Forgets everybody; tells how many that were.
+    /// Forgets everybody; tells how many that were. What stands, and what was blocked a moment ago, still counts against the caps.
     pub fn forget_all(&mut self) -> usize {
-        self.radius = Radius::default();
         self.book.forget_all()
     }
 
@@ -122,6 +134,9 @@ impl Reputation {
     pub fn tidy(&mut self, now_ns: u64) {
         let (at_ns, settings) = (self.at(now_ns), self.settings);
         self.book.tidy(at_ns, &settings);
+        self.blocks.tidy(at_ns);
+        self.tried.tidy(at_ns);
+        self.seen.tidy(at_ns);
     }
 }
 
@@ -182,11 +197,15 @@ mod tests {
         assert_eq!(reputation.view(account(200), 2 * SECOND).score, 0);
     }
 
+    /// Found in review: right after it, the same number could be blocked again within a minute.
     #[test]
-    fn who_is_connected_is_looked_up() {
-        let mut reputation = reputation(10);
-        assert_eq!(reputation.connections(account(1)), 0);
-        reputation.connect(HashMap::from([(account(1), 3)]));
-        assert_eq!(reputation.connections(account(1)), 3);
+    fn who_is_forgotten_still_counts_against_the_caps() {
+        let mut reputation = reputation(1_000);
+        let block = |reputation: &mut Reputation, number| reputation.penalise(account(number), SECOND);
+        let blocked = (0..100)
+            .take_while(|number| block(&mut reputation, *number).is_ok())
+            .count();
+        reputation.forget_all();
+        assert!(blocked > 0 && block(&mut reputation, 500).is_err());
     }
 }

@@ -74,12 +74,18 @@ impl Penalty {
         ttl_ns
     }
 
-    /// Lets the block that stands begin anew, with the length that it had.
-    pub fn extend(&mut self, at_ns: u64) -> u64 {
+    /// Lets the block that stands begin anew, with the length that it had, as far as blocks may still be so long.
+    pub fn extend(&mut self, at_ns: u64, terms: &Terms) -> u64 {
         let ttl_ns = self.until_ns.saturating_sub(self.begun_ns);
+        let ttl_ns = ttl_ns.min(terms.at_most_ns.max(terms.block_for_ns));
         self.begun_ns = at_ns;
         self.until_ns = at_ns.saturating_add(ttl_ns);
         ttl_ns
+    }
+
+    /// The block is over, if it is not yet.
+    pub fn end(&mut self, at_ns: u64) {
+        self.until_ns = self.until_ns.min(at_ns);
     }
 
     /// What was read from a file at `at_ns`: nothing in it is later than that can be.
@@ -139,9 +145,21 @@ mod tests {
     fn an_extension_is_no_repetition() {
         let mut penalty = Penalty::default();
         penalty.begin(0, &TERMS, 0);
-        assert_eq!(penalty.extend(10 * SECOND), 60 * SECOND);
+        assert_eq!(penalty.extend(10 * SECOND, &TERMS), 60 * SECOND);
         assert_eq!((penalty.until_ns, penalty.total), (70 * SECOND, 1));
         assert_eq!(penalty.repeats(71 * SECOND, &TERMS), 1);
+        let shorter = Terms {
+            block_for_ns: SECOND,
+            at_most_ns: 5 * SECOND,
+            ..TERMS
+        };
+        assert_eq!(
+            penalty.extend(20 * SECOND, &shorter),
+            5 * SECOND,
+            "the most was lowered meanwhile"
+        );
+        penalty.end(21 * SECOND);
+        assert!(!penalty.stands(21 * SECOND));
     }
 
     #[test]

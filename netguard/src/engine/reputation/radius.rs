@@ -3,8 +3,6 @@
 
 use std::collections::VecDeque;
 
-use crate::prefix::Prefix;
-
 /// Blocks within this time count together.
 const TOGETHER_NS: u64 = 60_000_000_000;
 
@@ -30,6 +28,8 @@ pub enum Excess {
     Bystanders { touched: u64, allowed: u64 },
     /// So many networks stand already.
     Networks { allowed: u64 },
+    /// So many of those seen from a network lately were blocked, which is not most of them.
+    Minority { blocked: u64, seen: u64 },
 }
 
 impl Excess {
@@ -44,6 +44,10 @@ impl Excess {
                 "{touched} connected sources that nothing speaks against lie in it, and {allowed} may be touched \
                  (`reputation.blast_radius`)"
             ),
+            Self::Minority { blocked, seen } => format!(
+                "of {seen} sources that were seen from it lately {blocked} were blocked, and all of it is only where \
+                 most were"
+            ),
             Self::Networks { allowed } => {
                 format!("{allowed} networks are blocked already, which is all that is allowed at a time")
             }
@@ -56,8 +60,6 @@ impl Excess {
 pub struct Radius {
     /// When, and how many connected sources it touched.
     lately: VecDeque<(u64, u64)>,
-    /// Blocked networks, and until when.
-    networks: Vec<(Prefix, u64)>,
 }
 
 impl Radius {
@@ -84,42 +86,33 @@ impl Radius {
         Ok(())
     }
 
-    /// Whether the block of a network in which `bystanders` of `innocent` connected sources lie is within the caps.
+    /// Gives back the room of a block at `at_ns` that came to nothing.
+    pub fn give_back(&mut self, touched: u64, at_ns: u64) {
+        let newest = self.lately.iter().rposition(|entry| *entry == (at_ns, touched));
+        newest.map(|index| self.lately.remove(index));
+    }
+
+    /// Whether the block of a network in which `bystanders` of `innocent` connected sources lie, while so many `networks` are blocked, is
+    /// within the caps.
     ///
     /// # Errors
     /// What it would be too much of.
     pub fn may_block_network(
-        &mut self,
         bystanders: u64,
         innocent: u64,
+        networks: u64,
         caps: &Caps,
-        at_ns: u64,
     ) -> Result<(), Excess> {
-        self.networks.retain(|(_, until_ns)| *until_ns > at_ns);
         let allowed = share(innocent, caps.bystanders_percent);
         if bystanders > allowed {
             let touched = bystanders;
             return Err(Excess::Bystanders { touched, allowed });
         }
         let allowed = u64::from(caps.networks);
-        if self.networks.len() as u64 >= allowed {
+        if networks >= allowed {
             return Err(Excess::Networks { allowed });
         }
         Ok(())
-    }
-
-    pub fn network_blocked(&mut self, network: Prefix, until_ns: u64) {
-        self.networks.push((network, until_ns));
-    }
-
-    /// A block of `network` could not be placed.
-    pub fn network_not_blocked(&mut self, network: &Prefix) {
-        self.networks.retain(|(blocked, _)| blocked != network);
-    }
-
-    pub fn is_network_blocked(&self, network: &Prefix, at_ns: u64) -> bool {
-        let mut standing = self.networks.iter();
-        standing.any(|(blocked, until_ns)| blocked == network && *until_ns > at_ns)
     }
 }
 
@@ -162,19 +155,23 @@ mod tests {
 
     #[test]
     fn bystanders_and_networks_are_few() {
-        let mut radius = Radius::default();
-        assert!(radius.may_block_network(1, 99, &CAPS, 0).is_err());
-        assert_eq!(radius.may_block_network(1, 100, &CAPS, 0), Ok(()));
-        let network = |text: &str| text.parse::<Prefix>().expect("a prefix");
-        radius.network_blocked(network("192.0.2.0/24"), 10);
-        radius.network_blocked(network("2001:db8::/48"), 20);
+        assert!(Radius::may_block_network(1, 99, 0, &CAPS).is_err());
+        assert_eq!(Radius::may_block_network(1, 100, 0, &CAPS), Ok(()));
         assert_eq!(
-            radius.may_block_network(0, 0, &CAPS, 9),
+            Radius::may_block_network(0, 0, 2, &CAPS),
             Err(Excess::Networks { allowed: 2 })
         );
-        assert!(radius.is_network_blocked(&network("192.0.2.0/24"), 9));
-        assert_eq!(radius.may_block_network(0, 0, &CAPS, 10), Ok(()), "one has ended");
-        radius.network_not_blocked(&network("2001:db8::/48"));
-        assert!(!radius.is_network_blocked(&network("2001:db8::/48"), 10));
+        assert_eq!(Radius::may_block_network(0, 0, 1, &CAPS), Ok(()), "one has ended");
+    }
+
+    #[test]
+    fn what_came_to_nothing_gives_its_room_back() {
+        let mut radius = Radius::default();
+        for _ in 0..20 {
+            radius.take(3, 10, &CAPS, SECOND).expect("room");
+            radius.give_back(3, SECOND);
+        }
+        radius.give_back(3, SECOND);
+        assert_eq!(radius.take(4, 10, &CAPS, SECOND), Ok(()));
     }
 }

@@ -16,6 +16,12 @@ pub struct Record {
     /// In the order in which they were first met.
     pub reasons: Vec<Reason>,
     pub penalty: Penalty,
+    /// The blocks that there would have been since the start, where they are only told: nobody is longer blocked for those.
+    #[serde(skip)]
+    pub tried: Penalty,
+    /// When feeds were last asked for it.
+    #[serde(skip)]
+    pub(super) looked_up_ns: Option<u64>,
     /// Whether it was blocked and has not been below the exit threshold since.
     suspect: bool,
     /// When evidence was last taken in.
@@ -84,6 +90,19 @@ impl Record {
             .filter(|trace| trace.proven == proven)
             .map(|trace| trace.level_at(at_ns, half_life_ns))
             .fold(Level::NEUTRAL, Level::with)
+    }
+
+    /// The blocks that decisions are about: where they are only told, those that there would have been.
+    pub(super) fn penalty_of(&self, is_tried: bool) -> &Penalty {
+        if is_tried { &self.tried } else { &self.penalty }
+    }
+
+    pub(super) fn penalty_mut(&mut self, is_tried: bool) -> &mut Penalty {
+        if is_tried {
+            &mut self.tried
+        } else {
+            &mut self.penalty
+        }
     }
 
     /// Whether it was blocked and has not been below `release_below` since.

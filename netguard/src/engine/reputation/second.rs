@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use netguard_common::Verdict;
 
 use super::{Evidence, Kind, Reputation};
-use crate::engine::{Account, Window, detect::Class};
+use crate::engine::{Account, Dropped, Window, detect::Class};
 
 /// Malformed packets of a source in a second from which on they are evidence: a broken device sends some.
 const MALFORMED: u64 = 20;
@@ -51,34 +51,31 @@ impl Reputation {
     }
 }
 
-/// What was dropped of a source in a second.
-struct Met {
-    packets: u64,
-    samples: u32,
-    verdict: Verdict,
-}
-
-/// Sources last seen with such verdicts, in their order.
-fn met(windows: &[Window], is_meant: impl Fn(Verdict) -> bool) -> Vec<(Account, Met)> {
-    let mut sums: HashMap<Account, Met> = HashMap::new();
-    let activities = windows.iter().flat_map(|window| &window.accounts);
-    for (account, activity) in activities.filter(|(_, activity)| is_meant(activity.verdict)) {
-        let met = sums.entry(*account).or_insert(Met {
-            packets: 0,
-            samples: 0,
-            verdict: activity.verdict,
-        });
-        met.packets = met
-            .packets
-            .saturating_add(activity.limited)
-            .saturating_add(activity.other);
-        met.samples = met.samples.saturating_add(activity.samples);
-        met.verdict = activity.verdict;
+/// What such verdicts dropped of each source in a second, in the order of the sources.
+fn met(windows: &[Window], is_meant: impl Fn(Verdict) -> bool) -> Vec<(Account, Dropped)> {
+    let mut sums: HashMap<Account, (u64, Dropped)> = HashMap::new();
+    // What a limit in shadow would have dropped is within what is allowed.
+    let counts = |dropped: &Dropped| is_meant(dropped.verdict) && !(dropped.is_by_limit() && dropped.shadow);
+    for (account, activity) in windows.iter().flat_map(|window| &window.accounts) {
+        let Some(more) = activity.sum(counts) else {
+            continue;
+        };
+        let (most, sum) = sums.entry(*account).or_insert((
+            0,
+            Dropped {
+                packets: 0,
+                samples: 0,
+                ..more
+            },
+        ));
+        sum.packets = sum.packets.saturating_add(more.packets);
+        sum.samples = sum.samples.saturating_add(more.samples);
+        if more.packets > *most {
+            (*most, sum.verdict) = (more.packets, more.verdict);
+        }
     }
-    let mut met: Vec<_> = sums
-        .into_iter()
-        .filter(|(_, met)| met.samples >= MIN_SAMPLES)
-        .collect();
+    let met = sums.into_iter().map(|(account, (_, sum))| (account, sum));
+    let mut met: Vec<_> = met.filter(|(_, met)| met.samples >= MIN_SAMPLES).collect();
     met.sort_unstable_by_key(|(account, _)| *account);
     met.truncate(SOURCES);
     met
@@ -158,7 +155,7 @@ mod tests {
     fn who_is_met_in_an_attack_is_suspected_a_little() {
         let mut reputation = reputation();
         let one = Account::of([192, 0, 2, 1].into());
-        reputation.connect([(one, 1)].into());
+        reputation.connect([(one.prefix().address(), 1)].into(), 0);
         for at_s in 1..=500 {
             let windows = [window(at_s, Verdict::LimitUdp, 9_000)];
             reputation.second(&windows, &[Class::UdpFlood, Class::SynFlood], at_s * SECOND);
@@ -170,6 +167,29 @@ mod tests {
         assert!(
             reputation.view(one, 500 * SECOND).score < 50,
             "all of that blocks nobody"
+        );
+    }
+
+    /// Found in review: packets over a limit counted as malformed as soon as one malformed one was seen last.
+    #[test]
+    fn only_packets_of_the_verdict_are_evidence() {
+        let mut reputation = reputation();
+        let mut samples = vec![sample([192, 0, 2, 1], Verdict::LimitIcmp, 900); 9];
+        samples.extend([sample([192, 0, 2, 1], Verdict::TcpNull, 5); 6]);
+        reputation.second(&[observe(&[], &[], &samples, 0, SECOND, SECOND)], &[], SECOND);
+        let account = Account::of([192, 0, 2, 1].into());
+        let reasons = reputation.view(account, SECOND).record.reasons;
+        assert_eq!(
+            (reasons.len(), reasons[0].packets, reasons[0].detail.as_str()),
+            (1, 30, "tcp-null")
+        );
+        samples.truncate(10);
+        let mut calm = Reputation::new(Settings::default(), 0, 1);
+        calm.second(&[observe(&[], &[], &samples, 0, SECOND, SECOND)], &[], SECOND);
+        assert_eq!(
+            calm.counts().0,
+            0,
+            "one sample is chance, whatever else was sampled"
         );
     }
 }

@@ -1,9 +1,12 @@
 //! What is known of a source at a moment, and of its network; and who is worst.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 use super::{Account, Record, Reputation};
 use crate::prefix::Prefix;
+
+/// How long what feeds say of a source holds.
+const LOOKED_UP_NS: u64 = 3_600_000_000_000;
 
 /// What is known of one source now.
 #[derive(Clone, Debug)]
@@ -16,7 +19,7 @@ pub struct View {
     /// Of the network it lies in.
     pub network_score: u8,
     pub record: Record,
-    /// Whether a block stands.
+    /// Whether an automatic block stands, of it, in it or around it.
     pub blocked: bool,
     /// How long the next block would be.
     pub next_block_ns: u64,
@@ -38,7 +41,7 @@ impl Reputation {
             score: record.level(at_ns, half_life_ns).score(),
             proven_score: record.proven(at_ns, half_life_ns).score(),
             network_score,
-            blocked: record.penalty.stands(at_ns),
+            blocked: self.blocks.touches(account, at_ns),
             next_block_ns: record.penalty.next_ns(at_ns, &self.settings.terms),
             connections: self.connections(account),
             record,
@@ -57,12 +60,39 @@ impl Reputation {
         u8::try_from((scores.sum::<u64>() / enough).min(100)).unwrap_or(100)
     }
 
+    /// Those whom feeds were not asked for lately, at most `count`, the highest scores first. They count as asked for from now on.
+    pub fn to_look_up(&mut self, count: usize, now_ns: u64) -> Vec<Account> {
+        let (at_ns, settings) = (self.at(now_ns), self.settings);
+        let is_due = |record: &Record| {
+            record
+                .looked_up_ns
+                .is_none_or(|then_ns| at_ns.saturating_sub(then_ns) >= LOOKED_UP_NS)
+        };
+        let due = self.book.all().filter(|(_, record)| is_due(record));
+        let mut due: Vec<_> = due
+            .map(|(account, record)| (Reverse(record.level(at_ns, settings.half_life_ns)), *account))
+            .collect();
+        if due.len() > count && count > 0 {
+            due.select_nth_unstable(count - 1);
+        }
+        due.truncate(count);
+        due.sort_unstable();
+        for (_, account) in &due {
+            self.book.change(*account, at_ns, &settings, |record| {
+                record.looked_up_ns = Some(at_ns);
+                // That is for this process alone.
+                false
+            });
+        }
+        due.into_iter().map(|(_, account)| account).collect()
+    }
+
     /// Those with the highest scores, at most `count`, the highest first.
     pub fn top(&self, count: usize, now_ns: u64) -> Vec<View> {
         let (at_ns, half_life_ns) = (self.at(now_ns), self.settings.half_life_ns);
         let scored = self.book.all().map(|(account, record)| {
             let level = record.level(at_ns, half_life_ns);
-            (std::cmp::Reverse(level), *account)
+            (Reverse(level), *account)
         });
         let mut scored: Vec<_> = scored.collect();
         if scored.len() > count && count > 0 {
@@ -105,6 +135,24 @@ mod tests {
             }
         }
         assert_eq!(reputation.network_score(neighbours[0], 0), 100);
+    }
+
+    /// Found in review: the sixteen worst were asked for again and again, nobody else ever, and who was listed once no more.
+    #[test]
+    fn everybody_is_looked_up_in_turn_and_again() {
+        let mut reputation = reputation(1_000);
+        for number in 0..40 {
+            reputation.take(account(number), &flood(number == 7), SECOND);
+        }
+        let mut asked: Vec<Account> = (0..3).flat_map(|_| reputation.to_look_up(16, SECOND)).collect();
+        assert_eq!((asked.len(), asked[0]), (40, account(7)));
+        asked.sort_unstable();
+        asked.dedup();
+        assert_eq!(
+            (asked.len(), reputation.to_look_up(16, 600 * SECOND).len()),
+            (40, 0)
+        );
+        assert_eq!(reputation.to_look_up(16, 3_601 * SECOND).len(), 16);
     }
 
     #[test]

@@ -284,7 +284,7 @@ mod tests {
             ],
             "attacks": [{"class": "malformed", "harmful": true, "detected_after_ms": 50}],
         });
-        let honest = row("benign", &[replaced.clone()]);
+        let honest = row("benign", std::slice::from_ref(&replaced));
         assert_eq!((honest.unroutable, honest.unroutable_frames), (1, 39));
         assert_eq!((honest.frames, honest.dropped), (61, 1));
         assert!(honest.amiss.is_empty(), "{:?}", honest.amiss);

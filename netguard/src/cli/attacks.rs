@@ -72,7 +72,7 @@ pub(super) async fn run(context: &Context, command: AttackCommand) -> Result<(),
 
 fn list(attacks: &[AttackReport]) -> String {
     if attacks.is_empty() {
-        return "nothing was attacked since the daemon began".to_owned();
+        return "no attack was recognised since the daemon began".to_owned();
     }
     table(attacks.iter().map(row), &[5, 6])
 }

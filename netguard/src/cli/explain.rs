@@ -18,7 +18,7 @@ use super::{
     rules::{Listed, listed},
 };
 use crate::{
-    bpf::{Entry, LimitLevel, List, Proven, Ranges, Rules, SettingsMap, limit_levels},
+    bpf::{Entry, LimitLevel, List, Proven, Ranges, Rules, SettingsMap, Signatures, limit_levels},
     clock::monotonic_ns,
     control::{Client, ClientError, SourceReport},
     daemon::{ListMatch, SourceReputation},
@@ -118,6 +118,12 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
         );
     }
     evidence.extend(report.lists.iter().map(on_list));
+    let signatures = Signatures::open(&context.pins)?.list(now_ns)?.len();
+    if signatures > 0 {
+        evidence.push(format!(
+            "signatures in force: {signatures}; they judge packets, whosever they are (`netguard signature list`)"
+        ));
+    }
     let explanation = Explanation {
         address: address.to_string(),
         verdict,

@@ -34,6 +34,7 @@ mod prefixes;
 mod proven;
 mod reflection;
 mod replay;
+mod replay_ways;
 mod reputation;
 mod response;
 mod rules;

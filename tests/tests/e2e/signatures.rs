@@ -42,6 +42,8 @@ fn takes(family: Family) -> Result<()> {
             .is_some_and(|left| left > 3_500 && left <= 3_603)
     );
     assert!(netguard.must(&["signature", "list"])?.contains("port=80"));
+    let explained = netguard.must(&["explain", "192.0.2.77"])?;
+    assert!(explained.contains("signatures in force: 1;"), "{explained}");
     assert!(netguard.must(&["events"])?.contains("signature-added"));
 
     // It needs no daemon.

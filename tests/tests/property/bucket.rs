@@ -117,8 +117,8 @@ proptest! {
             by_line += u64::from(admit(&rate, &line, 7, chance, now));
         }
         let wanted = (rate.burst() + span) as f64;
-        // In a bucket that nobody used so far, four times as many are put in at first.
-        let first = 4.0 * f64::from(at_once);
+        // In a bucket that nobody used so far, eight times as many are put in at first.
+        let first = 8.0 * f64::from(at_once);
         let variance = f64::from(at_once) * wanted + first * rate.burst() as f64 / 8.0;
         let deviation = 6.0 * variance.sqrt() + first;
         for granted in [by_cell, by_line] {

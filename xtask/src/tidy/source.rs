@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(source.product_lines().count(), 1);
         assert!(!source.is_test(1) && source.is_test(2));
         assert!(!Source::new("a.rs", "#[cfg(test)]\nuse b;\n").is_test(2));
-        assert!(Source::new("a/tests.rs", "fn a() {}\n").is_test(0));
+        assert!(Source::new("a/tests.rs", "fn a() {}\n").is_test(1));
     }
 
     #[test]

@@ -293,6 +293,6 @@ mod tests {
         let text = list(&[attack(), attack()]);
         assert_eq!(text.lines().count(), 3);
         assert!(text.contains("goes on"), "{text}");
-        assert!(list(&[]).contains("nothing"));
+        assert!(list(&[]).contains("no attack"));
     }
 }

@@ -51,6 +51,9 @@ fn head(report: &Report) -> String {
     lines.push(wrapped(
         "",
         &match (report.servers.all, addresses.is_empty()) {
+            (true, _) if report.servers.guessed && report.packets == 0 => {
+                "judged: nothing; no frame carries IP".to_owned()
+            }
             (true, _) if report.servers.guessed => {
                 "judged: all that is IP, since no frame goes to a host: what goes to groups arrives everywhere".to_owned()
             }

@@ -1,16 +1,13 @@
 //! Automatic blocks that stand: whose connection they rest on, what ends them, and what is told of them then.
 
-use std::{
-    net::{SocketAddr, TcpStream},
-    time::Duration,
-};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use netguard_tests::lab::{Attack, Family, Flood, Lab, Netguard, flood_frames, wait_until};
+use anyhow::{Result, ensure};
+use netguard_tests::lab::{Attack, Family, Flood, Netguard, flood_frames, wait_until};
 use serde_json::Value;
 
 use crate::{
-    detector::{events, flood_own_address},
+    detector::{connect, events, flood_own_address},
     lab, protect,
 };
 
@@ -126,12 +123,4 @@ fn event(netguard: &Netguard, kind: &str) -> Result<Value> {
     wait_until(&format!("the event {kind}"), Duration::from_secs(10), || {
         Ok(events(netguard, kind)?.pop())
     })
-}
-
-fn connect(lab: &Lab, family: Family) -> Result<TcpStream> {
-    let victim = SocketAddr::new(lab.victim.ip(family).parse()?, 80);
-    lab.attacker
-        .ns
-        .enter(|| TcpStream::connect_timeout(&victim, Duration::from_secs(2)))?
-        .context("the attacker cannot connect")
 }

@@ -113,7 +113,7 @@ fn a_flood_in_the_name_of_the_gateway_does_not_block_it() -> Result<()> {
 }
 
 /// A connection that the attacker holds: proof that its address is its own.
-fn connect(lab: &Lab, family: Family) -> Result<TcpStream> {
+pub(crate) fn connect(lab: &Lab, family: Family) -> Result<TcpStream> {
     let victim = SocketAddr::new(lab.victim.ip(family).parse()?, 80);
     lab.attacker
         .ns

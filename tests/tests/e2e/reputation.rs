@@ -1,20 +1,14 @@
 //! Reputation: who floods again is blocked for twice as long, whoever shares an address with many stays at its limits, and what is
 //! known outlives the daemon, also one that is killed.
 
-use std::{
-    fs,
-    io::Write as _,
-    net::{SocketAddr, TcpStream},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{fs, io::Write as _, net::TcpStream, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use netguard_tests::lab::{Family, Lab, Netguard, wait_until};
+use netguard_tests::lab::{Family, Netguard, wait_until};
 use serde_json::Value;
 
 use crate::{
-    detector::{events, flood_own_address},
+    detector::{connect, events, flood_own_address},
     lab, protect,
 };
 
@@ -338,13 +332,4 @@ fn blocked_times(netguard: &Netguard, address: &str) -> Result<u64> {
     explained["reputation"]["blocked_times"]
         .as_u64()
         .with_context(|| format!("no count: {explained}"))
-}
-
-/// A connection that the attacker holds: proof that its address is its own.
-fn connect(lab: &Lab, family: Family) -> Result<TcpStream> {
-    let victim = SocketAddr::new(lab.victim.ip(family).parse()?, 80);
-    lab.attacker
-        .ns
-        .enter(|| TcpStream::connect_timeout(&victim, Duration::from_secs(2)))?
-        .context("the attacker cannot connect")
 }

@@ -90,12 +90,8 @@ pub(in crate::control) async fn source(
     let peers = tokio::task::spawn_blocking(host::established_peers).await;
     let connections = match peers {
         Ok(Ok(peers)) => {
-            let mut of_it = peers.iter().filter(|(peer, _)| account.prefix().contains(**peer));
-            Some(
-                of_it
-                    .by_ref()
-                    .fold(0, |sum: u32, (_, count)| sum.saturating_add(*count)),
-            )
+            let of_it = peers.iter().filter(|(peer, _)| account.prefix().contains(**peer));
+            Some(of_it.fold(0, |sum: u32, (_, count)| sum.saturating_add(*count)))
         }
         _ => None,
     };

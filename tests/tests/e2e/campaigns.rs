@@ -3,7 +3,6 @@
 use std::{
     net::{IpAddr, SocketAddr},
     os::fd::AsRawFd as _,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -154,7 +153,9 @@ fn ask(lab: &Lab, family: Family, ports: &[u16]) -> Result<()> {
         for (round, port) in (0..).zip(ports) {
             for number in 0..SOURCES {
                 let due = begun + Duration::from_secs(1) * (round * SOURCES + number) / PER_SECOND;
-                thread::sleep(due.saturating_duration_since(Instant::now()));
+                wait_until("its turn", Duration::from_secs(5), || {
+                    Ok((Instant::now() >= due).then_some(()))
+                })?;
                 begin(source(family, number).parse()?, SocketAddr::new(victim, *port))?;
             }
         }

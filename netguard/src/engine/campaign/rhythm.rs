@@ -24,7 +24,8 @@ pub fn together(one: &[u64], other: &[u64]) -> Together {
     while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
         if a.abs_diff(**b) <= NEAR_NS {
             common += 1;
-            (left.next(), right.next());
+            left.next();
+            right.next();
         } else if a < b {
             left.next();
         } else {

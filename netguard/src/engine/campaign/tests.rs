@@ -1,3 +1,5 @@
+//! Campaigns as attacks and packets come, a second at a time. What links two, and who probes, their own tests say.
+
 use std::{collections::HashSet, net::Ipv4Addr};
 
 use netguard_common::{Verdict, layout::Sample, packet::mapped, telemetry::Kind};

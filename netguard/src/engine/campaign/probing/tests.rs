@@ -1,3 +1,5 @@
+//! Who is found to probe, and who is not. What the daemon makes of it, the tests of campaigns say.
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::*;

@@ -13,7 +13,11 @@ mod rhythm;
 mod scene;
 mod traits;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
+};
 
 use super::{Account, Attack, Change};
 pub use attempt::{Attempt, Look, Target};
@@ -34,6 +38,8 @@ const MEMORY_NS: u64 = 3_600 * SECOND_NS;
 const QUIET_NS: u64 = 60 * SECOND_NS;
 /// Attacks that are compared with one, the newest; and turns of each that are remembered.
 const COMPARED: usize = 32;
+/// Attacks that are compared with all others in one second.
+const AT_ONCE: usize = 2;
 const TURNS: usize = 32;
 /// Campaigns that are remembered, and those of them that keep their sources.
 const REMEMBERED: usize = 128;
@@ -45,6 +51,8 @@ pub struct Campaigns {
     campaigns: Vec<Campaign>,
     begun: u64,
     attacks: BTreeMap<u64, Followed>,
+    /// Those that are compared, as they were when they were last.
+    known: BTreeMap<u64, Traits>,
     probing: Probing,
     group: Option<Group>,
     ordinary: Ordinary,
@@ -182,52 +190,61 @@ impl Campaigns {
                 followed.proven.extend(connected);
             }
         }
-        let due: Vec<&Attack> = attacks
-            .iter()
-            .copied()
-            .filter(|attack| self.is_due(attack, now_ns))
-            .collect();
+        let newest = &attacks[attacks.len().saturating_sub(COMPARED)..];
+        let due = self.due(newest, now_ns);
         if due.is_empty() {
             return;
         }
-        let newest = attacks.len().saturating_sub(COMPARED);
-        let mut others: Vec<(Part, Traits)> = attacks[newest..]
-            .iter()
-            .map(|attack| (Part::Attack(attack.id), self.traits(attack, scene)))
-            .collect();
-        others.extend(self.group.as_ref().map(|group| (Part::Probing, of_group(group))));
+        let mut known = mem::take(&mut self.known);
+        known.retain(|id, _| newest.iter().any(|attack| attack.id == *id));
+        for attack in &due {
+            known.insert(attack.id, self.traits(attack, scene));
+        }
+        let group = self.group.as_ref().map(of_group);
         for attack in due {
-            let part = Part::Attack(attack.id);
-            let traits = self.traits(attack, scene);
-            for (other, theirs) in others.iter().filter(|(other, _)| *other != part) {
-                let links = links(&traits, theirs, &self.ordinary);
+            let (part, Some(traits)) = (Part::Attack(attack.id), known.get(&attack.id)) else {
+                continue;
+            };
+            let others = known.iter().map(|(id, theirs)| (Part::Attack(*id), theirs));
+            let others = others.chain(group.iter().map(|theirs| (Part::Probing, theirs)));
+            for (other, theirs) in others.filter(|(other, _)| *other != part) {
+                let links = links(traits, theirs, &self.ordinary);
                 if score(&links) >= JOINS {
-                    self.join([(part, &traits), (*other, theirs)], links, now_ns, turns);
+                    self.join([(part, traits), (other, theirs)], links, now_ns, turns);
                 }
             }
-            if let Some(campaign) = self
-                .campaigns
-                .iter_mut()
-                .find(|campaign| campaign.attacks.contains(&attack.id))
-            {
-                campaign.take(&traits);
+            let mut campaigns = self.campaigns.iter_mut();
+            if let Some(campaign) = campaigns.find(|campaign| campaign.has(part)) {
+                campaign.take(traits);
             }
         }
+        self.known = known;
     }
 
-    /// Whether `attack` is to be compared again; if so, the next time is twice as far off.
-    fn is_due(&mut self, attack: &Attack, now_ns: u64) -> bool {
-        let followed = self.attacks.entry(attack.id).or_default();
-        let is_due = followed.next_ns <= now_ns;
-        if is_due {
+    /// Those of `attacks` that are to be compared again, a few at once: the tick waits for it. The next time is twice as far off.
+    fn due<'a>(&mut self, attacks: &[&'a Attack], now_ns: u64) -> Vec<&'a Attack> {
+        let next_ns = |attack: &Attack| {
+            self.attacks
+                .get(&attack.id)
+                .map_or(0, |followed| followed.next_ns)
+        };
+        let mut due: Vec<&Attack> = attacks
+            .iter()
+            .copied()
+            .filter(|attack| next_ns(attack) <= now_ns)
+            .collect();
+        // The newest first; older ones are due ever more rarely.
+        due.sort_by_key(|attack| Reverse((attack.begun_ns, attack.id)));
+        due.truncate(AT_ONCE);
+        for attack in &due {
             let age_ns = now_ns.saturating_sub(attack.begun_ns).max(SECOND_NS);
             // Of one that is over nothing changes any more.
-            followed.next_ns = match attack.is_going() {
+            self.attacks.entry(attack.id).or_default().next_ns = match attack.is_going() {
                 true => now_ns.saturating_add(age_ns),
                 false => u64::MAX,
             };
         }
-        is_due
+        due
     }
 
     fn traits(&self, attack: &Attack, scene: &Scene<'_>) -> Traits {

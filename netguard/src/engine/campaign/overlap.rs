@@ -27,7 +27,8 @@ pub struct Overlap {
     pub proven: usize,
     /// Sources of the side that has fewer.
     pub of: usize,
-    /// How many would be common if either side had drawn its sources by chance from the networks that it has them in.
+    /// How many would be common if either side had drawn its sources by chance from the networks that it has them in; 0 where too
+    /// few are common to ask.
     pub by_chance: f64,
     /// The part of the smaller side that is common, by weight.
     part: f64,
@@ -41,19 +42,23 @@ impl Overlap {
             (other, one)
         };
         let (mut common, mut proven, mut both) = (0, 0, 0.0);
+        let mut theirs = many.iter().peekable();
         for (account, is_proven) in few {
-            if let Some(is_proven_there) = many.get(account) {
+            while theirs.next_if(|(there, _)| *there < account).is_some() {}
+            if let Some((_, is_proven_there)) = theirs.next_if(|(there, _)| *there == account) {
                 common += 1;
                 proven += usize::from(*is_proven || *is_proven_there);
                 both += if *is_proven { PROVEN } else { 1.0 };
             }
         }
+        let part = if few.is_empty() { 0.0 } else { both / weight(few) };
+        let is_telling = common >= LEAST && part >= LEAST_PART;
         Self {
             common,
             proven,
             of: few.len(),
-            by_chance: by_chance(few, many),
-            part: if few.is_empty() { 0.0 } else { both / weight(few) },
+            by_chance: if is_telling { by_chance(few, many) } else { 0.0 },
+            part,
         }
     }
 

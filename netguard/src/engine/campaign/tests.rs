@@ -143,6 +143,24 @@ fn sources_that_proved_themselves_join_what_came_later_and_bring_it_back() {
     assert!(world.campaigns.all()[0].is_going());
 }
 
+/// Of a third the sources of two campaigns are: they were one all the time.
+#[test]
+fn two_campaigns_that_a_third_attack_belongs_to_become_one() {
+    let mut world = World::new();
+    let mut floods = vec![(Class::SynFlood, 0, 300), (Class::UdpFlood, 0, 300)];
+    assert_eq!(world.seconds(1, &floods), [Turn::Begun(1)]);
+    floods.extend([(Class::IcmpFlood, 1_000, 300), (Class::ProtocolFlood, 1_000, 300)]);
+    assert_eq!(world.seconds(1, &floods), [Turn::Begun(2)]);
+    floods.extend([(Class::Reflection, 0, 150), (Class::Reflection, 1_000, 150)]);
+    let turns = world.seconds(3, &floods);
+    assert!(turns.contains(&Turn::Merged { id: 2, into: 1 }), "{turns:?}");
+    let campaigns = world.campaigns.all();
+    assert_eq!((campaigns.len(), campaigns[0].attacks.len()), (1, 5));
+    assert_eq!(campaigns[0].sources_seen, 600);
+    assert_eq!(world.campaigns.of_attack(4).map(|campaign| campaign.id), Some(1));
+    assert_eq!(world.seconds(90, &[]), [Turn::Ended(1)]);
+}
+
 #[test]
 fn what_only_happens_at_the_same_time_is_none() {
     let mut world = World::new();

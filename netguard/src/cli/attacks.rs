@@ -119,6 +119,11 @@ fn show(attack: &AttackReport) -> String {
     if attack.pulses > 1 {
         text.push_str(&format!(", in {} pulses", attack.pulses));
     }
+    if let Some(id) = attack.campaign {
+        text.push_str(&format!(
+            "\n  part of campaign {id} (`netguard campaigns show {id}`)"
+        ));
+    }
     text.push_str("\nevidence\n");
     for evidence in &attack.evidence {
         text.push_str(&format!("  {}\n", evidence_sentence(evidence)));
@@ -243,6 +248,7 @@ mod tests {
             }],
             sources_seen: 1,
             spread: Some(SourceSpread::Single),
+            campaign: Some(2),
             timeline: (0..50)
                 .map(|second| AttackPoint {
                     at: format!("2026-01-01T00:00:{second:02}.000Z"),
@@ -276,6 +282,7 @@ mod tests {
             "noticed 50 ms later, goes on since 1m 15s",
             "connection attempts/s: 700 (threshold 500; usually 1.50)",
             "sources: single, in 2 pulses",
+            "part of campaign 2 (`netguard campaigns show 2`)",
             "tcp/80",
             "192.0.2.1/32",
             "response: limit",

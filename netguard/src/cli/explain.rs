@@ -45,6 +45,8 @@ struct Explanation {
     evidence: Vec<String>,
     /// What the score is made of, how often the source was blocked, and why it is not.
     reputation: Option<SourceReputation>,
+    /// Campaigns that it is a source of, the newest first.
+    campaigns: Vec<u64>,
     rules: Vec<RuleMatch>,
     limits: Vec<LimitUse>,
     /// Commands that change the verdict.
@@ -130,6 +132,7 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
         lists_unknown: report.lists_unknown,
         score: report.reputation.as_ref().map(|reputation| reputation.score),
         reputation: report.reputation.map(told),
+        campaigns: report.campaigns,
         proof: if connections > 0 { "handshake" } else { "none" },
         evidence,
         undo: matching

@@ -5,6 +5,7 @@ mod alone;
 mod attack_packets;
 mod attacks;
 mod audit;
+mod campaigns;
 mod config;
 mod detach;
 mod doctor;
@@ -95,6 +96,9 @@ enum Command {
     /// Show which attacks were recognised, and by what.
     #[command(subcommand)]
     Attacks(attacks::AttackCommand),
+    /// Show which attacks belong together, and many sources that each do hardly anything but together the same.
+    #[command(subcommand)]
+    Campaigns(campaigns::CampaignCommand),
     /// What normal traffic is like, as it was learnt.
     #[command(subcommand)]
     Normal(normal::NormalCommand),
@@ -203,6 +207,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Map(command) => map::run(&context, &command),
         Command::Events(args) => events::run(&context, &args).await,
         Command::Attacks(command) => attacks::run(&context, command).await,
+        Command::Campaigns(command) => campaigns::run(&context, command).await,
         Command::Normal(command) => normal::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Explain(args) => explain::run(&context, &args).await,

@@ -1,6 +1,7 @@
 //! `netguard replay`: what netguard would have done with the traffic of a capture, and why.
 
 mod attacks;
+mod campaigns;
 mod compared;
 mod text;
 

@@ -133,6 +133,9 @@ pub struct SourceReport {
     /// Why it is not known which lists hold it, where that is so.
     #[serde(default)]
     pub lists_unknown: Option<String>,
+    /// Campaigns that it is a source of, the newest first.
+    #[serde(default)]
+    pub campaigns: Vec<u64>,
     /// What is remembered of it; `None`: nothing is remembered of anybody.
     #[serde(default)]
     pub reputation: Option<SourceReputation>,

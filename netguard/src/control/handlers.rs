@@ -1,5 +1,6 @@
 //! The answers to requests over the control socket.
 
+pub(super) mod campaigns;
 pub(super) mod lists;
 pub(super) mod reputation;
 pub(super) mod source;
@@ -65,7 +66,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
 /// Attacks, the newest first.
 pub(super) async fn attacks(Shared(state): Shared<Arc<State>>) -> Json<Vec<AttackReport>> {
     let (controller, responder) = (state.controller(), state.responder());
-    Json(AttackReport::all(&controller, &responder))
+    Json(AttackReport::all(&controller, &responder, &state.campaigns()))
 }
 
 /// One attack, or nothing.
@@ -74,8 +75,9 @@ pub(super) async fn attack(
     Path(id): Path<u64>,
 ) -> Json<Option<AttackReport>> {
     let (controller, responder) = (state.controller(), state.responder());
+    let campaigns = state.campaigns();
     let attack = controller.tracker().attack(id);
-    Json(attack.map(|attack| AttackReport::of(attack, &responder)))
+    Json(attack.map(|attack| AttackReport::of(attack, &responder, &campaigns)))
 }
 
 /// Packets of an attack; nothing where it is not known.

@@ -68,6 +68,8 @@ fn router(state: Arc<State>) -> Router {
         .route("/v1/attacks", get(handlers::attacks))
         .route("/v1/attacks/{id}", get(handlers::attack))
         .route("/v1/attacks/{id}/packets", get(handlers::attack_packets))
+        .route("/v1/campaigns", get(handlers::campaigns::list))
+        .route("/v1/campaigns/{id}", get(handlers::campaigns::one))
         .route("/v1/normal", get(handlers::normal).delete(handlers::forget))
         .route("/v1/rules/{list}", post(handlers::add).delete(handlers::remove))
         .route("/v1/limits/{class}", put(handlers::limit))

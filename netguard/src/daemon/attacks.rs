@@ -9,7 +9,7 @@ use super::{EventKind, State, responses::ResponseReport};
 use crate::{
     clock::{monotonic_ns, wall_clock_before},
     engine::{
-        Attack, Change, Controller,
+        Attack, Campaigns, Change, Controller,
         attack::SourceSpread,
         detect::{Class, Evidence},
         response::Responder,
@@ -50,6 +50,9 @@ pub struct AttackReport {
     #[serde(default)]
     pub spread: Option<SourceSpread>,
     pub timeline: Vec<AttackPoint>,
+    /// The campaign that it is part of, if it is.
+    #[serde(default)]
+    pub campaign: Option<u64>,
     /// What is done about it, and was.
     #[serde(default)]
     pub response: ResponseReport,
@@ -78,12 +81,14 @@ pub struct AttackPoint {
 
 impl AttackReport {
     /// Those that `controller` knows, the newest first, with what `responder` did.
-    pub fn all(controller: &Controller, responder: &Responder) -> Vec<Self> {
+    pub fn all(controller: &Controller, responder: &Responder, campaigns: &Campaigns) -> Vec<Self> {
         let attacks = controller.tracker().attacks().iter().rev();
-        attacks.map(|attack| Self::of(attack, responder)).collect()
+        attacks
+            .map(|attack| Self::of(attack, responder, campaigns))
+            .collect()
     }
 
-    pub fn of(attack: &Attack, responder: &Responder) -> Self {
+    pub fn of(attack: &Attack, responder: &Responder, campaigns: &Campaigns) -> Self {
         let until_ns = attack.ended_ns.unwrap_or(attack.last_ns);
         let evidence = if attack.at_peak.is_empty() {
             &attack.evidence
@@ -130,6 +135,7 @@ impl AttackReport {
                     packets: point.packets as u64,
                 })
                 .collect(),
+            campaign: campaigns.of_attack(attack.id).map(|campaign| campaign.id),
             response: responder
                 .course(attack.id)
                 .map(ResponseReport::of)
@@ -150,8 +156,9 @@ pub(super) fn tell(state: &State, changes: &[Change]) {
         let (Change::Begun(id) | Change::Resumed(id) | Change::Ended(id)) = *change;
         let report = {
             let (controller, responder) = (state.controller(), state.responder());
+            let campaigns = state.campaigns();
             let attack = controller.tracker().attack(id);
-            attack.map(|attack| AttackReport::of(attack, &responder))
+            attack.map(|attack| AttackReport::of(attack, &responder, &campaigns))
         };
         let Some(report) = report else {
             continue;

@@ -17,6 +17,12 @@ impl EventKind {
             Self::AttackBegun { class, .. }
             | Self::AttackResumed { class, .. }
             | Self::AttackEnded { class, .. } => Author::Detector { name: class.clone() },
+            Self::CampaignBegun { .. }
+            | Self::CampaignGrown { .. }
+            | Self::CampaignMerged { .. }
+            | Self::CampaignEnded { .. } => Author::Detector {
+                name: "campaign".to_owned(),
+            },
             Self::MeasureTaken { .. } | Self::MeasureEnded { .. } => Author::Detector {
                 name: "response".to_owned(),
             },
@@ -36,6 +42,7 @@ impl EventKind {
             | Self::WithheldMore { .. }
             | Self::RuleFailed { .. }
             | Self::AttackResumed { .. }
+            | Self::CampaignGrown { .. }
             | Self::NormalChanged { .. }
             | Self::SamplesLost { .. }
             | Self::Missed { .. } => Worth::Strangers,

@@ -220,6 +220,35 @@ pub enum EventKind {
         packets: u64,
         peak_packets_per_s: u64,
     },
+    /// Attacks, or sources of which none stands out, turned out to belong together; `evidence` are sentences.
+    CampaignBegun {
+        id: u64,
+        /// `attacks`, `probing` or `both`.
+        kind: String,
+        attacks: Vec<u64>,
+        sources: usize,
+        networks: usize,
+        evidence: Vec<String>,
+    },
+    /// A campaign has another part, goes on again, or has twice as many sources.
+    CampaignGrown {
+        id: u64,
+        kind: String,
+        attacks: Vec<u64>,
+        sources: usize,
+        networks: usize,
+    },
+    /// A campaign turned out to be part of an older one.
+    CampaignMerged { id: u64, into: u64 },
+    /// Nothing of a campaign has gone on for a while.
+    CampaignEnded {
+        id: u64,
+        kind: String,
+        attacks: Vec<u64>,
+        sources: usize,
+        networks: usize,
+        lasted_s: u64,
+    },
     /// Something is done about an attack, or, in shadow, would be.
     MeasureTaken {
         attack: u64,

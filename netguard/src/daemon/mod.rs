@@ -6,6 +6,7 @@ mod attacks;
 mod authors;
 mod before;
 mod blocks;
+mod campaigns;
 mod configuration;
 pub(crate) mod configured;
 mod cookies;
@@ -48,6 +49,9 @@ use signals::Signals;
 
 pub use attacks::{AttackPoint, AttackReport, AttackSource, AttackedService, sentence as evidence_sentence};
 pub(crate) use blocks::removed as block_removed;
+pub use campaigns::{
+    CampaignAttack, CampaignJoint, CampaignNetwork, CampaignReport, CampaignSource, CampaignTarget,
+};
 pub use configured::Spared;
 pub use cookies::withdraw_cookies;
 pub use event::{Event, EventKind};

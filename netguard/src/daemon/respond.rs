@@ -110,13 +110,12 @@ pub(super) fn tick(
     state: &State,
     stands: &mut Stands,
     features: &Features,
-    heads: &[Head],
+    seen: &[Seen],
     good: &HashSet<Account>,
 ) {
-    let seen = seen(heads);
     let turns = {
         let (controller, mut responder) = (state.controller(), state.responder());
-        responder.step(&Moment::of(features, &controller, &seen, good))
+        responder.step(&Moment::of(features, &controller, seen, good))
     };
     tell(state, turns);
     // In times of peace the kernel is not asked.

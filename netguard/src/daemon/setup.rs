@@ -10,6 +10,7 @@ use super::{
     CookieState, DaemonError, EventKind, Journal, Lists, Options, State, Stop,
     attachment::{Attachment, filtered},
     before::Before,
+    campaigns::Ground,
     configured::Configured,
     cookies::{CookieSwitch, Wanted},
     own, reach,
@@ -48,6 +49,8 @@ pub(super) struct Inputs {
     pub(super) cookies: CookieSwitch,
     pub(super) attachment: Attachment,
     pub(super) traffic: TrafficWatch,
+    /// What this machine serves.
+    pub(super) ground: Ground,
     pub(super) config: Config,
 }
 
@@ -150,6 +153,8 @@ impl Start<'_> {
         if !self.from_nothing {
             lists.follow(spared, true, &journal);
         }
+        let mut ground = Ground::new(config);
+        ground.look(&self.facts.own);
         let guard = guard(self.facts, &allowed, &configured, &lists.never_block());
         if !reflection.watches() {
             attachment.watch_nothing();
@@ -217,6 +222,7 @@ impl Start<'_> {
             cookies,
             attachment,
             traffic,
+            ground,
             config: config.clone(),
         };
         Ok((state, inputs))

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     audit::Author,
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
-    engine::{Controller, Guard, Reputation, response::Responder},
+    engine::{Campaigns, Controller, Guard, Reputation, response::Responder},
     metrics::{Figures, MetricsState},
     prefix::Prefix,
 };
@@ -123,6 +123,7 @@ pub struct State {
     traffic: Mutex<Option<TrafficReport>>,
     controller: Mutex<Controller>,
     responder: Mutex<Responder>,
+    campaigns: Mutex<Campaigns>,
     normal: Mutex<NormalState>,
     /// Whoever changed what is normal has it written soon.
     pub(super) normal_asked: Notify,
@@ -166,6 +167,7 @@ impl State {
             traffic: Mutex::default(),
             controller: Mutex::default(),
             responder: Mutex::new(parts.responder),
+            campaigns: Mutex::default(),
             normal: Mutex::default(),
             normal_asked: Notify::new(),
             reputation: Mutex::default(),
@@ -287,6 +289,11 @@ impl State {
     /// What is done about attacks; taken after the controller where both are.
     pub fn responder(&self) -> MutexGuard<'_, Responder> {
         lock(&self.responder)
+    }
+
+    /// What belongs together; taken after controller and responder where those are.
+    pub fn campaigns(&self) -> MutexGuard<'_, Campaigns> {
+        lock(&self.campaigns)
     }
 
     /// How what is normal is kept.

@@ -1,6 +1,6 @@
 //! The tick: collect, observe, detect, decide, enforce; and the housekeeping that needs no hurry.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use netguard_common::{Action as PacketAction, Judgement, layout::Cookies};
 use tokio::{
@@ -10,7 +10,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    CookieState, EventKind, State, Stop, act, attacks, begin_fetches, blocks,
+    CookieState, EventKind, State, Stop, act, attacks, begin_fetches, blocks, campaigns,
     configured::Configured,
     normal, own, reach, reflection, reputation, respond, segments,
     setup::{Inputs, guard, spared_by_lists},
@@ -118,14 +118,15 @@ impl Ticking {
                 ..Features::of(now_ns, &traffic, [&step.window], &inputs.traffic.services())
             };
             let features = inputs.traffic.complete(features);
-            let heads = inputs.heads.drain(HEADS_PER_TICK);
+            let seen = respond::seen(&inputs.heads.drain(HEADS_PER_TICK));
             let matched = {
                 let (controller, responder) = (state.controller(), state.responder());
                 responder.matched(controller.tracker().attacks())
             };
             let changes = state.controller().tick(&features, &step.window, &matched);
             attacks::tell(state, &changes);
-            respond::tick(state, &mut inputs.stands, &features, &heads, &inputs.good);
+            respond::tick(state, &mut inputs.stands, &features, &seen, &inputs.good);
+            campaigns::tick(state, &inputs.ground, &changes, &seen, &inputs.good, now_ns);
         }
         self.second.push(step.window);
         if !step.findings.is_empty() {
@@ -272,12 +273,23 @@ async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
     match host::facts().await {
         Ok(facts) => {
             own::follow(state, &mut inputs.own, &facts.own);
+            look_around(inputs, facts.own.clone()).await;
             follow_lists(state, spared_by_lists(&facts, &inputs.configured));
             review(state, facts, &mut inputs.configured);
             blocks::follow(state);
         }
         Err(error) => warn!("the guard list is not refreshed: {error}"),
     }
+}
+
+/// Looks what this machine serves, beside the thread that answers.
+async fn look_around(inputs: &mut Inputs, own: Vec<IpAddr>) {
+    let mut ground = std::mem::take(&mut inputs.ground);
+    let looked = tokio::task::spawn_blocking(move || {
+        ground.look(&own);
+        ground
+    });
+    inputs.ground = looked.await.unwrap_or_default();
 }
 
 /// Puts lists that have changed in force and has those fetched that are due, beside the tick: a million lines take a second.

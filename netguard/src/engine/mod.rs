@@ -4,6 +4,7 @@
 pub mod account;
 pub mod attack;
 pub mod baseline;
+pub mod campaign;
 pub mod chain;
 pub mod controller;
 pub mod detect;
@@ -26,6 +27,7 @@ pub mod window;
 pub use account::Account;
 pub use attack::{Attack, Change, Tracker};
 pub use baseline::Baselines;
+pub use campaign::Campaigns;
 pub use chain::{Chain, Readings, Step, conclude};
 pub use controller::Controller;
 pub use enforce::{Enforced, RuleSink, enforce};

@@ -17,6 +17,7 @@ use netguard_common::{
 pub struct Seen {
     pub head: Head,
     pub source: IpAddr,
+    pub destination: IpAddr,
     pub verdict: Verdict,
     pub kind: Kind,
     pub stratum: Stratum,
@@ -49,6 +50,7 @@ impl Seen {
         Some(Self {
             head: *head,
             source: IpAddr::from(Ipv6Addr::from(packet.source.octets())).to_canonical(),
+            destination: IpAddr::from(Ipv6Addr::from(packet.destination.octets())).to_canonical(),
             verdict: Verdict::from_number(u32::from(head.verdict))?,
             kind,
             stratum: Stratum {
@@ -98,6 +100,7 @@ pub(super) mod tests {
     fn a_head_is_the_packet_that_it_was() {
         let seen = Seen::of(&head(&syn(7, 64, 512, 0), Verdict::LimitSyn)).expect("a packet");
         assert_eq!(seen.source, IpAddr::from([192, 0, 2, 7]));
+        assert_eq!(seen.destination, IpAddr::from([198, 51, 100, 1]));
         assert_eq!((seen.kind, seen.verdict), (Kind::Syn, Verdict::LimitSyn));
         let stratum = Stratum {
             protocol: 6,

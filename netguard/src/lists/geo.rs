@@ -4,7 +4,7 @@
 use std::{collections::HashMap, net::IpAddr, path::Path};
 
 use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
-use maxminddb::{Reader, WithinOptions};
+use maxminddb::{LookupResult, Reader, WithinOptions};
 use serde::Deserialize;
 
 use super::{ListError, MAX_BYTES, read};
@@ -111,6 +111,11 @@ impl Record<'_> {
             None => self.autonomous_system_number.map(Place::Asn),
         }
     }
+}
+
+/// The autonomous system that an entry of an MMDB file names.
+pub(super) fn asn_of(found: &LookupResult<'_, Vec<u8>>) -> Option<Place> {
+    found.decode::<Record<'_>>().ok()??.asn()
 }
 
 fn read_mmdb<W: Fn(Place) -> bool>(

@@ -1,5 +1,6 @@
 //! The files that lists come from: feeds of prefixes, and databases that say where an address belongs.
 
+mod asn;
 mod feed;
 mod fetch;
 mod gates;
@@ -7,6 +8,7 @@ mod geo;
 
 use std::{fs::File, io, io::Read as _, path::Path};
 
+pub use asn::AsnDatabase;
 pub use feed::{Feed, Reading, parse_feed, read_feed};
 pub use fetch::{FetchError, Fetched, Request, Validators, fetch};
 pub use gates::{Protected, Told, spared, steady};

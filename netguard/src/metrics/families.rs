@@ -11,7 +11,7 @@ use crate::{
     config::ServicePort,
     control::LimitName,
     daemon::{Protected, TrafficReport},
-    engine::{Tracker, detect::Class},
+    engine::{Campaigns, Tracker, campaign::CampaignKind, detect::Class},
     host::Interface,
 };
 
@@ -172,6 +172,21 @@ pub(super) fn attacks(tracker: &Tracker) -> Family {
     )
 }
 
+/// Campaigns that go on, every kind with its number.
+pub(super) fn campaigns(campaigns: &Campaigns) -> Family {
+    let going = |kind: CampaignKind| {
+        let all = campaigns.all().iter();
+        all.filter(|campaign| campaign.is_going() && campaign.kind() == kind)
+            .count() as f64
+    };
+    let row = |kind: CampaignKind| (vec![("kind", kind.name().to_owned())], going(kind));
+    Family::gauge(
+        "netguard_campaigns_active",
+        "Campaigns that go on, by what they are made of: attacks that belong together, sources that ask where nobody is, or both",
+        CampaignKind::ALL.map(row).into(),
+    )
+}
+
 /// The limits that hold, those of single services among them; what is unlimited has no row.
 pub(super) fn limits(settings: &Settings, services: &[Service]) -> [Family; 2] {
     let common = LimitName::all().map(|name| (name.to_string(), name.rate(settings)));
@@ -291,5 +306,8 @@ mod tests {
         let family = attacks(&Tracker::default());
         assert_eq!(gauge(&family, "syn-flood"), Some(0.0));
         assert!(matches!(&family.rows, Rows::Gauge(rows) if rows.len() == Class::ALL.len()));
+        let family = campaigns(&Campaigns::default());
+        assert_eq!(gauge(&family, "probing"), Some(0.0));
+        assert!(matches!(&family.rows, Rows::Gauge(rows) if rows.len() == CampaignKind::ALL.len()));
     }
 }

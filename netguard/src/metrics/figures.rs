@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::engine::detect::Class;
+use crate::engine::{campaign::CampaignKind, detect::Class};
 
 /// Seconds up to which things are told apart. A tick has 50 ms; an attack is noticed in the one after it began.
 const TICKS: [f64; 9] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5];
@@ -17,6 +17,8 @@ const DETECTIONS: [f64; 8] = [0.05, 0.1, 0.15, 0.2, 0.5, 1.0, 2.0, 5.0];
 
 /// The class of an attack.
 type ClassLabel = [(&'static str, &'static str); 1];
+/// What a campaign is made of.
+type KindLabel = [(&'static str, &'static str); 1];
 
 /// What the daemon counted since it began.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub struct Figures {
     detections: Histogram,
     begun: Family<ClassLabel, Counter>,
     resumed: Family<ClassLabel, Counter>,
+    campaigns: Family<KindLabel, Counter>,
     events_missed: Counter,
 }
 
@@ -42,6 +45,7 @@ impl Default for Figures {
             detections: Histogram::new(DETECTIONS),
             begun: Family::default(),
             resumed: Family::default(),
+            campaigns: Family::default(),
             events_missed: Counter::default(),
         };
         // A row that is there from the beginning shows the first of its class as a rise.
@@ -49,6 +53,9 @@ impl Default for Figures {
             for family in [&figures.begun, &figures.resumed] {
                 let _there = family.get_or_create(&[("class", class.name())]);
             }
+        }
+        for kind in CampaignKind::ALL {
+            let _there = figures.campaigns.get_or_create(&[("kind", kind.name())]);
         }
         figures
     }
@@ -81,6 +88,11 @@ impl Figures {
     /// An attack that was over goes on.
     pub(crate) fn attack_resumed(&self, class: Class) {
         self.resumed.get_or_create(&[("class", class.name())]).inc();
+    }
+
+    /// A campaign was recognised.
+    pub(crate) fn campaign_begun(&self, kind: CampaignKind) {
+        self.campaigns.get_or_create(&[("kind", kind.name())]).inc();
     }
 
     /// A reader of the stream of events was too slow for so many.
@@ -119,6 +131,11 @@ impl Figures {
             "netguard_attacks_resumed",
             "Attacks that were over and went on under the same number",
             self.resumed.clone(),
+        );
+        registry.register(
+            "netguard_campaigns_begun",
+            "Campaigns that were recognised: attacks that belong together, many sources that each do hardly anything (probing), or both",
+            self.campaigns.clone(),
         );
         registry.register(
             "netguard_events_missed",

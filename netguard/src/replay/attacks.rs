@@ -5,10 +5,24 @@ use std::collections::HashSet;
 
 use netguard_common::telemetry::Traffic;
 
-use super::{clock::BEGIN_NS, refusals::Refusals, report::Attack, response::Response};
+use super::{
+    answers::Answers,
+    campaigns::{self, Campaign},
+    clock::BEGIN_NS,
+    refusals::Refusals,
+    report::Attack,
+    response::Response,
+};
 use crate::{
     bpf::{BpfError, Telemetry},
-    engine::{Account, Controller, Features, Step, TrafficWindow, Window, detect::Class, sketch::distinct},
+    config::Config,
+    engine::{
+        Account, Campaigns, Controller, Features, Step, TrafficWindow, Window,
+        campaign::{Scene, Turn},
+        detect::Class,
+        sketch::distinct,
+    },
+    lists::AsnDatabase,
 };
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -55,16 +69,25 @@ pub(super) struct Attacks {
     second: Vec<Window>,
     traffic: Option<TrafficWindow>,
     refused: Refusals,
+    campaigns: Campaigns,
+    asns: Option<AsnDatabase>,
+    /// Sources of campaigns of which none stands out, since the second before.
+    suspects: Vec<(Account, &'static str)>,
 }
 
 impl Attacks {
-    pub(super) fn new(response: Response) -> Self {
+    pub(super) fn new(response: Response, config: &Config) -> Self {
+        let asns = config.geo.asn_database.as_deref();
         Self {
             controller: Controller::default(),
             response,
             second: Vec::new(),
             traffic: None,
             refused: Refusals::default(),
+            campaigns: Campaigns::default(),
+            // A file of another format says nothing, as in the daemon.
+            asns: asns.and_then(|file| AsnDatabase::open(file).ok()),
+            suspects: Vec::new(),
         }
     }
 
@@ -76,6 +99,7 @@ impl Attacks {
         now_ns: u64,
         beside: Beside,
         good: &HashSet<Account>,
+        answers: &Answers,
     ) -> Option<(Vec<Window>, Vec<Class>)> {
         let traffic = step.traffic.as_ref()?;
         let sources = beside.sources;
@@ -83,8 +107,20 @@ impl Attacks {
         self.refused.segments += beside.refused.segments;
         self.refused.datagrams += beside.refused.datagrams;
         let matched = self.response.matched(self.controller.tracker().attacks());
-        self.controller.tick(&features, &step.window, &matched);
-        self.response.tick(&features, &self.controller, good);
+        let changes = self.controller.tick(&features, &step.window, &matched);
+        let seen = self.response.tick(&features, &self.controller, good);
+        let turns = self.campaigns.step(&Scene {
+            now_ns,
+            changes: &changes,
+            attacks: self.controller.tracker().attacks(),
+            responder: self.response.responder(),
+            seen: &seen,
+            connected: good,
+            is_calm: self.controller.is_calm(now_ns),
+            is_served: &|seen| answers.is_served(seen),
+            asn: &|account| self.asns.as_ref()?.of(account.prefix().address()),
+        });
+        self.suspect(&turns);
         self.second.push(step.window.clone());
         let sum = match self.traffic.take() {
             Some(sum) => joined(sum, traffic),
@@ -106,6 +142,29 @@ impl Attacks {
         Some((std::mem::take(&mut self.second), attacked))
     }
 
+    /// Whoever is of a campaign that is no attack, as the daemon does.
+    fn suspect(&mut self, turns: &[Turn]) {
+        for turn in turns {
+            if let Turn::Begun(id) | Turn::Grown(id) = turn
+                && let Some(campaign) = self.campaigns.campaign(*id)
+                && campaign.attacks.is_empty()
+            {
+                let kind = campaign.kind().name();
+                self.suspects
+                    .extend(campaign.sources().keys().map(|account| (*account, kind)));
+            }
+        }
+    }
+
+    /// Those who became suspicious.
+    pub(super) fn suspects(&mut self) -> Vec<(Account, &'static str)> {
+        std::mem::take(&mut self.suspects)
+    }
+
+    pub(super) fn campaigns(&self) -> Vec<Campaign> {
+        self.campaigns.all().iter().map(campaigns::told).collect()
+    }
+
     pub(super) fn told(&self) -> Vec<Attack> {
         let ms = |at_ns: u64| at_ns.saturating_sub(BEGIN_NS) / 1_000_000;
         let attacks = self.controller.tracker().attacks().iter();
@@ -125,6 +184,7 @@ impl Attacks {
                 peak_packets_per_s: attack.peak as u64,
                 spread: attack.spread(),
                 evidence: attack.evidence.clone(),
+                campaign: self.campaigns.of_attack(attack.id).map(|campaign| campaign.id),
             })
             .collect()
     }

@@ -148,7 +148,7 @@ fn segment(packet: &Packet) -> Option<(TcpFlags, [u16; 2])> {
 }
 
 /// The word that lies `at` bytes into the TCP header.
-fn word(packet: &Packet, frame: &[u8], at: usize) -> Option<u32> {
+pub(super) fn word(packet: &Packet, frame: &[u8], at: usize) -> Option<u32> {
     let bytes = frame.get(packet.transport_at() as usize + at..)?;
     bytes.first_chunk().map(|word| u32::from_be_bytes(*word))
 }

@@ -1,7 +1,9 @@
 //! Replay: a capture goes through the same kernel object and the same chain as traffic does, by its own clock. It says what would have
 //! happened, and why; it needs no interface and no daemon, and changes nothing on this machine.
 
+mod answers;
 mod attacks;
+mod campaigns;
 pub mod capture;
 mod clock;
 mod compare;
@@ -25,6 +27,7 @@ use std::{
     thread,
 };
 
+pub use campaigns::{Campaign, Joint};
 pub use clock::{Speed, SpeedError};
 pub use compare::{Comparison, compare};
 pub use report::{

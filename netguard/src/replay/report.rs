@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::campaigns::Campaign;
 use crate::engine::response::Why;
 use crate::{
     engine::{
@@ -23,6 +24,8 @@ pub struct Report {
     pub verdicts: Vec<VerdictCount>,
     /// Attacks as a whole.
     pub attacks: Vec<Attack>,
+    /// What of it belongs together, and sources of which none stands out.
+    pub campaigns: Vec<Campaign>,
     /// What was blocked, in the order of time.
     pub blocked: Vec<Blocked>,
     /// The capture.
@@ -85,6 +88,8 @@ pub struct Attack {
     pub spread: Option<SourceSpread>,
     /// What spoke for it when it began.
     pub evidence: Vec<Evidence>,
+    /// The campaign that it is part of, if it is.
+    pub campaign: Option<u64>,
     /// What was done about it.
     pub measures: Vec<Measure>,
     /// Why no signature was found when one was last looked for.

@@ -17,6 +17,7 @@ use crate::{
         Account, Attack, Controller, Features,
         detect::Class,
         response::{Mode, Moment, Responder, Taken},
+        seen::Seen,
     },
 };
 
@@ -48,8 +49,13 @@ impl Response {
         self.responder.matched(attacks)
     }
 
-    /// Takes in the tick that `features` are of.
-    pub(super) fn tick(&mut self, features: &Features, controller: &Controller, good: &HashSet<Account>) {
+    /// Takes in the tick that `features` are of; the packets that were looked at in it.
+    pub(super) fn tick(
+        &mut self,
+        features: &Features,
+        controller: &Controller,
+        good: &HashSet<Account>,
+    ) -> Vec<Seen> {
         let seen = respond::seen(&self.heads.drain(HEADS_PER_TICK));
         self.responder
             .step(&Moment::of(features, controller, &seen, good));
@@ -59,6 +65,11 @@ impl Response {
             settings: self.settings,
         };
         self.stands.follow(&mut self.responder, kernel, features.at_ns);
+        seen
+    }
+
+    pub(super) const fn responder(&self) -> &Responder {
+        &self.responder
     }
 
     /// What was done about attack `id`, and why no signature was found, if none was.

@@ -9,6 +9,7 @@ use netguard_common::{
 
 use super::{
     Options, ReplayError,
+    answers::Answers,
     attacks::{Attacks, Beside, SourceCount},
     capture,
     capture::Record,
@@ -53,7 +54,8 @@ pub(super) fn run(options: &Options, servers: &Directions, sandbox: &Sandbox) ->
         honest: &options.honest,
         ready: judge.ready()?,
         chain: Chain::new(flooder(config)),
-        attacks: Attacks::new(Response::begin(config, pins)?),
+        attacks: Attacks::new(Response::begin(config, pins)?, config),
+        answers: Answers::default(),
         counters: Counters::open(pins)?,
         samples: Samples::open(pins)?,
         telemetry: Telemetry::open(pins)?,
@@ -87,6 +89,7 @@ struct Run<'a> {
     ready: Ready<'a>,
     chain: Chain,
     attacks: Attacks,
+    answers: Answers,
     counters: Counters,
     samples: Samples,
     telemetry: Telemetry,
@@ -181,6 +184,7 @@ impl Run<'_> {
     fn leave(&mut self, packet: &Packet, frame: &[u8], now_ns: u64) -> Result<(), ReplayError> {
         self.handshakes.sent(packet, frame);
         self.refusals.sent(packet);
+        self.answers.sent(packet, frame);
         let asking = &self.prepared.asking;
         asking.now_ns.set(now_ns);
         remember(&SliceView(frame), asking);
@@ -241,8 +245,11 @@ impl Run<'_> {
             sources: self.sources.number(),
             refused,
         };
-        if let Some((windows, attacked)) = self.attacks.tick(&step, now_ns, beside, &good) {
+        if let Some((windows, attacked)) = self.attacks.tick(&step, now_ns, beside, &good, &self.answers) {
             self.reputation.connect(self.handshakes.connections(), now_ns);
+            for (account, kind) in self.attacks.suspects() {
+                self.reputation.campaigning(account, kind, now_ns);
+            }
             self.reputation.second(&windows, &attacked, now_ns);
         }
         for (family, kinds) in step
@@ -331,6 +338,7 @@ impl Run<'_> {
             packets: self.tally.packets,
             verdicts: self.tally.verdicts(),
             attacks: self.attacks.told(),
+            campaigns: self.attacks.campaigns(),
             file: told(&options.file),
             frames: self.frames,
             duration_ms: self.clock.elapsed_ns() / 1_000_000,

@@ -8,6 +8,7 @@ mod audit;
 mod audit_faults;
 mod blocklist;
 mod blocks;
+mod campaigns;
 mod cli;
 mod closed;
 mod configured;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod bucket;
+mod campaign;
 mod captures;
 mod feeds;
 mod formats;

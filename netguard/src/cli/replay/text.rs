@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use tabled::Tabled;
 
-use super::{Answer, attacks::attacks, compared::comparison};
+use super::{Answer, attacks::attacks, campaigns::campaigns, compared::comparison};
 use crate::{
     cli::output::{self, seconds, table},
     replay::{Report, Second},
@@ -20,6 +20,7 @@ pub(super) fn text(answer: &Answer) -> String {
     let report = &answer.report;
     let mut parts = vec![head(report), verdicts(report)];
     parts.extend(attacks(report));
+    parts.extend(campaigns(report));
     parts.extend(blocked(report));
     parts.extend(findings(report));
     parts.extend(sources(report));

@@ -10,7 +10,7 @@ use axum::{
 use crate::{
     control::SourceReport,
     daemon::{EventKind, State, source_reputation},
-    engine::{Account, accountable},
+    engine::{Account, accountable, campaign::Campaign},
     host,
     prefix::Prefix,
 };
@@ -77,7 +77,14 @@ pub(in crate::control) async fn source(
         .guard()
         .objection(&Prefix::from(address))
         .map(|(prefix, kind)| format!("no detector may block it: {prefix} is {}", kind.describe()));
-    let evidence = evidence.collect();
+    let mut evidence: Vec<String> = evidence.collect();
+    let campaigns = {
+        let campaigns = state.campaigns();
+        let its = campaigns.of_source(Account::of(address));
+        its.map(|campaign| (campaign.id, sentence(campaign)))
+            .collect::<Vec<_>>()
+    };
+    evidence.extend(campaigns.iter().map(|(_, sentence)| sentence.clone()));
     let listed = {
         let state = Arc::clone(&state);
         tokio::task::spawn_blocking(move || {
@@ -103,6 +110,16 @@ pub(in crate::control) async fn source(
         lists,
         list_verdict,
         lists_unknown,
+        campaigns: campaigns.into_iter().map(|(id, _)| id).collect(),
         reputation: source_reputation(&state, address),
     })
+}
+
+fn sentence(campaign: &Campaign) -> String {
+    let (id, count) = (campaign.id, campaign.sources_seen);
+    let when = if campaign.is_going() { "goes on" } else { "is over" };
+    format!(
+        "it is one of {count} sources of campaign {id}, which {when}: {} (`netguard campaigns show {id}`)",
+        campaign.kind().describe()
+    )
 }

@@ -76,11 +76,11 @@ pub struct SourceReputation {
 /// A reason, as it is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReasonReport {
-    /// `flood`, `attack`, `malformed` or `feed`.
+    /// `flood`, `attack`, `malformed`, `feed` or `campaign`.
     pub kind: String,
     /// In a sentence.
     pub what: String,
-    /// The verdict, the class of the attack, or the feed.
+    /// The verdict, the class of the attack, the feed, or the kind of the campaign.
     pub detail: String,
     /// When it was first and last met, RFC 3339, UTC.
     pub first: String,

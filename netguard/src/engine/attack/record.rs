@@ -136,6 +136,11 @@ impl Attack {
         }
     }
 
+    /// Sources of dropped packets.
+    pub fn met(&self) -> impl Iterator<Item = Account> {
+        self.offenders.keys().copied()
+    }
+
     /// Sources of dropped packets, who sent most first, with the packets of theirs that samples stand for.
     pub fn offenders(&self) -> Vec<(Account, u64)> {
         let mut offenders: Vec<_> = self

@@ -23,10 +23,18 @@ pub enum Kind {
     Malformed,
     /// A feed lists it.
     Feed,
+    /// It is one of many that together do what none does enough of to be noticed.
+    Campaign,
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Flood, Self::Attack, Self::Malformed, Self::Feed];
+    pub const ALL: [Self; 5] = [
+        Self::Flood,
+        Self::Attack,
+        Self::Malformed,
+        Self::Feed,
+        Self::Campaign,
+    ];
 
     /// The word that the command line and JSON use.
     pub const fn name(self) -> &'static str {
@@ -35,6 +43,7 @@ impl Kind {
             Self::Attack => "attack",
             Self::Malformed => "malformed",
             Self::Feed => "feed",
+            Self::Campaign => "campaign",
         }
     }
 
@@ -45,6 +54,7 @@ impl Kind {
             Self::Attack => "its packets were dropped in an attack",
             Self::Malformed => "it sent packets that cannot be real",
             Self::Feed => "a feed lists it",
+            Self::Campaign => "it is one of many sources that ask where nobody is",
         }
     }
 
@@ -53,7 +63,7 @@ impl Kind {
         Level::percent(match self {
             Self::Flood => 60,
             Self::Attack => 15,
-            Self::Malformed => 10,
+            Self::Malformed | Self::Campaign => 10,
             Self::Feed => 20,
         })
     }
@@ -63,7 +73,7 @@ impl Kind {
         Level::percent(match self {
             Self::Flood => 100,
             Self::Attack | Self::Malformed => 30,
-            Self::Feed => 20,
+            Self::Feed | Self::Campaign => 20,
         })
     }
 
@@ -71,7 +81,7 @@ impl Kind {
     pub const fn half_lives(self) -> u32 {
         match self {
             Self::Flood | Self::Malformed => 1,
-            Self::Attack => 3,
+            Self::Attack | Self::Campaign => 3,
             Self::Feed => 6,
         }
     }
@@ -83,6 +93,7 @@ impl Kind {
                 Self::Flood => 0,
                 Self::Malformed => 10,
                 Self::Attack => 60,
+                Self::Campaign => 600,
                 Self::Feed => 3_600,
             }
     }

@@ -40,6 +40,11 @@ impl Reputation {
         self.met(account, Kind::Feed, name, 0, now_ns);
     }
 
+    /// Takes in that `account` is a source of a campaign of the kind `name`.
+    pub fn campaigning(&mut self, account: Account, name: &str, now_ns: u64) {
+        self.met(account, Kind::Campaign, name, 0, now_ns);
+    }
+
     fn met(&mut self, account: Account, kind: Kind, detail: &str, packets: u64, now_ns: u64) {
         let evidence = Evidence {
             kind,

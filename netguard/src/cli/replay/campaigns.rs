@@ -1,0 +1,88 @@
+//! Campaigns in a replay, for people: what belongs together, and what speaks for it.
+
+use super::text::{PRINTED, seconds_of, wrapped};
+use crate::replay::Report;
+
+/// One line for each campaign, and one for each piece of evidence.
+pub(super) fn campaigns(report: &Report) -> Option<String> {
+    if report.campaigns.is_empty() {
+        return None;
+    }
+    let mut lines = vec!["CAMPAIGNS".to_owned()];
+    for campaign in report.campaigns.iter().take(PRINTED) {
+        let end = campaign.ended_ms.map_or_else(
+            || "to the end".to_owned(),
+            |ms| format!("until {}", seconds_of(ms)),
+        );
+        let attacks: Vec<String> = campaign.attacks.iter().map(u64::to_string).collect();
+        let of = match attacks.is_empty() {
+            true => String::new(),
+            false => format!(", attacks {}", attacks.join(" ")),
+        };
+        lines.push(wrapped(
+            "",
+            &format!(
+                "{} from {} {end}: {} sources in {} networks, {} of them proven{of}",
+                campaign.kind.name(),
+                seconds_of(campaign.began_ms),
+                campaign.sources_seen,
+                campaign.networks_seen,
+                campaign.sources_proven
+            ),
+        ));
+        for link in campaign.joints.iter().flat_map(|joint| &joint.evidence) {
+            lines.push(wrapped("  ", &format!("{}: {}", link.kind.name(), link.what)));
+        }
+    }
+    Some(lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        engine::campaign::{CampaignKind, Link, LinkKind},
+        replay::{Campaign, Joint},
+    };
+
+    #[test]
+    fn a_campaign_is_told_with_its_evidence() {
+        let campaign = Campaign {
+            id: 1,
+            kind: CampaignKind::Attacks,
+            began_ms: 1_500,
+            noticed_ms: 2_500,
+            ended_ms: None,
+            attacks: vec![1, 2],
+            services: Vec::new(),
+            targets: Vec::new(),
+            attempts: 0,
+            sources_seen: 300,
+            sources_proven: 4,
+            sources: Vec::new(),
+            networks_seen: 9,
+            networks: Vec::new(),
+            joints: vec![Joint {
+                part: "attack 1".to_owned(),
+                with: Some("attack 2".to_owned()),
+                at_ms: 2_500,
+                score: 90,
+                evidence: vec![Link {
+                    kind: LinkKind::Time,
+                    weight: 30,
+                    what: "they began within seconds of each other".to_owned(),
+                }],
+            }],
+        };
+        let report = Report {
+            campaigns: vec![campaign],
+            ..Report::default()
+        };
+        let text = campaigns(&report).expect("there is one");
+        assert!(text.contains("to the end: 300 sources in 9 networks"), "{text}");
+        assert!(text.contains("attacks 1 2"), "{text}");
+        assert!(text.contains("time: they began"), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        assert_eq!(campaigns(&Report::default()), None);
+    }
+}

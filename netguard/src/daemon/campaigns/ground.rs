@@ -1,0 +1,123 @@
+//! Ground: what this machine is and serves, so that it is known who asks where nobody is. It judges no packet.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use netguard_common::packet::protocol;
+use tracing::debug;
+
+use crate::{
+    config::Config,
+    engine::{Account, seen::Seen},
+    host::{self, Translation},
+    lists::AsnDatabase,
+};
+
+/// Services that are remembered: all ports of both protocols.
+const SERVED: usize = 2 * 65_536;
+
+/// What is known of this machine. What was served once counts as served: its clients come back for a while, and mean no harm.
+#[derive(Default)]
+pub(in crate::daemon) struct Ground {
+    own: BTreeSet<IpAddr>,
+    served: BTreeSet<(u8, u16)>,
+    /// Whether the sockets of this machine were looked at, and everything for its addresses ends in them.
+    is_known: bool,
+    asns: Option<AsnDatabase>,
+}
+
+impl Ground {
+    /// Nothing but what `config` says is known at first.
+    pub(in crate::daemon) fn new(config: &Config) -> Self {
+        let configured = config.service.iter().map(|service| service.port);
+        let asns = config.geo.asn_database.as_deref();
+        Self {
+            served: configured
+                .map(|service| (service.protocol(), service.port()))
+                .collect(),
+            asns: asns.and_then(|file| {
+                AsnDatabase::open(file)
+                    .inspect_err(|error| debug!("campaigns know networks by their prefix only: {error}"))
+                    .ok()
+            }),
+            ..Self::default()
+        }
+    }
+
+    /// Looks again what this machine serves at `own`. Blocks for as long as the kernel takes to list what listens.
+    pub(in crate::daemon) fn look(&mut self, own: &[IpAddr]) {
+        self.own = own.iter().copied().collect();
+        if let Some(Err(error)) = self.asns.as_mut().map(AsnDatabase::follow) {
+            debug!("campaigns know networks as they were: {error}");
+        }
+        let served = host::served_ports()
+            .inspect_err(|error| debug!("who asks where nobody is, is not noticed: {error}"))
+            .ok();
+        let ends_here = host::translation() != Translation::Forwarding;
+        self.is_known = ends_here && served.is_some();
+        for (protocol, ports) in [protocol::TCP, protocol::UDP]
+            .into_iter()
+            .zip(served.into_iter().flatten())
+        {
+            for port in ports {
+                if self.served.len() < SERVED {
+                    self.served.insert((protocol, port));
+                }
+            }
+        }
+    }
+
+    /// Whether anybody serves what `seen` asks for; `None` where nobody knows.
+    pub(super) fn is_served(&self, seen: &Seen) -> Option<bool> {
+        let is_known = self.is_known && self.own.contains(&seen.destination);
+        is_known.then(|| self.served.contains(&(seen.stratum.protocol, seen.stratum.port)))
+    }
+
+    /// The autonomous system of `account`, where a database says.
+    pub(super) fn asn(&self, account: Account) -> Option<u32> {
+        self.asns.as_ref()?.of(account.prefix().address())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use netguard_common::{Verdict, head::Head, shared::Field as _};
+
+    use super::*;
+
+    /// A SYN to `port` of 198.51.100.1.
+    fn asking(port: u16) -> Seen {
+        let mut head = Head {
+            frame_len: 54,
+            verdict: Verdict::Pass.number() as u16,
+            captured: 54,
+            ..Head::ZERO
+        };
+        head.bytes[12..14].copy_from_slice(&[8, 0]);
+        head.bytes[14..24].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6]);
+        head.bytes[26..34].copy_from_slice(&[192, 0, 2, 1, 198, 51, 100, 1]);
+        head.bytes[34..36].copy_from_slice(&4_000_u16.to_be_bytes());
+        head.bytes[36..38].copy_from_slice(&port.to_be_bytes());
+        (head.bytes[46], head.bytes[47]) = (0x50, 2);
+        Seen::of(&head).unwrap()
+    }
+
+    #[test]
+    fn what_was_served_once_stays_so_and_nothing_is_known_of_others() {
+        let own = ["198.51.100.1".parse().unwrap()];
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut ground = Ground::new(&Config::default());
+        assert_eq!(ground.is_served(&asking(port)), None, "nobody looked");
+        ground.look(&own);
+        ground.is_known = true;
+        drop(listener);
+        ground.look(&own);
+        ground.is_known = true;
+        assert_eq!(ground.is_served(&asking(port)), Some(true));
+        assert_eq!(ground.is_served(&asking(1)), Some(false));
+        ground.look(&[]);
+        assert_eq!(ground.is_served(&asking(port)), None);
+    }
+}

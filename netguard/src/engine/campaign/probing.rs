@@ -1,0 +1,185 @@
+//! Probing: many sources of which each hardly does anything, and that do the same odd thing in the same minutes: they ask where nobody is. It
+//! looks back over five minutes, at one packet in eight, and judges no source by itself.
+//!
+//! A server on the Internet is asked by strangers some hundreds of times an hour, at ports of their own choice: five to ten sources in five
+//! minutes among the packets that are looked at. Eight times as many must come while nobody knows what is usual here, four times as many
+//! afterwards, and they must have something in common: what they ask for, what their packets look like, or where they are.
+
+mod group;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::{Attempt, Link, Look, Ordinary, Sources, Target, network::Asn};
+use crate::engine::Account;
+pub use group::Group;
+
+/// How far back it looks.
+const BACK_NS: u64 = 300_000_000_000;
+/// Sources that are remembered; later ones are not begun.
+const SOURCES: usize = 8_192;
+/// What a source asked for that is remembered.
+const TARGETS: usize = 4;
+/// Sources among the packets that are looked at, below which it is none, and the same before anything is usual. At one packet in
+/// eight that are about 2,300, and 4,600, attempts an hour.
+const FLOOR: usize = 24;
+const COLD_FLOOR: usize = 48;
+/// So many times the most that was usual is none.
+const FACTOR: usize = 4;
+/// Stretches that must be learnt, and those that are kept: four hours.
+const LEARNT: usize = 3;
+const KEPT: usize = 48;
+/// Sources of one network (IPv4 /24, IPv6 /48) that count: whoever owns one is not many.
+const OF_A_NETWORK: usize = 8;
+/// How long it goes on before it is usual.
+const GIVE_IN_NS: u64 = 3_600_000_000_000;
+
+/// Sources that ask where nobody is.
+#[derive(Clone, Debug, Default)]
+pub struct Probing {
+    sources: BTreeMap<Account, Prober>,
+    /// How many sources came in stretches of calm times, the newest last.
+    usual: VecDeque<usize>,
+    /// When the stretch began that is to be learnt next.
+    since_ns: Option<u64>,
+    /// Since when it goes on, and from how many sources on.
+    going: Option<(u64, usize)>,
+}
+
+/// What is remembered of a source.
+#[derive(Clone, Debug)]
+struct Prober {
+    first_ns: u64,
+    last_ns: u64,
+    attempts: u32,
+    /// Of what it asked for the least.
+    targets: BTreeSet<Target>,
+    /// Of those that its packets have the least.
+    look: Look,
+    is_proven: bool,
+}
+
+/// From how many sources on it begins, with how many it goes on, and the most that was usual.
+#[derive(Clone, Copy, Debug)]
+struct Measure {
+    threshold: usize,
+    least: usize,
+    usual: Option<usize>,
+}
+
+impl Probing {
+    /// Takes in an attempt.
+    pub fn take(&mut self, attempt: &Attempt) {
+        if self.sources.len() >= SOURCES && !self.sources.contains_key(&attempt.source) {
+            return;
+        }
+        let prober = self.sources.entry(attempt.source).or_insert_with(|| Prober {
+            first_ns: attempt.at_ns,
+            last_ns: attempt.at_ns,
+            attempts: 0,
+            targets: BTreeSet::new(),
+            look: attempt.look,
+            is_proven: false,
+        });
+        prober.first_ns = prober.first_ns.min(attempt.at_ns);
+        prober.last_ns = prober.last_ns.max(attempt.at_ns);
+        prober.attempts = prober.attempts.saturating_add(1);
+        prober.is_proven |= attempt.is_proven;
+        // The least of them, so that their order says nothing.
+        prober.look = prober.look.min(attempt.look);
+        prober.targets.insert(attempt.target);
+        if prober.targets.len() > TARGETS {
+            prober.targets.pop_last();
+        }
+    }
+
+    /// What goes on at `now_ns`, once a second. `is_calm`: nothing else is attacked, so that what came is usual.
+    pub fn look(&mut self, now_ns: u64, ordinary: &Ordinary, asn: Asn<'_>, is_calm: bool) -> Option<Group> {
+        // A clock that jumped back leaves nothing behind that never ends.
+        self.sources
+            .retain(|_, prober| prober.last_ns <= now_ns && now_ns - prober.last_ns < BACK_NS);
+        let all: Sources = self
+            .sources
+            .iter()
+            .map(|(account, prober)| (*account, prober.is_proven))
+            .collect();
+        let count = counted(all.keys());
+        let threshold = self
+            .going
+            .map_or_else(|| self.threshold(), |(_, threshold)| threshold);
+        // It goes on with half of what it began with.
+        let least = if self.going.is_some() {
+            threshold / 2
+        } else {
+            threshold
+        };
+        let measure = Measure {
+            threshold,
+            least,
+            usual: self.usual.iter().max().copied(),
+        };
+        let group = match count >= least {
+            true => group::found(&self.sources, &measure, ordinary, asn),
+            false => None,
+        };
+        self.going = match (&group, self.going) {
+            (Some(_), Some(going)) => Some(going),
+            (Some(_), None) => Some((now_ns, threshold)),
+            (None, _) => None,
+        };
+        self.learn(now_ns, count, is_calm);
+        group
+    }
+
+    /// From how many sources on it is one.
+    fn threshold(&self) -> usize {
+        let most = self.usual.iter().max().copied().unwrap_or(0);
+        let floor = if self.usual.len() < LEARNT {
+            COLD_FLOOR
+        } else {
+            FLOOR
+        };
+        floor.max(most.saturating_mul(FACTOR))
+    }
+
+    fn learn(&mut self, now_ns: u64, count: usize, is_calm: bool) {
+        let is_given_in = |since_ns: u64| now_ns.saturating_sub(since_ns) >= GIVE_IN_NS;
+        let is_usual = is_calm && self.going.is_none_or(|(since_ns, _)| is_given_in(since_ns));
+        let since_ns = *self.since_ns.get_or_insert(now_ns);
+        if !is_usual || since_ns > now_ns {
+            self.since_ns = Some(now_ns);
+        } else if now_ns - since_ns >= BACK_NS {
+            self.since_ns = Some(now_ns);
+            self.usual.push_back(count);
+            if self.usual.len() > KEPT {
+                self.usual.pop_front();
+            }
+            // From now on that is how much comes here.
+            if self.going.is_some_and(|(since_ns, _)| is_given_in(since_ns)) {
+                self.going = None;
+            }
+        }
+    }
+
+    /// Sources that are remembered.
+    pub fn len(&self) -> usize {
+        self.sources.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
+}
+
+/// How many `accounts` there are, those of one network up to a number.
+fn counted<'a>(accounts: impl Iterator<Item = &'a Account>) -> usize {
+    let mut networks = BTreeMap::<_, usize>::new();
+    for account in accounts {
+        // A neighbour on the link is one by itself.
+        let network = account.network().unwrap_or_else(|| account.prefix());
+        *networks.entry(network).or_default() += 1;
+    }
+    networks.values().map(|count| (*count).min(OF_A_NETWORK)).sum()
+}
+
+#[cfg(test)]
+mod tests;

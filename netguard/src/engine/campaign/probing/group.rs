@@ -1,0 +1,199 @@
+//! Groups of sources that have something in common, among those that ask where nobody is. How many it takes is not its business.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use super::{Account, Asn, Link, Look, Measure, Ordinary, Prober, Sources, Target, counted};
+use crate::engine::campaign::{LinkKind, Network, link::told, network::network};
+
+/// Things that must be asked for, each by this part of the sources: a service that is gone is missed by its clients, and a worm knows one.
+const SERVICES: usize = 3;
+const OF_THEM: f64 = 0.1;
+/// Sources that must ask for one.
+const LEAST: usize = 4;
+/// The part of all that was asked for that the two asked for most may be.
+const TWO: f64 = 0.8;
+/// Targets, and networks, that a group is told by.
+const TOLD: usize = 16;
+/// Networks that a group may be from to be from the same ones.
+const NETWORKS: usize = 4;
+/// The part of ordinary openings that look so, and that come from there, up to which it is odd.
+const ODD_LOOK: f64 = 0.01;
+const ODD_NETWORKS: f64 = 0.1;
+/// The part of a group that must share what speaks for it.
+const MOST: f64 = 0.6;
+
+/// Sources that belong together, as they were when looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    pub members: Sources,
+    /// When the first of them came that is remembered, and the last.
+    pub first_ns: u64,
+    pub last_ns: u64,
+    /// Attempts among the packets that were looked at, one in eight of all.
+    pub attempts: u64,
+    /// What most ask for, with how many sources do.
+    pub targets: Vec<(Target, usize)>,
+    /// Where they are, with how many are there.
+    pub networks: Vec<(Network, u32)>,
+    pub links: Vec<Link>,
+}
+
+/// The largest group among `all` that is large enough.
+pub(super) fn found(
+    all: &BTreeMap<Account, Prober>,
+    measure: &Measure,
+    ordinary: &Ordinary,
+    asn: Asn<'_>,
+) -> Option<Group> {
+    let place = |account: &Account| network(*account, asn);
+    let places: BTreeMap<Account, Network> = all.keys().map(|account| (*account, place(account))).collect();
+    let (targets, look) = (common_targets(all), common_look(all, ordinary));
+    let networks = common_networks(&places, ordinary);
+    let shares = |kind: LinkKind, account: &Account, prober: &Prober| match kind {
+        LinkKind::Services => prober.targets.iter().any(|target| targets.contains(target)),
+        LinkKind::Signature => look.contains(&prober.look),
+        _ => networks.contains(&places[account]),
+    };
+    let kinds = [LinkKind::Services, LinkKind::Signature, LinkKind::Network];
+    let groups = kinds.map(|kind| -> BTreeMap<Account, &Prober> {
+        let sharing = all
+            .iter()
+            .filter(|(account, prober)| shares(kind, account, prober));
+        sharing.map(|(account, prober)| (*account, prober)).collect()
+    });
+    // Of groups as large the first, whose evidence is the plainest.
+    let large = groups
+        .into_iter()
+        .filter(|group| counted(group.keys()) >= measure.least && is_varied(group));
+    let group = large.min_by_key(|group| Reverse(counted(group.keys())))?;
+    let part = |kind| {
+        let sharing = group
+            .iter()
+            .filter(|(account, prober)| shares(kind, account, prober));
+        sharing.count() as f64 / group.len() as f64
+    };
+    let mut links = beginning(&group, counted(group.keys()), measure);
+    for kind in kinds {
+        let part = part(kind);
+        if part >= MOST {
+            let (weight, of) = match kind {
+                LinkKind::Services => (30, named("ask for", &targets)),
+                LinkKind::Signature => (40, named("look alike, and few others do:", &look)),
+                _ => (
+                    30,
+                    named("are in networks that hardly anybody else is in:", &networks),
+                ),
+            };
+            links.push(Link::new(kind, weight, format!("{:.0} % {of}", part * 100.0)));
+        }
+    }
+    Some(told_as(&group, &places, links))
+}
+
+/// That they come in the same minutes, and ask where nobody is: so does what is usual, and it takes more to join.
+fn beginning(group: &BTreeMap<Account, &Prober>, count: usize, measure: &Measure) -> Vec<Link> {
+    let usual = measure
+        .usual
+        .map_or_else(String::new, |usual| format!("; usually up to {usual}"));
+    vec![
+        Link::new(
+            LinkKind::Time,
+            30,
+            format!(
+                "{count} sources in five minutes, of the packets that were looked at (threshold {}{usual})",
+                measure.threshold
+            ),
+        ),
+        Link::new(
+            LinkKind::Behaviour,
+            20,
+            format!(
+                "all {} ask where nobody serves anything, each a few times",
+                group.len()
+            ),
+        ),
+    ]
+}
+
+fn named<T: ToString>(what: &str, things: &[T]) -> String {
+    let names: Vec<String> = things.iter().take(TOLD / 2).map(ToString::to_string).collect();
+    format!("{what} {}", told(&names, things.len()))
+}
+
+fn told_as(
+    group: &BTreeMap<Account, &Prober>,
+    places: &BTreeMap<Account, Network>,
+    links: Vec<Link>,
+) -> Group {
+    let networks = most(group.keys().map(|account| places[account]));
+    let targets = most(group.values().flat_map(|prober| prober.targets.iter().copied()));
+    Group {
+        members: group
+            .iter()
+            .map(|(account, prober)| (*account, prober.is_proven))
+            .collect(),
+        first_ns: group.values().map(|prober| prober.first_ns).min().unwrap_or(0),
+        last_ns: group.values().map(|prober| prober.last_ns).max().unwrap_or(0),
+        attempts: group.values().map(|prober| u64::from(prober.attempts)).sum(),
+        targets: targets
+            .into_iter()
+            .take(TOLD)
+            .map(|(target, count)| (target, count as usize))
+            .collect(),
+        networks,
+        links,
+    }
+}
+
+/// How often each is met, the most first.
+fn most<T: Ord + Copy>(things: impl Iterator<Item = T>) -> Vec<(T, u32)> {
+    let mut counts = BTreeMap::<T, u32>::new();
+    for thing in things {
+        *counts.entry(thing).or_default() += 1;
+    }
+    let mut counts: Vec<(T, u32)> = counts.into_iter().collect();
+    counts.sort_by_key(|(thing, count)| (Reverse(*count), *thing));
+    counts
+}
+
+/// What many of them ask for, where that is several things.
+fn common_targets(all: &BTreeMap<Account, Prober>) -> Vec<Target> {
+    let least = (OF_THEM * all.len() as f64).max(LEAST as f64);
+    let asked = most(all.values().flat_map(|prober| prober.targets.iter().copied()));
+    let common = asked
+        .into_iter()
+        .take_while(|(_, count)| f64::from(*count) >= least);
+    let common: Vec<Target> = common.map(|(target, _)| target).take(TOLD).collect();
+    if common.len() < SERVICES {
+        Vec::new()
+    } else {
+        common
+    }
+}
+
+/// What most of their packets look like, where hardly any ordinary one does. As a list, so that it can be nothing.
+fn common_look(all: &BTreeMap<Account, Prober>, ordinary: &Ordinary) -> Vec<Look> {
+    let looks = most(all.values().map(|prober| prober.look));
+    let odd = looks
+        .into_iter()
+        .filter(|(look, _)| ordinary.of_look(look).is_some_and(|part| part <= ODD_LOOK));
+    odd.take(1).map(|(look, _)| look).collect()
+}
+
+/// The few networks that most of them are in, where hardly anybody else is.
+fn common_networks(places: &BTreeMap<Account, Network>, ordinary: &Ordinary) -> Vec<Network> {
+    let odd = most(places.values().copied()).into_iter().take(NETWORKS);
+    let networks: Vec<Network> = odd.map(|(network, _)| network).collect();
+    let part = ordinary.of_networks(networks.iter());
+    match part.is_some_and(|part| part <= ODD_NETWORKS) {
+        true => networks,
+        false => Vec::new(),
+    }
+}
+
+/// Whether they ask for several things, and not nearly all for one or two.
+fn is_varied(group: &BTreeMap<Account, &Prober>) -> bool {
+    let asked = most(group.values().flat_map(|prober| prober.targets.iter().copied()));
+    let sum = |asked: &[(Target, u32)]| asked.iter().map(|(_, count)| f64::from(*count)).sum::<f64>();
+    asked.len() >= SERVICES && sum(&asked[..2]) <= TWO * sum(&asked)
+}

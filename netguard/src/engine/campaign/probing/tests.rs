@@ -1,0 +1,204 @@
+//! Who is found to probe, and who is not. What the daemon makes of it, the tests of campaigns say.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::*;
+use crate::engine::{
+    campaign::{JOINS, LinkKind, link::score},
+    seen::{
+        Seen,
+        tests::{head, syn},
+    },
+};
+use netguard_common::Verdict;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn look(window: u16) -> Look {
+    Look::of(&Seen::of(&head(&syn(1, 60, window, 0), Verdict::Pass)).expect("a packet"))
+}
+
+/// The source of this number, each in a /16 of its own.
+fn source(number: u32) -> Account {
+    Account::of(Ipv4Addr::from(0x0b00_0000 + number * 65_536).into())
+}
+
+fn attempt(at_s: u64, source: Account, port: u16, window: u16) -> Attempt {
+    Attempt {
+        at_ns: at_s * SECOND,
+        source,
+        target: Target { protocol: 6, port },
+        look: look(window),
+        is_proven: false,
+    }
+}
+
+/// Looks each second, from `from_s` to `to_s`.
+fn wait(probing: &mut Probing, from_s: u64, to_s: u64) -> Option<Group> {
+    let ordinary = Ordinary::default();
+    (from_s..to_s)
+        .map(|at_s| probing.look(at_s * SECOND, &ordinary, &|_| None, true))
+        .last()
+        .flatten()
+}
+
+/// `sources` that ask for these ports in turn, `each` times, within a minute.
+fn asked(sources: u32, each: u32, ports: &[u16]) -> Probing {
+    let mut probing = Probing::default();
+    for number in 0..sources * each {
+        let port = ports[(number + number / sources) as usize % ports.len()];
+        let at_s = 1_000 + u64::from(60 * number / (sources * each));
+        probing.take(&attempt(at_s, source(number % sources), port, 64_240));
+    }
+    probing
+}
+
+#[test]
+fn many_that_ask_little_of_several_services_are_found() {
+    let group = wait(&mut asked(100, 1, &[22, 25, 443]), 1_060, 1_061).expect("they belong together");
+    assert_eq!(
+        (group.members.len(), group.attempts, group.targets.len()),
+        (100, 100, 3)
+    );
+    let kinds: Vec<LinkKind> = group.links.iter().map(|link| link.kind).collect();
+    assert_eq!(kinds, [LinkKind::Time, LinkKind::Behaviour, LinkKind::Services]);
+    assert!(score(&group.links) >= JOINS && score(&group.links[..2]) < JOINS);
+}
+
+#[test]
+fn few_sources_and_what_is_usual_are_nothing() {
+    for (sources, each, ports, why) in [
+        (9, 30, &[22, 25, 443][..], "few, however much they ask"),
+        (40, 1, &[22, 25, 443], "before anything is usual"),
+        (300, 2, &[25], "a worm, or a service that is gone"),
+        (300, 2, &[80, 443], "a service with two ports that is gone"),
+    ] {
+        assert_eq!(
+            wait(&mut asked(sources, each, ports), 1_060, 1_061),
+            None,
+            "{why}"
+        );
+    }
+    let every: Vec<u16> = (1_000..1_300).collect();
+    assert_eq!(
+        wait(&mut asked(300, 1, &every), 1_060, 1_061),
+        None,
+        "all different"
+    );
+}
+
+/// A single host with an IPv6 /48, or an IPv4 /24, is not many.
+#[test]
+fn one_network_is_few_sources_however_many_addresses_it_has() {
+    let v4 = |number: u32| IpAddr::from(Ipv4Addr::from(0x0b00_0000 + number));
+    let v6 = |number: u32| {
+        IpAddr::from(Ipv6Addr::from(
+            (0x2001_0db8_u128 << 96) | (u128::from(number) << 64),
+        ))
+    };
+    for address in [&v4 as &dyn Fn(u32) -> IpAddr, &v6] {
+        let mut probing = Probing::default();
+        for number in 0..256 {
+            let port = [22, 25, 443][number as usize % 3];
+            probing.take(&attempt(1_000, Account::of(address(number)), port, 64_240));
+        }
+        assert_eq!(probing.len(), 256);
+        assert_eq!(wait(&mut probing, 1_001, 1_002), None);
+    }
+}
+
+#[test]
+fn noise_of_every_hour_is_learnt_and_four_times_as_much_is_not() {
+    // Ten sources a minute, of ports that all like: more than a server is asked by strangers.
+    let noise = |probing: &mut Probing, from_s: u64, to_s: u64, per_minute: u64| {
+        let mut told = 0;
+        for at_s in from_s..to_s {
+            if at_s % 60 < per_minute {
+                let number = (at_s % 7_919) as u32;
+                let port = [23, 22, 8_080, 3_389, 445][number as usize % 5];
+                probing.take(&attempt(at_s, source(number), port, 1_024));
+            }
+            told += usize::from(wait(probing, at_s, at_s + 1).is_some());
+        }
+        told
+    };
+    let mut probing = Probing::default();
+    assert_eq!(noise(&mut probing, 1_000, 5_600, 6), 0, "thirty in five minutes");
+    assert!(probing.usual.len() >= 10, "{:?}", probing.usual);
+    assert_eq!(
+        noise(&mut probing, 5_600, 7_000, 10),
+        0,
+        "a little more than usual"
+    );
+    assert!(noise(&mut probing, 10_000, 10_600, 60) > 0);
+}
+
+#[test]
+fn it_goes_on_with_half_and_is_over_when_they_are_gone() {
+    let mut probing = asked(100, 1, &[22, 25, 443]);
+    assert!(wait(&mut probing, 1_060, 1_200).is_some());
+    assert!(wait(&mut probing, 1_200, 1_290).is_some());
+    assert_eq!(wait(&mut probing, 1_290, 1_400), None);
+    assert!(probing.is_empty());
+}
+
+/// Ports by chance, and a program that ordinary clients do not have.
+#[test]
+fn what_looks_alike_and_like_nobody_else_belongs_together_whatever_it_asks_for() {
+    let mut ordinary = Ordinary::default();
+    let client = Seen::of(&head(&syn(1, 60, 64_240, 5), Verdict::Pass)).expect("a packet");
+    (0..500).for_each(|_| ordinary.learn(&client, &|_| None));
+    for (window, is_found) in [(1_024, true), (0, false)] {
+        let mut probing = Probing::default();
+        for number in 0..200_u16 {
+            let window = if window == 0 { number } else { window };
+            probing.take(&attempt(1_000, source(number.into()), 2_000 + number, window));
+        }
+        let group = probing.look(1_001 * SECOND, &ordinary, &|_| None, true);
+        assert_eq!(group.is_some(), is_found, "{group:?}");
+    }
+}
+
+#[test]
+fn networks_that_nobody_else_is_in_tell_as_well() {
+    let mut ordinary = Ordinary::default();
+    let client = Seen::of(&head(&syn(1, 60, 64_240, 5), Verdict::Pass)).expect("a packet");
+    (0..500).for_each(|_| ordinary.learn(&client, &|_| None));
+    let mut probing = Probing::default();
+    for number in 0..200_u16 {
+        probing.take(&attempt(
+            1_000,
+            source(number.into()),
+            2_000 + number,
+            100 + number,
+        ));
+    }
+    let one_system = |_: Account| Some(64_496);
+    let group = probing
+        .look(1_001 * SECOND, &ordinary, &one_system, true)
+        .expect("of one system");
+    assert_eq!(group.links[2].kind, LinkKind::Network);
+    assert!(group.links[2].what.contains("AS64496"), "{:?}", group.links);
+}
+
+#[test]
+fn memory_is_bounded_and_clocks_may_jump() {
+    let mut probing = Probing::default();
+    for number in 0..20_000 {
+        probing.take(&attempt(1_000, source(number), number as u16, 1));
+    }
+    assert_eq!(probing.len(), SOURCES);
+    probing.take(&Attempt {
+        at_ns: u64::MAX,
+        ..attempt(0, source(1), 1, 1)
+    });
+    for now_ns in [u64::MAX, 0, 5, u64::MAX, 2_000 * SECOND] {
+        probing.look(now_ns, &Ordinary::default(), &|_| None, true);
+    }
+    assert!(probing.is_empty());
+    assert!(
+        asked(100, 1, &[22, 25, 443])
+            .look(1_060 * SECOND, &Ordinary::default(), &|_| None, false)
+            .is_some()
+    );
+}

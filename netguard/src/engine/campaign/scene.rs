@@ -1,0 +1,51 @@
+//! What campaigns are told of a moment, and what they answer.
+
+use std::collections::HashSet;
+
+use netguard_common::packet::protocol;
+
+use super::{Asn, Attempt};
+use crate::engine::{Account, Attack, Change, detect::Class, response::Responder, seen::Seen};
+
+/// A moment, as it is told.
+pub struct Scene<'a> {
+    pub now_ns: u64,
+    /// What changed, and all attacks that are remembered.
+    pub changes: &'a [Change],
+    pub attacks: &'a [Attack],
+    pub responder: &'a Responder,
+    /// Packets whose heads were told since the moment before.
+    pub seen: &'a [Seen],
+    /// Sources with an established connection.
+    pub connected: &'a HashSet<Account>,
+    /// Whether nothing is attacked, nor was lately.
+    pub is_calm: bool,
+    /// Whether anybody serves what a packet asks for; `None` where nobody knows.
+    pub is_served: &'a dyn Fn(&Seen) -> Option<bool>,
+    pub asn: Asn<'a>,
+}
+
+/// What changed, by the number of the campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    Begun(u64),
+    /// An attack joined it, it goes on again, or it has twice as many sources as were told.
+    Grown(u64),
+    /// It turned out to be the same as an older one, of which it is a part from now on.
+    Merged {
+        id: u64,
+        into: u64,
+    },
+    Ended(u64),
+}
+
+/// Whether a flood goes on that `attempt` may be a packet of.
+pub(super) fn is_flooded(attempt: &Attempt, attacks: &[Attack]) -> bool {
+    let floods: &[Class] = match attempt.target.protocol {
+        protocol::TCP => &[Class::SynFlood, Class::SegmentFlood, Class::SynAckReflection],
+        _ => &[Class::UdpFlood, Class::Reflection, Class::CarpetBombing],
+    };
+    attacks
+        .iter()
+        .any(|attack| attack.is_going() && floods.contains(&attack.class))
+}

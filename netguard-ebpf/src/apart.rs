@@ -36,6 +36,7 @@ parts! {
     Cookie     netguard_cookie;
     Truncate   netguard_truncate;
     Head       netguard_head;
+    Trusted    netguard_trusted;
 }
 
 #[inline(always)]

@@ -130,10 +130,7 @@ impl AttackReport {
                     packets: point.packets as u64,
                 })
                 .collect(),
-            response: responder
-                .course(attack.id)
-                .map(ResponseReport::of)
-                .unwrap_or_default(),
+            response: ResponseReport::of(attack.class, responder.course(attack.id), responder.settings()),
         }
     }
 }

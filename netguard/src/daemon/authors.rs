@@ -17,9 +17,11 @@ impl EventKind {
             Self::AttackBegun { class, .. }
             | Self::AttackResumed { class, .. }
             | Self::AttackEnded { class, .. } => Author::Detector { name: class.clone() },
-            Self::MeasureTaken { .. } | Self::MeasureEnded { .. } => Author::Detector {
-                name: "response".to_owned(),
-            },
+            Self::MeasureTaken { .. } | Self::MeasureChanged { .. } | Self::MeasureEnded { .. } => {
+                Author::Detector {
+                    name: "response".to_owned(),
+                }
+            }
             Self::RuleExpired { .. } | Self::SignatureExpired { .. } => Author::Time,
             Self::ListRead { .. } | Self::ListFailed { .. } | Self::ListsInForce { .. } => Author::Feed,
             Self::Configured { .. } | Self::Spared(_) | Self::SparedNoMore(_) => Author::Configuration,

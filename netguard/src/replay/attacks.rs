@@ -111,9 +111,10 @@ impl Attacks {
         let attacks = self.controller.tracker().attacks().iter();
         attacks
             .map(|attack| (attack, self.response.told(attack.id)))
-            .map(|(attack, (measures, no_signature))| Attack {
-                measures,
-                no_signature,
+            .map(|(attack, told)| Attack {
+                measures: told.measures,
+                no_signature: told.no_signature,
+                withheld: told.withheld,
                 id: attack.id,
                 class: attack.class,
                 harmful: attack.class.is_attack(),

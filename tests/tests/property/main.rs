@@ -5,6 +5,7 @@ mod bucket;
 mod captures;
 mod feeds;
 mod formats;
+mod ladder;
 mod laws;
 mod lists;
 mod normal;

@@ -10,7 +10,10 @@ use axum::{
 use crate::{
     control::SourceReport,
     daemon::{EventKind, State, source_reputation},
-    engine::{Account, accountable},
+    engine::{
+        Account, accountable,
+        response::{Measure, Mode},
+    },
     host,
     prefix::Prefix,
 };
@@ -104,5 +107,24 @@ pub(in crate::control) async fn source(
         list_verdict,
         lists_unknown,
         reputation: source_reputation(&state, address),
+        measures: measures(&state),
     })
+}
+
+/// Services that take nobody new, whoever it is.
+fn measures(state: &State) -> Vec<String> {
+    let responder = state.responder();
+    let broken = responder
+        .wanted()
+        .filter(|(_, taken)| matches!(taken.measure, Measure::CircuitBreak { .. }));
+    broken
+        .map(|(attack, taken)| {
+            let shadow = if taken.mode_now() == Mode::Enforce {
+                ""
+            } else {
+                " (only counted now)"
+            };
+            format!("{}{shadow}: `netguard attacks show {attack}`", taken.measure)
+        })
+        .collect()
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use netguard_tests::{
     frames::frame,
     lab::{Family, Flood, Honest, IFACE, Lab, Netguard, Steady, growth, newcomers, send_frames, wait_until},
@@ -30,9 +30,15 @@ fn measure(netguard: &Netguard<'_>, kind: &str, is_meant: impl Fn(&Value) -> boo
 }
 
 fn taken(netguard: &Netguard<'_>, kind: &str, at_least: u64) -> Result<Value> {
-    wait_until(kind, Duration::from_secs(20), || {
+    let taken = wait_until(kind, Duration::from_secs(20), || {
         let fits = |measure: &Value| measure["packets"].as_u64() > Some(at_least);
         measure(netguard, kind, fits)
+    });
+    taken.with_context(|| {
+        format!(
+            "{:?}",
+            attacks(netguard).map(|attacks| attacks[0]["response"].clone())
+        )
     })
 }
 
@@ -122,7 +128,7 @@ fn unless_the_operator_says_so_it_is_only_told() -> Result<()> {
 fn in_the_world<'lab>(lab: &'lab Lab, response: &str) -> Result<Netguard<'lab>> {
     let database = lab.dir.path().join("country.csv");
     let world = "198.18.0.0/16,AQ\n2001:db8:66::/48,AQ\n";
-    let client = format!("{},BV\n{},BV\n", lab.client.ip4, lab.client.ip6);
+    let client = format!("{}/32,BV\n{}/128,BV\n", lab.client.ip4, lab.client.ip6);
     fs::write(&database, format!("{world}{client}"))?;
     crate::normal::prepare(lab)?;
     protect(

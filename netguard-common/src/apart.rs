@@ -4,8 +4,8 @@
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict, cookie, dns, head, layout::Settings, reflection, signature, state, tables::Tables,
-    view::View,
+    Packet, Verdict, cookie, dns, head, layout::Settings, level, reflection, signature, state,
+    tables::Tables, view::View,
 };
 
 /// A part of a stage that runs apart from it.
@@ -23,6 +23,8 @@ pub enum Part {
     Truncate,
     /// `head::emit`, for packets whose turn it is.
     Head,
+    /// `level::is_trusted`, for what is over the limit of a place that spares who is known.
+    Trusted,
 }
 
 impl Part {
@@ -30,7 +32,12 @@ impl Part {
     pub const fn nothing(self) -> u32 {
         match self {
             Self::Cookie => NONE,
-            Self::Signature | Self::State | Self::Reflection | Self::Truncate | Self::Head => 0,
+            Self::Signature
+            | Self::State
+            | Self::Reflection
+            | Self::Truncate
+            | Self::Head
+            | Self::Trusted => 0,
         }
     }
 }
@@ -50,6 +57,7 @@ pub fn run<V: View, T: Tables>(
         Part::Reflection => u32::from(reflection::is_unasked(view, packet, settings, tables)),
         Part::Cookie => number(cookie::ask(view, packet, settings, tables)),
         Part::Head => u32::from(head::emit(view, tables)),
+        Part::Trusted => u32::from(level::is_trusted(view, packet, settings, tables)),
         Part::Truncate => u32::from(dns::truncate(view, packet, settings, tables)),
     }
 }

@@ -15,6 +15,7 @@ use layout::{ENFORCED_AT, POLICY_WORDS, SHADOW_AT};
 
 use crate::{
     Packet, Verdict,
+    apart::Part,
     layout::{Rate, Settings},
     limit, pace,
     rule::has_ended,
@@ -108,11 +109,17 @@ pub struct Policy {
     pub expires_at: u32,
     /// What all sources of the policy together may send; only for those that limit.
     pub rate: Rate,
+    /// Whether sources pass beyond it that have proven themselves, or that are known to the UDP service that they ask.
+    pub spares: bool,
 }
+
+/// The bit of a policy's first word that says [`Policy::spares`].
+const SPARES: u64 = 1 << 40;
 
 impl Policy {
     pub(crate) const fn words(&self) -> [u64; POLICY_WORDS] {
-        let what = (self.subject as u64) << 32 | self.expires_at as u64;
+        let spares = if self.spares { SPARES } else { 0 };
+        let what = spares | (self.subject as u64) << 32 | self.expires_at as u64;
         [what, self.rate.interval_ns, self.rate.tolerance_ns]
     }
 }
@@ -139,8 +146,8 @@ pub fn check<V: View, T: Tables>(
         return (None, ControlFlow::Continue(()));
     };
     let numbers = view.opaque(mark[0] as u32);
-    let shadow = against::<SHADOW_AT, T>(numbers >> 16, mark, packet, settings, tables);
-    let outcome = match against::<ENFORCED_AT, T>(numbers & 0xffff, mark, packet, settings, tables) {
+    let shadow = against::<SHADOW_AT, V, T>(view, numbers >> 16, mark, packet, settings, tables);
+    let outcome = match against::<ENFORCED_AT, V, T>(view, numbers & 0xffff, mark, packet, settings, tables) {
         Some(verdict) => ControlFlow::Break(verdict),
         None => ControlFlow::Continue(()),
     };
@@ -149,7 +156,8 @@ pub fn check<V: View, T: Tables>(
 
 /// The verdict of policy `number`, whose words begin `AT` in the line of `mark`, when it is against `packet` now.
 #[inline(always)]
-fn against<const AT: usize, T: Tables>(
+fn against<const AT: usize, V: View, T: Tables>(
+    view: &V,
     number: u32,
     mark: &Line,
     packet: &mut Packet,
@@ -175,6 +183,10 @@ fn against<const AT: usize, T: Tables>(
         if limit::admit(&rate, &cell, packets, tables.now_ns()) {
             return None;
         }
+        // Only beyond the rate: who is known costs those who are not nothing then.
+        if what & SPARES != 0 && tables.apart(Part::Trusted, view, packet, settings) != 0 {
+            return None;
+        }
     }
     tables.count_policy(index);
     Some(subject.verdict())
@@ -191,5 +203,22 @@ mod tests {
             assert_eq!(subject as u8, number);
         }
         assert_eq!(Subject::from_number(5), None);
+    }
+
+    /// Whether a policy spares is no part of what it does.
+    #[test]
+    fn who_is_spared_stands_beside_what_is_done() {
+        let policy = |spares| Policy {
+            subject: Subject::AsnLimit,
+            expires_at: u32::MAX,
+            rate: Rate::UNLIMITED,
+            spares,
+        };
+        let [plain, sparing] = [false, true].map(|spares| policy(spares).words()[0]);
+        assert_eq!(sparing ^ plain, SPARES);
+        for word in [plain, sparing] {
+            assert_eq!(Subject::from_number((word >> 32) as u8), Some(Subject::AsnLimit));
+            assert_eq!(word as u32, u32::MAX);
+        }
     }
 }

@@ -1,19 +1,21 @@
 //! Settings, rules and limiter cells that one test lays into memory and into the kernel alike; it judges nothing.
 
+mod effects;
 mod limits;
 
 use netguard::{
     bpf::{BpfError, List, TableSizes, TestObject, embedded_object, table_of},
+    engine::response::breaker::newcomers,
     prefix::Prefix,
     ranges::{Compiled, Effect, Listing, compile},
 };
 use netguard_common::{
     bucket::BucketLine,
     layout::{CLASSES, Mode, Question, Rate, Rule, Settings},
+    limit::source_key,
     maps::{ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, OWN, Table},
     memory::Memory,
     packet::Address,
-    ranges::{Policy, Subject},
     reflection::hints_of,
     rule::Origin,
     signature::Signature,
@@ -27,6 +29,8 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
+
+pub use effects::{country, feed, held_country};
 
 /// A rule that never ends.
 pub const PERMANENT: u32 = 0;
@@ -60,6 +64,7 @@ pub struct World {
     own: Vec<IpAddr>,
     signatures: Vec<Signature>,
     questions: Vec<(Question, u64)>,
+    proven: Vec<IpAddr>,
 }
 
 impl Default for World {
@@ -81,6 +86,7 @@ impl World {
             own: Vec::new(),
             signatures: Vec::new(),
             questions: Vec::new(),
+            proven: Vec::new(),
         }
     }
 
@@ -237,6 +243,28 @@ impl World {
         self
     }
 
+    /// Lets `source` have a connection. Panics if it is no address.
+    pub fn proven(mut self, source: &str) -> Self {
+        self.proven
+            .push(source.parse().unwrap_or_else(|error| panic!("{error}")));
+        self
+    }
+
+    fn proven_keys(&self) -> impl Iterator<Item = u64> {
+        self.proven.iter().map(|source| {
+            let (family, address) = Address::of(*source);
+            source_key(family, address)
+        })
+    }
+
+    /// Has the service take nobody new. Panics if it is none.
+    pub fn broken(mut self, service: &str) -> Self {
+        let signature = newcomers(service).unwrap_or_else(|| panic!("{service} is no service"));
+        self.settings.suspicion.signatures = Mode::Enforce as u32;
+        self.signatures.push(signature);
+        self
+    }
+
     /// The world that minds answers from these ports to `own`, which nobody here asked for.
     pub fn minding(mut self, mode: Mode, ports: &[u16], own: &[IpAddr]) -> Self {
         let reflection = &mut self.settings.reflection;
@@ -258,6 +286,9 @@ impl World {
     pub fn memory(&self, now_ns: u64) -> Memory {
         let mut memory = Memory::new(self.settings);
         memory.now_ns.set(now_ns);
+        memory
+            .proven
+            .extend(self.proven_keys().map(|key| (key, u64::MAX)));
         for (list, prefix, rule) in &self.rules {
             let bits = u32::from(prefix.bits());
             let replaced = match (table_of(*list, *prefix, rule), prefix.address()) {
@@ -311,6 +342,9 @@ impl World {
     /// When the kernel refuses an entry.
     pub fn lay_into(&self, object: &mut TestObject) -> Result<(), BpfError> {
         object.write_settings(&self.settings)?;
+        for key in self.proven_keys() {
+            object.prove(key, u64::MAX)?;
+        }
         for (list, prefix, rule) in &self.rules {
             let (table, bits) = (table_of(*list, *prefix, rule), u32::from(prefix.bits()));
             match (table, prefix.address()) {
@@ -354,30 +388,5 @@ pub const fn rule(expires_at: u32) -> Rule {
         reason: 0,
         origin: 0,
         proof: 2,
-    }
-}
-
-/// A published list.
-pub fn feed(shadow: bool) -> Effect {
-    Effect::Feed {
-        policy: policy(Subject::Feed),
-        shadow,
-    }
-}
-
-/// A country that is blocked.
-pub fn country() -> Effect {
-    Effect::Place {
-        rank: 1,
-        policy: Some(policy(Subject::CountryBlock)),
-        shadow: false,
-    }
-}
-
-const fn policy(subject: Subject) -> Policy {
-    Policy {
-        subject,
-        expires_at: 0,
-        rate: Rate::UNLIMITED,
     }
 }

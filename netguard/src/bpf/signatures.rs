@@ -88,15 +88,21 @@ impl Signatures {
     /// # Errors
     /// When the kernel refuses.
     pub fn renew(&mut self, slot: u32, signature: &Signature, expires_at: u32) -> Result<bool, BpfError> {
-        let holds = self.holds(slot, signature)?;
+        let renewed = Signature {
+            expires_at,
+            ..*signature
+        };
+        self.replace(slot, signature, renewed)
+    }
+
+    /// Puts `after`, which is for the same port, into the entry `slot`; false unless that holds `before`, whatever its end is.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn replace(&mut self, slot: u32, before: &Signature, after: Signature) -> Result<bool, BpfError> {
+        let holds = self.holds(slot, before)?;
         if holds {
-            self.write(
-                slot,
-                Signature {
-                    expires_at,
-                    ..*signature
-                },
-            )?;
+            self.write(slot, after)?;
         }
         Ok(holds)
     }

@@ -110,6 +110,17 @@ impl TestObject {
             .map_err(BpfError::map("QUESTIONS", 0))
     }
 
+    /// Lets the source with this key (`netguard_common::limit::source_key`) count as proven until `until_ns`.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn prove(&mut self, key: u64, until_ns: u64) -> Result<(), BpfError> {
+        let mut proven: HashMap<&mut MapData, u64, u64> = self.map("PROVEN")?;
+        proven
+            .insert(key, until_ns, 0)
+            .map_err(BpfError::map("PROVEN", 0))
+    }
+
     /// The questions that are remembered.
     ///
     /// # Errors

@@ -156,15 +156,23 @@ const COLUMNS: usize = 104;
 
 /// What is done about it, and was.
 fn response(response: &ResponseReport) -> String {
-    if response.rung.is_empty() {
-        return String::new();
+    let mut text = match response.rung.as_str() {
+        "" => String::new(),
+        rung => format!("response: {rung}\n"),
+    };
+    if let Some(why) = &response.no_measure {
+        text.push_str(&wrapped("  no measure: ", INDENT, COLUMNS, why));
+        text.push('\n');
     }
-    let mut text = format!("response: {}\n", response.rung);
     for measure in &response.measures {
         let state = match (&measure.error, &measure.until, measure.why) {
             (Some(error), _, _) => format!("not done: {error}"),
             (None, Some(until), Some(why)) => format!("until {until}: {}", why.describe()),
             _ if measure.shadow => "in shadow".to_owned(),
+            _ if measure.restraint.as_deref() == Some("half-open") => {
+                "half open: it only counts, to see whether the flood is still there".to_owned()
+            }
+            _ if measure.restraint.is_some() => "on trial: it only counts, to show what it fits".to_owned(),
             _ => "in force".to_owned(),
         };
         text.push_str(&format!(
@@ -180,6 +188,11 @@ fn response(response: &ResponseReport) -> String {
     }
     if let Some(why) = &response.no_signature {
         text.push_str(&format!("  no signature: {why}\n"));
+    }
+    for withheld in &response.withheld {
+        let begin = format!("  no {}: ", withheld.measure);
+        text.push_str(&wrapped(&begin, INDENT, COLUMNS, &withheld.why));
+        text.push('\n');
     }
     text
 }
@@ -212,7 +225,7 @@ fn timeline(attack: &AttackReport) -> String {
 mod tests {
     use super::*;
     use crate::{
-        daemon::{AttackPoint, AttackSource, AttackedService, MeasureReport},
+        daemon::{AttackPoint, AttackSource, AttackedService, MeasureReport, WithheldReport},
         engine::{
             detect::{Class, Evidence},
             response::Why,
@@ -265,10 +278,16 @@ mod tests {
                     until: Some("2026-01-01T00:01:00.000Z".to_owned()),
                     why: Some(Why::Over),
                     error: None,
+                    restraint: None,
                     packets: 7,
                     packets_per_s: 0,
                 }],
                 no_signature: Some("too few".to_owned()),
+                withheld: vec![WithheldReport {
+                    measure: "geo".to_owned(),
+                    why: "no database says where sources are ".repeat(4),
+                }],
+                no_measure: Some("connections that are kept cannot be told from slow clients ".repeat(4)),
                 packets_seen: 9,
             },
         }
@@ -288,6 +307,8 @@ mod tests {
             "response: limit",
             "signature, since 2026-01-01T00:00:00.100Z, until 2026-01-01T00:01:00.000Z: the attack is over",
             "no signature: too few",
+            "no geo: no database says",
+            "no measure: connections that are kept",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }

@@ -120,6 +120,7 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
         );
     }
     evidence.extend(report.lists.iter().map(on_list));
+    evidence.extend(report.measures);
     let signatures = Signatures::open(&context.pins)?.list(now_ns)?.len();
     if signatures > 0 {
         evidence.push(format!(
@@ -253,6 +254,11 @@ fn blocked(matching: &[(List, Entry)]) -> Option<Verdict> {
 fn on_list(list: &ListMatch) -> String {
     match list.kind.as_str() {
         "feed" => format!("it is on the feed {} (`netguard feed list`)", list.name),
+        "held-country" | "held-asn" => format!(
+            "it belongs to {}, which is held at a rate because of an attack, beyond which only sources pass that are connected or known \
+             (`netguard attacks list`)",
+            list.name
+        ),
         "default" => "it lies in no place that the configuration names".to_owned(),
         kind => format!("it belongs to {kind} {} (`netguard feed list`)", list.name),
     }

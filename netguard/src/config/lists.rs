@@ -62,6 +62,13 @@ pub enum GeoAction {
 #[schemars(with = "String")]
 pub struct Country([u8; 2]);
 
+/// Where an address belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    Country(Country),
+    Asn(u32),
+}
+
 /// [`GeoPolicy`] as it is written.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(
@@ -223,6 +230,15 @@ impl fmt::Display for Country {
         self.0
             .iter()
             .try_for_each(|letter| write!(f, "{}", char::from(*letter)))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Country(country) => country.fmt(f),
+            Self::Asn(number) => write!(f, "AS{number}"),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::prefix::{BlockPrefix, Prefix};
 pub use audit::{Audit, AuditFile, AuditFileSize, AuditMode, KeptFiles};
 pub use feeds::{Feed, FeedAction, FeedFormat, Feeds, bare};
 pub use limits::{Dns, Limit, Limits, PrefixLimits, Service, ServiceLimits, ServicePort};
-pub use lists::{Country, Geo, GeoAction, GeoDefault, GeoPolicy};
+pub use lists::{Country, Geo, GeoAction, GeoDefault, GeoPolicy, Place};
 pub use load::ConfigError;
 pub use metrics::{ListenAddress, ListenAddressError, Metrics};
 pub use mistake::Mistake;

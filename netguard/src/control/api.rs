@@ -139,6 +139,9 @@ pub struct SourceReport {
     /// What is remembered of it; `None`: nothing is remembered of anybody.
     #[serde(default)]
     pub reputation: Option<SourceReputation>,
+    /// What is done about attacks that concerns every newcomer, in sentences.
+    #[serde(default)]
+    pub measures: Vec<String>,
 }
 
 /// Why a request failed.

@@ -136,10 +136,7 @@ impl AttackReport {
                 })
                 .collect(),
             campaign: campaigns.of_attack(attack.id).map(|campaign| campaign.id),
-            response: responder
-                .course(attack.id)
-                .map(ResponseReport::of)
-                .unwrap_or_default(),
+            response: ResponseReport::of(attack.class, responder.course(attack.id), responder.settings()),
         }
     }
 }

@@ -23,9 +23,11 @@ impl EventKind {
             | Self::CampaignEnded { .. } => Author::Detector {
                 name: "campaign".to_owned(),
             },
-            Self::MeasureTaken { .. } | Self::MeasureEnded { .. } => Author::Detector {
-                name: "response".to_owned(),
-            },
+            Self::MeasureTaken { .. } | Self::MeasureChanged { .. } | Self::MeasureEnded { .. } => {
+                Author::Detector {
+                    name: "response".to_owned(),
+                }
+            }
             Self::RuleExpired { .. } | Self::SignatureExpired { .. } => Author::Time,
             Self::ListRead { .. } | Self::ListFailed { .. } | Self::ListsInForce { .. } => Author::Feed,
             Self::Configured { .. } | Self::Spared(_) | Self::SparedNoMore(_) => Author::Configuration,

@@ -252,10 +252,18 @@ pub enum EventKind {
     /// Something is done about an attack, or, in shadow, would be.
     MeasureTaken {
         attack: u64,
-        /// `limit`, `challenge` or `signature`.
+        /// `limit`, `challenge`, `signature`, `geo` or `circuit-break`.
         measure: String,
         /// A sentence.
         what: String,
+        shadow: bool,
+    },
+    /// It begins to drop packets, or only counts them for a while: "it `now`".
+    MeasureChanged {
+        attack: u64,
+        measure: String,
+        what: String,
+        now: String,
         shadow: bool,
     },
     /// It is not done any more; `packets` are those that its signature fitted.

@@ -2,6 +2,7 @@
 //! read or fetched keeps what was read before, by this daemon or an earlier one. Who asks servers is `fetches`.
 
 mod copies;
+mod held;
 mod published;
 mod remote;
 mod report;
@@ -16,7 +17,7 @@ use super::{EventKind, Journal};
 use crate::{
     bpf::{BpfError, InstanceName, Pins, Ranges},
     clock::monotonic_ns,
-    config::{Config, Mode},
+    config::{Config, Mode, Place},
     lists::{self, FetchError, Fetched, Protected, Request},
     prefix::Prefix,
     ranges::{CompileError, Effect, Listing, compile, verdict_of},
@@ -26,6 +27,8 @@ use report::{protecting_report, tell_failure, tell_read};
 use sources::Source;
 use wanted::{Wanted, wanted};
 
+use held::Held;
+pub use held::Hold;
 pub use report::{ListMatch, ListReport};
 
 /// A feed that a server is to be asked for.
@@ -38,6 +41,8 @@ pub struct Download {
 /// The lists of the configuration, and what of them is in force.
 pub struct Lists {
     wanted: Vec<Wanted>,
+    /// What is held because of attacks.
+    held: Held,
     sources: Vec<Source>,
     table: Ranges,
     /// Counters when the daemon started.
@@ -75,6 +80,7 @@ impl Lists {
         Ok(Self {
             before: table.counts(wanted.len())?,
             wanted,
+            held: Held::default(),
             sources,
             table,
             spared: Vec::new(),
@@ -112,6 +118,46 @@ impl Lists {
         for index in read {
             tell_read(&self.sources[index], journal);
         }
+    }
+
+    /// Has exactly `holds` held, for a quarter of an hour unless this is asked for again; `prefixes` has the addresses of a place.
+    ///
+    /// # Errors
+    /// A sentence; what was held before stays then.
+    pub fn hold(
+        &mut self,
+        holds: &[Hold],
+        prefixes: &dyn Fn(Place) -> Vec<Prefix>,
+        now_ns: u64,
+    ) -> Result<(), String> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        if !self.in_force {
+            return Err("the lists of the configuration are not in force yet".to_owned());
+        }
+        let first = self.wanted.len();
+        let counts = self.table.counts(first + held::HELD).unwrap_or_default();
+        let held = self.held.with(holds, prefixes, &counts, first, now_ns)?;
+        let before = std::mem::replace(&mut self.held, held);
+        match self.install() {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.held = before;
+                Err(error.to_string())
+            }
+        }
+    }
+
+    /// Packets that each place that is held was refused.
+    pub fn held_packets(&self) -> Vec<(Hold, u64)> {
+        self.held.packets(&self.held_counts()).collect()
+    }
+
+    fn held_counts(&self) -> Vec<u64> {
+        let first = self.wanted.len();
+        let counts = self.table.counts(first + self.held.len()).unwrap_or_default();
+        counts.get(first..).unwrap_or_default().to_vec()
     }
 
     /// Finds what of each feed is left alone.
@@ -261,6 +307,7 @@ impl Lists {
                 effect: wanted.effect(&self.sources, now_ns),
                 prefixes: Cow::Borrowed(wanted.prefixes(&self.sources)),
             })
+            .chain(self.held.listings())
             .collect()
     }
 
@@ -281,6 +328,7 @@ impl Lists {
                 wanted.report(&self.sources, packets, self.fault.as_deref())
             })
             .chain(self.protecting().map(protecting_report))
+            .chain(self.held.reports(&self.held_counts()))
             .collect()
     }
 
@@ -332,7 +380,8 @@ impl Lists {
             .iter()
             .map(|wanted| wanted.effect(&self.sources, now_ns))
             .collect();
-        let matches = holding.iter().map(|wanted| wanted.named()).collect();
-        (matches, verdict_of(&effects, now_ns))
+        let (held, their_effects) = self.held.matching(&spared);
+        let matches = holding.iter().map(|wanted| wanted.named()).chain(held).collect();
+        (matches, verdict_of(&[effects, their_effects].concat(), now_ns))
     }
 }

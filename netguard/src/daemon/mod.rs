@@ -10,6 +10,7 @@ mod campaigns;
 mod configuration;
 pub(crate) mod configured;
 mod cookies;
+mod database;
 mod event;
 mod fetches;
 mod journal;
@@ -18,6 +19,7 @@ mod lock;
 mod normal;
 mod offer;
 mod own;
+pub(crate) mod places;
 mod reach;
 pub(crate) mod reflection;
 pub(crate) mod reputation;
@@ -57,7 +59,7 @@ pub use cookies::withdraw_cookies;
 pub use event::{Event, EventKind};
 pub use fetches::begin_fetches;
 pub use journal::Journal;
-pub use lists::{Download, ListMatch, ListReport, Lists};
+pub use lists::{Download, Hold, ListMatch, ListReport, Lists};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
 pub use normal::{NormalFileError, NormalState, normal_file, read_normal, write_normal};
 pub use offer::CookieOptions;
@@ -69,7 +71,7 @@ pub use reputation::{
     StoreState, forget as forget_reputation, of_source as source_reputation, report as reputation_report,
     store_state,
 };
-pub use responses::{MeasureReport, PacketReport, ResponseReport};
+pub use responses::{MeasureReport, PacketReport, ResponseReport, WithheldReport};
 pub use settings::{limit_rate, service_entry, settings};
 pub use state::{CookieState, Protected, State, Stop};
 pub use sysctls::{restore_sysctls, sysctl_faults};

@@ -1,31 +1,58 @@
-//! Carries out what the responder wants: puts signatures and tighter service limits into the kernel's tables, keeps them there, and
-//! takes them away again. What somebody else changes meanwhile is theirs, and stays.
+//! Carries out what the responder wants: puts signatures, tighter service limits and limits of places into the kernel's tables, keeps them
+//! there, and takes them away again. What somebody else changes meanwhile is theirs, and stays.
 
+mod places;
 mod services;
 mod signatures;
 
-use std::collections::HashSet;
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use tracing::{info, warn};
 
-use super::{EventKind, State};
+use super::{EventKind, State, places::Whereabouts};
 use crate::{
     bpf::{Services, Signatures},
     clock::monotonic_ns,
     config::{Config, PolicyMode},
     engine::{
         Account, Features,
-        response::{Mode, Moment, Responder, ResponseSettings, Standing, Taken, Turn},
+        response::{Beside, Mode, Moment, Responder, ResponseSettings, Restraint, Standing, Taken, Turn},
         seen::Seen,
     },
 };
 use netguard_common::{head::Head, layout::Settings};
+use places::{Desk, InLists};
+pub(crate) use places::{Holder, hold};
 
 /// What stands in the kernel because of attacks.
 #[derive(Default)]
 pub(crate) struct Stands {
     services: services::Held,
     signatures: signatures::Installed,
+    places: places::Held,
+    desk: Desk,
+}
+
+/// What is known beside the traffic of a tick.
+pub(crate) struct Known {
+    /// Sources with an established connection, as of the last sweep.
+    pub(crate) good: HashSet<Account>,
+    /// TCP ports by which somebody was logged in since the daemon began.
+    pub(crate) sessions: BTreeSet<u16>,
+    pub(crate) places: Whereabouts,
+}
+
+impl Known {
+    pub(crate) fn beside(&self) -> Beside<'_> {
+        Beside {
+            good: &self.good,
+            sessions: &self.sessions,
+            places: &self.places,
+        }
+    }
 }
 
 /// What came of a measure.
@@ -40,6 +67,7 @@ pub(crate) struct Kernel<'a> {
     pub(crate) services: &'a mut Services,
     pub(crate) signatures: &'a mut Signatures,
     pub(crate) settings: Settings,
+    pub(crate) places: &'a mut dyn Holder,
 }
 
 /// What `config` lets measures do.
@@ -50,15 +78,27 @@ pub(crate) fn settings(config: &Config) -> ResponseSettings {
         (PolicyMode::Enforce, PolicyMode::Enforce) => Mode::Enforce,
         _ => Mode::Shadow,
     };
+    // Those that the daemon installs are judged as all are.
+    let as_signature = |policy: PolicyMode| match (mode(policy), config.signatures.mode) {
+        (Mode::Off, _) | (_, PolicyMode::Off) => Mode::Off,
+        (_, PolicyMode::Shadow) => Mode::Shadow,
+        (own, PolicyMode::Enforce) => own,
+    };
+    let stage = |policy: PolicyMode| match policy.under(config.mode) {
+        PolicyMode::Off => Mode::Off,
+        PolicyMode::Shadow => Mode::Shadow,
+        PolicyMode::Enforce => Mode::Enforce,
+    };
     ResponseSettings {
         limits: mode(response.limits),
         challenge: mode(response.challenge),
-        // Those that the daemon installs are judged as all are.
-        signatures: match (mode(response.signatures), config.signatures.mode) {
-            (Mode::Off, _) | (_, PolicyMode::Off) => Mode::Off,
-            (_, PolicyMode::Shadow) => Mode::Shadow,
-            (own, PolicyMode::Enforce) => own,
-        },
+        signatures: as_signature(response.signatures),
+        geo: mode(response.geo),
+        circuit_break: as_signature(response.circuit_break),
+        break_sessions: response.break_sessions,
+        state: stage(config.state.mode),
+        reflection: stage(config.reflection.mode),
+        sanity: stage(config.sanity.mode),
     }
 }
 
@@ -69,11 +109,11 @@ pub(crate) fn seen(heads: &[Head]) -> Vec<Seen> {
 
 impl Stands {
     fn is_nothing(&self) -> bool {
-        self.services.is_empty() && self.signatures.is_empty()
+        self.services.is_empty() && self.signatures.is_empty() && self.places.is_empty()
     }
 
     /// Makes the kernel of `state` as its responder says.
-    fn carry_out(&mut self, state: &State, now_ns: u64) {
+    fn carry_out(&mut self, state: &Arc<State>, whereabouts: &Whereabouts, now_ns: u64) {
         let settings = match state.settings().read() {
             Ok(settings) => settings,
             Err(error) => {
@@ -87,6 +127,11 @@ impl Stands {
             services: &mut services,
             signatures: &mut signatures,
             settings,
+            places: &mut InLists {
+                state,
+                desk: &self.desk.clone(),
+                database: whereabouts.file().map(Into::into),
+            },
         };
         self.follow(&mut responder, kernel, now_ns);
     }
@@ -96,6 +141,7 @@ impl Stands {
         let wanted: Vec<Taken> = responder.wanted().map(|(_, taken)| taken.clone()).collect();
         let mut reports = self.signatures.follow(&wanted, kernel.signatures, now_ns);
         reports.extend(self.services.follow(&wanted, kernel.services, &kernel.settings));
+        reports.extend(self.places.follow(&wanted, kernel.places, now_ns));
         for report in reports {
             match report {
                 Report::Standing(number, standing) => responder.report(number, standing),
@@ -107,37 +153,45 @@ impl Stands {
 
 /// Responds in the daemon to the tick that `features` are of, and tells what began and ended.
 pub(super) fn tick(
-    state: &State,
+    state: &Arc<State>,
     stands: &mut Stands,
     features: &Features,
     seen: &[Seen],
-    good: &HashSet<Account>,
+    known: &Known,
 ) {
     let turns = {
         let (controller, mut responder) = (state.controller(), state.responder());
-        responder.step(&Moment::of(features, &controller, seen, good))
+        responder.step(&Moment::of(features, &controller, seen, known.beside()))
     };
     tell(state, turns);
     // In times of peace the kernel is not asked.
     if !stands.is_nothing() || state.responder().wanted().next().is_some() {
-        stands.carry_out(state, features.at_ns);
+        stands.carry_out(state, &known.places, features.at_ns);
     }
 }
 
 /// Ends all that stands because of attacks: nobody would end it later.
-pub(super) fn stop(state: &State, stands: &mut Stands) {
+pub(super) fn stop(state: &Arc<State>, stands: &mut Stands, known: &Known) {
     let now_ns = monotonic_ns();
     let turns = state.responder().stop(now_ns);
     tell(state, turns);
+    if !stands.places.is_empty()
+        && let Err(error) = stands.desk.let_go(state, now_ns)
+    {
+        warn!("countries that are held because of attacks stay so for a quarter of an hour: {error}");
+    }
+    stands.places = places::Held::default();
     if !stands.is_nothing() {
-        stands.carry_out(state, now_ns);
+        stands.carry_out(state, &known.places, now_ns);
     }
 }
 
 fn tell(state: &State, turns: Vec<Turn>) {
     for turn in turns {
         let (attack, taken) = match &turn {
-            Turn::Begin { attack, taken } | Turn::End { attack, taken } => (*attack, taken),
+            Turn::Begin { attack, taken } | Turn::Change { attack, taken } | Turn::End { attack, taken } => {
+                (*attack, taken)
+            }
         };
         let measure = taken.measure.name().to_owned();
         let what = taken.measure.to_string();
@@ -152,6 +206,20 @@ fn tell(state: &State, turns: Vec<Turn>) {
                     what,
                     why,
                     packets: taken.packets,
+                    shadow,
+                }
+            }
+            (Turn::Change { .. }, _) => {
+                let now = taken
+                    .restraint
+                    .map_or("drops packets", Restraint::describe)
+                    .to_owned();
+                info!(attack, measure, now, "a measure changes: {what}");
+                EventKind::MeasureChanged {
+                    attack,
+                    measure,
+                    what,
+                    now,
                     shadow,
                 }
             }

@@ -3,25 +3,43 @@
 use serde::{Deserialize, Serialize};
 
 use super::attacks::told;
-use crate::engine::response::{Course, Mode, Taken, Why};
+use crate::engine::{
+    detect::Class,
+    response::{Course, Mode, ResponseSettings, Taken, Why, nothing_to_do},
+};
 
 /// What is done about an attack, and was.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ResponseReport {
-    /// How far up the ladder it is: `alert`, `limit` or `challenge`; empty where nothing is to be done.
+    /// How far up the ladder it is: `alert`, `limit`, `challenge`, `geo` or `circuit-break`; empty where nothing is to be done.
     pub rung: String,
     /// In the order in which they were taken.
     pub measures: Vec<MeasureReport>,
     /// Why no signature was found when one was last looked for.
     pub no_signature: Option<String>,
+    /// Other measures that were not taken when it was their turn last, and why.
+    #[serde(default)]
+    pub withheld: Vec<WithheldReport>,
+    /// Why there is no measure against attacks of its class: what refuses them anyway, or what an operator can do.
+    #[serde(default)]
+    pub no_measure: Option<String>,
     /// Packets of it that can be looked at, see `netguard attacks packets`.
     pub packets_seen: usize,
+}
+
+/// A measure that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WithheldReport {
+    /// `limit`, `geo` or `circuit-break`.
+    pub measure: String,
+    /// A sentence.
+    pub why: String,
 }
 
 /// One measure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeasureReport {
-    /// `limit`, `challenge` or `signature`.
+    /// `limit`, `challenge`, `signature`, `geo` or `circuit-break`.
     pub measure: String,
     /// A sentence.
     pub what: String,
@@ -34,7 +52,10 @@ pub struct MeasureReport {
     pub why: Option<Why>,
     /// Why it could not be taken, or not be kept.
     pub error: Option<String>,
-    /// Packets that its signature fitted, in all, and a second lately.
+    /// What it only counts for at the moment, although it is to drop packets: `trial` or `half-open`.
+    #[serde(default)]
+    pub restraint: Option<String>,
+    /// Packets that its signature fitted, or that its place was refused, in all, and a second lately.
     pub packets: u64,
     pub packets_per_s: u64,
 }
@@ -52,8 +73,22 @@ pub struct PacketReport {
 }
 
 impl ResponseReport {
-    pub(super) fn of(course: &Course) -> Self {
+    /// What `course`, if there is one, does about an attack of `class`.
+    pub(super) fn of(class: Class, course: Option<&Course>, settings: &ResponseSettings) -> Self {
+        let no_measure = nothing_to_do(class, settings).map(str::to_owned);
+        let Some(course) = course else {
+            return Self {
+                no_measure,
+                ..Self::default()
+            };
+        };
+        let withheld = course.withheld.iter().map(|(measure, why)| WithheldReport {
+            measure: (*measure).to_owned(),
+            why: why.to_string(),
+        });
         Self {
+            no_measure,
+            withheld: withheld.collect(),
             rung: course.rung().name().to_owned(),
             measures: course.taken.iter().map(MeasureReport::of).collect(),
             no_signature: course.no_signature.map(|why| why.to_string()),
@@ -72,6 +107,7 @@ impl MeasureReport {
             until: taken.ended.map(|(at_ns, _)| told(at_ns)),
             why: taken.ended.map(|(_, why)| why),
             error: taken.failure().map(str::to_owned),
+            restraint: taken.restraint.map(|restraint| restraint.name().to_owned()),
             packets: taken.packets,
             packets_per_s: taken.packets_per_s as u64,
         }

@@ -13,9 +13,11 @@ use super::{
     campaigns::Ground,
     configured::Configured,
     cookies::{CookieSwitch, Wanted},
-    own, reach,
+    own,
+    places::Whereabouts,
+    reach,
     reflection::Beginning,
-    respond::{self, Stands},
+    respond::{self, Known, Stands},
     segments::segments,
     settings::{services, settings},
     state::Parts,
@@ -29,7 +31,7 @@ use crate::{
     clock::monotonic_ns,
     config::{Config, CookieMode, CookieTimestamps, Mode, PolicyMode},
     control::essentials,
-    engine::{Account, FlooderSettings, Guard, GuardKind, response::Responder},
+    engine::{FlooderSettings, Guard, GuardKind, response::Responder},
     host::{self, Interface, LinkLayer},
     prefix::Prefix,
 };
@@ -40,8 +42,7 @@ pub(super) struct Inputs {
     pub(super) samples: Samples,
     pub(super) heads: Heads,
     pub(super) stands: Stands,
-    /// Sources with an established connection, as of the last sweep.
-    pub(super) good: HashSet<Account>,
+    pub(super) known: Known,
     pub(super) flooder: FlooderSettings,
     pub(super) configured: Configured,
     pub(super) own: OwnAddresses,
@@ -155,6 +156,7 @@ impl Start<'_> {
         }
         let mut ground = Ground::new(config);
         ground.look(&self.facts.own);
+        let sessions = self.facts.session_ports.iter().copied().collect();
         let guard = guard(self.facts, &allowed, &configured, &lists.never_block());
         if !reflection.watches() {
             attachment.watch_nothing();
@@ -214,7 +216,11 @@ impl Start<'_> {
             samples,
             heads,
             stands: Stands::default(),
-            good: HashSet::new(),
+            known: Known {
+                good: HashSet::new(),
+                sessions,
+                places: Whereabouts::of(config),
+            },
             flooder: flooder(config),
             configured,
             own,

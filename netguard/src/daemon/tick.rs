@@ -60,6 +60,8 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
             }
             reputation::second(state, &ticking.second);
             ticking.summarise(state);
+            inputs.known.places.follow().await;
+            inputs.ground.follow().await;
             if let Some(looked) = inputs.attachment.check(state).await {
                 if inputs
                     .cookies
@@ -84,7 +86,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
         let tick_ns = TICK.as_nanos() as u64;
         state.figures.ticked(began_ns, monotonic_ns(), tick_ns);
     }
-    respond::stop(state, &mut inputs.stands);
+    respond::stop(state, &mut inputs.stands, &inputs.known);
 }
 
 /// The chain, and the windows since the last summary.
@@ -101,7 +103,7 @@ impl Ticking {
         }
     }
 
-    async fn step(&mut self, state: &State, inputs: &mut Inputs) -> Result<(), BpfError> {
+    async fn step(&mut self, state: &Arc<State>, inputs: &mut Inputs) -> Result<(), BpfError> {
         let readings = Readings {
             at_ns: monotonic_ns(),
             counters: inputs.counters.read()?,
@@ -125,8 +127,8 @@ impl Ticking {
             };
             let changes = state.controller().tick(&features, &step.window, &matched);
             attacks::tell(state, &changes);
-            respond::tick(state, &mut inputs.stands, &features, &seen, &inputs.good);
-            campaigns::tick(state, &inputs.ground, &changes, &seen, &inputs.good, now_ns);
+            respond::tick(state, &mut inputs.stands, &features, &seen, &inputs.known);
+            campaigns::tick(state, &inputs.ground, &changes, &seen, &inputs.known.good, now_ns);
         }
         self.second.push(step.window);
         if !step.findings.is_empty() {
@@ -272,6 +274,7 @@ async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
     inputs.traffic.follow().await;
     match host::facts().await {
         Ok(facts) => {
+            inputs.known.sessions.extend(&facts.session_ports);
             own::follow(state, &mut inputs.own, &facts.own);
             look_around(inputs, facts.own.clone()).await;
             follow_lists(state, spared_by_lists(&facts, &inputs.configured));
@@ -318,7 +321,7 @@ async fn prove(state: &State, inputs: &mut Inputs) {
     let now_ns = monotonic_ns();
     state.reputation().connect(peers.clone(), now_ns);
     let until_ns = now_ns.saturating_add(PROVEN_FOR_NS);
-    inputs.good = peers.keys().copied().map(Account::of).collect();
+    inputs.known.good = peers.keys().copied().map(Account::of).collect();
     match inputs.proven.refresh(peers.into_keys(), now_ns, until_ns) {
         Ok(0) => {}
         Ok(without) => debug!("{without} connected sources found no room among the proven ones"),

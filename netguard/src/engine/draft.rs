@@ -65,6 +65,8 @@ pub enum NoDraft {
     Alike { part: f64 },
     /// The one that was found fitted packets of clients that are connected.
     Withdrawn,
+    /// Those that were found did not fit what came next.
+    Unfit,
     /// Somebody took one back.
     Given,
 }
@@ -82,6 +84,7 @@ impl fmt::Display for NoDraft {
             Self::Withdrawn => {
                 out.write_str("the one that was found fitted packets of clients that are connected")
             }
+            Self::Unfit => out.write_str("those that were found did not fit what came next"),
             Self::Given => out.write_str("somebody took one back, or it could not be kept"),
             Self::Alike { part } => write!(
                 out,

@@ -16,6 +16,7 @@ pub mod guard;
 pub mod learnt;
 pub mod outlier;
 pub mod peace;
+pub mod places;
 pub mod policy;
 pub mod reputation;
 pub mod response;

@@ -1,23 +1,33 @@
 //! Response: what is done about attacks, as a list of measures that are wanted now. Each attack climbs a ladder as long as more of
-//! it passes than is usual: alert, tighter limits of the services that it is aimed at, challenges; and signatures as soon as one is
-//! found that spares ordinary packets. It comes down when the attack is over, later each time that it comes back.
+//! it passes than is usual: alert, tighter limits of the services that it is aimed at, challenges, limits of the countries that it comes
+//! from, and at last the service takes nobody new; and signatures as soon as one is found that spares ordinary packets. It comes down
+//! when the attack is over, later each time that it comes back.
 //!
 //! Nothing here names a source: addresses of a flood may be forged. It writes nothing either; the daemon carries measures out and
 //! reports what came of them.
 
+pub mod breaker;
+mod climb;
 mod course;
+mod drafting;
+mod geo;
 mod matched;
 mod measure;
 mod moment;
+mod rung;
 mod volume;
+mod withheld;
 
 use std::collections::BTreeMap;
 
-use super::{Attack, detect::Class, peace::Peace};
-pub use course::{Course, Rung};
+use super::{Attack, detect::Class, peace::Peace, places::PeacePlaces};
+pub use course::Course;
+use course::Knowledge;
 pub use matched::suspect_matched;
-pub use measure::{Measure, Mode, Standing, Taken, Why};
-pub use moment::{Moment, ResponseSettings, Turn};
+pub use measure::{MEASURES, Measure, Mode, Restraint, Standing, Taken, Why};
+pub use moment::{Beside, Moment, ResponseSettings, Turn};
+pub use rung::Rung;
+pub use withheld::{Withheld, nothing_to_do};
 
 /// Courses that are remembered of attacks that are over.
 const REMEMBERED: usize = 64;
@@ -31,6 +41,7 @@ const STILL_PART: f64 = 0.1;
 pub struct Responder {
     settings: ResponseSettings,
     peace: Peace,
+    places: PeacePlaces,
     courses: BTreeMap<u64, Course>,
     measures: u64,
 }
@@ -41,6 +52,7 @@ impl Responder {
         Self {
             settings,
             peace: Peace::new(seed),
+            places: PeacePlaces::default(),
             courses: BTreeMap::new(),
             measures: 0,
         }
@@ -49,11 +61,21 @@ impl Responder {
     /// Takes in a moment: what is to begin, and what is to end.
     pub fn step(&mut self, moment: &Moment<'_>) -> Vec<Turn> {
         if moment.is_calm {
-            moment.seen.iter().for_each(|seen| self.peace.learn(seen));
+            for seen in moment.seen {
+                self.peace.learn(seen);
+                self.places.learn(seen, moment.beside.places);
+            }
             self.peace.settle(moment.now_ns);
+            self.places.settle(moment.now_ns);
         } else {
             self.peace.doubt();
+            self.places.doubt();
         }
+        let knowledge = Knowledge {
+            settings: &self.settings,
+            peace: &self.peace,
+            places: &self.places,
+        };
         let mut turns = Vec::new();
         for attack in moment.attacks.iter().filter(|attack| attack.class.is_attack()) {
             if !attack.is_going() && !self.courses.contains_key(&attack.id) {
@@ -68,7 +90,7 @@ impl Responder {
                 *measures += 1;
                 *measures
             };
-            turns.extend(course.step(attack, moment, &self.settings, &self.peace, &mut number));
+            turns.extend(course.step(attack, moment, &knowledge, &mut number));
         }
         self.forget();
         turns
@@ -122,6 +144,11 @@ impl Responder {
     fn taken(&mut self, number: u64) -> Option<&mut Taken> {
         let taken = self.courses.values_mut().flat_map(Course::all_mut);
         taken.into_iter().find(|taken| taken.number == number)
+    }
+
+    /// What measures may do.
+    pub fn settings(&self) -> &ResponseSettings {
+        &self.settings
     }
 
     /// What is done about attack `id`, and was.

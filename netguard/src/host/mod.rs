@@ -24,7 +24,7 @@ use resolvers::resolvers;
 pub use addresses::{gateways, own_addresses};
 pub use connections::{TcpCounts, tcp_counts};
 pub use interfaces::{AttachedXdp, Interface, LinkLayer, MacAddress, XdpMode, interface, interfaces};
-pub use session::{own_session_peers, ssh_peers};
+pub use session::{Logins, own_session_peers, ssh_logins};
 pub use sockets::{established_peers, served_connections, served_ports};
 pub use sysctl::{can_set_sysctl, ipv6_mtu, network_namespace, set_sysctl, sysctl};
 pub use translation::{Translation, translation};
@@ -43,6 +43,8 @@ pub struct Facts {
     pub resolvers: Vec<IpAddr>,
     /// From where people are logged in by ssh.
     pub sessions: Vec<IpAddr>,
+    /// TCP ports by which they are.
+    pub session_ports: Vec<u16>,
     /// What of this is not known, in sentences: files with name servers are written by people and programs.
     pub faults: Vec<String>,
 }
@@ -101,11 +103,13 @@ pub async fn facts() -> Result<Facts, HostError> {
         servers.extend(found);
         faults.extend(fault.map(|fault| fault.to_string()));
     }
+    let logins = tokio::task::spawn_blocking(ssh_logins).await.unwrap_or_default();
     Ok(Facts {
         own: own_addresses().await?,
         gateways: gateways().await?,
         resolvers: servers.into_iter().collect(),
-        sessions: tokio::task::spawn_blocking(ssh_peers).await.unwrap_or_default(),
+        sessions: logins.peers,
+        session_ports: logins.ports,
         faults,
     })
 }

@@ -1,4 +1,4 @@
-//! From where people are logged in by ssh: blocking that would cut them off.
+//! From where people are logged in by ssh, and by which port: blocking that would cut them off.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -37,20 +37,34 @@ pub fn own_session_peers() -> Vec<IpAddr> {
     peers.into_iter().collect()
 }
 
-/// Addresses from which anybody is logged in by OpenSSH into this network namespace, sorted; a shell in `tmux` or `screen`
-/// says only from where it was begun. Whoever has not proven who they are yet is none of them, and no user can pretend to be
-/// one. Blocks the thread for some milliseconds.
-pub fn ssh_peers() -> Vec<IpAddr> {
+/// Who is logged in by OpenSSH into this network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Logins {
+    /// From where, sorted.
+    pub peers: Vec<IpAddr>,
+    /// The TCP ports of this machine by which they came, sorted.
+    pub ports: Vec<u16>,
+}
+
+/// Who is logged in now; a shell in `tmux` or `screen` says only from where it was begun. Whoever has not proven who they are yet is none
+/// of them, and no user can pretend to be one. Blocks the thread for some milliseconds.
+pub fn ssh_logins() -> Logins {
     let here = namespace(Path::new("/proc/thread-self/ns/net"));
-    let mut peers = BTreeSet::new();
+    let (mut peers, mut ports) = (BTreeSet::new(), BTreeSet::new());
     for process in all_processes().into_iter().flatten().flatten() {
         let title = process.cmdline().unwrap_or_default();
         let serves = title.first().is_some_and(|title| is_session(title)) && is_genuine(&process);
         if serves && namespace(&PathBuf::from(format!("/proc/{}/ns/net", process.pid))) == here {
-            peers.extend(peer_of(&process));
+            if let Some((peer, port)) = ends_of(&process) {
+                peers.insert(peer);
+                ports.insert(port);
+            }
         }
     }
-    peers.into_iter().collect()
+    Logins {
+        peers: peers.into_iter().collect(),
+        ports: ports.into_iter().collect(),
+    }
 }
 
 /// Whether a process with this title serves somebody who is logged in: sshd writes `sshd: USER@TERMINAL` (since 9.8
@@ -82,9 +96,9 @@ fn namespace(path: &Path) -> Option<PathBuf> {
     fs::read_link(path).ok()
 }
 
-/// The other end of the connection that `process` serves: the first TCP socket that it has. Those of forwarded ports come
-/// later, and whoever connects to them is not who logged in.
-fn peer_of(process: &Process) -> Option<IpAddr> {
+/// The other end of the connection that `process` serves, and the port of this one: the first TCP socket that it has. Those of forwarded
+/// ports come later, and whoever connects to them is not who logged in.
+fn ends_of(process: &Process) -> Option<(IpAddr, u16)> {
     let mut sockets: Vec<i32> = process
         .fd()
         .ok()?
@@ -95,17 +109,19 @@ fn peer_of(process: &Process) -> Option<IpAddr> {
     sockets.sort_unstable();
     sockets
         .into_iter()
-        .find_map(|descriptor| peer(process.pid, descriptor))
+        .find_map(|descriptor| ends(process.pid, descriptor))
 }
 
-/// The other end of a TCP socket of another process; `None` when it has none or is another socket.
-fn peer(process: i32, descriptor: i32) -> Option<IpAddr> {
+/// The other end of a TCP socket of another process, and the port of this one; `None` when it has none or is another socket.
+fn ends(process: i32, descriptor: i32) -> Option<(IpAddr, u16)> {
     let process = pidfd_open(Pid::from_raw(process)?, PidfdFlags::empty()).ok()?;
     let socket: OwnedFd = pidfd_getfd(process, descriptor, PidfdGetfdFlags::empty()).ok()?;
     if getsockopt(&socket, sockopt::SockType).ok()? != SockType::Stream {
         return None;
     }
-    Some(TcpStream::from(socket).peer_addr().ok()?.ip().to_canonical())
+    let socket = TcpStream::from(socket);
+    let peer = socket.peer_addr().ok()?.ip().to_canonical();
+    Some((peer, socket.local_addr().ok()?.port()))
 }
 
 /// The client of `SSH_CONNECTION`: "client port server port".

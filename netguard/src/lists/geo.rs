@@ -4,18 +4,11 @@
 use std::{collections::HashMap, net::IpAddr, path::Path};
 
 use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
-use maxminddb::{LookupResult, Reader, WithinOptions};
+use maxminddb::{Reader, WithinOptions};
 use serde::Deserialize;
 
 use super::{ListError, MAX_BYTES, read};
-use crate::{config::Country, prefix::Prefix};
-
-/// Where an address belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
-    Country(Country),
-    Asn(u32),
-}
+use crate::{config::Place, prefix::Prefix};
 
 /// An MMDB file has this somewhere near its end.
 const MMDB_MARK: &[u8] = b"\xab\xcd\xefMaxMind.com";
@@ -35,11 +28,7 @@ pub fn read_places(
         rows: 0,
     };
     let name = file.display().to_string();
-    if bytes
-        .windows(MMDB_MARK.len())
-        .rev()
-        .any(|bytes| bytes == MMDB_MARK)
-    {
+    if is_mmdb(&bytes) {
         let read = read_mmdb(&bytes, &mut places);
         read.map_err(|source| ListError::Mmdb {
             file: name.clone(),
@@ -53,6 +42,12 @@ pub fn read_places(
         return Err(ListError::Empty(name));
     }
     Ok(places.found)
+}
+
+/// Whether `bytes` are an MMDB file.
+pub(super) fn is_mmdb(bytes: &[u8]) -> bool {
+    let mut tails = bytes.windows(MMDB_MARK.len()).rev();
+    tails.any(|bytes| bytes == MMDB_MARK)
 }
 
 struct Places<W> {
@@ -72,7 +67,7 @@ impl<W: Fn(Place) -> bool> Places<W> {
 
 /// What the databases that are about write of an address: of MaxMind and DB-IP, of IPinfo, and of those that are flat.
 #[derive(Deserialize)]
-struct Record<'a> {
+pub(super) struct Record<'a> {
     #[serde(borrow)]
     country: Option<MaybeNamed<'a>>,
     country_code: Option<&'a str>,
@@ -95,7 +90,7 @@ enum Number<'a> {
 }
 
 impl Record<'_> {
-    fn country(&self) -> Option<Place> {
+    pub(super) fn country(&self) -> Option<Place> {
         let code = match &self.country {
             Some(MaybeNamed::Code(code)) => Some(*code),
             Some(MaybeNamed::Named { iso_code }) => *iso_code,
@@ -104,18 +99,13 @@ impl Record<'_> {
         country(code?)
     }
 
-    fn asn(&self) -> Option<Place> {
+    pub(super) fn asn(&self) -> Option<Place> {
         match &self.asn {
             Some(Number::Text(text)) => asn(text),
             Some(Number::Plain(number)) => Some(Place::Asn(*number)),
             None => self.autonomous_system_number.map(Place::Asn),
         }
     }
-}
-
-/// The autonomous system that an entry of an MMDB file names.
-pub(super) fn asn_of(found: &LookupResult<'_, Vec<u8>>) -> Option<Place> {
-    found.decode::<Record<'_>>().ok()??.asn()
 }
 
 fn read_mmdb<W: Fn(Place) -> bool>(

@@ -1,6 +1,6 @@
 //! The files that lists come from: feeds of prefixes, and databases that say where an address belongs.
 
-mod asn;
+mod atlas;
 mod feed;
 mod fetch;
 mod gates;
@@ -8,11 +8,13 @@ mod geo;
 
 use std::{fs::File, io, io::Read as _, path::Path};
 
-pub use asn::AsnDatabase;
+pub use crate::config::Place;
+pub(crate) use atlas::prefixes_of;
+pub use atlas::{Atlas, Of};
 pub use feed::{Feed, Reading, parse_feed, read_feed};
 pub use fetch::{FetchError, Fetched, Request, Validators, fetch};
 pub use gates::{Protected, Told, spared, steady};
-pub use geo::{Place, read_places};
+pub use geo::read_places;
 
 /// No database is longer.
 const MAX_BYTES: u64 = 512 << 20;

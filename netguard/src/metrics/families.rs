@@ -11,7 +11,12 @@ use crate::{
     config::ServicePort,
     control::LimitName,
     daemon::{Protected, TrafficReport},
-    engine::{Campaigns, Tracker, campaign::CampaignKind, detect::Class},
+    engine::{
+        Campaigns, Tracker,
+        campaign::CampaignKind,
+        detect::Class,
+        response::{MEASURES, Mode, Responder},
+    },
     host::Interface,
 };
 
@@ -184,6 +189,25 @@ pub(super) fn campaigns(campaigns: &Campaigns) -> Family {
         "netguard_campaigns_active",
         "Campaigns that go on, by what they are made of: attacks that belong together, sources that ask where nobody is, or both",
         CampaignKind::ALL.map(row).into(),
+    )
+}
+
+/// What is done about attacks now, by kind of measure.
+pub(super) fn measures(responder: &Responder) -> Family {
+    let standing = |measure: &str, shadow: bool| {
+        let wanted = responder.wanted().filter(|(_, taken)| {
+            taken.measure.name() == measure && (taken.mode_now() != Mode::Enforce) == shadow
+        });
+        let labels = vec![("measure", measure.to_owned()), ("shadow", shadow.to_string())];
+        (labels, wanted.count() as f64)
+    };
+    let rows = MEASURES
+        .iter()
+        .flat_map(|measure| [false, true].map(|shadow| standing(measure, shadow)));
+    Family::gauge(
+        "netguard_measures_active",
+        "Measures that are taken against attacks now, and whether they are only counted (shadow)",
+        rows.collect(),
     )
 }
 

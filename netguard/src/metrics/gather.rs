@@ -43,6 +43,7 @@ impl Gathering {
         families.extend(report.iter().flat_map(families::traffic));
         families.push(families::attacks(self.state.controller().tracker()));
         families.push(families::campaigns(&self.state.campaigns()));
+        families.push(families::measures(&self.state.responder()));
         let standing = host::interfaces().await.unwrap_or_default();
         families.extend(families::interfaces(&self.state.interfaces(), &standing));
         families.extend(self.faults());

@@ -32,7 +32,9 @@ impl Tables {
         {
             self.at_ns = Some(now_ns);
             if let Some(lists) = state.try_lists() {
+                // Places that are held come from packets, and a stranger must not be able to make rows.
                 self.lists = lists.report();
+                self.lists.retain(|list| !list.kind.starts_with("held-"));
             }
             self.families = match rules(pins, now_ns).and_then(|rules| Ok([rules, maps(pins)?])) {
                 Ok(families) => families.into(),

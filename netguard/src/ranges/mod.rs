@@ -228,6 +228,7 @@ mod tests {
                 interval_ns: 2,
                 tolerance_ns: 1,
             },
+            spares: false,
         }
     }
 

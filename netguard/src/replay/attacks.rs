@@ -22,7 +22,7 @@ use crate::{
         detect::Class,
         sketch::distinct,
     },
-    lists::AsnDatabase,
+    lists::{Atlas, Of},
 };
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -70,7 +70,7 @@ pub(super) struct Attacks {
     traffic: Option<TrafficWindow>,
     refused: Refusals,
     campaigns: Campaigns,
-    asns: Option<AsnDatabase>,
+    asns: Option<Atlas>,
     /// Sources of campaigns of which none stands out, since the second before.
     suspects: Vec<(Account, &'static str)>,
 }
@@ -85,8 +85,8 @@ impl Attacks {
             traffic: None,
             refused: Refusals::default(),
             campaigns: Campaigns::default(),
-            // A file of another format says nothing, as in the daemon.
-            asns: asns.and_then(|file| AsnDatabase::open(file).ok()),
+            // What cannot be read says nothing, as in the daemon.
+            asns: asns.and_then(|file| Atlas::read(file, Of::Asns).ok()),
             suspects: Vec::new(),
         }
     }
@@ -118,7 +118,7 @@ impl Attacks {
             connected: good,
             is_calm: self.controller.is_calm(now_ns),
             is_served: &|seen| answers.is_served(seen),
-            asn: &|account| self.asns.as_ref()?.of(account.prefix().address()),
+            asn: &|account| self.asns.as_ref()?.asn(account.prefix().address()),
         });
         self.suspect(&turns);
         self.second.push(step.window.clone());
@@ -170,9 +170,10 @@ impl Attacks {
         let attacks = self.controller.tracker().attacks().iter();
         attacks
             .map(|attack| (attack, self.response.told(attack.id)))
-            .map(|(attack, (measures, no_signature))| Attack {
-                measures,
-                no_signature,
+            .map(|(attack, told)| Attack {
+                measures: told.measures,
+                no_signature: told.no_signature,
+                withheld: told.withheld,
                 id: attack.id,
                 class: attack.class,
                 harmful: attack.class.is_attack(),

@@ -40,12 +40,12 @@ pub(super) struct Prepared {
     pub(super) notes: Vec<String>,
 }
 
-/// Puts `config` in force in the maps of `pins`.
+/// Puts `config` in force in the maps of `pins`; also its lists.
 pub(super) fn prepare(
     config: &Config,
     servers: &Directions,
     sandbox: &Sandbox,
-) -> Result<Prepared, ReplayError> {
+) -> Result<(Prepared, Lists), ReplayError> {
     let Sandbox { pins, instance } = sandbox;
     let own = servers.own();
     let mut notes = Vec::new();
@@ -73,25 +73,26 @@ pub(super) fn prepare(
     configured.establish(&mut rules, &facts)?;
     notes.extend(configured.spared().map(|spared| spared.sentence()));
     let spared = spared_by_lists(&facts, &configured);
-    let (faults, never_block) = put_lists(config, spared, pins, instance)?;
-    notes.extend(faults);
+    let lists = put_lists(config, spared, pins, instance)?;
+    notes.extend(lists.faults());
     let allowed = rules.list(List::Allow, 0)?;
     notes.extend(sentences(config, servers));
-    Ok(Prepared {
-        guard: guard(facts, &allowed, &configured, &never_block),
+    let prepared = Prepared {
+        guard: guard(facts, &allowed, &configured, &lists.never_block()),
         rules,
         asking: asking(settings, &own),
         notes,
-    })
+    };
+    Ok((prepared, lists))
 }
 
-/// The lists of `config`, as its files are now; nothing is fetched. What is wrong with them, in sentences, and what feeds protect.
+/// The lists of `config`, as its files are now; nothing is fetched.
 fn put_lists(
     config: &Config,
     spared: Vec<Prefix>,
     pins: &Pins,
     instance: &InstanceName,
-) -> Result<(Vec<String>, Vec<Prefix>), ReplayError> {
+) -> Result<Lists, ReplayError> {
     // How old a file is today says nothing about the day of the capture.
     let ageless = config.feed.iter().cloned().map(|feed| Feed {
         max_age: None,
@@ -107,7 +108,7 @@ fn put_lists(
     };
     let mut lists = Lists::of(&config, pins, instance)?;
     lists.follow(spared, true, &Journal::default());
-    Ok((lists.faults(), lists.never_block()))
+    Ok(lists)
 }
 
 /// The same function that notes questions on egress, on the host: `asking` remembers what it would have noted.

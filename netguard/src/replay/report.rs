@@ -94,12 +94,23 @@ pub struct Attack {
     pub measures: Vec<Measure>,
     /// Why no signature was found when one was last looked for.
     pub no_signature: Option<String>,
+    /// Other measures that were not taken when it was their turn last.
+    pub withheld: Vec<NotTaken>,
+}
+
+/// A measure that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NotTaken {
+    /// `limit`, `geo` or `circuit-break`.
+    pub measure: String,
+    /// A sentence.
+    pub why: String,
 }
 
 /// Something that was done about an attack. Times are since the first frame.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measure {
-    /// `limit`, `challenge` or `signature`.
+    /// `limit`, `challenge`, `signature`, `geo` or `circuit-break`.
     pub measure: String,
     /// A sentence.
     pub what: String,

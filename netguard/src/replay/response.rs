@@ -1,16 +1,25 @@
-//! What is done about attacks in a replay: the responder of the daemon, against the maps of the sandbox. No services are counted here, so
-//! none is held at what is usual for it: what is taken are signatures.
+//! What is done about attacks in a replay: the responder of the daemon, against the maps and lists of the sandbox. No services are counted
+//! here, so none is held at what is usual for it, nor closed to newcomers: what is taken are signatures, and limits of places.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    path::PathBuf,
+};
 
 use netguard_common::layout::Settings;
 
-use super::{ReplayError, clock::BEGIN_NS, report::Measure};
+use super::{
+    ReplayError,
+    clock::BEGIN_NS,
+    report::{Measure, NotTaken},
+};
 use crate::{
     bpf::{Heads, Pins, Services, SettingsMap, Signatures},
     config::Config,
     daemon::{
-        respond::{self, Kernel, Stands},
+        Hold, Lists,
+        places::Whereabouts,
+        respond::{self, Holder, Kernel, Known, Stands},
         tick::HEADS_PER_TICK,
     },
     engine::{
@@ -28,20 +37,66 @@ pub(super) struct Response {
     services: Services,
     signatures: Signatures,
     settings: Settings,
+    places: InLists,
+    known: Known,
+}
+
+/// Holds places at once: a replay waits.
+struct InLists {
+    lists: Lists,
+    database: Option<PathBuf>,
+    outcome: Option<Result<(), String>>,
+}
+
+impl Holder for InLists {
+    fn hold(&mut self, holds: Vec<Hold>, now_ns: u64) {
+        self.outcome = Some(respond::hold(
+            &mut self.lists,
+            &holds,
+            self.database.clone(),
+            now_ns,
+        ));
+    }
+
+    fn outcome(&mut self) -> Option<Result<(), String>> {
+        self.outcome.take()
+    }
+
+    fn packets(&mut self) -> Option<Vec<(Hold, u64)>> {
+        Some(self.lists.held_packets())
+    }
 }
 
 impl Response {
-    /// Under `config`, in the maps of `pins`.
-    pub(super) fn begin(config: &Config, pins: &Pins) -> Result<Self, ReplayError> {
+    /// Under `config`, in the maps of `pins` and in `lists`. Also what is not known then, in a sentence.
+    pub(super) fn begin(
+        config: &Config,
+        pins: &Pins,
+        lists: Lists,
+    ) -> Result<(Self, Option<String>), ReplayError> {
         let settings = SettingsMap::open(pins)?.read()?;
-        Ok(Self {
+        let mut places = Whereabouts::of(config);
+        let unknown = places.read().err().map(|error| error.to_string());
+        let response = Self {
+            places: InLists {
+                lists,
+                database: places.file().map(Into::into),
+                outcome: None,
+            },
+            // Who is logged in here has nothing to do with the capture.
+            known: Known {
+                good: HashSet::new(),
+                sessions: BTreeSet::new(),
+                places,
+            },
             responder: Responder::new(respond::settings(config), settings.seed),
             stands: Stands::default(),
             heads: Heads::open(pins)?,
             services: Services::open(pins)?,
             signatures: Signatures::open(pins)?,
             settings,
-        })
+        };
+        Ok((response, unknown))
     }
 
     /// As [`Responder::matched`].
@@ -57,12 +112,14 @@ impl Response {
         good: &HashSet<Account>,
     ) -> Vec<Seen> {
         let seen = respond::seen(&self.heads.drain(HEADS_PER_TICK));
+        self.known.good.clone_from(good);
         self.responder
-            .step(&Moment::of(features, controller, &seen, good));
+            .step(&Moment::of(features, controller, &seen, self.known.beside()));
         let kernel = Kernel {
             services: &mut self.services,
             signatures: &mut self.signatures,
             settings: self.settings,
+            places: &mut self.places,
         };
         self.stands.follow(&mut self.responder, kernel, features.at_ns);
         seen
@@ -72,13 +129,30 @@ impl Response {
         &self.responder
     }
 
-    /// What was done about attack `id`, and why no signature was found, if none was.
-    pub(super) fn told(&self, id: u64) -> (Vec<Measure>, Option<String>) {
+    /// What was done about attack `id`, why no signature was found, if none was, and what else was not done.
+    pub(super) fn told(&self, id: u64) -> Told {
         let course = self.responder.course(id);
         let measures = course.iter().flat_map(|course| &course.taken).map(measure);
         let no_signature = course.and_then(|course| course.no_signature);
-        (measures.collect(), no_signature.map(|why| why.to_string()))
+        let withheld = course.iter().flat_map(|course| &course.withheld);
+        Told {
+            measures: measures.collect(),
+            no_signature: no_signature.map(|why| why.to_string()),
+            withheld: withheld
+                .map(|(measure, why)| NotTaken {
+                    measure: (*measure).to_owned(),
+                    why: why.to_string(),
+                })
+                .collect(),
+        }
     }
+}
+
+/// What is told of the response to an attack.
+pub(super) struct Told {
+    pub(super) measures: Vec<Measure>,
+    pub(super) no_signature: Option<String>,
+    pub(super) withheld: Vec<NotTaken>,
 }
 
 fn measure(taken: &Taken) -> Measure {

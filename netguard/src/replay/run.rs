@@ -47,14 +47,16 @@ const IDLE_TICKS: u64 = 100;
 pub(super) fn run(options: &Options, servers: &Directions, sandbox: &Sandbox) -> Result<Report, ReplayError> {
     let config = &options.config;
     let mut judge = Judge::load(&sandbox.pins, sizes(config))?;
-    let prepared = prepare(config, servers, sandbox)?;
+    let (mut prepared, lists) = prepare(config, servers, sandbox)?;
     let pins = &sandbox.pins;
+    let (response, unknown) = Response::begin(config, pins, lists)?;
+    prepared.notes.extend(unknown);
     let mut run = Run {
         servers,
         honest: &options.honest,
         ready: judge.ready()?,
         chain: Chain::new(flooder(config)),
-        attacks: Attacks::new(Response::begin(config, pins)?, config),
+        attacks: Attacks::new(response, config),
         answers: Answers::default(),
         counters: Counters::open(pins)?,
         samples: Samples::open(pins)?,

@@ -61,6 +61,7 @@ pub(super) fn countries() -> Vec<Listing<'static>> {
             subject: Subject::CountryLimit,
             expires_at: 0,
             rate: NEVER,
+            spares: false,
         }),
         shadow: false,
     };

@@ -25,6 +25,7 @@ mod floods;
 mod guard;
 mod interface;
 mod laboratory;
+mod ladder;
 mod lists;
 mod malformed;
 mod metrics;

@@ -11,6 +11,7 @@ mod fixtures;
 mod fragments;
 mod generated;
 mod heads;
+mod ladder;
 mod levels;
 mod own;
 mod peers;

@@ -26,6 +26,7 @@ fn effect(shadow: bool) -> Effect {
             subject: Subject::Feed,
             expires_at: 0,
             rate: Rate::UNLIMITED,
+            spares: false,
         },
         shadow,
     }

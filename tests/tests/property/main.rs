@@ -6,6 +6,7 @@ mod campaign;
 mod captures;
 mod feeds;
 mod formats;
+mod ladder;
 mod laws;
 mod lists;
 mod normal;

@@ -1,7 +1,7 @@
 //! What is done about attacks: whatever is seen, a signature fits at most one in a thousand of the ordinary packets to the port that it is
 //! for, the same is done about the same, and nothing is wanted of what is no attack.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use netguard::engine::{
     Account, Controller, Features, Learnt,
@@ -9,7 +9,8 @@ use netguard::engine::{
     feature::ServiceFeatures,
     observe,
     peace::{Peace, share},
-    response::{Measure, Mode, Moment, Responder, ResponseSettings, Standing, Turn},
+    places::Nowhere,
+    response::{Beside, Measure, Mode, Moment, Responder, ResponseSettings, Standing, Turn},
     seen::Seen,
 };
 use netguard_common::{
@@ -137,11 +138,7 @@ type Tick = (f64, f64, u64, Vec<Shape>);
 
 /// What is done, and the most signatures that were wanted at once against one attack.
 fn follow(ticks: &[Tick], seed: u64) -> (Vec<Turn>, usize) {
-    const ON: ResponseSettings = ResponseSettings {
-        limits: Mode::Enforce,
-        challenge: Mode::Enforce,
-        signatures: Mode::Enforce,
-    };
+    const ON: ResponseSettings = ResponseSettings::all(Mode::Enforce);
     let mut controller = Controller::new(Learnt::new(seed));
     let mut responder = Responder::new(ON, seed);
     let (mut turns, mut most) = (Vec::new(), 0);
@@ -175,7 +172,11 @@ fn follow(ticks: &[Tick], seed: u64) -> (Vec<Turn>, usize) {
             attacks: controller.tracker().attacks(),
             seen: &seen,
             is_calm: controller.is_calm(at_ns),
-            good: &HashSet::<Account>::new(),
+            beside: Beside {
+                good: &HashSet::<Account>::new(),
+                sessions: &BTreeSet::new(),
+                places: &Nowhere,
+            },
         }));
         let mut signatures = BTreeMap::<u64, usize>::new();
         let mut numbers = Vec::new();

@@ -45,6 +45,9 @@ pub(super) fn attacks(report: &Report) -> Option<String> {
         if let Some(why) = &attack.no_signature {
             lines.push(wrapped("  ", &format!("no signature: {why}")));
         }
+        for not in &attack.withheld {
+            lines.push(wrapped("  ", &format!("no {}: {}", not.measure, not.why)));
+        }
     }
     Some(lines.join("\n"))
 }

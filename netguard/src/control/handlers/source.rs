@@ -10,7 +10,11 @@ use axum::{
 use crate::{
     control::SourceReport,
     daemon::{EventKind, State, source_reputation},
-    engine::{Account, accountable, campaign::Campaign},
+    engine::{
+        Account, accountable,
+        campaign::Campaign,
+        response::{Measure, Mode},
+    },
     host,
     prefix::Prefix,
 };
@@ -112,6 +116,7 @@ pub(in crate::control) async fn source(
         lists_unknown,
         campaigns: campaigns.into_iter().map(|(id, _)| id).collect(),
         reputation: source_reputation(&state, address),
+        measures: measures(&state),
     })
 }
 
@@ -122,4 +127,22 @@ fn sentence(campaign: &Campaign) -> String {
         "it is one of {count} sources of campaign {id}, which {when}: {} (`netguard campaigns show {id}`)",
         campaign.kind().describe()
     )
+}
+
+/// Services that take nobody new, whoever it is.
+fn measures(state: &State) -> Vec<String> {
+    let responder = state.responder();
+    let broken = responder
+        .wanted()
+        .filter(|(_, taken)| matches!(taken.measure, Measure::CircuitBreak { .. }));
+    broken
+        .map(|(attack, taken)| {
+            let shadow = if taken.mode_now() == Mode::Enforce {
+                ""
+            } else {
+                " (only counted now)"
+            };
+            format!("{}{shadow}: `netguard attacks show {attack}`", taken.measure)
+        })
+        .collect()
 }

@@ -7,9 +7,10 @@ use tracing::debug;
 
 use crate::{
     config::Config,
+    daemon::database::Database,
     engine::{Account, seen::Seen},
     host::{self, Translation},
-    lists::AsnDatabase,
+    lists::Of,
 };
 
 /// Services that are remembered: all ports of both protocols.
@@ -22,23 +23,19 @@ pub(in crate::daemon) struct Ground {
     served: BTreeSet<(u8, u16)>,
     /// Whether the sockets of this machine were looked at, and everything for its addresses ends in them.
     is_known: bool,
-    asns: Option<AsnDatabase>,
+    asns: Option<Database>,
 }
 
 impl Ground {
     /// Nothing but what `config` says is known at first.
     pub(in crate::daemon) fn new(config: &Config) -> Self {
         let configured = config.service.iter().map(|service| service.port);
-        let asns = config.geo.asn_database.as_deref();
+        let asns = config.geo.asn_database.clone();
         Self {
             served: configured
                 .map(|service| (service.protocol(), service.port()))
                 .collect(),
-            asns: asns.and_then(|file| {
-                AsnDatabase::open(file)
-                    .inspect_err(|error| debug!("campaigns know networks by their prefix only: {error}"))
-                    .ok()
-            }),
+            asns: asns.map(|file| Database::new(file, Of::Asns)),
             ..Self::default()
         }
     }
@@ -46,9 +43,6 @@ impl Ground {
     /// Looks again what this machine serves at `own`. Blocks for as long as the kernel takes to list what listens.
     pub(in crate::daemon) fn look(&mut self, own: &[IpAddr]) {
         self.own = own.iter().copied().collect();
-        if let Some(Err(error)) = self.asns.as_mut().map(AsnDatabase::follow) {
-            debug!("campaigns know networks as they were: {error}");
-        }
         let served = host::served_ports()
             .inspect_err(|error| debug!("who asks where nobody is, is not noticed: {error}"))
             .ok();
@@ -66,6 +60,13 @@ impl Ground {
         }
     }
 
+    /// Has the database of networks read when its file has changed; until then they are known by their prefix only.
+    pub(in crate::daemon) async fn follow(&mut self) {
+        if let Some(asns) = &mut self.asns {
+            asns.follow().await;
+        }
+    }
+
     /// Whether anybody serves what `seen` asks for; `None` where nobody knows.
     pub(super) fn is_served(&self, seen: &Seen) -> Option<bool> {
         let is_known = self.is_known && self.own.contains(&seen.destination);
@@ -74,7 +75,7 @@ impl Ground {
 
     /// The autonomous system of `account`, where a database says.
     pub(super) fn asn(&self, account: Account) -> Option<u32> {
-        self.asns.as_ref()?.of(account.prefix().address())
+        self.asns.as_ref()?.asn(account.prefix().address())
     }
 }
 

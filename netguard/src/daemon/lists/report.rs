@@ -16,7 +16,7 @@ use crate::{
 pub struct ListReport {
     /// The feed's name, the country's code, the system's number.
     pub name: String,
-    /// `feed`, `country`, `asn` or `default`.
+    /// `feed`, `country`, `asn` or `default`; `held-country` or `held-asn`: because of an attack, for as long as that lasts.
     pub kind: String,
     /// `block`, `limit`, `allow` or `never-block`.
     pub action: String,

@@ -206,6 +206,7 @@ fn policy(subject: Subject, limit: Option<Limit>) -> Policy {
         rate: limit.map_or(Rate::UNLIMITED, |limit| {
             Rate::new(limit.rate_per_s.value(), limit.burst.value())
         }),
+        spares: false,
     }
 }
 

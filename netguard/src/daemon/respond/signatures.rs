@@ -57,21 +57,23 @@ impl Installed {
             let number = taken.number;
             let outcome = match self.0.get_mut(&number) {
                 None if taken.standing == Standing::Wanted => {
-                    let mode = taken.mode as u32;
+                    let mode = taken.mode_now() as u32;
                     install(Signature { mode, ..*signature }, kernel, now_ns).map(|entry| {
                         self.0.insert(number, entry);
                         reports.push(Report::Standing(number, Standing::InForce));
                     })
                 }
                 None => Ok(()),
-                Some(entry) => entry.keep(kernel, now_ns).map(|kept| match kept {
-                    Kept::Gone => {
-                        self.0.remove(&number);
-                        reports.push(Report::Standing(number, Standing::Failed(TAKEN_AWAY.to_owned())));
-                    }
-                    Kept::Fitted { packets, ns } => reports.push(Report::Fitted(number, packets, ns)),
-                    Kept::Unread => {}
-                }),
+                Some(entry) => entry
+                    .keep(taken.mode_now(), kernel, now_ns)
+                    .map(|kept| match kept {
+                        Kept::Gone => {
+                            self.0.remove(&number);
+                            reports.push(Report::Standing(number, Standing::Failed(TAKEN_AWAY.to_owned())));
+                        }
+                        Kept::Fitted { packets, ns } => reports.push(Report::Fitted(number, packets, ns)),
+                        Kept::Unread => {}
+                    }),
             };
             if let Err(error) = outcome {
                 reports.push(Report::Standing(number, Standing::Failed(error.to_string())));
@@ -107,7 +109,26 @@ enum Kept {
 }
 
 impl Entry {
-    fn keep(&mut self, kernel: &mut Signatures, now_ns: u64) -> Result<Kept, BpfError> {
+    fn keep(&mut self, mode: Mode, kernel: &mut Signatures, now_ns: u64) -> Result<Kept, BpfError> {
+        // What was only counted drops from now on, or the other way round.
+        let changed = Signature {
+            mode: mode as u32,
+            ..self.signature
+        };
+        if changed != self.signature {
+            let expires_at = Rule::expiry(now_ns, STANDS_NS);
+            if !kernel.replace(
+                self.slot,
+                &self.signature,
+                Signature {
+                    expires_at,
+                    ..changed
+                },
+            )? {
+                return Ok(Kept::Gone);
+            }
+            (self.signature, self.renewed_ns) = (changed, now_ns);
+        }
         if now_ns.saturating_sub(self.renewed_ns) >= RENEWED_NS {
             if !kernel.renew(self.slot, &self.signature, Rule::expiry(now_ns, STANDS_NS))? {
                 return Ok(Kept::Gone);

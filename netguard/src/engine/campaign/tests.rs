@@ -41,11 +41,7 @@ fn from(number: u32, verdict: Verdict) -> Sample {
 
 impl World {
     fn new() -> Self {
-        let settings = ResponseSettings {
-            limits: Mode::Off,
-            challenge: Mode::Off,
-            signatures: Mode::Off,
-        };
+        let settings = ResponseSettings::all(Mode::Off);
         Self {
             tracker: Tracker::default(),
             campaigns: Campaigns::default(),

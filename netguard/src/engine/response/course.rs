@@ -1,39 +1,29 @@
-//! The course of the response to one attack: the ladder, and the signatures beside it.
+//! The course of the response to one attack: what was taken, and when it ends. What is taken the ladder says (`climb`), and the signatures
+//! beside it (`drafting`).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use netguard_common::{Verdict, signature::Signature};
+use netguard_common::Verdict;
 
 use super::{
-    Moment, ResponseSettings, Turn,
-    measure::{Measure, Mode, Standing, Taken, Why},
+    Moment, ResponseSettings, Rung, Turn, Withheld,
+    breaker::{self, Next, Trips},
+    drafting,
+    measure::{Measure, Restraint, Standing, Taken, Why},
     volume,
 };
-use crate::engine::{
-    Account, Attack,
-    draft::{NoDraft, drafts},
-    peace::Peace,
-    seen::Seen,
-};
+use crate::engine::{Account, Attack, draft::NoDraft, peace::Peace, places::PeacePlaces, seen::Seen};
 
-/// How long more must pass than may before the next rung is tried.
-const PATIENCE_NS: u64 = 300_000_000;
 /// How long measures stand after anything last spoke for the attack; twice as long for each time that it came back, up to the cap.
 const COOLDOWN_NS: u64 = 20_000_000_000;
 const COOLDOWN_CAP_NS: u64 = 600_000_000_000;
 /// Packets of an attack that are kept, the newest.
 const SAMPLES: usize = 512;
-/// How long a packet is one of the attack as it is now, of which signatures are drafted; and how long after something last spoke for
-/// the attack packets are of it at all.
-const CURRENT_NS: u64 = 5_000_000_000;
+/// How long after something last spoke for the attack packets are of it at all.
 const SUSPECT_NS: u64 = 200_000_000;
 /// A signature must fit so much of the attack, as it was at its peak: what fits less may be anybody.
 const LEAST_FITTED: f64 = 0.01;
-/// Packets that must be new before a signature is looked for again, and how long that takes at the least.
-const FRESH: usize = 64;
-const AGAIN_NS: u64 = 250_000_000;
-/// Signatures against one attack, and how long one stands that fits nothing.
-const SIGNATURES: usize = 8;
+/// How long a signature stands that fits nothing.
 const UNMATCHED_NS: u64 = 30_000_000_000;
 /// Measures that are remembered of a course; those that ended first go first.
 const REMEMBERED: usize = 64;
@@ -41,60 +31,47 @@ const REMEMBERED: usize = 64;
 const GOOD: usize = 3;
 const GOOD_PART: f64 = 0.01;
 
-/// How far up the ladder the response to an attack is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rung {
-    Alert,
-    Limit,
-    Challenge,
-}
-
-impl Rung {
-    /// The word that the command line and JSON use.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Alert => "alert",
-            Self::Limit => "limit",
-            Self::Challenge => "challenge",
-        }
-    }
-
-    const fn next(self) -> Self {
-        match self {
-            Self::Alert => Self::Limit,
-            Self::Limit | Self::Challenge => Self::Challenge,
-        }
-    }
-}
-
 /// What is done about one attack, and was.
 pub struct Course {
-    /// The rung that was tried last.
-    tried: Rung,
+    /// The rung that was tried last for each service; for an attack that is aimed at none, under no name.
+    pub(super) tried: BTreeMap<String, Rung>,
     /// Since when more passes than may on this rung.
-    passing_since_ns: Option<u64>,
+    pub(super) passing_since_ns: Option<u64>,
     pub taken: Vec<Taken>,
     /// Why there is no signature, if none was found.
     pub no_signature: Option<NoDraft>,
+    /// Why other measures were not taken when it was their turn last, by their names.
+    pub withheld: BTreeMap<&'static str, Withheld>,
+    /// How often the circuit of each service was broken.
+    pub(super) trips: BTreeMap<String, Trips>,
     /// Packets of the attack that were seen, the oldest first.
     pub samples: VecDeque<Seen>,
-    fresh: usize,
-    drafted_ns: u64,
-    has_drafted: bool,
+    pub(super) fresh: usize,
+    pub(super) drafted_ns: u64,
+    pub(super) has_drafted: bool,
     /// Connected sources that signatures hit.
     hit: BTreeSet<Account>,
     /// Somebody took a signature back: that is their word.
-    is_given: bool,
+    pub(super) is_given: bool,
     is_over: bool,
+}
+
+/// What the responder knows and may do.
+pub(super) struct Knowledge<'a> {
+    pub(super) settings: &'a ResponseSettings,
+    pub(super) peace: &'a Peace,
+    pub(super) places: &'a PeacePlaces,
 }
 
 impl Course {
     pub(super) fn new(now_ns: u64) -> Self {
         Self {
-            tried: Rung::Alert,
+            tried: BTreeMap::new(),
             passing_since_ns: None,
             taken: Vec::new(),
             no_signature: None,
+            withheld: BTreeMap::new(),
+            trips: BTreeMap::new(),
             samples: VecDeque::new(),
             fresh: 0,
             drafted_ns: now_ns,
@@ -109,21 +86,22 @@ impl Course {
         &mut self,
         attack: &Attack,
         moment: &Moment<'_>,
-        settings: &ResponseSettings,
-        peace: &Peace,
+        knowledge: &Knowledge<'_>,
         number: &mut dyn FnMut() -> u64,
     ) -> Vec<Turn> {
         let now_ns = moment.now_ns;
         let mut turns = self.end_what_ended(attack, moment);
+        turns.extend(self.change(attack, moment));
         if !attack.is_going() {
             return turns;
         }
         self.is_over = false;
         self.look(attack, moment);
-        let climbed = self.climb(attack, moment, settings);
-        let drafted = self.draft(attack, now_ns, settings.signatures, peace);
+        let climbed = self.climb(attack, moment, knowledge);
+        let drafted = self.draft(attack, now_ns, knowledge);
         for (measure, mode) in climbed.into_iter().chain(drafted) {
-            let taken = Taken::new(number(), measure, mode, now_ns);
+            let mut taken = Taken::new(number(), measure, mode, now_ns);
+            taken.restraint = drafting::trial(&taken);
             turns.push(Turn::Begin {
                 attack: attack.id,
                 taken: taken.clone(),
@@ -147,12 +125,12 @@ impl Course {
         let over = attack
             .ended_ns
             .is_some_and(|ended_ns| now_ns.saturating_sub(ended_ns) >= cooldown_ns);
-        let too_many = (moment.good.len() as f64 * GOOD_PART).max(GOOD as f64);
+        let too_many = (moment.beside.good.len() as f64 * GOOD_PART).max(GOOD as f64);
         let is_collateral = self.hit.len() as f64 >= too_many;
         let mut turns = Vec::new();
         let least = attack.peak * LEAST_FITTED;
         for taken in self.taken.iter_mut().filter(|taken| taken.is_wanted()) {
-            let is_signature = taken.measure.signature().is_some();
+            let is_signature = taken.measure.drafted().is_some();
             if is_signature && taken.packets_per_s > 0.0 && taken.packets_per_s >= least {
                 taken.last_ns = now_ns;
             }
@@ -171,8 +149,41 @@ impl Course {
             });
         }
         if over {
-            self.is_over = true;
-            (self.tried, self.passing_since_ns) = (Rung::Alert, None);
+            (self.is_over, self.passing_since_ns) = (true, None);
+            self.tried.clear();
+            self.trips.clear();
+        }
+        turns
+    }
+
+    /// Follows what only counts for now, and what does so from time to time.
+    fn change(&mut self, attack: &Attack, moment: &Moment<'_>) -> Vec<Turn> {
+        let now_ns = moment.now_ns;
+        let mut turns = Vec::new();
+        for taken in self.taken.iter_mut().filter(|taken| taken.is_wanted()) {
+            let next = match &taken.measure {
+                Measure::CircuitBreak { service, .. } => {
+                    let trips = self.trips.entry(service.clone()).or_default();
+                    let load = volume::passing_to(attack.class, service, moment.features, moment.baselines);
+                    breaker::next(taken, trips, load, now_ns)
+                }
+                Measure::Signature(_) => drafting::tried(taken, attack.class, moment.features, now_ns),
+                _ => continue,
+            };
+            if let Some(restraint) = breaker::restraint(next) {
+                taken.restrain(restraint, now_ns);
+                turns.push(Turn::Change {
+                    attack: attack.id,
+                    taken: taken.clone(),
+                });
+            }
+            if let Next::Ends(why) = next {
+                taken.end(now_ns, why);
+                turns.push(Turn::End {
+                    attack: attack.id,
+                    taken: taken.clone(),
+                });
+            }
         }
         turns
     }
@@ -196,13 +207,19 @@ impl Course {
         let is_passing =
             volume::passing(attack.class, features, baselines).is_some_and(|(passing, may)| passing > may);
         for seen in moment.seen {
-            let fitted = self
-                .in_force()
-                .filter_map(|taken| taken.measure.signature())
-                .any(|signature| signature.fits(&seen.vector));
+            let fitting = self.in_force().filter(|taken| {
+                let signature = taken.measure.drafted();
+                signature.is_some_and(|signature| signature.fits(&seen.vector))
+            });
+            let (mut fitted, mut is_tried) = (false, false);
+            for taken in fitting {
+                fitted = true;
+                is_tried |= taken.restraint == Some(Restraint::Trial);
+            }
             let account = Account::of(seen.source);
-            // Who is known by now was spared.
-            if fitted && seen.verdict == Verdict::Signature && moment.good.contains(&account) {
+            // Who is known by now was spared; on trial nobody is.
+            let would_hit = seen.verdict == Verdict::Signature || is_tried;
+            if fitted && would_hit && moment.beside.good.contains(&account) {
                 self.hit.insert(account);
             }
             if is_suspect && volume::is_of(attack.class, seen, is_passing, features, baselines) {
@@ -215,84 +232,9 @@ impl Course {
         }
     }
 
-    /// Climbs when more passes than may, and says what the rung asks for.
-    fn climb(
-        &mut self,
-        attack: &Attack,
-        moment: &Moment<'_>,
-        settings: &ResponseSettings,
-    ) -> Option<(Measure, Mode)> {
-        let passing = volume::passing(attack.class, moment.features, moment.baselines);
-        if passing.is_none_or(|(passing, may)| passing <= may) {
-            self.passing_since_ns = None;
-            return None;
-        }
-        let since_ns = *self.passing_since_ns.get_or_insert(moment.now_ns);
-        let patience_ns = if self.tried == Rung::Alert { 0 } else { PATIENCE_NS };
-        if moment.now_ns.saturating_sub(since_ns) < patience_ns {
-            return None;
-        }
-        let (service, rate_per_s) = volume::target(attack.class, moment.features, moment.baselines)?;
-        self.passing_since_ns = Some(moment.now_ns);
-        self.tried = self.tried.next();
-        let (measure, mode) = if self.tried == Rung::Challenge && service.starts_with("tcp/") {
-            (Measure::Challenge { service }, settings.challenge)
-        } else {
-            (Measure::Limit { service, rate_per_s }, settings.limits)
-        };
-        // Nor again where somebody took it back: that is their word.
-        let stands = |taken: &Taken| {
-            (taken.is_wanted() || taken.ended_for(Why::Given))
-                && taken.measure.name() == measure.name()
-                && taken.measure.service() == measure.service()
-        };
-        (mode != Mode::Off && !self.taken.iter().any(stands)).then_some((measure, mode))
-    }
-
-    /// Signatures for what is not fitted by those in force.
-    fn draft(&mut self, attack: &Attack, now_ns: u64, mode: Mode, peace: &Peace) -> Vec<(Measure, Mode)> {
-        let wanted = self.taken.iter().filter(|taken| taken.is_wanted());
-        let standing: Vec<&Signature> = wanted.filter_map(|taken| taken.measure.signature()).collect();
-        let is_early = now_ns.saturating_sub(self.drafted_ns) < AGAIN_NS && self.has_drafted;
-        if mode == Mode::Off
-            || volume::kinds(attack.class).is_none()
-            || standing.len() >= SIGNATURES
-            || self.fresh < FRESH
-            || is_early
-        {
-            return Vec::new();
-        }
-        if self.is_given {
-            self.no_signature = Some(NoDraft::Given);
-            return Vec::new();
-        }
-        if self.taken.iter().any(|taken| taken.ended_for(Why::Collateral)) {
-            self.no_signature = Some(NoDraft::Withdrawn);
-            return Vec::new();
-        }
-        (self.fresh, self.drafted_ns, self.has_drafted) = (0, now_ns, true);
-        let unfitted = self.samples.iter().filter(|seen| {
-            let is_current = now_ns.saturating_sub(seen.head.at_ns) < CURRENT_NS;
-            is_current && !standing.iter().any(|signature| signature.fits(&seen.vector))
-        });
-        let found = drafts(&unfitted.copied().collect::<Vec<Seen>>(), peace);
-        // Of what one leaves over there need be no other.
-        self.no_signature = found.as_ref().err().copied().filter(|_| standing.is_empty());
-        found
-            .unwrap_or_default()
-            .into_iter()
-            .take(SIGNATURES - standing.len())
-            .map(|draft| (Measure::Signature(draft), mode))
-            .collect()
-    }
-
     /// How far up the ladder what is wanted now is.
     pub fn rung(&self) -> Rung {
-        let rungs = self.wanted().map(|taken| match taken.measure {
-            Measure::Challenge { .. } => Rung::Challenge,
-            Measure::Limit { .. } => Rung::Limit,
-            Measure::Signature(_) => Rung::Alert,
-        });
+        let rungs = self.wanted().map(|taken| taken.measure.rung());
         rungs.max().unwrap_or(Rung::Alert)
     }
 

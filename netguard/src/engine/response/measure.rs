@@ -6,7 +6,8 @@ pub use netguard_common::layout::Mode;
 use netguard_common::signature::Signature;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::draft::Draft;
+use super::Rung;
+use crate::engine::{draft::Draft, places::Place};
 
 /// What can be done.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +19,15 @@ pub enum Measure {
     Challenge { service: String },
     /// Packets like those of the attack are dropped.
     Signature(Draft),
+    /// All of a country, or of an autonomous system, is held at a rate together, but for sources that have proven themselves or are known
+    /// to the UDP service that they ask.
+    Geo { place: Place, rate_per_s: u64 },
+    /// The service takes nobody new: packets that `signature` fits are dropped, unless their source has proven itself or is known.
+    CircuitBreak { service: String, signature: Signature },
 }
+
+/// The words of all of them.
+pub const MEASURES: [&str; 5] = ["limit", "challenge", "signature", "geo", "circuit-break"];
 
 impl Measure {
     /// The word that the command line and JSON use.
@@ -27,22 +36,60 @@ impl Measure {
             Self::Limit { .. } => "limit",
             Self::Challenge { .. } => "challenge",
             Self::Signature(_) => "signature",
+            Self::Geo { .. } => "geo",
+            Self::CircuitBreak { .. } => "circuit-break",
         }
     }
 
+    /// The rung that it is on; signatures stand beside the ladder.
+    pub const fn rung(&self) -> Rung {
+        match self {
+            Self::Limit { .. } => Rung::Limit,
+            Self::Challenge { .. } => Rung::Challenge,
+            Self::Signature(_) => Rung::Alert,
+            Self::Geo { .. } => Rung::Geo,
+            Self::CircuitBreak { .. } => Rung::CircuitBreak,
+        }
+    }
+
+    /// What it puts among the signatures of the datapath.
     pub fn signature(&self) -> Option<&Signature> {
         match self {
             Self::Signature(draft) => Some(&draft.signature),
-            Self::Limit { .. } | Self::Challenge { .. } => None,
+            Self::CircuitBreak { signature, .. } => Some(signature),
+            Self::Limit { .. } | Self::Challenge { .. } | Self::Geo { .. } => None,
+        }
+    }
+
+    /// The signature, if it was drafted from packets of the attack.
+    pub fn drafted(&self) -> Option<&Signature> {
+        match self {
+            Self::Signature(draft) => Some(&draft.signature),
+            _ => None,
         }
     }
 
     /// The service that it is for, if it is for one.
     pub fn service(&self) -> Option<&str> {
         match self {
-            Self::Limit { service, .. } | Self::Challenge { service } => Some(service),
-            Self::Signature(_) => None,
+            Self::Limit { service, .. }
+            | Self::Challenge { service }
+            | Self::CircuitBreak { service, .. } => Some(service),
+            Self::Signature(_) | Self::Geo { .. } => None,
         }
+    }
+
+    /// The place that it is for, if it is for one.
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Self::Geo { place, .. } => Some(*place),
+            _ => None,
+        }
+    }
+
+    /// Whether both do the same about the same, whatever their numbers are.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.name() == other.name() && self.service() == other.service() && self.place() == other.place()
     }
 }
 
@@ -62,6 +109,37 @@ pub struct Taken {
     pub packets: u64,
     pub packets_per_s: f64,
     pub last_ns: u64,
+    /// Why it only counts for now, although it is to enforce.
+    pub restraint: Option<Restraint>,
+    /// Since when it is under that restraint, or under none.
+    pub phase_ns: u64,
+}
+
+/// Why a measure that is to enforce only counts for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restraint {
+    /// A signature that has to show first that it fits the attack and nobody who is connected.
+    Trial,
+    /// A circuit-break that lets everybody in to see whether the flood is still there.
+    HalfOpen,
+}
+
+impl Restraint {
+    /// The word that JSON uses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trial => "trial",
+            Self::HalfOpen => "half-open",
+        }
+    }
+
+    /// In a sentence: "it ...".
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Trial => "only counts for now, to show what it fits",
+            Self::HalfOpen => "only counts for now, to see whether the flood is still there",
+        }
+    }
 }
 
 /// What came of a measure.
@@ -88,6 +166,10 @@ pub enum Why {
     Given,
     /// Nobody looks after it any more.
     Stopped,
+    /// What comes can be borne without it.
+    Recovered,
+    /// Its signature did not fit the attack as it was drafted to.
+    Unfit,
 }
 
 impl Why {
@@ -98,6 +180,8 @@ impl Why {
             Self::Collateral => "it fits packets of clients that are connected",
             Self::Given => "it did not last",
             Self::Stopped => "the daemon stops",
+            Self::Recovered => "what comes can be borne without it",
+            Self::Unfit => "it did not fit what it was drafted for",
         }
     }
 }
@@ -114,7 +198,28 @@ impl Taken {
             packets: 0,
             packets_per_s: 0.0,
             last_ns: now_ns,
+            restraint: None,
+            phase_ns: now_ns,
         }
+    }
+
+    /// A measure that somebody has just asked for, for tests of those who carry it out.
+    #[cfg(test)]
+    pub(crate) fn wanted(number: u64, measure: Measure, mode: Mode) -> Self {
+        Self::new(number, measure, mode, 0)
+    }
+
+    /// What it may do at this moment.
+    pub fn mode_now(&self) -> Mode {
+        match (self.mode, self.restraint) {
+            (Mode::Enforce, Some(_)) => Mode::Shadow,
+            (mode, _) => mode,
+        }
+    }
+
+    /// Puts it under `restraint`, or frees it.
+    pub(super) fn restrain(&mut self, restraint: Option<Restraint>, now_ns: u64) {
+        (self.restraint, self.phase_ns) = (restraint, now_ns);
     }
 
     pub fn is_wanted(&self) -> bool {
@@ -135,6 +240,7 @@ impl Taken {
 
     pub(super) fn end(&mut self, now_ns: u64, why: Why) {
         self.ended = Some((now_ns, why));
+        self.restraint = None;
         self.packets_per_s = 0.0;
     }
 
@@ -171,6 +277,14 @@ impl fmt::Display for Measure {
                 draft.collateral.of,
                 draft.elsewhere.hits,
                 draft.elsewhere.of
+            ),
+            Self::Geo { place, rate_per_s } => write!(
+                out,
+                "{place} is held at {rate_per_s} packets/s, but for sources that are connected or known"
+            ),
+            Self::CircuitBreak { service, .. } => write!(
+                out,
+                "{service} takes nobody new: only sources that are connected, or known to it, are served"
             ),
         }
     }

@@ -1,6 +1,6 @@
 //! What is done about attacks that go on as a test says: a scene in which ticks pass.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use netguard_common::{Verdict, telemetry::Kind};
 
@@ -11,15 +11,18 @@ use crate::engine::{
     feature::{ServiceFeatures, tests::second},
     observe,
     peace::tests::seen_at,
+    places::{Nowhere, Places, tests::LastByte},
     seen::{Seen, tests::syn},
 };
+
+mod ladder;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
 const ENFORCE: ResponseSettings = ResponseSettings {
-    limits: Mode::Enforce,
-    challenge: Mode::Enforce,
-    signatures: Mode::Enforce,
+    geo: Mode::Off,
+    circuit_break: Mode::Off,
+    ..ResponseSettings::all(Mode::Enforce)
 };
 
 /// An attack that goes on as the test says, and what is done about it.
@@ -28,6 +31,11 @@ struct Scene {
     tracker: Tracker,
     baselines: Baselines,
     good: HashSet<Account>,
+    sessions: BTreeSet<u16>,
+    places: Box<dyn Places>,
+    class: Class,
+    /// Whether the datapath refuses what comes while the circuit is broken, or places are held.
+    refuses: bool,
     turns: Vec<String>,
 }
 
@@ -42,6 +50,10 @@ impl Scene {
             tracker: Tracker::default(),
             baselines,
             good: HashSet::new(),
+            sessions: BTreeSet::new(),
+            places: Box::new(Nowhere),
+            class: Class::SynFlood,
+            refuses: true,
             turns: Vec::new(),
         }
     }
@@ -50,8 +62,11 @@ impl Scene {
     fn tick(&mut self, at_ms: u64, syns: u64, seen: &[Seen]) {
         let mut features = asked(syns);
         (features.at_ns, features.length_ns) = (at_ms * MS, 50 * MS);
+        let refused = self.refused(syns as f64);
+        features.refused[Kind::Syn as usize] = refused;
+        features.services[0].dropped = refused;
         let suspicion = Suspicion {
-            class: Class::SynFlood,
+            class: self.class,
             strength: syns as f64 / 500.0,
             packets: syns as f64,
             evidence: Vec::new(),
@@ -66,15 +81,45 @@ impl Scene {
             attacks: self.tracker.attacks(),
             seen,
             is_calm: !self.tracker.is_attacked(),
-            good: &self.good,
+            beside: Beside {
+                good: &self.good,
+                sessions: &self.sessions,
+                places: &*self.places,
+            },
         };
         for turn in self.responder.step(&moment) {
             self.turns.push(match turn {
                 Turn::Begin { taken, .. } => format!("{at_ms} + {}", taken.measure.name()),
+                Turn::Change { taken, .. } if taken.restraint.is_some() => {
+                    format!("{at_ms} ~ {}", taken.measure.name())
+                }
+                Turn::Change { taken, .. } => format!("{at_ms} ! {}", taken.measure.name()),
                 Turn::End { taken, .. } => format!("{at_ms} - {}", taken.measure.name()),
             });
         }
         self.report(&Standing::InForce);
+        self.count(syns);
+    }
+
+    /// What of so many SYNs is refused by what stands and enforces.
+    fn refused(&self, syns: f64) -> f64 {
+        let parts = self.responder.wanted().map(|(_, taken)| match taken.measure {
+            Measure::CircuitBreak { .. } if taken.mode_now() == Mode::Enforce => 1.0,
+            Measure::Geo { .. } if taken.mode_now() == Mode::Enforce => 0.99,
+            _ => 0.0,
+        });
+        let part = parts.fold(0.0, f64::max);
+        if self.refuses { part * syns } else { 0.0 }
+    }
+
+    /// The signature of a circuit-break fits whatever comes.
+    fn count(&mut self, syns: u64) {
+        let wanted = self.responder.wanted();
+        let broken = wanted.filter(|(_, taken)| matches!(taken.measure, Measure::CircuitBreak { .. }));
+        let numbers: Vec<u64> = broken.map(|(_, taken)| taken.number).collect();
+        for number in numbers {
+            self.responder.count(number, syns / 20, 50 * MS);
+        }
     }
 
     /// Tells that this came of all that is wanted.
@@ -314,12 +359,7 @@ fn what_is_wanted_ends_with_the_daemon() {
 
 #[test]
 fn what_is_off_is_not_done() {
-    let off = Mode::Off;
-    let mut scene = Scene::new(ResponseSettings {
-        limits: off,
-        challenge: off,
-        signatures: off,
-    });
+    let mut scene = Scene::new(ResponseSettings::all(Mode::Off));
     scene.ticks(100_000, 105_000, 10_000);
     scene.tick(105_000, 10_000, &flood(300));
     assert_eq!(scene.turns, [""; 0]);

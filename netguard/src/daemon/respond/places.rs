@@ -1,0 +1,296 @@
+//! Countries and autonomous systems that are held because of attacks. They stand among the lists, whose tables are compiled as a whole:
+//! that takes too long for a tick, so what came of it is heard later. They end by themselves a quarter of an hour after the daemon last
+//! asked for them.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::Report;
+use crate::{
+    config::Place,
+    daemon::{Hold, Lists, State},
+    engine::response::{Measure, Mode, Standing, Taken},
+    lists::prefixes_of,
+};
+
+/// How often what is held is asked for again, and how often what it was against is read.
+const RENEWED_NS: u64 = 300_000_000_000;
+const READ_NS: u64 = 100_000_000;
+
+/// Where places are held.
+pub(crate) trait Holder {
+    /// Begins to hold exactly these.
+    fn hold(&mut self, holds: Vec<Hold>, now_ns: u64);
+
+    /// What came of it, once: a sentence where it failed.
+    fn outcome(&mut self) -> Option<Result<(), String>>;
+
+    /// Packets that each place was refused since it is held; `None` while nobody can say.
+    fn packets(&mut self) -> Option<Vec<(Hold, u64)>>;
+}
+
+/// What was asked for.
+#[derive(Default)]
+pub(super) struct Held {
+    asked: Vec<Hold>,
+    asked_ns: u64,
+    /// Nobody has said yet what came of it.
+    is_waiting: bool,
+    read_ns: u64,
+    packets: BTreeMap<Place, u64>,
+}
+
+impl Held {
+    pub(super) fn is_empty(&self) -> bool {
+        self.asked.is_empty() && !self.is_waiting
+    }
+
+    pub(super) fn follow(&mut self, wanted: &[Taken], holder: &mut dyn Holder, now_ns: u64) -> Vec<Report> {
+        let mut reports = Vec::new();
+        let holds = holds(wanted);
+        if holds.is_empty() && self.is_empty() {
+            return reports;
+        }
+        if self.is_waiting
+            && let Some(outcome) = holder.outcome()
+        {
+            self.is_waiting = false;
+            if let Err(why) = outcome {
+                let asked = std::mem::take(&mut self.asked);
+                let failed = of(wanted, &asked).map(|taken| taken.number);
+                reports.extend(failed.map(|number| Report::Standing(number, Standing::Failed(why.clone()))));
+                return reports;
+            }
+        }
+        if self.is_waiting {
+            return reports;
+        }
+        let is_due = now_ns.saturating_sub(self.asked_ns) >= RENEWED_NS && !holds.is_empty();
+        if holds != self.asked || is_due {
+            holder.hold(holds.clone(), now_ns);
+            self.packets
+                .retain(|place, _| holds.iter().any(|hold| hold.place == *place));
+            (self.asked, self.asked_ns, self.is_waiting) = (holds, now_ns, true);
+            return reports;
+        }
+        let new = of(wanted, &self.asked).filter(|taken| taken.standing == Standing::Wanted);
+        reports.extend(new.map(|taken| Report::Standing(taken.number, Standing::InForce)));
+        reports.extend(self.read(wanted, holder, now_ns));
+        reports
+    }
+
+    fn read(&mut self, wanted: &[Taken], holder: &mut dyn Holder, now_ns: u64) -> Vec<Report> {
+        let ns = now_ns.saturating_sub(self.read_ns);
+        if ns < READ_NS {
+            return Vec::new();
+        }
+        let Some(counted) = holder.packets() else {
+            return Vec::new();
+        };
+        self.read_ns = now_ns;
+        let mut reports = Vec::new();
+        for (hold, packets) in counted {
+            let before = self.packets.insert(hold.place, packets).unwrap_or(0);
+            let fitted = packets.checked_sub(before).unwrap_or(packets);
+            let held = of(wanted, &[hold]).map(|taken| taken.number).collect::<Vec<_>>();
+            reports.extend(held.into_iter().map(|number| Report::Fitted(number, fitted, ns)));
+        }
+        reports
+    }
+}
+
+/// What to hold: of a place that several attacks come from, the least that one of them asks for.
+fn holds(wanted: &[Taken]) -> Vec<Hold> {
+    let mut holds = BTreeMap::<Place, Hold>::new();
+    for taken in wanted {
+        let Measure::Geo { place, rate_per_s } = taken.measure else {
+            continue;
+        };
+        let shadow = taken.mode != Mode::Enforce;
+        let hold = holds.entry(place).or_insert(Hold {
+            place,
+            rate_per_s,
+            shadow,
+        });
+        hold.rate_per_s = hold.rate_per_s.min(rate_per_s);
+        hold.shadow &= shadow;
+    }
+    holds.into_values().collect()
+}
+
+/// The measures that ask for any of `holds`.
+fn of<'a>(wanted: &'a [Taken], holds: &'a [Hold]) -> impl Iterator<Item = &'a Taken> {
+    wanted.iter().filter(|taken| {
+        let place = taken.measure.place();
+        holds.iter().any(|hold| Some(hold.place) == place)
+    })
+}
+
+/// Holds places in the lists of a daemon, on a thread of its own.
+pub(super) struct InLists<'a> {
+    pub(super) state: &'a Arc<State>,
+    pub(super) desk: &'a Desk,
+    pub(super) database: Option<PathBuf>,
+}
+
+/// What the thread and the tick share: the number of the last order, and what came of it.
+#[derive(Clone, Default)]
+pub(super) struct Desk(Arc<Mutex<(u64, Option<Result<(), String>>)>>);
+
+impl Desk {
+    /// A new order, which makes those before void.
+    fn order(&self) -> u64 {
+        let mut desk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *desk = (desk.0 + 1, None);
+        desk.0
+    }
+
+    fn is_newest(&self, order: u64) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 == order
+    }
+
+    fn put(&self, order: u64, outcome: Result<(), String>) {
+        let mut desk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if desk.0 == order {
+            desk.1 = Some(outcome);
+        }
+    }
+
+    fn take(&self) -> Option<Result<(), String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.take()
+    }
+
+    /// Lets all places go, and waits for it: nobody will later.
+    pub(super) fn let_go(&self, state: &State, now_ns: u64) -> Result<(), String> {
+        let _void = self.order();
+        state.lists().hold(&[], &|_| Vec::new(), now_ns)
+    }
+}
+
+impl Holder for InLists<'_> {
+    fn hold(&mut self, holds: Vec<Hold>, now_ns: u64) {
+        let (state, desk, database) = (Arc::clone(self.state), self.desk.clone(), self.database.clone());
+        let order = desk.order();
+        tokio::task::spawn_blocking(move || {
+            let mut lists = state.lists();
+            if desk.is_newest(order) {
+                desk.put(order, hold(&mut lists, &holds, database, now_ns));
+            }
+        });
+    }
+
+    fn outcome(&mut self) -> Option<Result<(), String>> {
+        self.desk.take()
+    }
+
+    fn packets(&mut self) -> Option<Vec<(Hold, u64)>> {
+        Some(self.state.try_lists()?.held_packets())
+    }
+}
+
+/// Has `holds` held by `lists`, whose addresses `database` has.
+pub(crate) fn hold(
+    lists: &mut Lists,
+    holds: &[Hold],
+    database: Option<PathBuf>,
+    now_ns: u64,
+) -> Result<(), String> {
+    let places: Vec<Place> = holds.iter().map(|hold| hold.place).collect();
+    let found = match database.filter(|_| !places.is_empty()) {
+        Some(file) => prefixes_of(&file, &places).map_err(|error| error.to_string())?,
+        None => Default::default(),
+    };
+    let prefixes = |place: Place| found.get(&place).cloned().unwrap_or_default();
+    lists.hold(holds, &prefixes, now_ns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Memory {
+        held: Vec<Vec<Hold>>,
+        outcome: Option<Result<(), String>>,
+        packets: Vec<(Hold, u64)>,
+    }
+
+    impl Holder for Memory {
+        fn hold(&mut self, holds: Vec<Hold>, _now_ns: u64) {
+            self.held.push(holds);
+        }
+
+        fn outcome(&mut self) -> Option<Result<(), String>> {
+            self.outcome.take()
+        }
+
+        fn packets(&mut self) -> Option<Vec<(Hold, u64)>> {
+            Some(self.packets.clone())
+        }
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn place() -> Place {
+        Place::Country("AQ".parse().unwrap())
+    }
+
+    fn taken(number: u64, rate_per_s: u64, mode: Mode) -> Taken {
+        let place = place();
+        Taken::wanted(number, Measure::Geo { place, rate_per_s }, mode)
+    }
+
+    fn told(reports: Vec<Report>) -> Vec<String> {
+        let told = |report| match report {
+            Report::Standing(number, standing) => format!("{number} {standing:?}"),
+            Report::Fitted(number, packets, ns) => format!("{number} {packets} in {ns}"),
+        };
+        reports.into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn what_came_of_it_is_heard_later_and_what_is_not_wanted_is_let_go() {
+        let (mut held, mut holder) = (Held::default(), Memory::default());
+        let wanted = [taken(1, 50, Mode::Shadow), taken(2, 90, Mode::Enforce)];
+        let mut follow =
+            |wanted: &[Taken], holder: &mut Memory, now_ns| told(held.follow(wanted, holder, now_ns));
+        assert_eq!(follow(&wanted, &mut holder, SECOND), [""; 0]);
+        assert_eq!(
+            follow(&wanted, &mut holder, SECOND + 1),
+            [""; 0],
+            "nobody has said"
+        );
+        let hold = Hold {
+            place: place(),
+            rate_per_s: 50,
+            shadow: false,
+        };
+        assert_eq!(holder.held, [vec![hold]]);
+        (holder.outcome, holder.packets) = (Some(Ok(())), vec![(hold, 40)]);
+        let reports = follow(&wanted, &mut holder, SECOND + 2);
+        assert_eq!(reports[..2], ["1 InForce", "2 InForce"]);
+        assert_eq!(reports[2..].len(), 2, "{reports:?}");
+        follow(&wanted, &mut holder, SECOND + RENEWED_NS);
+        assert_eq!(holder.held.len(), 2, "it is asked for again");
+        holder.outcome = Some(Ok(()));
+        follow(&[], &mut holder, 2 * RENEWED_NS);
+        assert_eq!(holder.held.last(), Some(&Vec::new()));
+        holder.outcome = Some(Ok(()));
+        follow(&[], &mut holder, 2 * RENEWED_NS + 1);
+        assert!(held.is_empty());
+    }
+
+    #[test]
+    fn what_fails_is_told_to_all_who_want_it() {
+        let (mut held, mut holder) = (Held::default(), Memory::default());
+        let wanted = [taken(1, 50, Mode::Enforce), taken(2, 90, Mode::Enforce)];
+        held.follow(&wanted, &mut holder, SECOND);
+        holder.outcome = Some(Err("no room".to_owned()));
+        let reports = told(held.follow(&wanted, &mut holder, SECOND));
+        assert_eq!(reports, ["1 Failed(\"no room\")", "2 Failed(\"no room\")"]);
+        assert!(held.is_empty());
+    }
+}

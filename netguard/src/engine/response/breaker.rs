@@ -1,0 +1,210 @@
+//! The circuit-break of a service: who is new is not served until the flood is over. It is a signature that fits whatever a newcomer
+//! sends first and spares who is connected or known; so it needs nothing of its own in the datapath, and ends by itself as signatures do.
+//!
+//! After a while it opens half, as circuit breakers do: the signature only counts, and everybody is let in. If more passes than may it
+//! closes again, for twice as long; otherwise it is over.
+
+use netguard_common::{
+    layout::Mode,
+    packet::protocol,
+    shared::Field as _,
+    signature::{FLAGS, FieldSpec, PORT, PROTOCOL, Signature},
+};
+
+use super::{Restraint, Taken, Why};
+use crate::config::ServicePort;
+
+/// How long it stands before it opens half; twice as long for each time that it closed again, up to the cap.
+const STANDS_NS: u64 = 30_000_000_000;
+const STANDS_CAP_NS: u64 = 600_000_000_000;
+/// How long it is half open before it is over.
+const PROBE_NS: u64 = 2_000_000_000;
+/// How long no more than may must be asked of the service by newcomers for it to be over without that.
+const CALM_NS: u64 = 5_000_000_000;
+/// It closes at once where so many times what may passes, and after so many moments in a row in which more than that does.
+const AT_ONCE: f64 = 2.0;
+const IN_A_ROW: u32 = 3;
+
+const SYN: u64 = 0x02;
+const ACK: u64 = 0x10;
+
+/// How often the circuit of a service was broken in the course of an attack, and how often in a row too much passed while it was half
+/// open.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trips {
+    pub(super) count: u32,
+    in_a_row: u32,
+}
+
+/// What becomes of one that stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Stands,
+    Opens,
+    Closes,
+    Ends(Why),
+}
+
+/// Fits what opens a connection to a TCP service, or any datagram to a UDP one; spares who is proven or known. `None` where `service` is no
+/// name of one.
+pub fn newcomers(service: &str) -> Option<Signature> {
+    let port: ServicePort = service.parse().ok()?;
+    let mut signature = Signature {
+        mode: Mode::Enforce as u32,
+        spares: 1,
+        ..Signature::ZERO
+    };
+    let mut add = |field: FieldSpec, mask: u64, value: u64| {
+        signature.mask[field.word] |= field.placed(mask);
+        signature.value[field.word] |= field.placed(value);
+    };
+    add(PROTOCOL, PROTOCOL.most(), port.protocol().into());
+    add(PORT, PORT.most(), port.port().into());
+    if port.protocol() == protocol::TCP {
+        add(FLAGS, SYN | ACK, SYN);
+    }
+    Some(signature)
+}
+
+/// What becomes of `taken` at `now_ns`. `load`: what passes to its service, and what may; `None` where nobody knows, which is too much.
+pub(super) fn next(taken: &mut Taken, trips: &mut Trips, load: Option<(f64, f64)>, now_ns: u64) -> Next {
+    let (passing, may) = load.unwrap_or((f64::INFINITY, 0.0));
+    // While it drops nothing, whatever newcomers send passes.
+    let asked = match taken.mode_now() {
+        Mode::Enforce => taken.packets_per_s,
+        _ => passing,
+    };
+    if asked > may {
+        taken.last_ns = now_ns;
+    }
+    let since_ns = now_ns.saturating_sub(taken.phase_ns);
+    match taken.restraint {
+        Some(_) => {
+            trips.in_a_row = if passing > may { trips.in_a_row + 1 } else { 0 };
+            if passing > AT_ONCE * may || trips.in_a_row >= IN_A_ROW {
+                trips.count = trips.count.saturating_add(1);
+                trips.in_a_row = 0;
+                Next::Closes
+            } else if since_ns >= PROBE_NS {
+                Next::Ends(Why::Recovered)
+            } else {
+                Next::Stands
+            }
+        }
+        None if now_ns.saturating_sub(taken.last_ns) >= CALM_NS => Next::Ends(Why::Recovered),
+        None if taken.mode == Mode::Enforce && since_ns >= stands_ns(trips.count) => Next::Opens,
+        None => Next::Stands,
+    }
+}
+
+/// How long one stands that closed so often before.
+fn stands_ns(trips: u32) -> u64 {
+    STANDS_NS.saturating_mul(1 << trips.min(16)).min(STANDS_CAP_NS)
+}
+
+/// The restraint that `next` puts it under, where that changes.
+pub(super) const fn restraint(next: Next) -> Option<Option<Restraint>> {
+    match next {
+        Next::Opens => Some(Some(Restraint::HalfOpen)),
+        Next::Closes => Some(None),
+        Next::Stands | Next::Ends(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{engine::response::Measure, signature::conditions};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn newcomers_of_a_service_are_what_opens_a_connection_or_any_datagram() {
+        let written = |service| newcomers(service).map(|signature| conditions(&signature).join(" "));
+        assert_eq!(
+            written("tcp/80").as_deref(),
+            Some("protocol=tcp flags=S/0x12 port=80")
+        );
+        assert_eq!(written("udp/53").as_deref(), Some("protocol=udp port=53"));
+        assert_eq!(written("other"), None);
+        assert_eq!(newcomers("udp/53").map(|signature| signature.spares), Some(1));
+    }
+
+    fn taken(mode: Mode) -> Taken {
+        let measure = Measure::CircuitBreak {
+            service: "udp/53".to_owned(),
+            signature: newcomers("udp/53").expect("a service"),
+        };
+        Taken::new(1, measure, mode, 0)
+    }
+
+    /// What happens, at which second, while newcomers send `flood` a second until second `until`, of which 100 may pass.
+    fn followed(mode: Mode, flood: f64, until: u64) -> Vec<(u64, Next)> {
+        let (mut taken, mut trips, mut told) = (taken(mode), Trips::default(), Vec::new());
+        for tenth in 1..=4_000_u64 {
+            let now_ns = tenth * SECOND / 10;
+            let sent = if tenth / 10 < until { flood } else { 0.0 };
+            let enforces = taken.mode_now() == Mode::Enforce;
+            taken.packets_per_s = sent;
+            let passing = if enforces { 0.0 } else { sent };
+            let next = next(&mut taken, &mut trips, Some((passing, 100.0)), now_ns);
+            if let Some(restraint) = restraint(next) {
+                taken.restrain(restraint, now_ns);
+            }
+            if next != Next::Stands {
+                told.push((tenth / 10, next));
+            }
+            if let Next::Ends(_) = next {
+                break;
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn it_opens_half_and_closes_again_for_twice_as_long() {
+        let told = followed(Mode::Enforce, 5_000.0, 100);
+        assert_eq!(
+            told,
+            [
+                (30, Next::Opens),
+                (30, Next::Closes),
+                (90, Next::Opens),
+                (90, Next::Closes),
+                (104, Next::Ends(Why::Recovered)),
+            ]
+        );
+        // A little too much is borne for three moments.
+        let told = followed(Mode::Enforce, 150.0, 60);
+        assert_eq!(told[..2], [(30, Next::Opens), (30, Next::Closes)]);
+    }
+
+    #[test]
+    fn it_is_over_when_what_comes_can_be_borne() {
+        assert_eq!(
+            followed(Mode::Enforce, 5_000.0, 20),
+            [(24, Next::Ends(Why::Recovered))]
+        );
+        // What newcomers of ordinary times send does not keep it.
+        assert_eq!(
+            followed(Mode::Enforce, 90.0, 1_000),
+            [(5, Next::Ends(Why::Recovered))]
+        );
+        // One in shadow drops nothing, so nothing is to be tried.
+        assert_eq!(
+            followed(Mode::Shadow, 5_000.0, 100),
+            [(104, Next::Ends(Why::Recovered))]
+        );
+    }
+
+    #[test]
+    fn where_nobody_knows_what_passes_it_does_not_end_for_that() {
+        let (mut taken, mut trips) = (taken(Mode::Enforce), Trips::default());
+        taken.packets_per_s = 1.0;
+        for second in 1..20 {
+            assert_eq!(next(&mut taken, &mut trips, None, second * SECOND), Next::Stands);
+        }
+        assert_eq!(stands_ns(0), STANDS_NS);
+        assert_eq!(stands_ns(u32::MAX), STANDS_CAP_NS);
+    }
+}

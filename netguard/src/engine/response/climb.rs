@@ -1,0 +1,174 @@
+//! The ladder: while more of an attack passes than may, one rung after the other is tried. Signatures stand beside it.
+
+use super::{
+    Moment, Rung, Withheld, breaker,
+    course::{Course, Knowledge},
+    geo,
+    measure::{Measure, Mode, Why},
+    volume,
+};
+use crate::engine::{
+    Attack,
+    feature::Metric,
+    places::{Place, Unknown},
+    seen::Seen,
+};
+
+/// How long a packet is one of the attack as it is now.
+pub(super) const CURRENT_NS: u64 = 5_000_000_000;
+/// Services whose circuit is broken because of one attack.
+const BROKEN: usize = 4;
+
+/// A service, and the rate that it may be held at.
+type Target = (String, u64);
+
+impl Course {
+    /// Climbs when more passes than may, and says what the rung asks for.
+    pub(super) fn climb(
+        &mut self,
+        attack: &Attack,
+        moment: &Moment<'_>,
+        knowledge: &Knowledge<'_>,
+    ) -> Vec<(Measure, Mode)> {
+        let passing = volume::passing(attack.class, moment.features, moment.baselines);
+        if passing.is_none_or(|(passing, may)| passing <= may) {
+            self.passing_since_ns = None;
+            return Vec::new();
+        }
+        let since_ns = *self.passing_since_ns.get_or_insert(moment.now_ns);
+        let mut targets = volume::targets(attack.class, moment.features, moment.baselines);
+        if volume::has_targets(attack.class) {
+            if targets.is_empty() {
+                self.withheld.insert("limit", Withheld::NoTarget);
+                return Vec::new();
+            }
+        } else {
+            targets = vec![(String::new(), 0)];
+        }
+        let tried = |(service, _): &Target| self.tried.get(service).copied().unwrap_or(Rung::Alert);
+        // Of a carpet all services are on the rung of the one that is least far up.
+        let Some(first) = targets.iter().min_by_key(|target| tried(target)) else {
+            return Vec::new();
+        };
+        let Some(rung) = tried(first).next(&first.0, knowledge.settings) else {
+            return Vec::new();
+        };
+        if moment.now_ns.saturating_sub(since_ns) < rung.patience_ns() {
+            return Vec::new();
+        }
+        self.passing_since_ns = Some(moment.now_ns);
+        for (service, _) in &targets {
+            self.tried.insert(service.clone(), rung);
+        }
+        self.withheld.remove(rung.name());
+        let (asked, mode) = self.asked(rung, &targets, attack, moment, knowledge);
+        // Nor again where somebody took it back: that is their word.
+        let is_new = |measure: &Measure| {
+            !self.taken.iter().any(|taken| {
+                (taken.is_wanted() || taken.ended_for(Why::Given)) && taken.measure.is_like(measure)
+            })
+        };
+        asked
+            .into_iter()
+            .filter(|measure| mode != Mode::Off && is_new(measure))
+            .map(|measure| (measure, mode))
+            .collect()
+    }
+
+    /// What `rung` asks for, and what that may do.
+    fn asked(
+        &mut self,
+        rung: Rung,
+        targets: &[Target],
+        attack: &Attack,
+        moment: &Moment<'_>,
+        knowledge: &Knowledge<'_>,
+    ) -> (Vec<Measure>, Mode) {
+        let settings = knowledge.settings;
+        match rung {
+            Rung::Alert => (Vec::new(), Mode::Off),
+            Rung::Limit => {
+                let limit = |(service, rate_per_s): &Target| Measure::Limit {
+                    service: service.clone(),
+                    rate_per_s: *rate_per_s,
+                };
+                self.withheld.remove("limit");
+                (targets.iter().map(limit).collect(), settings.limits)
+            }
+            Rung::Challenge => {
+                let targets = targets.iter().filter(|(service, _)| service.starts_with("tcp/"));
+                let challenge = |(service, _): &Target| Measure::Challenge {
+                    service: service.clone(),
+                };
+                (targets.map(challenge).collect(), settings.challenge)
+            }
+            Rung::Geo => (self.places(moment, knowledge), settings.geo),
+            Rung::CircuitBreak => (
+                self.breaks(targets, attack, moment, settings.break_sessions),
+                settings.circuit_break,
+            ),
+        }
+    }
+
+    /// Places to hold, unless it is said why there are none.
+    fn places(&mut self, moment: &Moment<'_>, knowledge: &Knowledge<'_>) -> Vec<Measure> {
+        let is_current = |seen: &&Seen| moment.now_ns.saturating_sub(seen.head.at_ns) < CURRENT_NS;
+        let held: Vec<Place> = self.wanted().filter_map(|taken| taken.measure.place()).collect();
+        let found = geo::to_hold(
+            self.samples.iter().filter(is_current),
+            knowledge.places,
+            moment.beside.places,
+            moment.beside.good,
+            moment.baselines.usual(Metric::Packets, moment.features.wall_s),
+            &held,
+        );
+        match found {
+            Ok(places) => places
+                .into_iter()
+                .map(|(place, rate_per_s)| Measure::Geo { place, rate_per_s })
+                .collect(),
+            // What is held stands.
+            Err(Withheld::NoPlace) if !held.is_empty() => Vec::new(),
+            Err(why) => {
+                self.withheld.insert(Rung::Geo.name(), why);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Services that are to take nobody new: those that still get more than they may, but for a port by which somebody is logged in.
+    fn breaks(
+        &mut self,
+        targets: &[Target],
+        attack: &Attack,
+        moment: &Moment<'_>,
+        break_sessions: bool,
+    ) -> Vec<Measure> {
+        let mut measures = Vec::new();
+        for (service, _) in targets.iter().take(BROKEN) {
+            let load = volume::passing_to(attack.class, service, moment.features, moment.baselines);
+            if load.is_some_and(|(passing, may)| passing <= may) {
+                continue;
+            }
+            let port = service.strip_prefix("tcp/").and_then(|port| port.parse().ok());
+            let session = port.filter(|port| !break_sessions && moment.beside.sessions.contains(port));
+            if let Some(port) = session {
+                let why = Withheld::Session { port };
+                self.withheld.insert(Rung::CircuitBreak.name(), why);
+                continue;
+            }
+            measures.extend(
+                breaker::newcomers(service).map(|signature| Measure::CircuitBreak {
+                    service: service.clone(),
+                    signature,
+                }),
+            );
+        }
+        measures
+    }
+
+    /// Why no place is held, where nobody could say in any attack.
+    pub fn lacks_places(&self) -> bool {
+        self.withheld.get(Rung::Geo.name()) == Some(&Withheld::Places(Unknown::NoDatabase))
+    }
+}

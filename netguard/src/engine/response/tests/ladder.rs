@@ -1,0 +1,181 @@
+//! The upper rungs in scenes: when each is climbed, what ends it, and whom it leaves alone.
+
+use netguard_common::signature::Signature;
+
+use super::*;
+
+/// What is told of measures that hurt newcomers.
+fn of(scene: &Scene, measure: &str) -> Vec<String> {
+    let told = scene.turns.iter().filter(|turn| turn.ends_with(measure));
+    told.cloned().collect()
+}
+
+fn whole() -> Scene {
+    Scene::new(ResponseSettings::all(Mode::Enforce))
+}
+
+#[test]
+fn the_last_rung_is_climbed_when_nothing_else_helps() {
+    let mut scene = whole();
+    scene.ticks(100_000, 103_300, 10_000);
+    assert_eq!(scene.turns, ["100000 + limit", "100300 + challenge"]);
+    let course = scene.responder.course(1).expect("it goes on");
+    assert!(course.lacks_places(), "{:?}", course.withheld);
+    scene.ticks(103_300, 103_400, 10_000);
+    assert_eq!(scene.turns[2..], ["103300 + circuit-break"]);
+    let course = scene.responder.course(1).expect("it goes on");
+    assert_eq!(course.rung(), Rung::CircuitBreak);
+}
+
+#[test]
+fn a_broken_circuit_opens_half_and_closes_while_the_flood_is_there() {
+    let mut scene = whole();
+    scene.ticks(100_000, 200_000, 10_000);
+    assert_eq!(
+        of(&scene, "circuit-break"),
+        [
+            "103300 + circuit-break",
+            "133300 ~ circuit-break",
+            "133350 ! circuit-break",
+            "193350 ~ circuit-break",
+            "193400 ! circuit-break",
+        ]
+    );
+    // It is over soon after the flood, and not only with the cooldown of the attack.
+    scene.ticks(200_000, 206_000, 100);
+    assert_eq!(of(&scene, "- circuit-break").len(), 1, "{:?}", scene.turns);
+    assert_eq!(scene.responder.wanted().count(), 2);
+}
+
+#[test]
+fn a_flood_that_comes_back_within_the_attack_breaks_the_circuit_for_longer() {
+    let mut scene = whole();
+    scene.ticks(100_000, 134_000, 10_000);
+    scene.ticks(134_000, 140_000, 600);
+    scene.tick(140_000, 100, &[]);
+    scene.ticks(140_050, 146_000, 100);
+    scene.ticks(146_000, 215_000, 10_000);
+    let told = of(&scene, "circuit-break");
+    let begun = told.iter().filter(|turn| turn.contains(" + ")).count();
+    assert_eq!(begun, 2, "{told:?}");
+    let [.., begun, opens, _] = &told[..] else {
+        panic!("{told:?}")
+    };
+    let ms = |turn: &String| turn.split(' ').next().and_then(|ms| ms.parse::<u64>().ok());
+    assert_eq!(ms(opens), ms(begun).map(|ms| ms + 60_000), "{told:?}");
+}
+
+#[test]
+fn the_port_by_which_somebody_is_logged_in_stays_open() {
+    let mut scene = whole();
+    scene.sessions.insert(80);
+    scene.ticks(100_000, 110_000, 10_000);
+    assert_eq!(of(&scene, "circuit-break"), [""; 0]);
+    let course = scene.responder.course(1).expect("it goes on");
+    let why = course.withheld.get("circuit-break").map(Withheld::to_string);
+    assert!(why.is_some_and(|why| why.contains("logged in by tcp/80")));
+    let mut forced = Scene::new(ResponseSettings {
+        break_sessions: true,
+        ..ResponseSettings::all(Mode::Enforce)
+    });
+    forced.sessions.insert(80);
+    forced.ticks(100_000, 110_000, 10_000);
+    assert_eq!(of(&forced, "circuit-break").len(), 1);
+}
+
+#[test]
+fn in_shadow_the_circuit_is_told_and_nothing_is_dropped() {
+    let mut scene = Scene::new(ResponseSettings {
+        circuit_break: Mode::Shadow,
+        ..ResponseSettings::all(Mode::Enforce)
+    });
+    scene.ticks(100_000, 170_000, 10_000);
+    assert_eq!(of(&scene, "circuit-break"), ["103300 + circuit-break"]);
+    assert!(
+        scene
+            .responder
+            .wanted()
+            .all(|(_, taken)| taken.measure.name() != "circuit-break" || taken.mode_now() == Mode::Shadow)
+    );
+}
+
+/// Twenty seconds of peace from everywhere but AQ, then a flood from there.
+fn from_one_country() -> Scene {
+    let mut scene = whole();
+    scene.places = Box::new(LastByte);
+    for tick in 0..400_u64 {
+        let at_ms = 1_000 + tick * 50;
+        let clients: Vec<Seen> = (0..3)
+            .map(|index| {
+                let source = ((tick * 3 + index) % 150) as u8;
+                seen_at(at_ms / 1_000, &syn(source, 64, 512, 0))
+            })
+            .collect();
+        scene.tick(at_ms, 100, &clients);
+    }
+    scene
+}
+
+#[test]
+fn the_country_that_sends_the_flood_is_held_and_the_service_is_not_closed() {
+    let mut scene = from_one_country();
+    let packets: Vec<Seen> = (0..200)
+        .map(|index| seen_at(100, &syn(200 + index % 50, 64, 512, 0)))
+        .collect();
+    scene.tick(100_000, 10_000, &packets);
+    scene.ticks(100_050, 130_000, 10_000);
+    assert_eq!(of(&scene, "geo"), ["101300 + geo"], "{:?}", scene.turns);
+    assert_eq!(of(&scene, "circuit-break"), [""; 0]);
+    let (_, taken) = scene
+        .responder
+        .wanted()
+        .find(|(_, taken)| taken.measure.name() == "geo")
+        .expect("it is held");
+    assert_eq!(
+        taken.measure.to_string(),
+        "AQ is held at 50 packets/s, but for sources that are connected or known"
+    );
+    // It goes with the attack.
+    scene.ticks(130_000, 160_000, 0);
+    assert_eq!(of(&scene, "- geo"), ["149950 - geo"]);
+}
+
+#[test]
+fn a_country_where_clients_are_is_not_held() {
+    let mut scene = from_one_country();
+    scene.good = [210, 211]
+        .map(|last| Account::of([192, 0, 2, last].into()))
+        .into();
+    let packets: Vec<Seen> = (0..200)
+        .map(|index| seen_at(100, &syn(200 + index % 50, 64, 512, 0)))
+        .collect();
+    scene.tick(100_000, 10_000, &packets);
+    scene.ticks(100_050, 104_000, 10_000);
+    assert_eq!(of(&scene, "geo"), [""; 0]);
+    let course = scene.responder.course(1).expect("it goes on");
+    assert_eq!(course.withheld.get("geo"), Some(&Withheld::Good));
+}
+
+#[test]
+fn a_carpet_is_held_at_what_is_usual_for_each_of_its_services() {
+    let mut scene = whole();
+    scene.class = Class::CarpetBombing;
+    scene.ticks(100_000, 100_200, 10_000);
+    assert_eq!(scene.turns, ["100000 + limit"]);
+}
+
+/// Nothing that is done is worse for who is connected: what goes into the datapath spares them, and nothing blocks.
+#[test]
+fn every_signature_spares_who_has_proven_itself() {
+    let mut scene = whole();
+    scene.peace();
+    scene.tick(100_000, 10_000, &flood(200));
+    scene.ticks(100_050, 110_000, 10_000);
+    let wanted: Vec<&Taken> = scene.responder.wanted().map(|(_, taken)| taken).collect();
+    let signatures: Vec<&Signature> = wanted
+        .iter()
+        .filter_map(|taken| taken.measure.signature())
+        .collect();
+    assert_eq!(signatures.len(), 2, "{:?}", scene.turns);
+    assert!(signatures.iter().all(|signature| signature.spares == 1));
+}

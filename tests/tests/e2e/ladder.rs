@@ -1,0 +1,247 @@
+//! The upper rungs of the ladder: a service that takes nobody new while nothing else helps, and countries that are held.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use netguard_tests::{
+    frames::frame,
+    lab::{Family, Flood, Honest, IFACE, Lab, Netguard, Steady, growth, newcomers, send_frames, wait_until},
+};
+use serde_json::Value;
+
+use crate::{
+    attacks::attacks,
+    lab, protect,
+    verdicts::{datagram, judged},
+};
+
+/// Without cookies and signatures a flood of SYNs passes limits and challenge.
+const HELPLESS: &str = "[syn_cookies]\nmode = \"off\"\n[response]\nsignatures = \"off\"\n";
+
+/// The first measure of this kind that `is_meant`.
+fn measure(netguard: &Netguard<'_>, kind: &str, is_meant: impl Fn(&Value) -> bool) -> Result<Option<Value>> {
+    let attacks = attacks(netguard)?;
+    let measures = attacks
+        .iter()
+        .filter_map(|attack| attack["response"]["measures"].as_array())
+        .flatten();
+    let mut measures = measures.filter(|measure| measure["measure"] == kind && is_meant(measure));
+    Ok(measures.next().cloned())
+}
+
+fn taken(netguard: &Netguard<'_>, kind: &str, at_least: u64) -> Result<Value> {
+    let taken = wait_until(kind, Duration::from_secs(20), || {
+        let fits = |measure: &Value| measure["packets"].as_u64() > Some(at_least);
+        measure(netguard, kind, fits)
+    });
+    taken.with_context(|| {
+        format!(
+            "{:?}",
+            attacks(netguard).map(|attacks| attacks[0]["response"].clone())
+        )
+    })
+}
+
+#[test]
+fn a_service_takes_nobody_new_while_nothing_else_helps_ipv4() -> Result<()> {
+    takes_nobody_new(Family::V4)
+}
+
+#[test]
+fn a_service_takes_nobody_new_while_nothing_else_helps_ipv6() -> Result<()> {
+    takes_nobody_new(Family::V6)
+}
+
+/// Who is connected goes on, a newcomer is not served, and is again after the flood.
+fn takes_nobody_new(family: Family) -> Result<()> {
+    let (lab, _server) = lab()?;
+    lab.take_answers()?;
+    crate::normal::prepare(&lab)?;
+    let netguard = protect(&lab, &format!("{HELPLESS}circuit_break = \"enforce\"\n"))?;
+    let steady = Steady::start(&lab, family, 5)?;
+    let client = lab.client.ip(family);
+    wait_until("the client to be proven", Duration::from_secs(25), || {
+        let text = netguard.must(&["explain", client])?;
+        Ok(text.contains("its address is proven").then_some(()))
+    })?;
+    let flood = Flood::lasting(&lab, family)?;
+    let broken = taken(&netguard, "circuit-break", 1_000)?;
+    ensure!(broken["shadow"] == false && broken["until"].is_null(), "{broken}");
+    let before = (netguard.drops()?, steady.answered());
+    let strangers = come(&lab, family)?;
+    let honest = Honest::start(&lab, family, 10)?;
+    let felt = honest.stop_after(30)?;
+    let after = netguard.drops()?;
+    ensure!(strangers == 0, "{strangers} newcomers were served");
+    ensure!(felt.success() > 0.95, "who is proven may come again: {felt:?}");
+    ensure!(steady.answered() >= before.1 + 10, "the connections go on");
+    ensure!(growth(&before.0, &after).get("signature") > Some(&1_000));
+    let explained = netguard.must(&["explain", lab.attacker.ip(family)])?;
+    ensure!(explained.contains("tcp/80 takes nobody new"), "{explained}");
+    let attack = attacks(&netguard)?[0].clone();
+    ensure!(attack["response"]["rung"] == "circuit-break", "{attack}");
+    let shown = netguard.must(&["attacks", "show", &attack["id"].to_string()])?;
+    ensure!(shown.contains("no geo: no database"), "{shown}");
+
+    flood.stop()?;
+    wait_until("the service to be open", Duration::from_secs(30), || {
+        let is_over = |measure: &Value| !measure["until"].is_null();
+        measure(&netguard, "circuit-break", is_over)
+    })?;
+    let strangers = come(&lab, family)?;
+    ensure!(strangers >= 9, "{strangers} of 10 newcomers were served");
+    let kept = steady.stop()?;
+    ensure!(kept.iter().all(|answers| *answers > 5), "{kept:?}");
+    Ok(())
+}
+
+/// How many of ten newcomers are served who come from a host that has no connection.
+fn come(lab: &Lab, family: Family) -> Result<usize> {
+    let victim = lab.victim.ip(family).parse()?;
+    let come = lab
+        .attacker
+        .ns
+        .enter(|| newcomers(victim, 10, Duration::from_secs(1)))??;
+    Ok(come.served)
+}
+
+#[test]
+fn unless_the_operator_says_so_it_is_only_told() -> Result<()> {
+    let (lab, _server) = lab()?;
+    lab.take_answers()?;
+    crate::normal::prepare(&lab)?;
+    let netguard = protect(&lab, HELPLESS)?;
+    let flood = Flood::lasting(&lab, Family::V4)?;
+    let told = taken(&netguard, "circuit-break", 1_000)?;
+    flood.stop()?;
+    ensure!(told["shadow"] == true, "{told}");
+    ensure!(
+        netguard
+            .drops()?
+            .get("signature")
+            .is_none_or(|packets| *packets == 0)
+    );
+    Ok(())
+}
+
+/// netguard with a database in which the flood comes from AQ and everybody else is in BV.
+fn in_the_world<'lab>(lab: &'lab Lab, response: &str) -> Result<Netguard<'lab>> {
+    let database = lab.dir.path().join("country.csv");
+    let world = "198.18.0.0/16,AQ\n2001:db8:66::/48,AQ\n";
+    let client = format!("{}/32,BV\n{}/128,BV\n", lab.client.ip4, lab.client.ip6);
+    fs::write(&database, format!("{world}{client}"))?;
+    crate::normal::prepare(lab)?;
+    protect(
+        lab,
+        &format!(
+            "{HELPLESS}{response}[geo]\ncountry_database = \"{}\"\n",
+            database.display()
+        ),
+    )
+}
+
+/// Ordinary clients for a while, so that it is known where those come from.
+fn teach(lab: &Lab) -> Result<()> {
+    for family in [Family::V4, Family::V6] {
+        let victim = lab.victim.ip(family).parse()?;
+        let crowd = lab
+            .client
+            .ns
+            .enter(|| newcomers(victim, 80, Duration::from_secs(9)))??;
+        ensure!(crowd.served > 500, "{crowd:?}");
+    }
+    Ok(())
+}
+
+fn held(netguard: &Netguard<'_>) -> Result<Vec<Value>> {
+    let lists = netguard.json(&["feed", "list", "--json"])?;
+    let lists = lists.as_array().into_iter().flatten();
+    Ok(lists
+        .filter(|list| list["kind"] == "held-country")
+        .cloned()
+        .collect())
+}
+
+#[test]
+fn the_country_that_sends_the_flood_is_held_ipv4() -> Result<()> {
+    is_held(Family::V4, "198.18.0.1")
+}
+
+#[test]
+fn the_country_that_sends_the_flood_is_held_ipv6() -> Result<()> {
+    is_held(Family::V6, "2001:db8:66::77")
+}
+
+fn is_held(family: Family, source: &str) -> Result<()> {
+    let (lab, _server) = lab()?;
+    lab.take_answers()?;
+    let netguard = in_the_world(&lab, "geo = \"enforce\"\n")?;
+    teach(&lab)?;
+    let flood = Flood::lasting(&lab, family)?;
+    let taken = taken(&netguard, "geo", 1_000)?;
+    ensure!(
+        taken["what"]
+            .as_str()
+            .is_some_and(|what| what.starts_with("AQ is held at ")),
+        "{taken}"
+    );
+    ensure!(taken["shadow"] == false, "{taken}");
+    let standing = held(&netguard)?;
+    ensure!(standing.len() == 1 && standing[0]["name"] == "AQ", "{standing:?}");
+    let before = netguard.drops()?;
+    let felt = Honest::start(&lab, family, 20)?.stop_after(100)?;
+    let after = netguard.drops()?;
+    // The queue of the server is full of the flood at first: it makes no cookies here.
+    ensure!(felt.success() > 0.8, "{felt:?}");
+    ensure!(growth(&before, &after).get("limit-country") > Some(&1_000));
+    let explained = netguard.must(&["explain", source])?;
+    ensure!(
+        explained.contains("it belongs to AQ, which is held"),
+        "{explained}"
+    );
+    flood.stop()?;
+    wait_until("the country to be let go", Duration::from_secs(60), || {
+        Ok(held(&netguard)?.is_empty().then_some(()))
+    })?;
+    judged(&lab, &netguard, source, "pass")?;
+    let events = netguard.must(&["events", "--json"])?;
+    ensure!(
+        events.contains("measure-ended") && events.contains("AQ is held at"),
+        "{events}"
+    );
+    Ok(())
+}
+
+/// What a daemon held that was killed is held no longer by the next.
+#[test]
+fn who_begins_after_a_kill_holds_nothing() -> Result<()> {
+    begins_anew(Netguard::kill9)
+}
+
+#[test]
+fn who_stops_lets_go() -> Result<()> {
+    begins_anew(|netguard| drop(netguard.stop()))
+}
+
+fn begins_anew(end: impl Fn(&mut Netguard<'_>)) -> Result<()> {
+    let (lab, _server) = lab()?;
+    lab.take_answers()?;
+    let mut netguard = in_the_world(&lab, "geo = \"enforce\"\n")?;
+    teach(&lab)?;
+    let flood = Flood::lasting(&lab, Family::V4)?;
+    taken(&netguard, "geo", 100)?;
+    flood.stop()?;
+    end(&mut netguard);
+    netguard.restart()?;
+    ensure!(held(&netguard)?.is_empty());
+    // Many more than such a country may send at once.
+    let before = netguard.stats()?;
+    let frames = vec![datagram(frame(), "198.18.0.1", &lab); 300];
+    send_frames(&lab.attacker.ns, IFACE, &frames)?;
+    let passed = wait_until("the frames", Duration::from_secs(5), || {
+        let grown = growth(&before, &netguard.stats()?);
+        Ok((grown.get("pass") >= Some(&300)).then_some(grown))
+    })?;
+    ensure!(!passed.contains_key("limit-country"), "{passed:?}");
+    Ok(())
+}

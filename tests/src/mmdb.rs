@@ -22,15 +22,27 @@ enum Way {
 /// `::/96`. Prefixes must not overlap.
 #[must_use]
 pub fn countries(entries: &[(&str, u8, &str)]) -> Vec<u8> {
+    let country = |code: &&str| [map(1), text("country"), map(1), text("iso_code"), text(code)].concat();
+    database(entries, country)
+}
+
+/// The same of autonomous systems, with the number of each.
+#[must_use]
+pub fn systems(entries: &[(&str, u8, u32)]) -> Vec<u8> {
+    let system = |number: &u32| {
+        let number = [&[0xc4][..], &number.to_be_bytes()].concat();
+        [map(1), text("autonomous_system_number"), number].concat()
+    };
+    database(entries, system)
+}
+
+/// A database in which `record` makes of what stands beside a prefix what is written of it.
+fn database<T>(entries: &[(&str, u8, T)], record: impl Fn(&T) -> Vec<u8>) -> Vec<u8> {
     let mut tree: Vec<Node> = vec![[Way::Nowhere; 2]];
     let mut data = Vec::new();
-    for (address, bits, code) in entries {
+    for (address, bits, told) in entries {
         let at = data.len();
-        data.extend(map(1));
-        data.extend(text("country"));
-        data.extend(map(1));
-        data.extend(text("iso_code"));
-        data.extend(text(code));
+        data.extend(record(told));
         let (address, bits) = match address
             .parse()
             .unwrap_or_else(|error| panic!("{address}: {error}"))

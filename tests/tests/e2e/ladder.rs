@@ -215,7 +215,7 @@ fn is_held(family: Family, source: &str) -> Result<()> {
 /// What a daemon held that was killed is held no longer by the next.
 #[test]
 fn who_begins_after_a_kill_holds_nothing() -> Result<()> {
-    begins_anew(Netguard::kill9)
+    begins_anew(|netguard| netguard.kill9())
 }
 
 #[test]

@@ -8,7 +8,7 @@ use netguard::engine::{
     campaign::{Attempt, Group, Look, Ordinary, Probing, Sources, Target, Traits, links, score},
     seen::Seen,
 };
-use netguard::lists::AsnDatabase;
+use netguard::lists::{Atlas, Of};
 use netguard_common::{Verdict, head::Head, shared::Field as _};
 use netguard_tests::{frames::frame, mmdb::systems};
 use proptest::{collection::vec, prelude::*};
@@ -145,16 +145,13 @@ fn networks_are_autonomous_systems_where_a_database_says() -> anyhow::Result<()>
     let file = directory.path().join("asn.mmdb");
     let entries = [("192.0.2.0", 24, 64_496), ("2001:db8::", 32, 64_497)];
     std::fs::write(&file, systems(&entries))?;
-    let mut database = AsnDatabase::open(&file)?;
-    let of = |database: &AsnDatabase, address: &str| -> anyhow::Result<Option<u32>> {
-        Ok(database.of(address.parse()?))
-    };
-    assert_eq!(of(&database, "192.0.2.7")?, Some(64_496));
-    assert_eq!(of(&database, "2001:db8:1::7")?, Some(64_497));
-    assert_eq!(of(&database, "198.51.100.1")?, None);
-    std::fs::write(&file, "no database any more")?;
-    std::fs::File::open(&file)?.set_modified(std::time::SystemTime::UNIX_EPOCH)?;
-    assert!(database.follow().is_err(), "what was known stays");
-    assert_eq!(of(&database, "192.0.2.7")?, Some(64_496));
+    let database = Atlas::read(&file, Of::Asns)?;
+    for (address, system) in [
+        ("192.0.2.7", Some(64_496)),
+        ("2001:db8:1::7", Some(64_497)),
+        ("198.51.100.1", None),
+    ] {
+        assert_eq!(database.asn(address.parse()?), system, "{address}");
+    }
     Ok(())
 }

@@ -54,11 +54,12 @@ pub fn ssh_logins() -> Logins {
     for process in all_processes().into_iter().flatten().flatten() {
         let title = process.cmdline().unwrap_or_default();
         let serves = title.first().is_some_and(|title| is_session(title)) && is_genuine(&process);
-        if serves && namespace(&PathBuf::from(format!("/proc/{}/ns/net", process.pid))) == here {
-            if let Some((peer, port)) = ends_of(&process) {
-                peers.insert(peer);
-                ports.insert(port);
-            }
+        if serves
+            && namespace(&PathBuf::from(format!("/proc/{}/ns/net", process.pid))) == here
+            && let Some((peer, port)) = ends_of(&process)
+        {
+            peers.insert(peer);
+            ports.insert(port);
         }
     }
     Logins {

@@ -138,7 +138,10 @@ pub(super) struct InLists<'a> {
 
 /// What the thread and the tick share: the number of the last order, and what came of it.
 #[derive(Clone, Default)]
-pub(super) struct Desk(Arc<Mutex<(u64, Option<Result<(), String>>)>>);
+pub(super) struct Desk(Arc<Mutex<Order>>);
+
+/// The number of an order, and what came of it.
+type Order = (u64, Option<Result<(), String>>);
 
 impl Desk {
     /// A new order, which makes those before void.

@@ -15,6 +15,7 @@ use crate::engine::{
     seen::{Seen, tests::syn},
 };
 
+#[path = "tests/ladder/tests.rs"]
 mod ladder;
 
 const MS: u64 = 1_000_000;

@@ -149,6 +149,11 @@ impl Lists {
         }
     }
 
+    /// Whether `place` is held.
+    pub fn holds(&self, place: Place) -> bool {
+        self.held.has(place)
+    }
+
     /// Packets that each place that is held was refused.
     pub fn held_packets(&self) -> Vec<(Hold, u64)> {
         self.held.packets(&self.held_counts()).collect()

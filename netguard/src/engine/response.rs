@@ -104,7 +104,7 @@ impl Responder {
             let Some(course) = self.courses.get(&attack.id) else {
                 continue;
             };
-            let rate: f64 = course.in_force().map(|taken| taken.packets_per_s).sum();
+            let rate = course.matched();
             if rate >= attack.peak * STILL_PART {
                 *matched.entry(attack.class).or_default() += rate;
             }

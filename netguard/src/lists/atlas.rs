@@ -9,6 +9,7 @@ use super::{
     ListError, MAX_BYTES,
     geo::{Record, is_mmdb},
     read, read_places,
+    table::Table,
 };
 use crate::{config::Place, prefix::Prefix};
 
@@ -27,11 +28,7 @@ pub struct Atlas {
 
 enum Content {
     Mmdb(Box<Reader<Vec<u8>>>),
-    /// First and last addresses, in their order.
-    Table {
-        v4: Vec<(u32, u32, Place)>,
-        v6: Vec<(u128, u128, Place)>,
-    },
+    Table(Table),
 }
 
 impl Of {
@@ -57,14 +54,17 @@ impl Atlas {
     /// When it cannot be read, is no database, or says of no address where it is.
     pub fn read(file: &Path, of: Of) -> Result<Self, ListError> {
         let bytes = read(file, MAX_BYTES)?;
+        let name = file.display().to_string();
         let content = if is_mmdb(&bytes) {
-            let reader = Reader::from_source(bytes).map_err(|source| ListError::Mmdb {
-                file: file.display().to_string(),
-                source,
-            })?;
+            let reader =
+                Reader::from_source(bytes).map_err(|source| ListError::Mmdb { file: name, source })?;
             Content::Mmdb(Box::new(reader))
         } else {
-            table(read_places(file, |place| of.is(place))?)
+            let table = Table::parse(&name, &bytes)?;
+            if table.rows() == 0 {
+                return Err(ListError::Empty(name));
+            }
+            Content::Table(table)
         };
         Ok(Self { of, content })
     }
@@ -76,10 +76,7 @@ impl Atlas {
                 let found = reader.lookup(address.to_canonical()).ok()?;
                 self.of.in_record(&found.decode::<Record<'_>>().ok()??)
             }
-            Content::Table { v4, v6 } => match address.to_canonical() {
-                IpAddr::V4(address) => holding(v4, address.to_bits()),
-                IpAddr::V6(address) => holding(v6, address.to_bits()),
-            },
+            Content::Table(table) => table.place(address).filter(|place| self.of.is(*place)),
         }
     }
 
@@ -98,29 +95,6 @@ impl Atlas {
 /// As [`read_places`].
 pub(crate) fn prefixes_of(file: &Path, places: &[Place]) -> Result<HashMap<Place, Vec<Prefix>>, ListError> {
     read_places(file, |place| places.contains(&place))
-}
-
-fn table(places: HashMap<Place, Vec<Prefix>>) -> Content {
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for (place, prefixes) in places {
-        for prefix in prefixes {
-            match (prefix.net().network(), prefix.net().broadcast()) {
-                (IpAddr::V4(first), IpAddr::V4(last)) => v4.push((first.to_bits(), last.to_bits(), place)),
-                (IpAddr::V6(first), IpAddr::V6(last)) => v6.push((first.to_bits(), last.to_bits(), place)),
-                _ => {}
-            }
-        }
-    }
-    v4.sort_unstable();
-    v6.sort_unstable();
-    Content::Table { v4, v6 }
-}
-
-/// The place of the range that holds `address`; of ranges that overlap the last that begins before it.
-fn holding<A: Ord + Copy>(ranges: &[(A, A, Place)], address: A) -> Option<Place> {
-    let behind = ranges.partition_point(|(first, ..)| *first <= address);
-    let (_, last, place) = ranges[..behind].last()?;
-    (*last >= address).then_some(*place)
 }
 
 #[cfg(test)]

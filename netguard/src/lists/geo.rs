@@ -1,13 +1,11 @@
-//! Databases that say where an address belongs: MMDB files, and CSV files with a prefix, or a first and a last address, and
-//! then a country code or the number of an autonomous system.
+//! Databases that say where an address belongs: which prefixes places have by an MMDB file, or by a table ([`super::table`]).
 
-use std::{collections::HashMap, net::IpAddr, path::Path};
+use std::{collections::HashMap, path::Path};
 
-use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
 use maxminddb::{Reader, WithinOptions};
 use serde::Deserialize;
 
-use super::{ListError, MAX_BYTES, read};
+use super::{ListError, MAX_BYTES, read, table::Table};
 use crate::{config::Place, prefix::Prefix};
 
 /// An MMDB file has this somewhere near its end.
@@ -35,7 +33,11 @@ pub fn read_places(
             source,
         })?;
     } else {
-        read_csv(&name, &bytes, &mut places)?;
+        let table = Table::parse(&name, &bytes)?;
+        places.rows = table.rows();
+        for (place, prefixes) in table.prefixes() {
+            places.add(place, prefixes);
+        }
     }
     // What names its columns and breaks off there is a table, too.
     if places.rows == 0 {
@@ -128,85 +130,12 @@ fn read_mmdb<W: Fn(Place) -> bool>(
     Ok(())
 }
 
-fn read_csv<W: Fn(Place) -> bool>(name: &str, bytes: &[u8], places: &mut Places<W>) -> Result<(), ListError> {
-    let delimiter = if bytes.iter().take(200).any(|byte| *byte == b'\t') {
-        b'\t'
-    } else {
-        b','
-    };
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(delimiter)
-        .comment(Some(b'#'))
-        .from_reader(bytes);
-    let mut record = csv::StringRecord::new();
-    let mut first = true;
-    loop {
-        let line = reader.position().line();
-        let wrong = |why: String| ListError::Csv {
-            file: name.to_owned(),
-            line,
-            why,
-        };
-        match reader.read_record(&mut record) {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(error) => return Err(wrong(error.to_string())),
-        }
-        match row(&record) {
-            Some((prefixes, place)) => {
-                places.rows += 1;
-                if let Some(place) = place {
-                    places.add(place, prefixes);
-                }
-            }
-            // The first line may name the columns.
-            None if first => {}
-            None => {
-                return Err(wrong(
-                    "expected a prefix, or a first and a last address, then a country code or the number of an \
-                     autonomous system"
-                        .to_owned(),
-                ));
-            }
-        }
-        first = false;
-    }
-}
-
-/// The prefixes of a row, and the place that it names; many databases have rows for no place.
-fn row(record: &csv::StringRecord) -> Option<(Box<dyn Iterator<Item = Prefix>>, Option<Place>)> {
-    let field = |index: usize| record.get(index).map(str::trim);
-    let first = field(0)?;
-    let (subnets, rest): (IpSubnets, _) = match first.parse::<IpNet>() {
-        Ok(net) => (range(net.network(), net.broadcast())?, 1),
-        Err(_) => (range(first.parse().ok()?, field(1)?.parse().ok()?)?, 2),
-    };
-    let text = field(rest)?;
-    let place = country(text).or_else(|| asn(text));
-    let prefixes = subnets.filter_map(|net| Prefix::truncated(net.addr(), net.prefix_len()));
-    Some((Box::new(prefixes), place))
-}
-
-fn range(first: IpAddr, last: IpAddr) -> Option<IpSubnets> {
-    match (first, last) {
-        (IpAddr::V4(first), IpAddr::V4(last)) if first <= last => {
-            Some(IpSubnets::V4(Ipv4Subnets::new(first, last, 0)))
-        }
-        (IpAddr::V6(first), IpAddr::V6(last)) if first <= last => {
-            Some(IpSubnets::V6(Ipv6Subnets::new(first, last, 0)))
-        }
-        _ => None,
-    }
-}
-
-fn country(text: &str) -> Option<Place> {
+pub(super) fn country(text: &str) -> Option<Place> {
     text.parse().ok().map(Place::Country)
 }
 
 /// `AS64496` or `64496`.
-fn asn(text: &str) -> Option<Place> {
+pub(super) fn asn(text: &str) -> Option<Place> {
     let digits = text.strip_prefix("AS").unwrap_or(text);
     digits.parse().ok().filter(|number| *number != 0).map(Place::Asn)
 }
@@ -214,43 +143,6 @@ fn asn(text: &str) -> Option<Place> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn read(text: &str) -> Result<HashMap<Place, Vec<String>>, ListError> {
-        let mut places = Places {
-            wanted: |_| true,
-            found: HashMap::new(),
-            rows: 0,
-        };
-        read_csv("f", text.as_bytes(), &mut places)?;
-        let shown = |prefixes: Vec<Prefix>| prefixes.iter().map(Prefix::to_string).collect();
-        Ok(places
-            .found
-            .into_iter()
-            .map(|(place, prefixes)| (place, shown(prefixes)))
-            .collect())
-    }
-
-    #[test]
-    fn rows_are_ranges_or_prefixes() {
-        let found = read(
-            "first,last,code\n1.0.1.0,1.0.3.255,CN\n2001:db8::,2001:db8::ffff,CN\n192.0.2.0/24,AS64496,\"X, Inc.\"\n9.9.9.9,9.9.9.9,\n",
-        )
-        .unwrap();
-        let china = Place::Country("CN".parse().unwrap());
-        assert_eq!(found[&china], ["1.0.1.0/24", "1.0.2.0/23", "2001:db8::/112"]);
-        assert_eq!(found[&Place::Asn(64_496)], ["192.0.2.0/24"]);
-        assert_eq!(found.len(), 2);
-        let tabs = read("1.0.0.0\t1.0.0.255\t13335\tUS\tCLOUDFLARENET\n").unwrap();
-        assert_eq!(tabs[&Place::Asn(13_335)], ["1.0.0.0/24"]);
-    }
-
-    #[test]
-    fn a_row_that_is_none_is_told() {
-        for text in ["a,b\nc,d\n", "x,y\n1.2.3.4,1.2.3.0,CN\n", "x\n1.2.3.4,::1,CN\n"] {
-            let error = read(text).unwrap_err().to_string();
-            assert!(error.starts_with("f:2: expected a prefix"), "{error}");
-        }
-    }
 
     /// Found in review: a download that broke off at once emptied every policy.
     #[test]

@@ -5,6 +5,7 @@ mod feed;
 mod fetch;
 mod gates;
 mod geo;
+mod table;
 
 use std::{fs::File, io, io::Read as _, path::Path};
 

@@ -99,6 +99,10 @@ impl Held {
         self.0.len()
     }
 
+    pub(super) fn has(&self, place: Place) -> bool {
+        self.0.iter().flatten().any(|entry| entry.hold.place == place)
+    }
+
     /// What to compile, in the order of their numbers.
     pub(super) fn listings(&self) -> impl Iterator<Item = Listing<'_>> {
         self.0.iter().map(|entry| match entry {

@@ -36,6 +36,8 @@ pub(crate) trait Holder {
 #[derive(Default)]
 pub(super) struct Held {
     asked: Vec<Hold>,
+    /// What is held, as far as anybody said.
+    held: Vec<Hold>,
     asked_ns: u64,
     /// Nobody has said yet what came of it.
     is_waiting: bool,
@@ -45,7 +47,7 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn is_empty(&self) -> bool {
-        self.asked.is_empty() && !self.is_waiting
+        self.asked.is_empty() && self.held.is_empty() && !self.is_waiting
     }
 
     pub(super) fn follow(&mut self, wanted: &[Taken], holder: &mut dyn Holder, now_ns: u64) -> Vec<Report> {
@@ -58,11 +60,19 @@ impl Held {
             && let Some(outcome) = holder.outcome()
         {
             self.is_waiting = false;
-            if let Err(why) = outcome {
-                let asked = std::mem::take(&mut self.asked);
-                let failed = of(wanted, &asked).map(|taken| taken.number);
-                reports.extend(failed.map(|number| Report::Standing(number, Standing::Failed(why.clone()))));
-                return reports;
+            match outcome {
+                Ok(()) => self.held.clone_from(&self.asked),
+                Err(why) => {
+                    // What was held before still is, and must be let go some day.
+                    let asked = std::mem::replace(&mut self.asked, self.held.clone());
+                    let is_held = |hold: &Hold| self.held.iter().any(|held| held.place == hold.place);
+                    let failed: Vec<Hold> = asked.into_iter().filter(|hold| !is_held(hold)).collect();
+                    let failed = of(wanted, &failed).map(|taken| taken.number);
+                    reports
+                        .extend(failed.map(|number| Report::Standing(number, Standing::Failed(why.clone()))));
+                    self.asked_ns = now_ns;
+                    return reports;
+                }
             }
         }
         if self.is_waiting {
@@ -201,9 +211,10 @@ pub(crate) fn hold(
     database: Option<PathBuf>,
     now_ns: u64,
 ) -> Result<(), String> {
-    let places: Vec<Place> = holds.iter().map(|hold| hold.place).collect();
-    let found = match database.filter(|_| !places.is_empty()) {
-        Some(file) => prefixes_of(&file, &places).map_err(|error| error.to_string())?,
+    let places = holds.iter().map(|hold| hold.place);
+    let new: Vec<Place> = places.filter(|place| !lists.holds(*place)).collect();
+    let found = match database.filter(|_| !new.is_empty()) {
+        Some(file) => prefixes_of(&file, &new).map_err(|error| error.to_string())?,
         None => Default::default(),
     };
     let prefixes = |place: Place| found.get(&place).cloned().unwrap_or_default();

@@ -1,8 +1,11 @@
 //! The circuit-break of a service: who is new is not served until the flood is over. It is a signature that fits whatever a newcomer
 //! sends first and spares who is connected or known; so it needs nothing of its own in the datapath, and ends by itself as signatures do.
 //!
-//! After a while it opens half, as circuit breakers do: the signature only counts, and everybody is let in. If more passes than may it
+//! After a while it opens half, as circuit breakers do: the signature only counts, and everybody is let in. If far more passes than may it
 //! closes again, for twice as long; otherwise it is over.
+//!
+//! Honest newcomers who are not served ask again and again, and come all at once when it opens: neither may keep it closed. So a flood that
+//! is not several times what may pass does not keep it either; it is over, and begins anew when the ladder is climbed again.
 
 use netguard_common::{
     layout::Mode,
@@ -21,19 +24,25 @@ const STANDS_CAP_NS: u64 = 600_000_000_000;
 const PROBE_NS: u64 = 2_000_000_000;
 /// How long no more than may must be asked of the service by newcomers for it to be over without that.
 const CALM_NS: u64 = 5_000_000_000;
-/// It closes at once where so many times what may passes, and after so many moments in a row in which more than that does.
-const AT_ONCE: f64 = 2.0;
-const IN_A_ROW: u32 = 3;
+/// How often who is not served asks again meanwhile: Linux sends a SYN five times in the first six seconds.
+const RETRIES: f64 = 8.0;
+/// Half open, it closes at once where so many times what may passes; and after a while where so many times passes in the mean, and the
+/// detector still speaks for the attack: those who waited come in that time.
+const AT_ONCE: f64 = 16.0;
+const IN_THE_MEAN: f64 = 2.0;
+const JUDGED_NS: u64 = 1_000_000_000;
 
 const SYN: u64 = 0x02;
 const ACK: u64 = 0x10;
 
-/// How often the circuit of a service was broken in the course of an attack, and how often in a row too much passed while it was half
-/// open.
+/// How often the circuit of a service was broken in the course of an attack, and what passed in the moments since it is half open.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Trips {
-    pub(super) count: u32,
-    in_a_row: u32,
+    count: u32,
+    passed: f64,
+    moments: u32,
+    /// Whether it is sent what only a flood sends.
+    pub(super) is_flooded: bool,
 }
 
 /// What becomes of one that stands.
@@ -67,23 +76,32 @@ pub fn newcomers(service: &str) -> Option<Signature> {
 }
 
 /// What becomes of `taken` at `now_ns`. `load`: what passes to its service, and what may; `None` where nobody knows, which is too much.
-pub(super) fn next(taken: &mut Taken, trips: &mut Trips, load: Option<(f64, f64)>, now_ns: u64) -> Next {
+/// `is_suspect`: the detector speaks for the attack.
+pub(super) fn next(
+    taken: &mut Taken,
+    trips: &mut Trips,
+    load: Option<(f64, f64)>,
+    is_suspect: bool,
+    now_ns: u64,
+) -> Next {
     let (passing, may) = load.unwrap_or((f64::INFINITY, 0.0));
     // While it drops nothing, whatever newcomers send passes.
-    let asked = match taken.mode_now() {
-        Mode::Enforce => taken.packets_per_s,
-        _ => passing,
+    let (asked, room) = match taken.mode_now() {
+        Mode::Enforce => (taken.packets_per_s, RETRIES * may),
+        _ => (passing, may),
     };
-    if asked > may {
+    trips.is_flooded = asked > room;
+    if trips.is_flooded {
         taken.last_ns = now_ns;
     }
     let since_ns = now_ns.saturating_sub(taken.phase_ns);
-    match taken.restraint {
+    let next = match taken.restraint {
         Some(_) => {
-            trips.in_a_row = if passing > may { trips.in_a_row + 1 } else { 0 };
-            if passing > AT_ONCE * may || trips.in_a_row >= IN_A_ROW {
+            trips.passed += passing;
+            trips.moments += 1;
+            let mean = trips.passed / f64::from(trips.moments);
+            if passing > AT_ONCE * may || is_suspect && since_ns >= JUDGED_NS && mean > IN_THE_MEAN * may {
                 trips.count = trips.count.saturating_add(1);
-                trips.in_a_row = 0;
                 Next::Closes
             } else if since_ns >= PROBE_NS {
                 Next::Ends(Why::Recovered)
@@ -94,7 +112,11 @@ pub(super) fn next(taken: &mut Taken, trips: &mut Trips, load: Option<(f64, f64)
         None if now_ns.saturating_sub(taken.last_ns) >= CALM_NS => Next::Ends(Why::Recovered),
         None if taken.mode == Mode::Enforce && since_ns >= stands_ns(trips.count) => Next::Opens,
         None => Next::Stands,
+    };
+    if next != Next::Stands {
+        (trips.passed, trips.moments) = (0.0, 0);
     }
+    next
 }
 
 /// How long one stands that closed so often before.
@@ -147,7 +169,7 @@ mod tests {
             let enforces = taken.mode_now() == Mode::Enforce;
             taken.packets_per_s = sent;
             let passing = if enforces { 0.0 } else { sent };
-            let next = next(&mut taken, &mut trips, Some((passing, 100.0)), now_ns);
+            let next = next(&mut taken, &mut trips, Some((passing, 100.0)), true, now_ns);
             if let Some(restraint) = restraint(next) {
                 taken.restrain(restraint, now_ns);
             }
@@ -174,9 +196,9 @@ mod tests {
                 (104, Next::Ends(Why::Recovered)),
             ]
         );
-        // A little too much is borne for three moments.
-        let told = followed(Mode::Enforce, 150.0, 60);
-        assert_eq!(told[..2], [(30, Next::Opens), (30, Next::Closes)]);
+        // What is too much and no more is borne for a second, as those who waited may be it.
+        let told = followed(Mode::Enforce, 900.0, 60);
+        assert_eq!(told[..2], [(30, Next::Opens), (31, Next::Closes)]);
     }
 
     #[test]
@@ -185,11 +207,13 @@ mod tests {
             followed(Mode::Enforce, 5_000.0, 20),
             [(24, Next::Ends(Why::Recovered))]
         );
-        // What newcomers of ordinary times send does not keep it.
-        assert_eq!(
-            followed(Mode::Enforce, 90.0, 1_000),
-            [(5, Next::Ends(Why::Recovered))]
-        );
+        // What newcomers of ordinary times send does not keep it, who ask again as nobody answers.
+        for sent in [90.0, 700.0] {
+            assert_eq!(
+                followed(Mode::Enforce, sent, 1_000),
+                [(5, Next::Ends(Why::Recovered))]
+            );
+        }
         // One in shadow drops nothing, so nothing is to be tried.
         assert_eq!(
             followed(Mode::Shadow, 5_000.0, 100),
@@ -197,12 +221,38 @@ mod tests {
         );
     }
 
+    /// Found in review: all who had waited came in one moment, which closed it again, for twice as long each time.
+    #[test]
+    fn a_crowd_that_waited_does_not_close_it() {
+        for (is_suspect, expected) in [(true, Next::Closes), (false, Next::Ends(Why::Recovered))] {
+            let (mut taken, mut trips) = (taken(Mode::Enforce), Trips::default());
+            taken.restrain(Some(Restraint::HalfOpen), 0);
+            let mut told = Vec::new();
+            for tick in 1..=41_u64 {
+                // Fourteen times what may in the first moment, three times in the mean.
+                let passing = if tick == 1 { 1_400.0 } else { 300.0 };
+                let now_ns = tick * SECOND / 20;
+                told.push(next(
+                    &mut taken,
+                    &mut trips,
+                    Some((passing, 100.0)),
+                    is_suspect,
+                    now_ns,
+                ));
+            }
+            assert_eq!(told.iter().find(|next| **next != Next::Stands), Some(&expected));
+        }
+    }
+
     #[test]
     fn where_nobody_knows_what_passes_it_does_not_end_for_that() {
         let (mut taken, mut trips) = (taken(Mode::Enforce), Trips::default());
         taken.packets_per_s = 1.0;
         for second in 1..20 {
-            assert_eq!(next(&mut taken, &mut trips, None, second * SECOND), Next::Stands);
+            assert_eq!(
+                next(&mut taken, &mut trips, None, true, second * SECOND),
+                Next::Stands
+            );
         }
         assert_eq!(stands_ns(0), STANDS_NS);
         assert_eq!(stands_ns(u32::MAX), STANDS_CAP_NS);

@@ -16,6 +16,8 @@ use crate::engine::{
 
 /// How long a packet is one of the attack as it is now.
 pub(super) const CURRENT_NS: u64 = 5_000_000_000;
+/// Time with too much that is remembered: more than the most patient rung takes.
+const PASSING_CAP_NS: u64 = 5_000_000_000;
 /// Services whose circuit is broken because of one attack.
 const BROKEN: usize = 4;
 
@@ -31,11 +33,14 @@ impl Course {
         knowledge: &Knowledge<'_>,
     ) -> Vec<(Measure, Mode)> {
         let passing = volume::passing(attack.class, moment.features, moment.baselines);
+        let length_ns = moment.features.length_ns;
         if passing.is_none_or(|(passing, may)| passing <= may) {
-            self.passing_since_ns = None;
+            // A flood may pause for a moment, as it may have noticed that it helps.
+            self.passing_ns = self.passing_ns.saturating_sub(length_ns);
             return Vec::new();
         }
-        let since_ns = *self.passing_since_ns.get_or_insert(moment.now_ns);
+        let passing_ns = self.passing_ns;
+        self.passing_ns = passing_ns.saturating_add(length_ns).min(PASSING_CAP_NS);
         let mut targets = volume::targets(attack.class, moment.features, moment.baselines);
         if volume::has_targets(attack.class) {
             if targets.is_empty() {
@@ -53,10 +58,10 @@ impl Course {
         let Some(rung) = tried(first).next(&first.0, knowledge.settings) else {
             return Vec::new();
         };
-        if moment.now_ns.saturating_sub(since_ns) < rung.patience_ns() {
+        if passing_ns < rung.patience_ns() {
             return Vec::new();
         }
-        self.passing_since_ns = Some(moment.now_ns);
+        self.passing_ns = length_ns;
         for (service, _) in &targets {
             self.tried.insert(service.clone(), rung);
         }

@@ -36,7 +36,7 @@ pub struct Course {
     /// The rung that was tried last for each service; for an attack that is aimed at none, under no name.
     pub(super) tried: BTreeMap<String, Rung>,
     /// Since when more passes than may on this rung.
-    pub(super) passing_since_ns: Option<u64>,
+    pub(super) passing_ns: u64,
     pub taken: Vec<Taken>,
     /// Why there is no signature, if none was found.
     pub no_signature: Option<NoDraft>,
@@ -67,7 +67,7 @@ impl Course {
     pub(super) fn new(now_ns: u64) -> Self {
         Self {
             tried: BTreeMap::new(),
-            passing_since_ns: None,
+            passing_ns: 0,
             taken: Vec::new(),
             no_signature: None,
             withheld: BTreeMap::new(),
@@ -149,7 +149,7 @@ impl Course {
             });
         }
         if over {
-            (self.is_over, self.passing_since_ns) = (true, None);
+            (self.is_over, self.passing_ns) = (true, 0);
             self.tried.clear();
             self.trips.clear();
         }
@@ -159,13 +159,14 @@ impl Course {
     /// Follows what only counts for now, and what does so from time to time.
     fn change(&mut self, attack: &Attack, moment: &Moment<'_>) -> Vec<Turn> {
         let now_ns = moment.now_ns;
+        let is_suspect = now_ns.saturating_sub(attack.last_ns) < SUSPECT_NS;
         let mut turns = Vec::new();
         for taken in self.taken.iter_mut().filter(|taken| taken.is_wanted()) {
             let next = match &taken.measure {
                 Measure::CircuitBreak { service, .. } => {
                     let trips = self.trips.entry(service.clone()).or_default();
                     let load = volume::passing_to(attack.class, service, moment.features, moment.baselines);
-                    breaker::next(taken, trips, load, now_ns)
+                    breaker::next(taken, trips, load, is_suspect, now_ns)
                 }
                 Measure::Signature(_) => drafting::tried(taken, attack.class, moment.features, now_ns),
                 _ => continue,
@@ -241,6 +242,21 @@ impl Course {
     /// Measures that are wanted now.
     pub fn wanted(&self) -> impl Iterator<Item = &Taken> {
         self.taken.iter().filter(|taken| taken.is_wanted())
+    }
+
+    /// Packets a second that what is in force fits of the attack: what newcomers of a service that takes none send is of them, unless it is
+    /// a flood.
+    pub(super) fn matched(&self) -> f64 {
+        let is_flood = |taken: &&Taken| match &taken.measure {
+            Measure::CircuitBreak { service, .. } => {
+                self.trips.get(service).is_some_and(|trips| trips.is_flooded)
+            }
+            _ => true,
+        };
+        self.in_force()
+            .filter(is_flood)
+            .map(|taken| taken.packets_per_s)
+            .sum()
     }
 
     pub(super) fn in_force(&self) -> impl Iterator<Item = &Taken> {

@@ -114,7 +114,7 @@ fn show(campaign: &CampaignReport) -> String {
     let (seen, networks) = (campaign.sources_seen, campaign.networks_seen);
     let proven = campaign.sources_proven;
     text.push_str(&format!(
-        "  {seen} sources in {networks} networks, {proven} of them proven by a connection (all others may be forged)\n"
+        "  {seen} sources in {networks} networks, {proven} of them connected meanwhile (whoever is not may be forged)\n"
     ));
     if !campaign.attacks.is_empty() {
         text.push_str("attacks\n");
@@ -151,7 +151,7 @@ fn show(campaign: &CampaignReport) -> String {
         text.push_str("sources, the first of them\n");
     }
     for source in &campaign.sources {
-        let proof = if source.proven { " proven" } else { "" };
+        let proof = if source.proven { " connected" } else { "" };
         text.push_str(&format!("  {}{proof}\n", source.source));
     }
     text
@@ -235,14 +235,14 @@ mod tests {
         for part in [
             "campaign 3: both",
             "goes on since 1m 15s",
-            "100 sources in 2 networks, 1 of them proven",
+            "100 sources in 2 networks, 1 of them connected meanwhile",
             "7 syn-flood",
             "services: tcp/80 tcp/443",
             "tcp/23",
             "attack 7 with probing, since 2026-01-01T00:01:00.000Z (70 of 100)",
             "sources: many words",
             "AS64496",
-            "192.0.2.1/32 proven",
+            "192.0.2.1/32 connected",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }

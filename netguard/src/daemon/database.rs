@@ -92,7 +92,8 @@ impl Database {
 }
 
 fn look(file: &Path) -> Option<Stamp> {
-    let metadata = fs::metadata(file).ok()?;
+    // Anything else may never come to its end.
+    let metadata = fs::metadata(file).ok().filter(fs::Metadata::is_file)?;
     Some((metadata.modified().ok()?, metadata.len()))
 }
 

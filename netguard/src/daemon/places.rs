@@ -26,8 +26,8 @@ impl Whereabouts {
         let is_off = PolicyMode::Off;
         let countries = geo.country_database.clone().map(|file| (file, Of::Countries));
         let file = countries.or_else(|| geo.asn_database.clone().map(|file| (file, Of::Asns)));
-        let policies = geo.policy.iter().filter(|policy| policy.mode != PolicyMode::Off);
-        let configured = policies.flat_map(|policy| {
+        // Whatever their mode: they are the operator's word about these places.
+        let configured = geo.policy.iter().flat_map(|policy| {
             let countries = policy.countries.iter().copied().map(Place::Country);
             countries.chain(policy.asns.iter().copied().map(Place::Asn))
         });
@@ -93,7 +93,7 @@ mod tests {
              [[geo.policy]]\ncountries = [\"BV\"]\naction = \"block\"\nmode = \"off\"\n",
         );
         let is_configured = |code: &str| places.is_configured(Place::Country(code.parse().unwrap()));
-        assert_eq!([is_configured("AQ"), is_configured("BV")], [true, false]);
+        assert_eq!([is_configured("AQ"), is_configured("BV")], [true, true]);
         assert_eq!(places.file(), Some(Path::new("/c")));
         assert_eq!(places.unknown(), Some(Unknown::NoDatabase));
         let asns = whereabouts("[geo]\nasn_database = \"/a\"\n");

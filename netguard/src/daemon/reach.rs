@@ -30,6 +30,11 @@ pub(super) fn reach(config: &Config) -> Found {
     under(config.state.reach, translation())
 }
 
+/// Whether all that is sent to own addresses ends in sockets of this machine, as far as `asked` says and the machine is looked at now.
+pub(super) fn is_all(asked: config::Reach) -> bool {
+    under(asked, translation()).0 == Reach::All
+}
+
 /// The reach as it is told.
 pub(super) fn told((reach, why): Found) -> StateReach {
     let reach = match reach {

@@ -136,7 +136,9 @@ impl Campaigns {
             let is_proven = scene.connected.contains(&Account::of(seen.source));
             match Attempt::of(seen, (scene.is_served)(seen), is_proven) {
                 // Of a flood everything comes to nothing, whoever's name it is in: that is told as what it is.
-                Some(attempt) if !is_flooded(&attempt, scene.attacks) => self.probing.take(&attempt),
+                Some(attempt) if !is_flooded(&attempt, seen.verdict, scene.attacks) => {
+                    self.probing.take(&attempt)
+                }
                 None if scene.is_calm => self.ordinary.learn(seen, scene.asn),
                 _ => {}
             }
@@ -152,12 +154,11 @@ impl Campaigns {
             // What comes later is another.
             return;
         };
-        let going = self
-            .campaigns
-            .iter_mut()
-            .find(|campaign| campaign.has(Part::Probing));
+        let going = self.campaigns.iter_mut().find(|campaign| {
+            campaign.has(Part::Probing) && now_ns.saturating_sub(campaign.probed_ns) < QUIET_NS
+        });
         if let Some(campaign) = going {
-            campaign.take_group(group);
+            campaign.take_group(group, now_ns);
             campaign.last_ns = campaign.last_ns.max(group.last_ns);
             return;
         }
@@ -171,7 +172,7 @@ impl Campaigns {
         let campaign = self.begin(group.first_ns, now_ns, turns);
         campaign.add(Part::Probing);
         campaign.join(joint);
-        campaign.take_group(&group);
+        campaign.take_group(&group, now_ns);
         campaign.last_ns = group.last_ns;
         campaign.told = campaign.sources_seen;
     }

@@ -62,16 +62,24 @@ pub fn served_connections() -> Result<u64, HostError> {
 /// # Errors
 /// When the kernel does not answer.
 pub fn served_ports() -> Result<[BTreeSet<u16>; 2], HostError> {
+    let [tcp, mut udp] = waiting_ports()?;
+    let clients = client_ports();
+    udp.retain(|port| !clients.contains(port));
+    Ok([tcp, udp])
+}
+
+/// TCP ports that are listened on, and UDP ports that anything is received on from whoever sends it.
+///
+/// # Errors
+/// When the kernel does not answer.
+pub fn waiting_ports() -> Result<[BTreeSet<u16>; 2], HostError> {
     let [mut tcp, mut udp] = [BTreeSet::new(), BTreeSet::new()];
     each_socket("listening sockets", IPPROTO_TCP, StateFlags::LISTEN, |id| {
         tcp.insert(id.source_port);
     })?;
-    let clients = client_ports();
     // A datagram socket without a peer counts as closed.
     each_socket("UDP sockets", IPPROTO_UDP, StateFlags::CLOSE, |id| {
-        if !clients.contains(&id.source_port) {
-            udp.insert(id.source_port);
-        }
+        udp.insert(id.source_port);
     })?;
     Ok([tcp, udp])
 }

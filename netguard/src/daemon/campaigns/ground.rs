@@ -6,10 +6,10 @@ use netguard_common::packet::protocol;
 use tracing::debug;
 
 use crate::{
-    config::Config,
-    daemon::database::Database,
+    config::{Config, Reach},
+    daemon::{database::Database, reach},
     engine::{Account, seen::Seen},
-    host::{self, Translation},
+    host,
     lists::Of,
 };
 
@@ -24,6 +24,7 @@ pub(in crate::daemon) struct Ground {
     /// Whether the sockets of this machine were looked at, and everything for its addresses ends in them.
     is_known: bool,
     asns: Option<Database>,
+    reach: Reach,
 }
 
 impl Ground {
@@ -36,6 +37,7 @@ impl Ground {
                 .map(|service| (service.protocol(), service.port()))
                 .collect(),
             asns: asns.map(|file| Database::new(file, Of::Asns)),
+            reach: config.state.reach,
             ..Self::default()
         }
     }
@@ -43,10 +45,11 @@ impl Ground {
     /// Looks again what this machine serves at `own`. Blocks for as long as the kernel takes to list what listens.
     pub(in crate::daemon) fn look(&mut self, own: &[IpAddr]) {
         self.own = own.iter().copied().collect();
-        let served = host::served_ports()
+        let served = host::waiting_ports()
             .inspect_err(|error| debug!("who asks where nobody is, is not noticed: {error}"))
             .ok();
-        let ends_here = host::translation() != Translation::Forwarding;
+        // Where ports are translated, connections to one that nobody listens on may be served all the same.
+        let ends_here = reach::is_all(self.reach);
         self.is_known = ends_here && served.is_some();
         for (protocol, ports) in [protocol::TCP, protocol::UDP]
             .into_iter()

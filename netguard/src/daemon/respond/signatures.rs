@@ -11,9 +11,10 @@ use crate::{
     engine::response::{Mode, Standing, Taken},
 };
 
-/// How long a signature stands without being renewed, and how often it is.
+/// How long a signature stands without being renewed, and how often it is; then it is noticed, too, that somebody took it away: sooner
+/// than a service that takes nobody new is found calm.
 const STANDS_NS: u64 = 30_000_000_000;
-const RENEWED_NS: u64 = 10_000_000_000;
+const RENEWED_NS: u64 = 2_000_000_000;
 /// How often hits are read.
 const READ_NS: u64 = 100_000_000;
 

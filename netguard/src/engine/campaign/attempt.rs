@@ -62,6 +62,13 @@ impl Look {
     }
 }
 
+impl Look {
+    /// Whether it is known how ordinary it is: looks of what opens connections are learnt, and no others.
+    pub(super) const fn is_learnt(&self) -> bool {
+        self.protocol == protocol::TCP
+    }
+}
+
 impl fmt::Display for Look {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "ttl up to {}, length {}", self.ttl, self.length)?;

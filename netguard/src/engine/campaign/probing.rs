@@ -25,6 +25,8 @@ const FLOOR: usize = 24;
 const COLD_FLOOR: usize = 48;
 /// So many times the most that was usual is none.
 const FACTOR: usize = 4;
+/// So many are one whatever is usual: who stays below the threshold for long must not move it out of reach.
+const MOST: usize = SOURCES / 8;
 /// Stretches that must be learnt, and those that are kept: four hours.
 const LEARNT: usize = 3;
 const KEPT: usize = 48;
@@ -138,7 +140,7 @@ impl Probing {
         } else {
             FLOOR
         };
-        floor.max(most.saturating_mul(FACTOR))
+        floor.max(most.saturating_mul(FACTOR)).min(MOST)
     }
 
     fn learn(&mut self, now_ns: u64, count: usize, is_calm: bool) {

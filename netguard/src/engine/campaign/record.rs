@@ -66,6 +66,8 @@ pub struct Campaign {
     pub attacks: BTreeSet<u64>,
     /// Whether sources that ask where nobody is are a part of it, and how often they were seen to.
     pub has_probing: bool,
+    /// When a group of sources that probe was last taken in.
+    pub(super) probed_ns: u64,
     pub attempts: u64,
     pub classes: BTreeSet<Class>,
     /// What its attacks were aimed at, and what its probing asks for, with how many sources did at the last look.
@@ -94,6 +96,7 @@ impl Campaign {
             ended_ns: None,
             attacks: BTreeSet::new(),
             has_probing: false,
+            probed_ns: 0,
             attempts: 0,
             classes: BTreeSet::new(),
             services: BTreeSet::new(),
@@ -163,8 +166,9 @@ impl Campaign {
     }
 
     /// Takes in what its probing is like by now.
-    pub(super) fn take_group(&mut self, group: &Group) {
+    pub(super) fn take_group(&mut self, group: &Group, now_ns: u64) {
         self.attempts = self.attempts.max(group.attempts);
+        self.probed_ns = now_ns;
         self.targets = group.targets.clone();
         self.take_sources(&group.members);
         self.merge_networks(group.networks.iter().copied());

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use netguard_common::packet::protocol;
+use netguard_common::{Verdict, packet::protocol};
 
 use super::{Asn, Attempt};
 use crate::engine::{Account, Attack, Change, detect::Class, response::Responder, seen::Seen};
@@ -39,13 +39,14 @@ pub enum Turn {
     Ended(u64),
 }
 
-/// Whether a flood goes on that `attempt` may be a packet of.
-pub(super) fn is_flooded(attempt: &Attempt, attacks: &[Attack]) -> bool {
+/// Whether an attack goes on that `attempt`, which had this `verdict`, may be a packet of.
+pub(super) fn is_flooded(attempt: &Attempt, verdict: Verdict, attacks: &[Attack]) -> bool {
     let floods: &[Class] = match attempt.target.protocol {
         protocol::TCP => &[Class::SynFlood, Class::SegmentFlood, Class::SynAckReflection],
         _ => &[Class::UdpFlood, Class::Reflection, Class::CarpetBombing],
     };
     attacks
         .iter()
-        .any(|attack| attack.is_going() && floods.contains(&attack.class))
+        .filter(|attack| attack.is_going())
+        .any(|attack| floods.contains(&attack.class) || attack.class.verdicts().contains(&verdict))
 }

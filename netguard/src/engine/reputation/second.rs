@@ -42,7 +42,14 @@ impl Reputation {
 
     /// Takes in that `account` is a source of a campaign of the kind `name`.
     pub fn campaigning(&mut self, account: Account, name: &str, now_ns: u64) {
-        self.met(account, Kind::Campaign, name, 0, now_ns);
+        let evidence = Evidence {
+            kind: Kind::Campaign,
+            // Whoever has a connection need not be who asks in its name.
+            proven: false,
+            detail: name.to_owned(),
+            packets: 0,
+        };
+        self.take(account, &evidence, now_ns);
     }
 
     fn met(&mut self, account: Account, kind: Kind, detail: &str, packets: u64, now_ns: u64) {

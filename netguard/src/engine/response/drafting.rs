@@ -24,6 +24,8 @@ const AGAIN_NS: u64 = 250_000_000;
 const SIGNATURES: usize = 8;
 /// How long one that is not beyond doubt only counts: three readings of what it fits.
 const TRIAL_NS: u64 = 300_000_000;
+/// and how long it may take until it has fitted: floods pause.
+const TRIED_NS: u64 = 3_000_000_000;
 /// So much of what it was drafted to fit it must fit then, of what comes.
 const PROMISED: f64 = 0.3;
 /// Drafts that did not: then the attack changes faster than it can be drafted.
@@ -109,11 +111,16 @@ pub(super) fn tried(taken: &Taken, class: Class, features: &Features, now_ns: u6
     if taken.restraint != Some(Restraint::Trial) || is_early || taken.standing != Standing::InForce {
         return Next::Stands;
     }
-    let comes = volume::kinds(class).map_or(0.0, |(kinds, ..)| features.of_kinds(kinds));
-    if taken.packets_per_s > 0.0 && taken.packets_per_s >= PROMISED * draft.covers.part() * comes {
+    let (comes, much) =
+        volume::kinds(class).map_or((0.0, 0.0), |(kinds, _, much)| (features.of_kinds(kinds), much));
+    // While the flood pauses nothing can be told.
+    let is_fit = taken.packets_per_s > 0.0 && taken.packets_per_s >= PROMISED * draft.covers.part() * comes;
+    if is_fit && comes >= much {
         Next::Closes
-    } else {
+    } else if now_ns.saturating_sub(taken.phase_ns) >= TRIED_NS {
         Next::Ends(Why::Unfit)
+    } else {
+        Next::Stands
     }
 }
 
@@ -157,7 +164,13 @@ mod tests {
         assert_eq!(after(&taken, 250), Next::Stands);
         assert_eq!(after(&taken, 300), Next::Closes);
         taken.packets_per_s = 2_000.0;
-        assert_eq!(after(&taken, 300), Next::Ends(Why::Unfit));
+        assert_eq!(after(&taken, 300), Next::Stands);
+        assert_eq!(after(&taken, 3_000), Next::Ends(Why::Unfit));
+        // Found in review: the pause of a flood that pulses was taken for a bad draft.
+        let pause = second(&[(Kind::Udp, 20)], &[]);
+        taken.packets_per_s = 7_000.0;
+        assert_eq!(tried(&taken, Class::UdpFlood, &pause, 400 * MS), Next::Stands);
+        assert_eq!(after(&taken, 500), Next::Closes);
         taken.standing = Standing::Wanted;
         assert_eq!(after(&taken, 300), Next::Stands, "nobody has counted yet");
         taken.restraint = None;

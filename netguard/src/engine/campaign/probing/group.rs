@@ -176,7 +176,7 @@ fn common_look(all: &BTreeMap<Account, Prober>, ordinary: &Ordinary) -> Vec<Look
     let looks = most(all.values().map(|prober| prober.look));
     let odd = looks
         .into_iter()
-        .filter(|(look, _)| ordinary.of_look(look).is_some_and(|part| part <= ODD_LOOK));
+        .filter(|(look, _)| look.is_learnt() && ordinary.of_look(look).is_some_and(|part| part <= ODD_LOOK));
     odd.take(1).map(|(look, _)| look).collect()
 }
 

@@ -254,6 +254,11 @@ fn blocked(matching: &[(List, Entry)]) -> Option<Verdict> {
 fn on_list(list: &ListMatch) -> String {
     match list.kind.as_str() {
         "feed" => format!("it is on the feed {} (`netguard feed list`)", list.name),
+        "held-country" | "held-asn" if list.shadow => format!(
+            "it belongs to {}, which would be held at a rate because of an attack, if `response.geo` were not \"shadow\" \
+             (`netguard attacks list`)",
+            list.name
+        ),
         "held-country" | "held-asn" => format!(
             "it belongs to {}, which is held at a rate because of an attack, beyond which only sources pass that are connected or known \
              (`netguard attacks list`)",

@@ -28,6 +28,8 @@ pub(crate) struct Database {
     /// What the file was when it was last looked at.
     seen: Option<Stamp>,
     reading: Option<JoinHandle<Result<Atlas, ListError>>>,
+    /// It was told that there is no such file.
+    is_missing: bool,
 }
 
 impl Database {
@@ -39,6 +41,7 @@ impl Database {
             atlas: None,
             seen: None,
             reading: None,
+            is_missing: false,
         }
     }
 
@@ -68,6 +71,13 @@ impl Database {
             }
         }
         let stamp = look(&self.file);
+        if stamp.is_none() && !self.is_missing {
+            warn!(
+                "it is not known where sources are: {} is no file that can be read",
+                self.file.display()
+            );
+        }
+        self.is_missing = stamp.is_none();
         if self.reading.is_none() && stamp.is_some() && stamp != self.seen {
             self.seen = stamp;
             let (file, of) = (self.file.clone(), self.of);

@@ -70,10 +70,11 @@ impl Places for Whereabouts {
     }
 
     fn unknown(&self) -> Option<Unknown> {
-        if !self.database.as_ref().is_some_and(Database::is_known) {
-            return Some(Unknown::NoDatabase);
+        match &self.database {
+            None => Some(Unknown::NoDatabase),
+            Some(database) if !database.is_known() => Some(Unknown::Unread),
+            Some(_) => self.has_default.then_some(Unknown::Default),
         }
-        self.has_default.then_some(Unknown::Default)
     }
 }
 
@@ -95,10 +96,10 @@ mod tests {
         let is_configured = |code: &str| places.is_configured(Place::Country(code.parse().unwrap()));
         assert_eq!([is_configured("AQ"), is_configured("BV")], [true, true]);
         assert_eq!(places.file(), Some(Path::new("/c")));
-        assert_eq!(places.unknown(), Some(Unknown::NoDatabase));
+        assert_eq!(places.unknown(), Some(Unknown::Unread));
         let asns = whereabouts("[geo]\nasn_database = \"/a\"\n");
         assert_eq!(asns.file(), Some(Path::new("/a")));
         let off = whereabouts("[geo]\nasn_database = \"/a\"\n[response]\ngeo = \"off\"\n");
-        assert_eq!(off.file(), None);
+        assert_eq!((off.file(), off.unknown()), (None, Some(Unknown::NoDatabase)));
     }
 }

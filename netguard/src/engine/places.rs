@@ -35,8 +35,10 @@ pub trait Places {
 /// Why nothing is done about places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
-    /// There is none, or it was not read yet.
+    /// There is none.
     NoDatabase,
+    /// It is still being read, or cannot be.
+    Unread,
     /// The configuration says what becomes of places that it does not name.
     Default,
 }
@@ -76,7 +78,7 @@ struct Second {
 impl PeacePlaces {
     /// Takes in a packet of a calm time.
     pub fn learn(&mut self, seen: &Seen, places: &dyn Places) {
-        if places.unknown() == Some(Unknown::NoDatabase) {
+        if matches!(places.unknown(), Some(Unknown::NoDatabase | Unknown::Unread)) {
             return;
         }
         let number = seen.head.at_ns / SECOND_NS;

@@ -152,6 +152,7 @@ impl Held {
                 let named = ListMatch {
                     name: entry.hold.place.to_string(),
                     kind: entry.kind().to_owned(),
+                    shadow: entry.hold.shadow,
                 };
                 (named, entry.effect())
             })

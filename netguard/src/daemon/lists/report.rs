@@ -59,6 +59,9 @@ pub struct ListReport {
 pub struct ListMatch {
     pub name: String,
     pub kind: String,
+    /// Whether it only counts.
+    #[serde(default)]
+    pub shadow: bool,
 }
 
 /// What is known about a list of whom never to block.

@@ -274,6 +274,7 @@ impl Wanted {
         ListMatch {
             name: self.name.clone(),
             kind: self.kind.to_owned(),
+            shadow: self.shadow,
         }
     }
 

@@ -62,6 +62,8 @@ impl Course {
             return Vec::new();
         }
         self.passing_ns = length_ns;
+        let least = tried(first);
+        targets.retain(|target| tried(target) == least);
         for (service, _) in &targets {
             self.tried.insert(service.clone(), rung);
         }
@@ -155,8 +157,7 @@ impl Course {
             if load.is_some_and(|(passing, may)| passing <= may) {
                 continue;
             }
-            let port = service.strip_prefix("tcp/").and_then(|port| port.parse().ok());
-            let session = port.filter(|port| !break_sessions && moment.beside.sessions.contains(port));
+            let session = moment.beside.session_of(service).filter(|_| !break_sessions);
             if let Some(port) = session {
                 let why = Withheld::Session { port };
                 self.withheld.insert(Rung::CircuitBreak.name(), why);

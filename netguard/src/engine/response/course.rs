@@ -91,7 +91,7 @@ impl Course {
     ) -> Vec<Turn> {
         let now_ns = moment.now_ns;
         let mut turns = self.end_what_ended(attack, moment);
-        turns.extend(self.change(attack, moment));
+        turns.extend(self.change(attack, moment, knowledge.settings));
         if !attack.is_going() {
             return turns;
         }
@@ -157,12 +157,17 @@ impl Course {
     }
 
     /// Follows what only counts for now, and what does so from time to time.
-    fn change(&mut self, attack: &Attack, moment: &Moment<'_>) -> Vec<Turn> {
+    fn change(&mut self, attack: &Attack, moment: &Moment<'_>, settings: &ResponseSettings) -> Vec<Turn> {
         let now_ns = moment.now_ns;
         let is_suspect = now_ns.saturating_sub(attack.last_ns) < SUSPECT_NS;
         let mut turns = Vec::new();
         for taken in self.taken.iter_mut().filter(|taken| taken.is_wanted()) {
             let next = match &taken.measure {
+                Measure::CircuitBreak { service, .. }
+                    if !settings.break_sessions && moment.beside.session_of(service).is_some() =>
+                {
+                    Next::Ends(Why::Session)
+                }
                 Measure::CircuitBreak { service, .. } => {
                     let trips = self.trips.entry(service.clone()).or_default();
                     let load = volume::passing_to(attack.class, service, moment.features, moment.baselines);

@@ -164,6 +164,8 @@ pub enum Why {
     Collateral,
     /// Somebody changed what it had done, or it could not be done.
     Given,
+    /// Somebody is logged in by the port that it closed.
+    Session,
     /// Nobody looks after it any more.
     Stopped,
     /// What comes can be borne without it.
@@ -179,6 +181,7 @@ impl Why {
             Self::Unmatched => "it fits nothing any more",
             Self::Collateral => "it fits packets of clients that are connected",
             Self::Given => "it did not last",
+            Self::Session => "somebody is logged in by its port",
             Self::Stopped => "the daemon stops",
             Self::Recovered => "what comes can be borne without it",
             Self::Unfit => "it did not fit what it was drafted for",

@@ -50,6 +50,14 @@ pub struct Beside<'a> {
     pub places: &'a dyn Places,
 }
 
+impl Beside<'_> {
+    /// The port of `service`, if somebody is logged in by it.
+    pub(super) fn session_of(&self, service: &str) -> Option<u16> {
+        let port = service.strip_prefix("tcp/")?.parse().ok()?;
+        self.sessions.contains(&port).then_some(port)
+    }
+}
+
 /// A moment, as it is told to the responder.
 pub struct Moment<'a> {
     pub now_ns: u64,

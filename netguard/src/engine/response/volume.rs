@@ -140,14 +140,16 @@ pub(super) fn passing_to(
 }
 
 /// The services that an attack of `class` is aimed at, with the rates that they may be held at: those that get more than they usually
-/// get, the one that gets most above it first. A carpet is spread over many; of others only the first is told. Empty where nobody
+/// get, the one of which most passes above that first. A carpet is spread over many; of others only the first is told. Empty where nobody
 /// knows what is usual.
 pub(super) fn targets(class: Class, features: &Features, baselines: &Baselines) -> Vec<(String, u64)> {
     const OF_A_CARPET: usize = 16;
     let above = features.services.iter().filter_map(|service| {
         let held = held(class, service, features, baselines)?;
         let rate = asked(service);
-        (rate > held).then(|| (rate - held, service.service.clone(), held as u64))
+        // What is refused already is no reason to look at nothing else.
+        let passing = rate - service.dropped;
+        (rate > held).then(|| (passing - held, service.service.clone(), held as u64))
     });
     let mut above: Vec<(f64, String, u64)> = above.collect();
     above.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -175,6 +177,20 @@ mod tests {
         });
         features.services = services.collect();
         features
+    }
+
+    /// Found in review: while a flood of two services was refused at the larger one, all of it passed to the other.
+    #[test]
+    fn the_target_is_where_most_passes() {
+        let mut baselines = Baselines::default();
+        for _ in 0..400 {
+            baselines.learn(&services(&[("tcp/80", 5.0), ("tcp/443", 5.0)]));
+        }
+        let mut now = services(&[("tcp/80", 900.0), ("tcp/443", 1_500.0)]);
+        let target = |now: &Features| targets(Class::SynFlood, now, &baselines)[0].0.clone();
+        assert_eq!(target(&now), "tcp/443");
+        now.services[1].dropped = 1_400.0;
+        assert_eq!(target(&now), "tcp/80");
     }
 
     #[test]

@@ -30,6 +30,9 @@ impl fmt::Display for Withheld {
             Self::Places(Unknown::NoDatabase) => out.write_str(
                 "no database says where sources are: name one by `geo.country_database` or `geo.asn_database`",
             ),
+            Self::Places(Unknown::Unread) => out.write_str(
+                "the database of places is still being read, or cannot be: the log of the daemon says which",
+            ),
             Self::Places(Unknown::Default) => {
                 out.write_str("`geo.default` says what becomes of places that no policy names")
             }

@@ -80,17 +80,7 @@ mod tests {
     use netguard_common::{Verdict, head::Head, parse::parse, shared::Field as _, view::SliceView};
 
     use super::*;
-
-    /// An IPv4 frame of this protocol.
-    fn ipv4(protocol: u8, transport: &[u8]) -> Vec<u8> {
-        let mut frame = vec![0; 34];
-        frame[12..14].copy_from_slice(&[8, 0]);
-        let length = 20 + transport.len() as u8;
-        frame[14..24].copy_from_slice(&[0x45, 0, 0, length, 0, 0, 0, 0, 64, protocol]);
-        frame[26..34].copy_from_slice(&[198, 51, 100, 1, 192, 0, 2, 1]);
-        frame.extend_from_slice(transport);
-        frame
-    }
+    use crate::replay::refusals::tests::ipv4;
 
     /// From `from` to `to`, with this number and flags.
     fn segment(from: u16, to: u16, number: u32, flags: u8) -> Vec<u8> {

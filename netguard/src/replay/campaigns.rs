@@ -26,7 +26,7 @@ pub struct Campaign {
     pub services: Vec<String>,
     /// What its sources asked for where nobody is, with how many of them did when last looked.
     pub targets: Vec<CampaignTarget>,
-    /// Packets that came to nothing among those that were looked at, one in eight, in five minutes.
+    /// Packets that came to nothing among those that were looked at, one in eight, of sources that came within five minutes.
     pub attempts: u64,
     pub sources_seen: usize,
     /// Those of them that proved themselves by a connection.

@@ -40,7 +40,7 @@ impl Refusals {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use netguard_common::{parse::parse, view::SliceView};
 
     use super::*;
@@ -53,7 +53,8 @@ mod tests {
         refusals
     }
 
-    fn ipv4(protocol: u8, transport: &[u8]) -> Vec<u8> {
+    /// An IPv4 frame of this protocol.
+    pub(in crate::replay) fn ipv4(protocol: u8, transport: &[u8]) -> Vec<u8> {
         let mut frame = vec![0; 34];
         frame[12..14].copy_from_slice(&[8, 0]);
         let length = 20 + transport.len() as u8;

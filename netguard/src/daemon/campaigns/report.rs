@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    clock::monotonic_ns,
     daemon::attacks::told,
     engine::{
         Tracker,
@@ -35,7 +36,7 @@ pub struct CampaignReport {
     pub services: Vec<String>,
     /// What its sources asked for where nobody is, with how many of them did when last looked.
     pub targets: Vec<CampaignTarget>,
-    /// Packets that came to nothing among those that were looked at, one in eight, in five minutes.
+    /// Packets that came to nothing among those that were looked at, one in eight, of sources that came within five minutes.
     pub attempts: u64,
     pub sources_seen: usize,
     /// Those of them that proved themselves by a connection; all others may be forged.
@@ -96,7 +97,7 @@ impl CampaignReport {
     }
 
     pub fn of(campaign: &Campaign, tracker: &Tracker) -> Self {
-        let until_ns = campaign.ended_ns.unwrap_or(campaign.last_ns);
+        let until_ns = campaign.ended_ns.unwrap_or_else(monotonic_ns);
         let attacks = campaign.attacks.iter().filter_map(|id| tracker.attack(*id));
         Self {
             id: campaign.id,

@@ -18,7 +18,7 @@ const BACK_NS: u64 = 300_000_000_000;
 /// Sources that are remembered; later ones are not begun.
 const SOURCES: usize = 8_192;
 /// What a source asked for that is remembered.
-const TARGETS: usize = 4;
+const TARGETS: usize = 8;
 /// Sources among the packets that are looked at, below which it is none, and the same before anything is usual. At one packet in
 /// eight that are about 2,300, and 4,600, attempts an hour.
 const FLOOR: usize = 24;

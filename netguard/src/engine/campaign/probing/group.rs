@@ -107,10 +107,7 @@ fn beginning(group: &BTreeMap<Account, &Prober>, count: usize, measure: &Measure
         Link::new(
             LinkKind::Behaviour,
             20,
-            format!(
-                "all {} ask where nobody serves anything, each a few times",
-                group.len()
-            ),
+            format!("all {} ask where nobody serves anything", group.len()),
         ),
     ]
 }

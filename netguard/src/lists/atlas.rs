@@ -60,11 +60,7 @@ impl Atlas {
                 Reader::from_source(bytes).map_err(|source| ListError::Mmdb { file: name, source })?;
             Content::Mmdb(Box::new(reader))
         } else {
-            let table = Table::parse(&name, &bytes)?;
-            if table.rows() == 0 {
-                return Err(ListError::Empty(name));
-            }
-            Content::Table(table)
+            Content::Table(Table::parse(&name, &bytes)?)
         };
         Ok(Self { of, content })
     }

@@ -32,16 +32,13 @@ pub fn read_places(
             file: name.clone(),
             source,
         })?;
+        if places.rows == 0 {
+            return Err(ListError::Empty(name));
+        }
     } else {
-        let table = Table::parse(&name, &bytes)?;
-        places.rows = table.rows();
-        for (place, prefixes) in table.prefixes() {
+        for (place, prefixes) in Table::parse(&name, &bytes)?.prefixes() {
             places.add(place, prefixes);
         }
-    }
-    // What names its columns and breaks off there is a table, too.
-    if places.rows == 0 {
-        return Err(ListError::Empty(name));
     }
     Ok(places.found)
 }
@@ -55,7 +52,7 @@ pub(super) fn is_mmdb(bytes: &[u8]) -> bool {
 struct Places<W> {
     wanted: W,
     found: HashMap<Place, Vec<Prefix>>,
-    /// How many prefixes or ranges the file has, of whatever place.
+    /// How many prefixes an MMDB file has, of whatever place.
     rows: u64,
 }
 

@@ -16,7 +16,6 @@ use crate::{config::Place, prefix::Prefix};
 pub(super) struct Table {
     v4: RangeInclusiveMap<u32, Option<Place>>,
     v6: RangeInclusiveMap<u128, Option<Place>>,
-    rows: u64,
 }
 
 /// What a row says: first address, last address, and the place; many databases have rows for no place.
@@ -36,23 +35,20 @@ impl Table {
     /// The one in `bytes`, which are those of the file `name`.
     ///
     /// # Errors
-    /// When a line is no row.
+    /// When a line is no row, or none is one: what names its columns and breaks off there is a table, too.
     pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Self, ListError> {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         parse_rows(name, bytes, |row| match row {
             Either::V4(row) => v4.push(row),
             Either::V6(row) => v6.push(row),
         })?;
+        if v4.is_empty() && v6.is_empty() {
+            return Err(ListError::Empty(name.to_owned()));
+        }
         Ok(Self {
-            rows: (v4.len() + v6.len()) as u64,
             v4: painted(v4, |row| row.last - row.first),
             v6: painted(v6, |row| row.last - row.first),
         })
-    }
-
-    /// How many rows the file has, of whatever place.
-    pub(super) const fn rows(&self) -> u64 {
-        self.rows
     }
 
     /// The place of `address`.

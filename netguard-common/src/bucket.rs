@@ -16,7 +16,7 @@ use crate::{
     hint::mix,
     layout::{Rate, UNIT_NS},
     limit::{Class, source_hash},
-    pace::{most_ahead_ns, packets_beside},
+    pace::most_ahead_ns,
     tables::{Slots, Tables},
     view::{SliceView, View},
 };
@@ -101,8 +101,8 @@ pub struct Room<'a, L> {
     fingerprint: u64,
     /// The theoretical arrival time of the packet, in ns.
     start_ns: u64,
-    /// How far ahead that is.
-    used_ns: u64,
+    /// How far ahead that is: what is used of the room, in ns.
+    pub used_ns: u64,
 }
 
 /// Room for one packet at `rate` in the bucket at `place`, which lies in `line`; `None` where it is full.
@@ -136,11 +136,9 @@ pub fn room<'a, V: View, L: Slots<u64>>(
 }
 
 impl<L: Slots<u64>> Room<'_, L> {
-    /// Charges the bucket, whose rate is `rate`, for a packet with this `chance`: on a busy CPU for many or none, and without any
-    /// nothing is written. See [`crate::pace`].
+    /// Charges the bucket, whose rate is `rate`, for `packets`: without any nothing is written. See [`crate::pace`].
     #[inline(always)]
-    pub fn charge(&self, rate: &Rate, chance: u64) {
-        let packets = packets_beside(chance, rate, rate.tolerance_ns, self.used_ns);
+    pub fn charge(&self, rate: &Rate, packets: u64) {
         if packets != 0 {
             let next = self.start_ns.wrapping_add(packets * rate.interval_ns);
             self.line.store(self.slot, slot(next, self.fingerprint));
@@ -242,7 +240,7 @@ mod tests {
     fn admit(rate: &Rate, line: &Line, fingerprint: u64, now_ns: u64) -> bool {
         let place = Place { line: 0, fingerprint };
         let room = room(&VIEW, rate, line, place, now_ns);
-        room.inspect(|room| room.charge(rate, 0)).is_some()
+        room.inspect(|room| room.charge(rate, 1)).is_some()
     }
 
     fn granted(rate: &Rate, line: &Line, fingerprint: u64, now_ns: u64) -> usize {

@@ -190,9 +190,10 @@ fn stages<V: View, T: Tables>(
     }
     // What the limits need comes into the cache while the lists are searched.
     let is_searched = hints & hint::RANGE != 0;
+    let mut looks = 0;
     if is_searched {
         count_pace(class, packet, settings, tables);
-        fetch_limits(view, class, packet, settings, tables);
+        looks = look(view, class, packet, settings, tables);
         let (first, outcome) = ranges::check(view, packet, settings, tables);
         if let Some(verdict) = first {
             shadow.rule(Mode::Shadow, ControlFlow::Break(verdict))?;
@@ -234,13 +235,19 @@ fn stages<V: View, T: Tables>(
     let class = view.opaque(class);
     let limit_mode = Mode::from_number(view.opaque(settings.limit));
     let limited = Class::from_number(class).filter(|_| !matches!(limit_mode, Mode::Off));
-    // In shadow they are not: then the limit holds for each.
-    let is_asked =
-        unwanted == 0 || !matches!(state_mode, Mode::Enforce) || packet.chance.is_multiple_of(UNWANTED_ASKED);
-    if let Some(class) = limited.filter(|_| view.opaque(u32::from(is_asked)) != 0) {
-        if unwanted == 0 && !is_searched {
-            fetch_limits(view, class as u32, packet, settings, tables);
-        }
+    if unwanted != 0 {
+        // In shadow they are not: then the limit holds for each.
+        let is_chosen = !matches!(state_mode, Mode::Enforce) || packet.chance.is_multiple_of(UNWANTED_ASKED);
+        looks = if is_chosen {
+            level::SOURCE | level::PREFIX
+        } else {
+            0
+        };
+    } else if !is_searched {
+        looks = look(view, class, packet, settings, tables);
+    }
+    let looks = view.opaque(looks);
+    if let Some(class) = limited.filter(|_| looks & level::SOURCE != 0) {
         let outcome = limit::check(view, class, packet, settings, tables.now_ns(), tables);
         shadow.rule(limit_mode, outcome)?;
     }
@@ -255,7 +262,8 @@ fn stages<V: View, T: Tables>(
     let limited = Class::from_number(class).filter(|_| !matches!(limit_mode, Mode::Off));
     if let Some(class) = limited {
         let places = level::Places::of(class, packet, settings);
-        let outcome = level::check(view, class, packet, places, settings, tables.now_ns(), tables);
+        let looks = looks & level::PREFIX != 0;
+        let outcome = level::check(view, class, packet, places, looks, settings, tables);
         shadow.rule(limit_mode, outcome)?;
     }
     if class != Class::Syn as u32 {
@@ -281,19 +289,26 @@ fn count_pace<T: Tables>(class: u32, packet: &mut Packet, settings: &Settings, t
     }
 }
 
-/// Has the lines of the limits of a packet of `class` fetched.
+/// Which buckets of its limits a packet of `class` has to look into, see [`level::Places::look`]; their lines are fetched.
 #[inline(always)]
-fn fetch_limits<V: View, T: Tables>(view: &V, class: u32, packet: &Packet, settings: &Settings, tables: &T) {
-    if let Some(class) = Class::from_number(class)
-        && !matches!(Mode::from_number(view.opaque(settings.limit)), Mode::Off)
-    {
-        let places = level::Places::of(class, packet, settings);
-        places.fetch(view, class, settings, tables);
-        // On a CPU that is not busy, or that has not counted the packet yet, it is fetched when it is needed.
-        if pace::is_busy(packet.chance) {
-            places.fetch_known(class, packet, settings, tables);
-        }
+fn look<V: View, T: Tables>(
+    view: &V,
+    class: u32,
+    packet: &mut Packet,
+    settings: &Settings,
+    tables: &T,
+) -> u32 {
+    let limit_mode = Mode::from_number(view.opaque(settings.limit));
+    let Some(class) = Class::from_number(class).filter(|_| !matches!(limit_mode, Mode::Off)) else {
+        return 0;
+    };
+    let places = level::Places::of(class, packet, settings);
+    let looks = places.look(view, class, packet, settings, tables);
+    // On a CPU that is not busy, or that has not counted the packet yet, it is fetched when it is needed.
+    if pace::is_busy(packet.chance) {
+        places.fetch_known(class, packet, settings, tables);
     }
+    looks
 }
 
 #[inline(always)]

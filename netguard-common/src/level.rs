@@ -11,7 +11,7 @@ mod places;
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict, bucket, known,
+    Packet, Verdict, heavy, known,
     layout::{Rate, Settings},
     limit::{Class, admit_below, is_link_local, source_key},
     pace,
@@ -22,6 +22,7 @@ use crate::{
 };
 
 pub use places::Places;
+pub(crate) use places::{PREFIX, SOURCE};
 
 /// What a source may fill a bucket to, in quarters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,26 +38,26 @@ const UNREST_NS: u64 = 10_000_000_000;
 /// How late the end of the unrest may be moved on: not for every packet of a flood, all CPUs write that word.
 const UNREST_STEP_NS: u64 = 1_000_000_000;
 
-/// Breaks when the prefix of `packet`, or the service that it asks, has too much of `class`. `class` is not control messages.
+/// Breaks when the prefix of `packet`, which is asked if it `looks`, or the service that it asks, has too much of `class`. `class`
+/// is not control messages.
 #[inline(always)]
 pub fn check<V: View, T: Tables>(
     view: &V,
     class: Class,
-    packet: &Packet,
+    packet: &mut Packet,
     places: Places,
+    looks: bool,
     settings: &Settings,
-    now_ns: u64,
     tables: &T,
 ) -> ControlFlow<Verdict> {
-    if let Some(rate) = class.rate(view, &settings.levels.prefix)
+    let now_ns = tables.now_ns();
+    if looks
+        && let Some(rate) = class.rate(view, &settings.levels.prefix)
         && has_prefix(packet.family(), packet.source)
-        && let Some(line) = tables.buckets(places.prefix.line)
+        && !heavy::admit(view, places.prefix, &rate, packet, settings, now_ns, tables)
+        && !is_proven(packet, now_ns, tables)
     {
-        match bucket::room(view, &rate, &line, places.prefix, now_ns) {
-            Some(room) => room.charge(&rate, packet.chance),
-            None if is_proven(packet, now_ns, tables) => {}
-            None => return ControlFlow::Break(Verdict::LimitPrefix),
-        }
+        return ControlFlow::Break(Verdict::LimitPrefix);
     }
     match class {
         Class::Udp => udp_service(view, packet, places, settings, now_ns, tables),
@@ -193,14 +194,13 @@ mod tests {
     }
 
     fn passes(memory: &Memory, packet: &Packet) -> bool {
-        let now_ns = memory.now_ns.get();
         check(
             &SliceView(&[]),
             Class::Udp,
-            packet,
+            &mut { *packet },
             Places::of(Class::Udp, packet, &memory.settings),
+            true,
             &memory.settings,
-            now_ns,
             memory,
         )
         .is_continue()

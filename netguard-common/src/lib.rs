@@ -18,6 +18,7 @@ pub mod drive;
 pub mod exact;
 pub mod fragment;
 pub mod head;
+pub mod heavy;
 pub mod hint;
 pub mod known;
 pub mod layout;

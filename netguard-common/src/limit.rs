@@ -3,7 +3,7 @@
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict, bucket,
+    Packet, Verdict, bucket, heavy,
     hint::mix,
     layout::{CLASSES, Rate, Settings},
     pace,
@@ -110,16 +110,11 @@ pub fn check<V: View, T: Tables>(
         return ControlFlow::Continue(());
     };
     let place = bucket::of_hash(class, packet.source_hash(settings.seed), is_path_mtu(packet));
-    let Some(line) = tables.buckets(place.line) else {
-        return ControlFlow::Continue(());
-    };
-    let Some(room) = bucket::room(view, &rate, &line, place, now_ns) else {
-        return ControlFlow::Break(class.verdict());
-    };
-    // Only now: what is dropped writes nothing that others wait for.
-    pace::count(packet, settings, tables);
-    room.charge(&rate, packet.chance);
-    ControlFlow::Continue(())
+    if heavy::admit(view, place, &rate, packet, settings, now_ns, tables) {
+        ControlFlow::Continue(())
+    } else {
+        ControlFlow::Break(class.verdict())
+    }
 }
 
 /// GCRA over a cell that all CPUs share: whether `rate` admits one packet more, which then counts as so many `packets`, see

@@ -4,6 +4,7 @@
 
 use crate::{
     Packet,
+    heavy::Heavy,
     hint::mix,
     layout::{Rate, Settings},
     tables::Tables,
@@ -30,7 +31,7 @@ const AT_ONCE: [AtOnce; 3] = [
         room: 768,
     },
 ];
-/// While no more than this part of the room is used, [`FIRST`] times as many are put in: of a flood from many sources each uses
+/// Until more than this part of the room is used, [`FIRST`] times as many are put in: of a flood from many sources each uses
 /// little, and their buckets are what the CPUs take from each other most. In all, chance makes no more of what a flood gets than a
 /// standard deviation of 9 % of the room.
 const FIRST_PART: u64 = 8;
@@ -62,6 +63,7 @@ crate::shared! {
         /// Packets of the period, and of the one before if it came right before.
         pub packets: u64,
         pub before: u64,
+        pub heavy: Heavy,
     }
 }
 
@@ -120,14 +122,20 @@ pub const fn packets(chance: u64, rate: &Rate, room_ns: u64) -> u64 {
     }
 }
 
-/// As [`packets`], where of the room `used_ns` are used.
+/// As [`packets`], where much of the room may be unused: if it is not `heavy`, see [`is_much`].
 #[inline(always)]
-pub const fn packets_beside(chance: u64, rate: &Rate, room_ns: u64, used_ns: u64) -> u64 {
+pub const fn packets_beside(chance: u64, rate: &Rate, room_ns: u64, heavy: bool) -> u64 {
     match at_once(chance, rate, room_ns) {
         1 => 1,
-        many if used_ns < room_ns / FIRST_PART => chosen(chance, many * FIRST),
-        many => chosen(chance, many),
+        many if heavy => chosen(chance, many),
+        many => chosen(chance, many * FIRST),
     }
+}
+
+/// Whether more than the first part of the room is used.
+#[inline(always)]
+pub const fn is_much(used_ns: u64, room_ns: u64) -> bool {
+    used_ns >= room_ns / FIRST_PART
 }
 
 #[inline(always)]
@@ -241,9 +249,8 @@ mod tests {
             let variance = first * (FIRST * at_once.packets - 1) + rest * (at_once.packets - 1);
             let deviation = (variance as f64).sqrt() / at_once.room as f64;
             assert!(deviation < 0.095, "{deviation}");
-            let tolerance_ns = rate.tolerance_ns;
-            for (used_ns, most) in [(0, FIRST * at_once.packets), (tolerance_ns / 2, at_once.packets)] {
-                let beside = |chance| packets_beside(chance, &rate, tolerance_ns, used_ns);
+            for (heavy, most) in [(false, FIRST * at_once.packets), (true, at_once.packets)] {
+                let beside = |chance| packets_beside(chance, &rate, rate.tolerance_ns, heavy);
                 assert_eq!(chances.clone().map(beside).sum::<u64>(), 1 << CHANCE_BITS);
                 assert_eq!(chances.clone().map(beside).max(), Some(most));
             }

@@ -2,13 +2,17 @@
 
 use super::prefix_key;
 use crate::{
-    Packet, bucket, known,
+    Packet, bucket, heavy, known,
     layout::Settings,
     limit::{Class, source_key},
     pace,
     tables::Tables,
     view::View,
 };
+
+/// Bits of [`Places::look`]: the bucket of the source, that of its prefix.
+pub(crate) const SOURCE: u32 = 1;
+pub(crate) const PREFIX: u32 = 1 << 1;
 
 /// Where the levels of a packet look, and the limit of its source.
 #[derive(Clone, Copy)]
@@ -30,17 +34,32 @@ impl Places {
         }
     }
 
-    /// Has the lines of source and prefix fetched into the cache. They lie anywhere in memory: one after the other each would be
-    /// waited for.
+    /// Which buckets `packet` has to look into: [`SOURCE`], [`PREFIX`]. Their lines are fetched into the cache: they lie anywhere in
+    /// memory, and one after the other each would be waited for.
     #[inline(always)]
-    pub fn fetch<V: View, T: Tables>(&self, view: &V, class: Class, settings: &Settings, tables: &T) {
-        let levels = &settings.levels;
-        if class.rate(view, &settings.limits).is_some() {
-            bucket::fetch(self.source, tables);
+    pub fn look<V: View, T: Tables>(
+        &self,
+        view: &V,
+        class: Class,
+        packet: &mut Packet,
+        settings: &Settings,
+        tables: &T,
+    ) -> u32 {
+        let now_ns = tables.now_ns();
+        let mut looks = 0;
+        for (which, rates, place) in [
+            (SOURCE, &settings.limits, self.source),
+            (PREFIX, &settings.levels.prefix, self.prefix),
+        ] {
+            if let Some(rate) = class.rate(view, rates)
+                && heavy::looks(place, &rate, packet, settings, now_ns, tables)
+            {
+                bucket::fetch(place, tables);
+                looks |= which;
+            }
+            looks = view.opaque(looks);
         }
-        if class.rate(view, &levels.prefix).is_some() {
-            bucket::fetch(self.prefix, tables);
-        }
+        looks
     }
 
     /// Has that of known sources fetched, if it will be asked: what decides that must have been counted.

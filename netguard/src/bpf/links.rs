@@ -135,9 +135,15 @@ pub fn detach(pins: &Pins, interface: &str) -> Result<(), BpfError> {
 /// The number of the interface of a link that this process has open. aya tells neither that number nor its descriptor,
 /// but the kernel describes each descriptor under `/proc`. `None` when that cannot be read.
 pub(super) fn interface_index(link_id: u32) -> Option<u32> {
-    fs::read_dir("/proc/self/fdinfo")
+    let numbers = fs::read_dir("/proc/self/fdinfo")
         .ok()?
-        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let mut numbers: Vec<u32> = numbers.collect();
+    // The link was opened just now: mostly it has the last one, and the kernel describes no other.
+    numbers.sort_unstable_by(|a, b| b.cmp(a));
+    numbers
+        .into_iter()
+        .filter_map(|number| fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok())
         .find(|info| number(info, "link_id:") == Some(u64::from(link_id)))
         .and_then(|info| u32::try_from(number(&info, "ifindex:")?).ok())
 }

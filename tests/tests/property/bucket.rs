@@ -7,7 +7,7 @@ use netguard_common::{
     layout::{Rate, UNIT_NS},
     level::{Standing, fill},
     limit,
-    pace::packets,
+    pace::{is_much, packets, packets_beside},
     view::SliceView,
 };
 use proptest::{collection::vec, prelude::*};
@@ -32,7 +32,7 @@ fn line() -> [AtomicU64; SLOTS as usize] {
     Default::default()
 }
 
-/// Whether the line has room for one packet of whose bucket has the `fingerprint`: one with this `chance`.
+/// Whether the line has room for one packet of whose bucket has the `fingerprint`, with this `chance`.
 fn admit(
     rate: &Rate,
     line: &[AtomicU64; SLOTS as usize],
@@ -41,7 +41,11 @@ fn admit(
     now_ns: u64,
 ) -> bool {
     let room = bucket::room(&VIEW, rate, &line, Place { line: 0, fingerprint }, now_ns);
-    room.inspect(|room| room.charge(rate, chance)).is_some()
+    room.inspect(|room| {
+        let heavy = is_much(room.used_ns, rate.tolerance_ns);
+        room.charge(rate, packets_beside(chance, rate, rate.tolerance_ns, heavy));
+    })
+    .is_some()
 }
 
 /// Chances of packets on a busy CPU, see [`netguard_common::pace`].

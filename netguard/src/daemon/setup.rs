@@ -28,7 +28,7 @@ use crate::{
         self, Counters, Entry, Heads, List, Loaded, OwnAddresses, Pins, Proven, Rules, Samples, Services,
         SettingsMap, Signatures, TableSizes,
     },
-    clock::monotonic_ns,
+    clock::{monotonic_ns, wall_clock_s},
     config::{Config, CookieMode, CookieTimestamps, Mode, PolicyMode},
     control::essentials,
     engine::{FlooderSettings, Guard, GuardKind, response::Responder},
@@ -155,7 +155,7 @@ impl Start<'_> {
             lists.follow(spared, true, &journal);
         }
         let mut ground = Ground::new(config);
-        ground.look(&self.facts.own);
+        ground.look(&self.facts.own, wall_clock_s().unwrap_or(0));
         let sessions = self.facts.session_ports.iter().copied().collect();
         let guard = guard(self.facts, &allowed, &configured, &lists.never_block());
         if !reflection.watches() {

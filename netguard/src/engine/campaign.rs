@@ -34,13 +34,15 @@ pub use traits::Traits;
 const SECOND_NS: u64 = 1_000_000_000;
 /// How long after it was over an attack is compared with new ones.
 const MEMORY_NS: u64 = 3_600 * SECOND_NS;
-/// How long after its last attack a campaign is over.
+/// How long after its last attack, or the last packet of its probing that was looked at, a campaign is over.
 const QUIET_NS: u64 = 60 * SECOND_NS;
 /// Attacks that are compared with one, the newest; and turns of each that are remembered.
 const COMPARED: usize = 32;
 /// Attacks that are compared with all others in one second.
 const AT_ONCE: usize = 2;
 const TURNS: usize = 32;
+/// Sources of which it is remembered that they were told to probe, beside those that do.
+const SUSPECTED: usize = 16_384;
 /// Campaigns that are remembered, and those of them that keep their sources.
 const REMEMBERED: usize = 128;
 const WITH_SOURCES: usize = 16;
@@ -57,6 +59,11 @@ pub struct Campaigns {
     group: Option<Group>,
     ordinary: Ordinary,
     looked_ns: Option<u64>,
+    /// Those that turned out to be the same as others in the second that was looked at last, as they were then.
+    absorbed: Vec<Campaign>,
+    /// Who turned out to probe in it, and all of whom that was said while this campaign's probing went on.
+    suspects: Vec<Account>,
+    suspected: (u64, BTreeSet<Account>),
 }
 
 /// What is remembered of an attack beside what its own record has.
@@ -72,6 +79,8 @@ struct Followed {
 impl Campaigns {
     /// Takes in a moment: which campaigns began, grew and ended.
     pub fn step(&mut self, scene: &Scene<'_>) -> Vec<Turn> {
+        self.absorbed.clear();
+        self.suspects.clear();
         self.turn(scene);
         self.attempts(scene);
         let before_ns = self.looked_ns.filter(|before_ns| *before_ns <= scene.now_ns);
@@ -86,6 +95,16 @@ impl Campaigns {
         turns
     }
 
+    /// What sources are like in calm times.
+    pub const fn ordinary(&self) -> &Ordinary {
+        &self.ordinary
+    }
+
+    /// Takes up what was learnt of that, or forgets it.
+    pub fn recall(&mut self, ordinary: Ordinary) {
+        self.ordinary = ordinary;
+    }
+
     /// Campaigns, the oldest first.
     pub fn all(&self) -> &[Campaign] {
         &self.campaigns
@@ -93,6 +112,18 @@ impl Campaigns {
 
     pub fn campaign(&self, id: u64) -> Option<&Campaign> {
         self.campaigns.iter().find(|campaign| campaign.id == id)
+    }
+
+    /// The campaign that a turn of the last step is about: also one that became part of another in the same step.
+    pub fn turned(&self, id: u64) -> Option<&Campaign> {
+        let mut absorbed = self.absorbed.iter();
+        self.campaign(id)
+            .or_else(|| absorbed.find(|campaign| campaign.id == id))
+    }
+
+    /// Who turned out to probe in the last step; nobody twice for the same campaign while it goes on.
+    pub fn suspects(&self) -> &[Account] {
+        &self.suspects
     }
 
     /// The campaign that the attack of this number is part of.
@@ -132,6 +163,9 @@ impl Campaigns {
 
     /// What came to nothing; in calm times all else is ordinary.
     fn attempts(&mut self, scene: &Scene<'_>) {
+        if !scene.begun.is_empty() {
+            self.probing.withdraw(scene.begun);
+        }
         for seen in scene.seen {
             let is_proven = scene.connected.contains(&Account::of(seen.source));
             match Attempt::of(seen, (scene.is_served)(seen), is_proven) {
@@ -150,17 +184,39 @@ impl Campaigns {
         self.group = self
             .probing
             .look(now_ns, &self.ordinary, scene.asn, scene.is_calm);
-        let Some(group) = &self.group else {
-            // What comes later is another.
+        let Some(group) = self.group.clone() else {
+            // What comes later is another, unless the same sources come again.
             return;
         };
-        let going = self.campaigns.iter_mut().find(|campaign| {
-            campaign.has(Part::Probing) && now_ns.saturating_sub(campaign.probed_ns) < QUIET_NS
+        let id = self.probe(&group, now_ns, turns);
+        if self.suspected.0 != id {
+            self.suspected = (id, BTreeSet::new());
+        }
+        let (_, suspected) = &mut self.suspected;
+        let members = group.members.keys().copied();
+        self.suspects
+            .extend(members.filter(|account| suspected.insert(*account)));
+        // Whoever is forgotten as a source of it may be told once more.
+        if suspected.len() > SUSPECTED {
+            *suspected = group.members.keys().copied().collect();
+        }
+    }
+
+    /// Takes in that `group` probes, and which campaign that is.
+    fn probe(&mut self, group: &Group, now_ns: u64, turns: &mut Vec<Turn>) -> u64 {
+        let newest = self.campaigns.iter_mut().rev();
+        let probing = newest.filter(|campaign| campaign.has_probing);
+        let mut known = probing.filter(|campaign| {
+            let quiet_ns = now_ns.saturating_sub(campaign.probed_ns);
+            quiet_ns < QUIET_NS && campaign.is_going() || quiet_ns < MEMORY_NS && campaign.knows(group)
         });
-        if let Some(campaign) = going {
-            campaign.take_group(group, now_ns);
-            campaign.last_ns = campaign.last_ns.max(group.last_ns);
-            return;
+        if let Some(campaign) = known.next() {
+            campaign.take_group(group);
+            if campaign.ended_ns.take().is_some() {
+                campaign.told = campaign.sources_seen;
+                turns.push(Turn::Grown(campaign.id));
+            }
+            return campaign.id;
         }
         let joint = Joint {
             part: Part::Probing,
@@ -168,13 +224,13 @@ impl Campaigns {
             at_ns: now_ns,
             links: group.links.clone(),
         };
-        let group = group.clone();
         let campaign = self.begin(group.first_ns, now_ns, turns);
         campaign.add(Part::Probing);
         campaign.join(joint);
-        campaign.take_group(&group, now_ns);
         campaign.last_ns = group.last_ns;
+        campaign.take_group(group);
         campaign.told = campaign.sources_seen;
+        campaign.id
     }
 
     fn look_at_attacks(&mut self, scene: &Scene<'_>, turns: &mut Vec<Turn>) {
@@ -262,8 +318,7 @@ impl Campaigns {
 
     /// Has two parts belong together.
     fn join(&mut self, parts: [(Part, &Traits); 2], links: Vec<Link>, now_ns: u64, turns: &mut Vec<Turn>) {
-        let [one, other] =
-            parts.map(|(part, _)| self.campaigns.iter().position(|campaign| campaign.has(part)));
+        let [one, other] = parts.map(|(part, _)| self.place(part));
         let joint = Joint {
             part: parts[0].0,
             with: Some(parts[1].0),
@@ -279,7 +334,8 @@ impl Campaigns {
                     id: absorbed.id,
                     into: self.campaigns[older].id,
                 });
-                self.campaigns[older].absorb(absorbed);
+                self.campaigns[older].absorb(&absorbed);
+                self.absorbed.push(absorbed);
                 older
             }
             (Some(index), None) | (None, Some(index)) => index,
@@ -306,6 +362,17 @@ impl Campaigns {
         campaign.last_ns = now_ns;
         campaign.told = campaign.sources_seen;
         turns.push(Turn::Grown(campaign.id));
+    }
+
+    /// The campaign that has this part: of those that probed, which did so last.
+    fn place(&self, part: Part) -> Option<usize> {
+        let campaigns = self.campaigns.iter().enumerate();
+        let having = campaigns.filter(|(_, campaign)| campaign.has(part));
+        let last = having.max_by_key(|(_, campaign)| match part {
+            Part::Attack(_) => 0,
+            Part::Probing => campaign.probed_ns,
+        });
+        last.map(|(place, _)| place)
     }
 
     fn begin(&mut self, begun_ns: u64, now_ns: u64, turns: &mut Vec<Turn>) -> &mut Campaign {
@@ -345,13 +412,12 @@ impl Campaigns {
                 }
                 continue;
             }
-            let probes = campaign.has_probing && self.group.is_some();
             // A clock that jumped back must not keep it for ever.
             let quiet_ns = match campaign.last_ns <= now_ns {
                 true => now_ns - campaign.last_ns,
                 false => QUIET_NS,
             };
-            if !is_attacked && !probes && quiet_ns >= QUIET_NS {
+            if !is_attacked && quiet_ns >= QUIET_NS {
                 campaign.ended_ns = Some(campaign.last_ns.min(now_ns));
                 turns.push(Turn::Ended(campaign.id));
             } else if campaign.sources_seen >= campaign.told.saturating_mul(2).max(1) {

@@ -2,13 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Baselines, outlier::Outlier};
+use super::{Baselines, Calm, outlier::Outlier};
 
 /// What was learnt, to be kept.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Learnt {
     pub baselines: Baselines,
     pub outlier: Outlier,
+    /// What others learnt, put in only while it is written or read.
+    #[serde(default)]
+    pub calm: Calm,
 }
 
 impl Learnt {
@@ -17,12 +20,13 @@ impl Learnt {
         Self {
             baselines: Baselines::default(),
             outlier: Outlier::new(seed),
+            calm: Calm::default(),
         }
     }
 
     /// Whether all of it can have been learnt.
     pub fn is_sound(&self) -> bool {
-        self.baselines.is_sound() && self.outlier.is_sound()
+        self.baselines.is_sound() && self.outlier.is_sound() && self.calm.is_sound()
     }
 
     /// Seconds that were learnt of all traffic.

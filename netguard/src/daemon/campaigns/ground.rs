@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use netguard_common::packet::protocol;
-use tracing::debug;
 
 use crate::{
     config::{Config, Reach},
@@ -14,7 +13,7 @@ use crate::{
         campaign::Target,
         seen::Seen,
     },
-    host,
+    host::Ports,
     lists::Of,
 };
 
@@ -52,19 +51,19 @@ impl Ground {
         }
     }
 
-    /// Looks again what this machine serves at `own`; `now_s` is the wall clock. Blocks for as long as the kernel takes to list what
-    /// listens.
-    pub(in crate::daemon) fn look(&mut self, own: &[IpAddr], now_s: u64) {
+    /// Takes in what is `waiting` at the addresses `own`, where that is known; `now_s` is the wall clock. Blocks for as long as the kernel
+    /// takes to say whether it translates addresses.
+    pub(in crate::daemon) fn look(&mut self, own: &[IpAddr], waiting: Option<&Ports>, now_s: u64) {
         self.own = own.iter().copied().collect();
-        let served = host::waiting_ports()
-            .inspect_err(|error| debug!("who asks where nobody is, is not noticed: {error}"))
-            .ok();
         // Where ports are translated, connections to one that nobody listens on may be served all the same.
         let ends_here = reach::is_all(self.reach);
-        self.is_known = ends_here && served.is_some();
+        self.is_known = ends_here && waiting.is_some();
         let protocols = [protocol::TCP, protocol::UDP];
-        for (protocol, ports) in protocols.into_iter().zip(served.into_iter().flatten()) {
-            for target in ports.into_iter().map(|port| Target { protocol, port }) {
+        for (protocol, ports) in protocols.into_iter().zip(waiting.into_iter().flatten()) {
+            for target in ports.iter().map(|port| Target {
+                protocol,
+                port: *port,
+            }) {
                 if self.served.len() < SERVED && self.served.insert(target, now_s).is_none() {
                     self.begun.insert(target);
                 }
@@ -116,8 +115,6 @@ impl Ground {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
     use netguard_common::{Verdict, head::Head, shared::Field as _};
 
     use super::*;
@@ -141,28 +138,32 @@ mod tests {
 
     const NOW_S: u64 = 1_800_000_000;
 
+    /// What waits: TCP at these ports.
+    fn waiting(ports: &[u16]) -> Ports {
+        [ports.iter().copied().collect(), BTreeSet::new()]
+    }
+
     #[test]
     fn what_was_served_once_stays_so_for_days_and_nothing_is_known_of_others() {
         let own = ["198.51.100.1".parse().unwrap()];
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
         let mut ground = Ground::new(&Config::default());
-        assert_eq!(ground.is_served(&asking(port)), None, "nobody looked");
-        ground.look(&own, NOW_S);
-        ground.is_known = true;
-        let target = Target { protocol: 6, port };
-        assert!(ground.begun().contains(&target) && ground.begun().is_empty());
-        drop(listener);
-        ground.look(&own, NOW_S + SERVED_FOR_S - 1);
-        ground.is_known = true;
-        assert_eq!(ground.is_served(&asking(port)), Some(true));
-        assert!(!ground.begun().contains(&target), "it was served before");
-        assert_eq!(ground.is_served(&asking(1)), Some(false));
-        ground.look(&own, NOW_S + SERVED_FOR_S);
-        ground.is_known = true;
-        assert_eq!(ground.is_served(&asking(port)), Some(false), "long ago");
-        ground.look(&[], NOW_S);
-        assert_eq!(ground.is_served(&asking(port)), None);
+        let mut look = |own: &[IpAddr], waiting: Option<&Ports>, now_s: u64| {
+            ground.look(own, waiting, now_s);
+            // Whatever the kernel of this machine does.
+            ground.is_known = waiting.is_some();
+            let told = [7, 1].map(|port| ground.is_served(&asking(port)));
+            (told, ground.begun().len())
+        };
+        let (open, none) = (waiting(&[7]), waiting(&[]));
+        assert_eq!(look(&own, None, NOW_S), ([None, None], 0), "nobody looked");
+        assert_eq!(look(&own, Some(&none), NOW_S), ([Some(false); 2], 0));
+        assert_eq!(look(&own, Some(&open), NOW_S), ([Some(true), Some(false)], 1));
+        let late_s = NOW_S + SERVED_FOR_S - 1;
+        assert_eq!(look(&own, Some(&none), late_s), ([Some(true), Some(false)], 0));
+        assert_eq!(look(&own, Some(&open), late_s), ([Some(true), Some(false)], 0));
+        assert_eq!(look(&[], Some(&open), late_s), ([None, None], 0));
+        let long_ago = look(&own, Some(&none), late_s + SERVED_FOR_S);
+        assert_eq!(long_ago, ([Some(false); 2], 0));
     }
 
     #[test]
@@ -171,12 +172,12 @@ mod tests {
         let mut ground = Ground::new(&Config::parse("test", config).unwrap());
         let target = Target { protocol: 6, port: 3 };
         ground.recall([(target, NOW_S - 100)]);
-        ground.look(&["198.51.100.1".parse().unwrap()], NOW_S);
+        ground.look(&["198.51.100.1".parse().unwrap()], Some(&waiting(&[])), NOW_S);
         ground.is_known = true;
         let told = [1, 2, 3].map(|port| ground.is_served(&asking(port)));
         assert_eq!(told, [Some(false), Some(true), Some(true)]);
         assert_eq!(ground.served().get(&target), Some(&(NOW_S - 100)));
-        ground.look(&[], NOW_S + SERVED_FOR_S);
+        ground.look(&[], None, NOW_S + SERVED_FOR_S);
         assert_eq!(ground.served().get(&target), None);
     }
 }

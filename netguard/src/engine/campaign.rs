@@ -7,6 +7,7 @@ mod attempt;
 mod link;
 mod network;
 mod overlap;
+mod probed;
 mod probing;
 mod record;
 mod rhythm;
@@ -27,7 +28,6 @@ pub use overlap::{Overlap, Sources};
 pub use probing::{Group, Probing};
 pub use record::{Campaign, CampaignKind, Joint, Part};
 pub use rhythm::{Together, together};
-use scene::is_flooded;
 pub use scene::{Scene, Turn};
 pub use traits::Traits;
 
@@ -41,8 +41,6 @@ const COMPARED: usize = 32;
 /// Attacks that are compared with all others in one second.
 const AT_ONCE: usize = 2;
 const TURNS: usize = 32;
-/// Sources of which it is remembered that they were told to probe, beside those that do.
-const SUSPECTED: usize = 16_384;
 /// Campaigns that are remembered, and those of them that keep their sources.
 const REMEMBERED: usize = 128;
 const WITH_SOURCES: usize = 16;
@@ -159,78 +157,6 @@ impl Campaigns {
         }
         let known: BTreeSet<u64> = scene.attacks.iter().map(|attack| attack.id).collect();
         self.attacks.retain(|id, _| known.contains(id));
-    }
-
-    /// What came to nothing; in calm times all else is ordinary.
-    fn attempts(&mut self, scene: &Scene<'_>) {
-        if !scene.begun.is_empty() {
-            self.probing.withdraw(scene.begun);
-        }
-        for seen in scene.seen {
-            let is_proven = scene.connected.contains(&Account::of(seen.source));
-            match Attempt::of(seen, (scene.is_served)(seen), is_proven) {
-                // Of a flood everything comes to nothing, whoever's name it is in: that is told as what it is.
-                Some(attempt) if !is_flooded(&attempt, seen.verdict, scene.attacks) => {
-                    self.probing.take(&attempt)
-                }
-                None if scene.is_calm => self.ordinary.learn(seen, scene.asn),
-                _ => {}
-            }
-        }
-    }
-
-    fn look_at_probing(&mut self, scene: &Scene<'_>, turns: &mut Vec<Turn>) {
-        let now_ns = scene.now_ns;
-        self.group = self
-            .probing
-            .look(now_ns, &self.ordinary, scene.asn, scene.is_calm);
-        let Some(group) = self.group.clone() else {
-            // What comes later is another, unless the same sources come again.
-            return;
-        };
-        let id = self.probe(&group, now_ns, turns);
-        if self.suspected.0 != id {
-            self.suspected = (id, BTreeSet::new());
-        }
-        let (_, suspected) = &mut self.suspected;
-        let members = group.members.keys().copied();
-        self.suspects
-            .extend(members.filter(|account| suspected.insert(*account)));
-        // Whoever is forgotten as a source of it may be told once more.
-        if suspected.len() > SUSPECTED {
-            *suspected = group.members.keys().copied().collect();
-        }
-    }
-
-    /// Takes in that `group` probes, and which campaign that is.
-    fn probe(&mut self, group: &Group, now_ns: u64, turns: &mut Vec<Turn>) -> u64 {
-        let newest = self.campaigns.iter_mut().rev();
-        let probing = newest.filter(|campaign| campaign.has_probing);
-        let mut known = probing.filter(|campaign| {
-            let quiet_ns = now_ns.saturating_sub(campaign.probed_ns);
-            quiet_ns < QUIET_NS && campaign.is_going() || quiet_ns < MEMORY_NS && campaign.knows(group)
-        });
-        if let Some(campaign) = known.next() {
-            campaign.take_group(group);
-            if campaign.ended_ns.take().is_some() {
-                campaign.told = campaign.sources_seen;
-                turns.push(Turn::Grown(campaign.id));
-            }
-            return campaign.id;
-        }
-        let joint = Joint {
-            part: Part::Probing,
-            with: None,
-            at_ns: now_ns,
-            links: group.links.clone(),
-        };
-        let campaign = self.begin(group.first_ns, now_ns, turns);
-        campaign.add(Part::Probing);
-        campaign.join(joint);
-        campaign.last_ns = group.last_ns;
-        campaign.take_group(group);
-        campaign.told = campaign.sources_seen;
-        campaign.id
     }
 
     fn look_at_attacks(&mut self, scene: &Scene<'_>, turns: &mut Vec<Turn>) {

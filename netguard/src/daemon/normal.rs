@@ -66,6 +66,8 @@ impl NormalState {
 pub(super) fn restore(state: &State, inputs: &mut Inputs) {
     let file = normal_file(&state.instance);
     state.normal().file = file.clone();
+    // An end before the first sweep keeps it as well.
+    state.served().clone_from(inputs.ground.served());
     let mut kept = match read_normal(&file, wall_clock_s().unwrap_or(0)) {
         Ok(Some(kept)) => kept,
         Ok(None) => return begin_anew(state),

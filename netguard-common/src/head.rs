@@ -4,6 +4,7 @@
 use crate::{
     Judgement, Packet, Verdict,
     apart::Part,
+    hint::mix,
     layout::{Rate, Settings},
     limit,
     tables::Tables,
@@ -13,8 +14,9 @@ use crate::{
 
 /// Bytes of a packet that are told at the most.
 pub const HEAD_LEN: usize = 128;
-/// Of the packets that the histograms see one in so many is considered.
-const ONE_IN: u64 = 8;
+/// Of the packets that the histograms see one in so many is considered: a power of two.
+const ONE_IN: u64 = 1 << ONE_IN_BITS;
+const ONE_IN_BITS: u32 = 3;
 /// Heads a second and CPU at the most, and at once: of packets that passed, and of those that did not or would not have.
 const PASSED: Rate = Rate::new(128, 128);
 const REFUSED: Rate = Rate::new(256, 256);
@@ -46,7 +48,7 @@ pub fn tell<V: View, T: Tables>(
     settings: &Settings,
     tables: &T,
 ) {
-    if !taken.is_multiple_of(ONE_IN) {
+    if !is_turn(taken, settings.seed) {
         return;
     }
     if let Some(mut head) = tables.head() {
@@ -54,6 +56,15 @@ pub fn tell<V: View, T: Tables>(
         head.shadow = u8::from(judgement.shadow);
     }
     tables.apart(Part::Head, view, packet, settings);
+}
+
+/// Whether it is the turn of the packet that is number `taken`, from 1 on: of each group one, and nobody outside can know which. With a fixed
+/// place whoever counts its own packets on a quiet server decides which of them is seen.
+#[inline(always)]
+const fn is_turn(taken: u64, seed: u64) -> bool {
+    let number = taken.wrapping_sub(1);
+    let turn = mix(number >> ONE_IN_BITS, seed) >> (u64::BITS - ONE_IN_BITS);
+    number % ONE_IN == turn
 }
 
 /// Whether the head was told whose verdict stands in [`Tables::head`].
@@ -111,13 +122,31 @@ mod tests {
 
     #[test]
     fn one_in_eight_is_told_until_the_budget_is_used() {
-        assert_eq!(told(&[7; 60], PASSED, 7).len(), 0);
+        assert_eq!(told(&[7; 60], PASSED, 8).len(), 1);
         assert_eq!(told(&[7; 60], PASSED, 800).len(), 100);
         assert_eq!(told(&[7; 60], PASSED, 80_000).len(), 128);
         let verdict = Verdict::LimitUdp;
         for shadow in [false, true] {
             assert_eq!(told(&[7; 60], Judgement { verdict, shadow }, 80_000).len(), 256);
         }
+    }
+
+    /// Found in review: whoever sent seven others between what it wanted to hide was never seen.
+    #[test]
+    fn no_place_among_eight_is_never_seen_nor_always() {
+        for seed in [0, 7, u64::MAX] {
+            for place in 1..=ONE_IN {
+                let packets = (0..8_000).map(|group| group * ONE_IN + place);
+                let seen = packets.filter(|taken| is_turn(*taken, seed)).count();
+                assert!((850..1_150).contains(&seen), "{seen} at {place}");
+            }
+            for group in 0..8_000 {
+                let turns = (1..=ONE_IN).filter(|place| is_turn(group * ONE_IN + place, seed));
+                assert_eq!(turns.count(), 1);
+            }
+        }
+        let differ = (1..=8_000).filter(|taken| is_turn(*taken, 1) != is_turn(*taken, 2));
+        assert!(differ.count() > 1_000, "it depends on what nobody outside knows");
     }
 
     #[test]

@@ -214,7 +214,11 @@ async fn forget_alone(context: &Context, service: Option<&str>) -> Result<bool, 
         return Ok(false);
     }
     if service.is_none() {
-        learnt = Learnt::new(fastrand::u64(..));
+        learnt.calm.forget();
+        learnt = Learnt {
+            calm: learnt.calm,
+            ..Learnt::new(fastrand::u64(..))
+        };
     }
     write_normal(&file, &learnt, now_s).map_err(failed)?;
     let service = service.map(str::to_owned);

@@ -63,7 +63,8 @@ pub enum GeoAction {
 pub struct Country([u8; 2]);
 
 /// Where an address belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Place {
     Country(Country),
     Asn(u32),

@@ -1,4 +1,4 @@
-//! Campaigns in the daemon: each tick is shown to them, what changed is recorded, and sources of which none stands out become a little
+//! Campaigns in the daemon: each tick is shown to them, what changed is recorded, and sources that together probe become a little
 //! suspicious. What belongs together, the engine says.
 
 mod ground;
@@ -9,13 +9,10 @@ use std::collections::HashSet;
 use tracing::info;
 
 use super::{EventKind, State};
-use crate::{
-    clock::monotonic_ns,
-    engine::{
-        Account, Change,
-        campaign::{Scene, Turn},
-        seen::Seen,
-    },
+use crate::engine::{
+    Account, Change,
+    campaign::{CampaignKind, Scene, Turn},
+    seen::Seen,
 };
 
 pub(super) use ground::Ground;
@@ -29,16 +26,17 @@ const LINKS_TOLD: usize = 8;
 /// Takes in the tick that ended at `now_ns`.
 pub(super) fn tick(
     state: &State,
-    ground: &Ground,
+    ground: &mut Ground,
     changes: &[Change],
     seen: &[Seen],
     good: &HashSet<Account>,
     now_ns: u64,
 ) {
-    let turns = {
+    let begun = ground.begun();
+    let (turns, suspects) = {
         let (controller, responder) = (state.controller(), state.responder());
         let mut campaigns = state.campaigns();
-        campaigns.step(&Scene {
+        let turns = campaigns.step(&Scene {
             now_ns,
             changes,
             attacks: controller.tracker().attacks(),
@@ -47,9 +45,18 @@ pub(super) fn tick(
             connected: good,
             is_calm: controller.is_calm(now_ns),
             is_served: &|seen| ground.is_served(seen),
+            begun: &begun,
             asn: &|account| ground.asn(account),
-        })
+        });
+        (turns, campaigns.suspects().to_vec())
     };
+    if !suspects.is_empty() {
+        // Whoever else attacks has that against it as well.
+        let mut reputation = state.reputation();
+        for account in suspects {
+            reputation.campaigning(account, CampaignKind::Probing.name(), now_ns);
+        }
+    }
     for turn in turns {
         tell(state, turn);
     }
@@ -60,30 +67,15 @@ fn tell(state: &State, turn: Turn) {
     let (Turn::Begun(id) | Turn::Grown(id) | Turn::Ended(id) | Turn::Merged { into: id, .. }) = turn;
     let told = {
         let (controller, campaigns) = (state.controller(), state.campaigns());
-        let campaign = campaigns.campaign(id);
-        campaign.map(|campaign| {
-            let report = CampaignReport::of(campaign, controller.tracker());
-            // Who is met in an attack has that against it already.
-            let suspects: Vec<Account> = match campaign.attacks.is_empty() {
-                true => campaign.sources().keys().copied().collect(),
-                false => Vec::new(),
-            };
-            (report, suspects)
-        })
+        let campaign = campaigns.turned(id);
+        campaign.map(|campaign| CampaignReport::of(campaign, controller.tracker()))
     };
-    let Some((report, suspects)) = told else {
+    let Some(report) = told else {
         return;
     };
     let kind = report.kind.name().to_owned();
     let attacks: Vec<u64> = report.attacks.iter().map(|attack| attack.id).collect();
     let (sources, networks) = (report.sources_seen, report.networks_seen);
-    if matches!(turn, Turn::Begun(_) | Turn::Grown(_)) {
-        let mut reputation = state.reputation();
-        let now_ns = monotonic_ns();
-        for account in suspects {
-            reputation.campaigning(account, report.kind.name(), now_ns);
-        }
-    }
     state.journal.record(match turn {
         Turn::Begun(_) => {
             state.figures.campaign_begun(report.kind);

@@ -173,7 +173,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         set_up = setup::set_up(&options, &pins, stop, journal) => set_up,
         () = signals.received() => Err(DaemonError::Interrupted),
     };
-    let (state, inputs) = set_up.inspect_err(|error| {
+    let (state, mut inputs) = set_up.inspect_err(|error| {
         control::remove_socket(&options.instance);
         let why = error.to_string();
         let journal = Journal::with_trail(audit);
@@ -189,7 +189,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     if place.on {
         tell_configuration(&state, options.config.clone(), place);
     }
-    normal::restore(&state);
+    normal::restore(&state, &mut inputs);
     let keeper = tokio::spawn(normal::keep(
         Arc::clone(&state),
         options.config.clone(),

@@ -1,9 +1,10 @@
-//! What is normal outlives the daemon, and is foreseen: reads it at the start, and beside the tick writes it every few minutes and at
+//! What is normal, and what calm times are like beside, outlives the daemon, and is foreseen: reads it at the start, and beside the tick writes it every few minutes and at
 //! the end, and decomposes its hours once an hour. What is normal, the engine says.
 
 mod file;
 
 use std::{
+    mem,
     path::PathBuf,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
@@ -17,11 +18,11 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{EventKind, State, Stop};
+use super::{EventKind, State, Stop, setup::Inputs};
 use crate::{
     clock::{monotonic_ns, wall_clock_s, wall_clock_text},
     config::Config,
-    engine::{Controller, Learnt, baseline::Shifted},
+    engine::{Calm, Controller, Learnt, baseline::Shifted},
 };
 
 use file::put_aside;
@@ -62,10 +63,12 @@ impl NormalState {
 }
 
 /// Takes up what an earlier daemon learnt.
-pub(super) fn restore(state: &State) {
+pub(super) fn restore(state: &State, inputs: &mut Inputs) {
     let file = normal_file(&state.instance);
     state.normal().file = file.clone();
-    let kept = match read_normal(&file, wall_clock_s().unwrap_or(0)) {
+    // An end before the first sweep keeps it as well.
+    state.served().clone_from(inputs.ground.served());
+    let mut kept = match read_normal(&file, wall_clock_s().unwrap_or(0)) {
         Ok(Some(kept)) => kept,
         Ok(None) => return begin_anew(state),
         Err(error) => {
@@ -93,7 +96,20 @@ pub(super) fn restore(state: &State) {
         written,
         from_future: kept.from_future,
     });
+    recall(state, inputs, mem::take(&mut kept.learnt.calm));
     *state.controller() = Controller::new(kept.learnt);
+}
+
+/// Takes up what is known of calm times beside what is normal.
+fn recall(state: &State, inputs: &mut Inputs, calm: Calm) {
+    let geo = &inputs.config.geo;
+    let (are_countries, are_systems) = (geo.country_database.is_some(), geo.asn_database.is_some());
+    if !state.responder().recall(calm.packets, calm.places, are_countries) {
+        info!("packets of calm times were not restored: another version wrote them, or none");
+    }
+    state.campaigns().recall(calm.ordinary.recalled(are_systems));
+    inputs.ground.recall(calm.served);
+    state.served().clone_from(inputs.ground.served());
 }
 
 fn begin_anew(state: &State) {
@@ -154,7 +170,8 @@ async fn save(state: &Arc<State>) -> bool {
     let (file, kept) = (state.normal().file.clone(), Arc::clone(state));
     let written = spawn_blocking(move || {
         // To copy takes a tenth of the time that to write does, and the tick waits for it.
-        let learnt = kept.controller().learnt().clone();
+        let mut learnt = kept.controller().learnt().clone();
+        learnt.calm = kept.calm();
         write_normal(&file, &learnt, wall_clock_s().unwrap_or(0))
     });
     let fault = match written.await {
@@ -163,7 +180,7 @@ async fn save(state: &Arc<State>) -> bool {
         Err(error) => Some(error.to_string()),
     };
     let mut normal = state.normal();
-    let before = std::mem::replace(&mut normal.fault, fault.clone());
+    let before = mem::replace(&mut normal.fault, fault.clone());
     if fault.is_none() {
         normal.saved = Some(wall_clock_text());
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use netguard_common::layout::{Segments, Settings};
 use tokio::sync::watch;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{
     CookieState, DaemonError, EventKind, Journal, Lists, Options, State, Stop,
@@ -28,11 +28,11 @@ use crate::{
         self, Counters, Entry, Heads, List, Loaded, OwnAddresses, Pins, Proven, Rules, Samples, Services,
         SettingsMap, Signatures, TableSizes,
     },
-    clock::monotonic_ns,
+    clock::{monotonic_ns, wall_clock_s},
     config::{Config, CookieMode, CookieTimestamps, Mode, PolicyMode},
     control::essentials,
     engine::{FlooderSettings, Guard, GuardKind, response::Responder},
-    host::{self, Interface, LinkLayer},
+    host::{self, Interface, LinkLayer, Ports},
     prefix::Prefix,
 };
 
@@ -147,7 +147,8 @@ impl Start<'_> {
         let (services, own) = (Services::open(pins)?, OwnAddresses::open(pins)?);
         let (counters, samples) = (Counters::open(pins)?, Samples::open(pins)?);
         let (heads, settings_seed) = (Heads::open(pins)?, settings.read()?.seed);
-        let (proven, traffic) = (Proven::open(pins)?, TrafficWatch::begin(pins, config)?);
+        let (proven, waiting) = (Proven::open(pins)?, waiting());
+        let traffic = TrafficWatch::begin(pins, config, waiting.as_ref())?;
 
         let protected = attachment.protect_all(&self.to_protect)?;
         // Nothing fails any more. Only now what could not be put back: the lists of an earlier daemon, and its watch.
@@ -155,7 +156,7 @@ impl Start<'_> {
             lists.follow(spared, true, &journal);
         }
         let mut ground = Ground::new(config);
-        ground.look(&self.facts.own);
+        ground.look(&self.facts.own, waiting.as_ref(), wall_clock_s().unwrap_or(0));
         let sessions = self.facts.session_ports.iter().copied().collect();
         let guard = guard(self.facts, &allowed, &configured, &lists.never_block());
         if !reflection.watches() {
@@ -233,6 +234,14 @@ impl Start<'_> {
         };
         Ok((state, inputs))
     }
+}
+
+/// What waits at the ports of this machine; `None` where the kernel does not tell, since `doctor` says what is missing. Blocks for as long
+/// as the kernel takes to list it.
+pub(super) fn waiting() -> Option<Ports> {
+    host::waiting_ports()
+        .inspect_err(|error| debug!("what listens, and who asks where nobody is, is not noticed: {error}"))
+        .ok()
 }
 
 /// Refuses what the filter cannot read.

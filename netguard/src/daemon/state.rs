@@ -15,7 +15,9 @@ use super::{
 use crate::{
     audit::Author,
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
-    engine::{Campaigns, Controller, Guard, Reputation, response::Responder},
+    engine::{
+        Calm, Campaigns, Controller, Guard, Reputation, calm::Served, campaign::Ordinary, response::Responder,
+    },
     metrics::{Figures, MetricsState},
     prefix::Prefix,
 };
@@ -124,6 +126,7 @@ pub struct State {
     controller: Mutex<Controller>,
     responder: Mutex<Responder>,
     campaigns: Mutex<Campaigns>,
+    served: Mutex<Served>,
     normal: Mutex<NormalState>,
     /// Whoever changed what is normal has it written soon.
     pub(super) normal_asked: Notify,
@@ -168,6 +171,7 @@ impl State {
             controller: Mutex::default(),
             responder: Mutex::new(parts.responder),
             campaigns: Mutex::default(),
+            served: Mutex::default(),
             normal: Mutex::default(),
             normal_asked: Notify::new(),
             reputation: Mutex::default(),
@@ -296,6 +300,28 @@ impl State {
         lock(&self.campaigns)
     }
 
+    /// What is served, and when it was last.
+    pub fn served(&self) -> MutexGuard<'_, Served> {
+        lock(&self.served)
+    }
+
+    /// What is known of calm times beside what is normal.
+    pub(super) fn calm(&self) -> Calm {
+        let (packets, places) = self.responder().calm();
+        let ordinary = self.campaigns().ordinary().clone();
+        let served = self
+            .served()
+            .iter()
+            .map(|(target, last_s)| (*target, *last_s))
+            .collect();
+        Calm {
+            served,
+            packets,
+            places,
+            ordinary,
+        }
+    }
+
     /// How what is normal is kept.
     pub fn normal(&self) -> MutexGuard<'_, NormalState> {
         lock(&self.normal)
@@ -304,6 +330,10 @@ impl State {
     /// Forgets what was learnt of `service`, or all of it, since `author` asks for it; whether there was any.
     pub fn forget_normal(&self, service: Option<String>, author: Author) -> bool {
         let was = self.controller().forget(service.as_deref(), fastrand::u64(..));
+        if service.is_none() {
+            self.responder().forget_calm(fastrand::u64(..));
+            self.campaigns().recall(Ordinary::default());
+        }
         if was {
             self.normal_asked.notify_one();
             self.journal

@@ -13,7 +13,7 @@ use super::{
     CookieState, EventKind, State, Stop, act, attacks, begin_fetches, blocks, campaigns,
     configured::Configured,
     normal, own, reach, reflection, reputation, respond, segments,
-    setup::{Inputs, guard, spared_by_lists},
+    setup::{Inputs, guard, spared_by_lists, waiting},
     state::Rates,
     traffic::TrafficWatch,
 };
@@ -21,7 +21,7 @@ use crate::{
     bpf::{BpfError, List},
     clock::{monotonic_ns, wall_clock_s},
     engine::{Account, Chain, Dropped, Features, FlooderSettings, Readings, TrafficWindow, Window},
-    host,
+    host::{self, Ports},
     prefix::Prefix,
 };
 
@@ -128,7 +128,8 @@ impl Ticking {
             let changes = state.controller().tick(&features, &step.window, &matched);
             attacks::tell(state, &changes);
             respond::tick(state, &mut inputs.stands, &features, &seen, &inputs.known);
-            campaigns::tick(state, &inputs.ground, &changes, &seen, &inputs.known.good, now_ns);
+            let good = &inputs.known.good;
+            campaigns::tick(state, &mut inputs.ground, &changes, &seen, good, now_ns);
         }
         self.second.push(step.window);
         if !step.findings.is_empty() {
@@ -271,12 +272,13 @@ async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
     }
     prove(state, inputs).await;
     reputation::sweep(state);
-    inputs.traffic.follow().await;
+    let waiting = tokio::task::spawn_blocking(waiting).await.ok().flatten();
+    inputs.traffic.follow(waiting.as_ref()).await;
     match host::facts().await {
         Ok(facts) => {
             inputs.known.sessions.extend(&facts.session_ports);
             own::follow(state, &mut inputs.own, &facts.own);
-            look_around(inputs, facts.own.clone()).await;
+            look_around(state, inputs, facts.own.clone(), waiting).await;
             follow_lists(state, spared_by_lists(&facts, &inputs.configured));
             review(state, facts, &mut inputs.configured);
             blocks::follow(state);
@@ -286,13 +288,14 @@ async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
 }
 
 /// Looks what this machine serves, beside the thread that answers.
-async fn look_around(inputs: &mut Inputs, own: Vec<IpAddr>) {
+async fn look_around(state: &State, inputs: &mut Inputs, own: Vec<IpAddr>, waiting: Option<Ports>) {
     let mut ground = std::mem::take(&mut inputs.ground);
     let looked = tokio::task::spawn_blocking(move || {
-        ground.look(&own);
+        ground.look(&own, waiting.as_ref(), wall_clock_s().unwrap_or(0));
         ground
     });
     inputs.ground = looked.await.unwrap_or_default();
+    state.served().clone_from(inputs.ground.served());
 }
 
 /// Puts lists that have changed in force and has those fetched that are due, beside the tick: a million lines take a second.

@@ -23,7 +23,7 @@ use crate::{
         feature::Connections,
         traffic::{compare, per_second, service_growth},
     },
-    host::{self, TcpCounts},
+    host::{self, Ports, TcpCounts},
 };
 
 use numbers::Numbers;
@@ -52,8 +52,8 @@ pub(super) struct TrafficWatch {
 }
 
 impl TrafficWatch {
-    /// Begins to watch; what was counted before is not news.
-    pub(super) fn begin(pins: &Pins, config: &Config) -> Result<Self, BpfError> {
+    /// Begins to watch what is `waiting`; what was counted before is not news.
+    pub(super) fn begin(pins: &Pins, config: &Config, waiting: Option<&Ports>) -> Result<Self, BpfError> {
         let mut maps = Telemetry::open(pins)?;
         for generation in 0..GENERATIONS as u32 {
             maps.empty(generation)?;
@@ -74,7 +74,7 @@ impl TrafficWatch {
             served: None,
             of_one: None,
         };
-        watch.watch(Some(served().unwrap_or_default()))?;
+        watch.watch(Some(served(waiting).unwrap_or_default()))?;
         Ok(watch)
     }
 
@@ -137,11 +137,10 @@ impl TrafficWatch {
         self.served = counted.ok().and_then(Result::ok);
     }
 
-    /// Watches what listens now.
-    pub(super) async fn follow(&mut self) {
+    /// Watches what is `waiting` now.
+    pub(super) async fn follow(&mut self, waiting: Option<&Ports>) {
         self.count_all().await;
-        let served = spawn_blocking(served).await.ok().flatten();
-        if let Err(error) = self.watch(served) {
+        if let Err(error) = self.watch(served(waiting)) {
             warn!("services that began or ended are not watched as they should: {error}");
         }
     }
@@ -204,12 +203,9 @@ impl TrafficWatch {
     }
 }
 
-/// What listens on this machine; `None` where the kernel does not tell, since `doctor` says what is missing.
-fn served() -> Option<BTreeSet<ServicePort>> {
-    let served = host::served_ports();
-    let [tcp, udp] = served
-        .inspect_err(|error| debug!("services that begin or end are not noticed: {error}"))
-        .ok()?;
+/// The services at ports that are `waiting`, as the kernel told; `None` where it does not, since `doctor` says what is missing.
+fn served(waiting: Option<&Ports>) -> Option<BTreeSet<ServicePort>> {
+    let [tcp, udp] = host::served_ports(waiting?);
     let of = |protocol: u8, ports: BTreeSet<u16>| {
         ports
             .into_iter()

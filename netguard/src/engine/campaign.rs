@@ -7,6 +7,7 @@ mod attempt;
 mod link;
 mod network;
 mod overlap;
+mod probed;
 mod probing;
 mod record;
 mod rhythm;
@@ -27,14 +28,13 @@ pub use overlap::{Overlap, Sources};
 pub use probing::{Group, Probing};
 pub use record::{Campaign, CampaignKind, Joint, Part};
 pub use rhythm::{Together, together};
-use scene::is_flooded;
 pub use scene::{Scene, Turn};
 pub use traits::Traits;
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// How long after it was over an attack is compared with new ones.
 const MEMORY_NS: u64 = 3_600 * SECOND_NS;
-/// How long after its last attack a campaign is over.
+/// How long after its last attack, or the last packet of its probing that was looked at, a campaign is over.
 const QUIET_NS: u64 = 60 * SECOND_NS;
 /// Attacks that are compared with one, the newest; and turns of each that are remembered.
 const COMPARED: usize = 32;
@@ -57,6 +57,11 @@ pub struct Campaigns {
     group: Option<Group>,
     ordinary: Ordinary,
     looked_ns: Option<u64>,
+    /// Those that turned out to be the same as others in the second that was looked at last, as they were then.
+    absorbed: Vec<Campaign>,
+    /// Who turned out to probe in it, and all of whom that was said while this campaign's probing went on.
+    suspects: Vec<Account>,
+    suspected: (u64, BTreeSet<Account>),
 }
 
 /// What is remembered of an attack beside what its own record has.
@@ -72,6 +77,8 @@ struct Followed {
 impl Campaigns {
     /// Takes in a moment: which campaigns began, grew and ended.
     pub fn step(&mut self, scene: &Scene<'_>) -> Vec<Turn> {
+        self.absorbed.clear();
+        self.suspects.clear();
         self.turn(scene);
         self.attempts(scene);
         let before_ns = self.looked_ns.filter(|before_ns| *before_ns <= scene.now_ns);
@@ -86,6 +93,16 @@ impl Campaigns {
         turns
     }
 
+    /// What sources are like in calm times.
+    pub const fn ordinary(&self) -> &Ordinary {
+        &self.ordinary
+    }
+
+    /// Takes up what was learnt of that, or forgets it.
+    pub fn recall(&mut self, ordinary: Ordinary) {
+        self.ordinary = ordinary;
+    }
+
     /// Campaigns, the oldest first.
     pub fn all(&self) -> &[Campaign] {
         &self.campaigns
@@ -93,6 +110,18 @@ impl Campaigns {
 
     pub fn campaign(&self, id: u64) -> Option<&Campaign> {
         self.campaigns.iter().find(|campaign| campaign.id == id)
+    }
+
+    /// The campaign that a turn of the last step is about: also one that became part of another in the same step.
+    pub fn turned(&self, id: u64) -> Option<&Campaign> {
+        let mut absorbed = self.absorbed.iter();
+        self.campaign(id)
+            .or_else(|| absorbed.find(|campaign| campaign.id == id))
+    }
+
+    /// Who turned out to probe in the last step; nobody twice for the same campaign while it goes on.
+    pub fn suspects(&self) -> &[Account] {
+        &self.suspects
     }
 
     /// The campaign that the attack of this number is part of.
@@ -128,53 +157,6 @@ impl Campaigns {
         }
         let known: BTreeSet<u64> = scene.attacks.iter().map(|attack| attack.id).collect();
         self.attacks.retain(|id, _| known.contains(id));
-    }
-
-    /// What came to nothing; in calm times all else is ordinary.
-    fn attempts(&mut self, scene: &Scene<'_>) {
-        for seen in scene.seen {
-            let is_proven = scene.connected.contains(&Account::of(seen.source));
-            match Attempt::of(seen, (scene.is_served)(seen), is_proven) {
-                // Of a flood everything comes to nothing, whoever's name it is in: that is told as what it is.
-                Some(attempt) if !is_flooded(&attempt, seen.verdict, scene.attacks) => {
-                    self.probing.take(&attempt)
-                }
-                None if scene.is_calm => self.ordinary.learn(seen, scene.asn),
-                _ => {}
-            }
-        }
-    }
-
-    fn look_at_probing(&mut self, scene: &Scene<'_>, turns: &mut Vec<Turn>) {
-        let now_ns = scene.now_ns;
-        self.group = self
-            .probing
-            .look(now_ns, &self.ordinary, scene.asn, scene.is_calm);
-        let Some(group) = &self.group else {
-            // What comes later is another.
-            return;
-        };
-        let going = self.campaigns.iter_mut().find(|campaign| {
-            campaign.has(Part::Probing) && now_ns.saturating_sub(campaign.probed_ns) < QUIET_NS
-        });
-        if let Some(campaign) = going {
-            campaign.take_group(group, now_ns);
-            campaign.last_ns = campaign.last_ns.max(group.last_ns);
-            return;
-        }
-        let joint = Joint {
-            part: Part::Probing,
-            with: None,
-            at_ns: now_ns,
-            links: group.links.clone(),
-        };
-        let group = group.clone();
-        let campaign = self.begin(group.first_ns, now_ns, turns);
-        campaign.add(Part::Probing);
-        campaign.join(joint);
-        campaign.take_group(&group, now_ns);
-        campaign.last_ns = group.last_ns;
-        campaign.told = campaign.sources_seen;
     }
 
     fn look_at_attacks(&mut self, scene: &Scene<'_>, turns: &mut Vec<Turn>) {
@@ -262,8 +244,7 @@ impl Campaigns {
 
     /// Has two parts belong together.
     fn join(&mut self, parts: [(Part, &Traits); 2], links: Vec<Link>, now_ns: u64, turns: &mut Vec<Turn>) {
-        let [one, other] =
-            parts.map(|(part, _)| self.campaigns.iter().position(|campaign| campaign.has(part)));
+        let [one, other] = parts.map(|(part, _)| self.place(part));
         let joint = Joint {
             part: parts[0].0,
             with: Some(parts[1].0),
@@ -279,7 +260,8 @@ impl Campaigns {
                     id: absorbed.id,
                     into: self.campaigns[older].id,
                 });
-                self.campaigns[older].absorb(absorbed);
+                self.campaigns[older].absorb(&absorbed);
+                self.absorbed.push(absorbed);
                 older
             }
             (Some(index), None) | (None, Some(index)) => index,
@@ -306,6 +288,17 @@ impl Campaigns {
         campaign.last_ns = now_ns;
         campaign.told = campaign.sources_seen;
         turns.push(Turn::Grown(campaign.id));
+    }
+
+    /// The campaign that has this part: of those that probed, which did so last.
+    fn place(&self, part: Part) -> Option<usize> {
+        let campaigns = self.campaigns.iter().enumerate();
+        let having = campaigns.filter(|(_, campaign)| campaign.has(part));
+        let last = having.max_by_key(|(_, campaign)| match part {
+            Part::Attack(_) => 0,
+            Part::Probing => campaign.probed_ns,
+        });
+        last.map(|(place, _)| place)
     }
 
     fn begin(&mut self, begun_ns: u64, now_ns: u64, turns: &mut Vec<Turn>) -> &mut Campaign {
@@ -345,13 +338,12 @@ impl Campaigns {
                 }
                 continue;
             }
-            let probes = campaign.has_probing && self.group.is_some();
             // A clock that jumped back must not keep it for ever.
             let quiet_ns = match campaign.last_ns <= now_ns {
                 true => now_ns - campaign.last_ns,
                 false => QUIET_NS,
             };
-            if !is_attacked && !probes && quiet_ns >= QUIET_NS {
+            if !is_attacked && quiet_ns >= QUIET_NS {
                 campaign.ended_ns = Some(campaign.last_ns.min(now_ns));
                 turns.push(Turn::Ended(campaign.id));
             } else if campaign.sources_seen >= campaign.told.saturating_mul(2).max(1) {

@@ -2,13 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Baselines, outlier::Outlier};
+use super::{Baselines, Calm, outlier::Outlier};
 
 /// What was learnt, to be kept.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Learnt {
     pub baselines: Baselines,
     pub outlier: Outlier,
+    /// What others learnt, put in only while it is written or read.
+    #[serde(default)]
+    pub calm: Calm,
 }
 
 impl Learnt {
@@ -17,12 +20,13 @@ impl Learnt {
         Self {
             baselines: Baselines::default(),
             outlier: Outlier::new(seed),
+            calm: Calm::default(),
         }
     }
 
     /// Whether all of it can have been learnt.
     pub fn is_sound(&self) -> bool {
-        self.baselines.is_sound() && self.outlier.is_sound()
+        self.baselines.is_sound() && self.outlier.is_sound() && self.calm.is_sound()
     }
 
     /// Seconds that were learnt of all traffic.
@@ -38,12 +42,21 @@ mod tests {
     use netguard_common::telemetry::Kind;
 
     use crate::engine::{
-        Change, Controller, Features,
+        Calm, Change, Controller, Features, Learnt,
         feature::{Connections, tests::second},
         observe,
     };
 
     const SECOND: u64 = 1_000_000_000;
+
+    /// What is known of calm times is not in files of older versions, and is nothing then.
+    #[test]
+    fn what_an_older_daemon_learnt_is_taken() {
+        let text = serde_json::to_string(&Learnt::new(7)).expect("it is JSON");
+        let calm = text.find(",\"calm\"").expect("it is the last");
+        let older: Learnt = serde_json::from_str(&format!("{}}}", &text[..calm])).expect("it is read");
+        assert!(older.is_sound() && older.calm == Calm::default());
+    }
 
     /// Found in review: more connections that stay stopped all learning for ever, since what is usual could never follow.
     #[test]

@@ -4,6 +4,7 @@
 pub mod account;
 pub mod attack;
 pub mod baseline;
+pub mod calm;
 pub mod campaign;
 pub mod chain;
 pub mod controller;
@@ -28,6 +29,7 @@ pub mod window;
 pub use account::Account;
 pub use attack::{Attack, Change, Tracker};
 pub use baseline::Baselines;
+pub use calm::Calm;
 pub use campaign::Campaigns;
 pub use chain::{Chain, Readings, Step, conclude};
 pub use controller::Controller;

@@ -1,12 +1,15 @@
 //! What packets look like while nothing is attacked: a reservoir for each kind, against which a signature is held before it is
 //! used. It builds none.
 
+mod kept;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use fastrand::Rng;
 use netguard_common::signature::{Signature, WORDS};
 
 use super::seen::{Seen, Stratum};
+pub use kept::KeptPeace;
 
 /// Packets kept of a stratum, and strata that are kept. 5 MiB at the most.
 const KEPT: usize = 512;
@@ -220,7 +223,7 @@ pub(super) mod tests {
     }
 
     /// Of so many packets like `frame` in each second of `seconds`, and of the calm after them.
-    fn learnt(
+    pub(super) fn learnt(
         peace: &mut Peace,
         seconds: std::ops::Range<u64>,
         count: usize,

@@ -6,6 +6,8 @@ use std::{
     net::IpAddr,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{Account, seen::Seen};
 pub use crate::config::Place;
 
@@ -123,6 +125,28 @@ impl PeacePlaces {
         self.settling.clear();
     }
 
+    /// What is known to be ordinary, without what may still turn out not to be.
+    pub fn kept(&self) -> KeptPlaces {
+        KeptPlaces(
+            self.counts
+                .iter()
+                .map(|(place, count)| (*place, *count))
+                .collect(),
+        )
+    }
+
+    /// Takes up what was kept, in place of what is known; whether it could. Whoever is told by `are_countries` now, and was told by
+    /// autonomous systems then, is unknown.
+    pub fn recall(&mut self, kept: KeptPlaces, are_countries: bool) -> bool {
+        let mut places = kept.0.iter().filter_map(|(place, _)| *place);
+        let is_readable =
+            kept.is_sound() && places.all(|place| matches!(place, Place::Country(_)) == are_countries);
+        if is_readable {
+            self.counts = kept.0.into_iter().collect();
+        }
+        is_readable
+    }
+
     /// The part of ordinary packets that came from `place`.
     ///
     /// # Errors
@@ -133,6 +157,18 @@ impl PeacePlaces {
             return Err(of);
         }
         Ok(self.counts.get(&Some(place)).copied().unwrap_or(0) as f64 / of as f64)
+    }
+}
+
+/// Ordinary packets by place, as one daemon leaves them to the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptPlaces(Vec<(Option<Place>, u64)>);
+
+impl KeptPlaces {
+    /// Whether it can have been learnt.
+    pub fn is_sound(&self) -> bool {
+        let sum = |sum: u64, (_, count): &(Option<Place>, u64)| sum.saturating_add(*count);
+        self.0.iter().all(|(_, count)| *count > 0) && self.0.iter().fold(0, sum) <= REMEMBERED
     }
 }
 
@@ -195,6 +231,24 @@ pub(super) mod tests {
         peace.learn(&seen_at(1, &syn(7, 64, 512, 0)), &Nowhere);
         peace.settle(u64::MAX);
         assert_eq!(peace.share(country("BV")), Err(u64::from(OF_ONE)));
+    }
+
+    #[test]
+    fn places_outlive_the_daemon_where_they_are_told_alike() {
+        let mut peace = PeacePlaces::default();
+        for source in 0..200 {
+            peace.learn(&seen_at(1, &syn(source, 64, 512, 0)), &LastByte);
+        }
+        peace.settle(u64::MAX);
+        let text = serde_json::to_string(&peace.kept()).expect("it is JSON");
+        let kept: KeptPlaces = serde_json::from_str(&text).expect("the same");
+        let mut other = PeacePlaces::default();
+        assert!(!other.recall(kept.clone(), false), "they were countries");
+        assert!(other.recall(kept, true));
+        assert_eq!(other.share(country("BV")), peace.share(country("BV")));
+        for wrong in [vec![(None, 0)], vec![(None, u64::MAX); 2]] {
+            assert!(!other.recall(KeptPlaces(wrong), true));
+        }
     }
 
     #[test]

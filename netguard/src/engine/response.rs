@@ -20,7 +20,12 @@ mod withheld;
 
 use std::collections::BTreeMap;
 
-use super::{Attack, detect::Class, peace::Peace, places::PeacePlaces};
+use super::{
+    Attack,
+    detect::Class,
+    peace::{KeptPeace, Peace},
+    places::{KeptPlaces, PeacePlaces},
+};
 pub use course::Course;
 use course::Knowledge;
 pub use matched::suspect_matched;
@@ -56,6 +61,24 @@ impl Responder {
             courses: BTreeMap::new(),
             measures: 0,
         }
+    }
+
+    /// What is known of calm times, to be kept.
+    pub fn calm(&self) -> (KeptPeace, KeptPlaces) {
+        (self.peace.kept(), self.places.kept())
+    }
+
+    /// Takes up what was kept, where places are told by countries or by autonomous systems; whether packets could be.
+    pub fn recall(&mut self, packets: KeptPeace, places: KeptPlaces, are_countries: bool) -> bool {
+        // Where places are told otherwise now, it is learnt anew.
+        let _are_known = self.places.recall(places, are_countries);
+        self.peace.recall(packets)
+    }
+
+    /// Forgets calm times; what will be random follows from `seed`.
+    pub fn forget_calm(&mut self, seed: u64) {
+        self.peace = Peace::new(seed);
+        self.places = PeacePlaces::default();
     }
 
     /// Takes in a moment: what is to begin, and what is to end.

@@ -11,6 +11,7 @@ use netguard_common::{
     telemetry::Kind,
     view::CutView,
 };
+use serde::{Deserialize, Serialize};
 
 /// A packet, as far as its head tells.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +27,7 @@ pub struct Seen {
 }
 
 /// Packets that are alike enough to be compared: to one service, and opening a connection or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stratum {
     pub protocol: u8,
     /// 0 where packets have none.

@@ -56,23 +56,23 @@ pub fn served_connections() -> Result<u64, HostError> {
     Ok(count)
 }
 
-/// Ports at which TCP, and at which UDP, waits for anybody in this network namespace. Ports that the kernel gives to clients
-/// are left out for UDP: who asks there waits for one answer.
-///
-/// # Errors
-/// When the kernel does not answer.
-pub fn served_ports() -> Result<[BTreeSet<u16>; 2], HostError> {
-    let [tcp, mut udp] = waiting_ports()?;
+/// Ports of TCP, and of UDP.
+pub type Ports = [BTreeSet<u16>; 2];
+
+/// Of `waiting` ports those that somebody serves: those that the kernel gives to clients are left out for UDP, where who asks waits for one
+/// answer.
+pub fn served_ports(waiting: &Ports) -> Ports {
+    let [tcp, udp] = waiting;
     let clients = client_ports();
-    udp.retain(|port| !clients.contains(port));
-    Ok([tcp, udp])
+    let served = udp.iter().filter(|port| !clients.contains(port));
+    [tcp.clone(), served.copied().collect()]
 }
 
-/// TCP ports that are listened on, and UDP ports that anything is received on from whoever sends it.
+/// TCP ports that are listened on in this network namespace, and UDP ports that anything is received on from whoever sends it.
 ///
 /// # Errors
 /// When the kernel does not answer.
-pub fn waiting_ports() -> Result<[BTreeSet<u16>; 2], HostError> {
+pub fn waiting_ports() -> Result<Ports, HostError> {
     let [mut tcp, mut udp] = [BTreeSet::new(), BTreeSet::new()];
     each_socket("listening sockets", IPPROTO_TCP, StateFlags::LISTEN, |id| {
         tcp.insert(id.source_port);
@@ -250,7 +250,7 @@ mod tests {
             .find_map(|port| UdpSocket::bind(("127.77.3.1", port)).ok())
             .unwrap();
         let asking = UdpSocket::bind("127.77.3.1:0").unwrap();
-        let [tcp_ports, udp_ports] = served_ports().unwrap();
+        let [tcp_ports, udp_ports] = served_ports(&waiting_ports().unwrap());
         assert!(tcp_ports.contains(&tcp.local_addr().unwrap().port()));
         assert!(!tcp_ports.contains(&client.local_addr().unwrap().port()));
         assert!(udp_ports.contains(&udp.local_addr().unwrap().port()));

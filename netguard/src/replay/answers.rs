@@ -9,13 +9,15 @@ use netguard_common::{
 };
 
 use super::handshakes::word;
-use crate::engine::seen::Seen;
+use crate::engine::{campaign::Target, seen::Seen};
 
 /// The ports of its answers.
 #[derive(Default)]
 pub(super) struct Answers {
     open: BTreeSet<(u8, u16)>,
     closed: BTreeSet<(u8, u16)>,
+    /// What was refused before it was served, since somebody asked for it.
+    begun: BTreeSet<Target>,
 }
 
 impl Answers {
@@ -27,7 +29,7 @@ impl Answers {
             } if flags.has(TcpFlags::ACK) => {
                 let port = (protocol::TCP, source_port);
                 if flags.has(TcpFlags::SYN) {
-                    self.open.insert(port);
+                    self.open(port);
                 }
                 // RFC 9293 section 3.5.2: to a SYN where nobody is, a RST that has no number of its own.
                 if flags.has(TcpFlags::RST) && word(packet, frame, 4) == Some(0) {
@@ -35,13 +37,24 @@ impl Answers {
                 }
             }
             Transport::Udp { source_port, .. } => {
-                self.open.insert((protocol::UDP, source_port));
+                self.open((protocol::UDP, source_port));
             }
             // Port unreachable, with the head of what it is about.
             Transport::Icmp { kind: 3, code: 3 } => self.closed.extend(unreachable_v4(packet, frame)),
             Transport::Icmp6 { kind: 1, code: 4 } => self.closed.extend(unreachable_v6(packet, frame)),
             _ => {}
         }
+    }
+
+    fn open(&mut self, (protocol, port): (u8, u16)) {
+        if self.open.insert((protocol, port)) && self.closed.contains(&(protocol, port)) {
+            self.begun.insert(Target { protocol, port });
+        }
+    }
+
+    /// What began to be served since this was asked for last, and was refused before.
+    pub(super) fn begun(&mut self) -> BTreeSet<Target> {
+        std::mem::take(&mut self.begun)
     }
 
     /// Whether the server serves what `seen` asks for, as far as it ever said so.

@@ -1,7 +1,7 @@
 //! Attacks in a replay: what the controller of the daemon would have recognised, tick by tick. It learns as the daemon does, from
 //! nothing: most captures are too short for it to believe what it learnt.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use netguard_common::telemetry::Traffic;
 
@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     engine::{
         Account, Campaigns, Controller, Features, Step, TrafficWindow, Window,
-        campaign::{Scene, Turn},
+        campaign::{Scene, Target},
         detect::Class,
         sketch::distinct,
     },
@@ -71,8 +71,8 @@ pub(super) struct Attacks {
     refused: Refusals,
     campaigns: Campaigns,
     asns: Option<Atlas>,
-    /// Sources of campaigns of which none stands out, since the second before.
-    suspects: Vec<(Account, &'static str)>,
+    /// Sources that turned out to be some of many that probe, since the second before.
+    suspects: Vec<Account>,
 }
 
 impl Attacks {
@@ -92,7 +92,7 @@ impl Attacks {
     }
 
     /// Takes in the tick that ended at `now_ns`, and responds to it; `beside` is what else is known of it, and
-    /// `good` have an established connection. When it ends a second, the ticks of that and what was attacked in it.
+    /// `good` have an established connection; what is `begun` is served since the tick before. When it ends a second, the ticks of that and what was attacked in it.
     pub(super) fn tick(
         &mut self,
         step: &Step,
@@ -100,6 +100,7 @@ impl Attacks {
         beside: Beside,
         good: &HashSet<Account>,
         answers: &Answers,
+        begun: &BTreeSet<Target>,
     ) -> Option<(Vec<Window>, Vec<Class>)> {
         let traffic = step.traffic.as_ref()?;
         let sources = beside.sources;
@@ -109,7 +110,7 @@ impl Attacks {
         let matched = self.response.matched(self.controller.tracker().attacks());
         let changes = self.controller.tick(&features, &step.window, &matched);
         let seen = self.response.tick(&features, &self.controller, good);
-        let turns = self.campaigns.step(&Scene {
+        self.campaigns.step(&Scene {
             now_ns,
             changes: &changes,
             attacks: self.controller.tracker().attacks(),
@@ -118,9 +119,10 @@ impl Attacks {
             connected: good,
             is_calm: self.controller.is_calm(now_ns),
             is_served: &|seen| answers.is_served(seen),
+            begun,
             asn: &|account| self.asns.as_ref()?.asn(account.prefix().address()),
         });
-        self.suspect(&turns);
+        self.suspects.extend(self.campaigns.suspects());
         self.second.push(step.window.clone());
         let sum = match self.traffic.take() {
             Some(sum) => joined(sum, traffic),
@@ -142,22 +144,8 @@ impl Attacks {
         Some((std::mem::take(&mut self.second), attacked))
     }
 
-    /// Whoever is of a campaign that is no attack, as the daemon does.
-    fn suspect(&mut self, turns: &[Turn]) {
-        for turn in turns {
-            if let Turn::Begun(id) | Turn::Grown(id) = turn
-                && let Some(campaign) = self.campaigns.campaign(*id)
-                && campaign.attacks.is_empty()
-            {
-                let kind = campaign.kind().name();
-                self.suspects
-                    .extend(campaign.sources().keys().map(|account| (*account, kind)));
-            }
-        }
-    }
-
     /// Those who became suspicious.
-    pub(super) fn suspects(&mut self) -> Vec<(Account, &'static str)> {
+    pub(super) fn suspects(&mut self) -> Vec<Account> {
         std::mem::take(&mut self.suspects)
     }
 

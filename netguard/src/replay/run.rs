@@ -34,7 +34,9 @@ use crate::{
         setup::{flooder, sizes},
         tick::{PROVEN_FOR_NS, SAMPLES_PER_TICK, SWEEP_TICKS, TICK},
     },
-    engine::{Account, Chain, Readings, Reputation, Step, conclude, reputation::Settings},
+    engine::{
+        Account, Chain, Readings, Reputation, Step, campaign::CampaignKind, conclude, reputation::Settings,
+    },
     prefix::Prefix,
 };
 
@@ -247,9 +249,14 @@ impl Run<'_> {
             sources: self.sources.number(),
             refused,
         };
-        if let Some((windows, attacked)) = self.attacks.tick(&step, now_ns, beside, &good, &self.answers) {
+        let begun = self.answers.begun();
+        let second = self
+            .attacks
+            .tick(&step, now_ns, beside, &good, &self.answers, &begun);
+        if let Some((windows, attacked)) = second {
             self.reputation.connect(self.handshakes.connections(), now_ns);
-            for (account, kind) in self.attacks.suspects() {
+            for account in self.attacks.suspects() {
+                let kind = CampaignKind::Probing.name();
                 self.reputation.campaigning(account, kind, now_ns);
             }
             self.reputation.second(&windows, &attacked, now_ns);

@@ -91,7 +91,12 @@ fn is_one_campaign(family: Family) -> Result<()> {
     ensure!(text.contains("probing") && text.contains("goes on"), "{text}");
     let text = netguard.must(&["campaigns", "show", "1"])?;
     ensure!(text.contains("tcp/22") && text.contains("services: "), "{text}");
-    ensure!(netguard.json(&["campaigns", "show", "1", "--json"])?["id"] == 1);
+    // While it goes on it lasts until now, not until its last packet.
+    let lasted_s = campaign["lasted_s"].as_u64();
+    wait_until("it to last", Duration::from_secs(5), || {
+        let shown = netguard.json(&["campaigns", "show", "1", "--json"])?;
+        Ok((shown["id"] == 1 && shown["lasted_s"].as_u64() > lasted_s).then_some(()))
+    })?;
     let begun = events(&netguard, "campaign-begun")?;
     ensure!(
         begun.len() == 1 && begun[0]["author"]["name"] == "campaign",

@@ -115,13 +115,32 @@ fn what_was_learnt_is_known_after_a_kill() -> Result<()> {
     Ok(())
 }
 
+/// When tcp/80 was served last, as the file says.
+fn served(lab: &Lab) -> Result<Option<u64>> {
+    let text = fs::read_to_string(file(lab))?;
+    let (_, body) = text.split_once('\n').context("a first line")?;
+    let body: Value = serde_json::from_str(body)?;
+    let served = body["calm"]["served"].as_array().context("a list")?;
+    let web = serde_json::json!({ "protocol": 6, "port": 80 });
+    Ok(served
+        .iter()
+        .find(|entry| entry[0] == web)
+        .and_then(|entry| entry[1].as_u64()))
+}
+
 #[test]
 fn an_ordinary_end_writes_what_is_normal() -> Result<()> {
-    let (lab, _server) = lab()?;
+    let (lab, server) = lab()?;
     let mut netguard = protect(&lab, "365days")?;
     let before = seconds(&wait_for_seconds(&netguard, 3)?);
     ensure!(!file(&lab).exists(), "it is not due");
     netguard.stop()?;
+    let served_s = served(&lab)?.context("the server is known")?;
+    // Clients of a service that has not come up again ask where somebody was.
+    drop(server);
+    netguard.restart()?;
+    netguard.stop()?;
+    ensure!(served(&lab)? == Some(served_s), "{served_s}: {:?}", served(&lab)?);
     netguard.restart()?;
     ensure!(seconds(&normal(&netguard)?) >= before);
     ensure!(

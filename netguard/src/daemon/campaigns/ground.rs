@@ -3,24 +3,32 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use netguard_common::packet::protocol;
-use tracing::debug;
 
 use crate::{
     config::{Config, Reach},
     daemon::{database::Database, reach},
-    engine::{Account, seen::Seen},
-    host,
+    engine::{
+        Account,
+        calm::{SERVED, Served},
+        campaign::Target,
+        seen::Seen,
+    },
+    host::Ports,
     lists::Of,
 };
 
-/// Services that are remembered: all ports of both protocols.
-const SERVED: usize = 2 * 65_536;
+/// How long what was served counts as served after nobody does any more, in seconds: its clients come back for a while, and mean no harm.
+const SERVED_FOR_S: u64 = 7 * 86_400;
 
-/// What is known of this machine. What was served once counts as served: its clients come back for a while, and mean no harm.
+/// What is known of this machine.
 #[derive(Default)]
 pub(in crate::daemon) struct Ground {
     own: BTreeSet<IpAddr>,
-    served: BTreeSet<(u8, u16)>,
+    /// As the configuration says, whether anybody serves it or not.
+    configured: BTreeSet<Target>,
+    served: Served,
+    /// What is served since somebody asked for this last.
+    begun: BTreeSet<Target>,
     /// Whether the sockets of this machine were looked at, and everything for its addresses ends in them.
     is_known: bool,
     asns: Option<Database>,
@@ -30,37 +38,56 @@ pub(in crate::daemon) struct Ground {
 impl Ground {
     /// Nothing but what `config` says is known at first.
     pub(in crate::daemon) fn new(config: &Config) -> Self {
-        let configured = config.service.iter().map(|service| service.port);
+        let configured = config.service.iter().map(|service| Target {
+            protocol: service.port.protocol(),
+            port: service.port.port(),
+        });
         let asns = config.geo.asn_database.clone();
         Self {
-            served: configured
-                .map(|service| (service.protocol(), service.port()))
-                .collect(),
+            configured: configured.collect(),
             asns: asns.map(|file| Database::new(file, Of::Asns)),
             reach: config.state.reach,
             ..Self::default()
         }
     }
 
-    /// Looks again what this machine serves at `own`. Blocks for as long as the kernel takes to list what listens.
-    pub(in crate::daemon) fn look(&mut self, own: &[IpAddr]) {
+    /// Takes in what is `waiting` at the addresses `own`, where that is known; `now_s` is the wall clock. Blocks for as long as the kernel
+    /// takes to say whether it translates addresses.
+    pub(in crate::daemon) fn look(&mut self, own: &[IpAddr], waiting: Option<&Ports>, now_s: u64) {
         self.own = own.iter().copied().collect();
-        let served = host::waiting_ports()
-            .inspect_err(|error| debug!("who asks where nobody is, is not noticed: {error}"))
-            .ok();
         // Where ports are translated, connections to one that nobody listens on may be served all the same.
         let ends_here = reach::is_all(self.reach);
-        self.is_known = ends_here && served.is_some();
-        for (protocol, ports) in [protocol::TCP, protocol::UDP]
-            .into_iter()
-            .zip(served.into_iter().flatten())
-        {
-            for port in ports {
-                if self.served.len() < SERVED {
-                    self.served.insert((protocol, port));
+        self.is_known = ends_here && waiting.is_some();
+        let protocols = [protocol::TCP, protocol::UDP];
+        for (protocol, ports) in protocols.into_iter().zip(waiting.into_iter().flatten()) {
+            for target in ports.iter().map(|port| Target {
+                protocol,
+                port: *port,
+            }) {
+                if self.served.len() < SERVED && self.served.insert(target, now_s).is_none() {
+                    self.begun.insert(target);
                 }
             }
         }
+        self.served
+            .retain(|_, last_s| now_s.saturating_sub(*last_s) < SERVED_FOR_S);
+    }
+
+    /// What was served, and when it was last; seconds since 1970.
+    pub(in crate::daemon) const fn served(&self) -> &Served {
+        &self.served
+    }
+
+    /// Takes up what an earlier daemon knew to be served.
+    pub(in crate::daemon) fn recall(&mut self, served: impl IntoIterator<Item = (Target, u64)>) {
+        for (target, last_s) in served {
+            self.served.entry(target).or_insert(last_s);
+        }
+    }
+
+    /// What is served since this was asked last, and was not before.
+    pub(super) fn begun(&mut self) -> BTreeSet<Target> {
+        std::mem::take(&mut self.begun)
     }
 
     /// Has the database of networks read when its file has changed; until then they are known by their prefix only.
@@ -73,7 +100,11 @@ impl Ground {
     /// Whether anybody serves what `seen` asks for; `None` where nobody knows.
     pub(super) fn is_served(&self, seen: &Seen) -> Option<bool> {
         let is_known = self.is_known && self.own.contains(&seen.destination);
-        is_known.then(|| self.served.contains(&(seen.stratum.protocol, seen.stratum.port)))
+        let target = Target {
+            protocol: seen.stratum.protocol,
+            port: seen.stratum.port,
+        };
+        is_known.then(|| self.served.contains_key(&target) || self.configured.contains(&target))
     }
 
     /// The autonomous system of `account`, where a database says.
@@ -84,8 +115,6 @@ impl Ground {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
     use netguard_common::{Verdict, head::Head, shared::Field as _};
 
     use super::*;
@@ -107,21 +136,48 @@ mod tests {
         Seen::of(&head).unwrap()
     }
 
+    const NOW_S: u64 = 1_800_000_000;
+
+    /// What waits: TCP at these ports.
+    fn waiting(ports: &[u16]) -> Ports {
+        [ports.iter().copied().collect(), BTreeSet::new()]
+    }
+
     #[test]
-    fn what_was_served_once_stays_so_and_nothing_is_known_of_others() {
+    fn what_was_served_once_stays_so_for_days_and_nothing_is_known_of_others() {
         let own = ["198.51.100.1".parse().unwrap()];
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
         let mut ground = Ground::new(&Config::default());
-        assert_eq!(ground.is_served(&asking(port)), None, "nobody looked");
-        ground.look(&own);
+        let mut look = |own: &[IpAddr], waiting: Option<&Ports>, now_s: u64| {
+            ground.look(own, waiting, now_s);
+            // Whatever the kernel of this machine does.
+            ground.is_known = waiting.is_some();
+            let told = [7, 1].map(|port| ground.is_served(&asking(port)));
+            (told, ground.begun().len())
+        };
+        let (open, none) = (waiting(&[7]), waiting(&[]));
+        assert_eq!(look(&own, None, NOW_S), ([None, None], 0), "nobody looked");
+        assert_eq!(look(&own, Some(&none), NOW_S), ([Some(false); 2], 0));
+        assert_eq!(look(&own, Some(&open), NOW_S), ([Some(true), Some(false)], 1));
+        let late_s = NOW_S + SERVED_FOR_S - 1;
+        assert_eq!(look(&own, Some(&none), late_s), ([Some(true), Some(false)], 0));
+        assert_eq!(look(&own, Some(&open), late_s), ([Some(true), Some(false)], 0));
+        assert_eq!(look(&[], Some(&open), late_s), ([None, None], 0));
+        let long_ago = look(&own, Some(&none), late_s + SERVED_FOR_S);
+        assert_eq!(long_ago, ([Some(false); 2], 0));
+    }
+
+    #[test]
+    fn what_an_earlier_daemon_saw_and_what_is_configured_counts() {
+        let config = "[[service]]\nport = \"tcp/2\"\nrate_per_s = 10\nburst = 10\n";
+        let mut ground = Ground::new(&Config::parse("test", config).unwrap());
+        let target = Target { protocol: 6, port: 3 };
+        ground.recall([(target, NOW_S - 100)]);
+        ground.look(&["198.51.100.1".parse().unwrap()], Some(&waiting(&[])), NOW_S);
         ground.is_known = true;
-        drop(listener);
-        ground.look(&own);
-        ground.is_known = true;
-        assert_eq!(ground.is_served(&asking(port)), Some(true));
-        assert_eq!(ground.is_served(&asking(1)), Some(false));
-        ground.look(&[]);
-        assert_eq!(ground.is_served(&asking(port)), None);
+        let told = [1, 2, 3].map(|port| ground.is_served(&asking(port)));
+        assert_eq!(told, [Some(false), Some(true), Some(true)]);
+        assert_eq!(ground.served().get(&target), Some(&(NOW_S - 100)));
+        ground.look(&[], None, NOW_S + SERVED_FOR_S);
+        assert_eq!(ground.served().get(&target), None);
     }
 }

@@ -234,13 +234,21 @@ mod tests {
     use netguard_common::telemetry::Kind;
 
     use super::*;
-    use crate::engine::{Controller, baseline::tests::learnt};
+    use crate::engine::{Calm, Controller, baseline::tests::learnt, campaign::Target};
 
     const NOW: u64 = 1_800_000_000;
 
     fn some() -> Learnt {
+        let target = Target {
+            protocol: 6,
+            port: 443,
+        };
         Learnt {
             baselines: learnt(&[(Kind::Udp, 1_000)]),
+            calm: Calm {
+                served: vec![(target, NOW)],
+                ..Calm::default()
+            },
             ..Learnt::new(7)
         }
     }
@@ -267,6 +275,7 @@ mod tests {
         }
         let kept = read(&path, NOW + 60).expect("it is read").expect("it is there");
         assert_eq!((kept.written_s, kept.from_future), (NOW, false));
+        assert_eq!(kept.learnt.calm, some().calm);
         let [before, after] = [some(), kept.learnt].map(|learnt| Controller::new(learnt).normal(None));
         assert_eq!(before, after);
         assert!(!beside(&path, "unfinished").exists());
@@ -321,6 +330,8 @@ mod tests {
         for wrong in [
             good.replacen("\"room\":3.0", "\"room\":300.0", 1),
             good.replacen("\"totals\":{\"bytes\"", "\"totals\":{\"bites\"", 1),
+            good.replacen("\"places\":[]", "\"places\":[[null,0]]", 1),
+            good.replacen("\"looks\":[]", "\"looks\":7", 1),
             good.replacen("\"points\":[]", "\"points\":[[1.0]]", 1),
             format!("{}{hex_of_extremes}{}", &good[..start], &good[end..]),
             format!("{}ffffffffffff{}", &good[..start], &good[end..]),

@@ -209,7 +209,7 @@ fn read(database: &Database) -> Result<Kept, Fault> {
     for entry in sources.iter().map_err(redb::Error::from)? {
         let (account, record) = entry.map_err(redb::Error::from)?;
         let account = account.value().parse::<Prefix>().ok();
-        let record = serde_json::from_slice::<Record>(record.value()).ok();
+        let record = Record::parse(record.value()).ok();
         match (account, record) {
             (Some(prefix), Some(record)) if kept.records.len() < MOST => {
                 kept.records.push((Account::from(prefix), record));

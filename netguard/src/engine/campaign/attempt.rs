@@ -9,6 +9,7 @@ use netguard_common::{
     signature::{HEADER_LENGTH, LENGTH, SOURCE_PORT, TTL, WINDOW},
     telemetry::Kind,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::engine::{Account, seen::Seen};
 
@@ -18,7 +19,7 @@ const CLIENT_PORTS: u16 = 32_768;
 const SERVER_PORTS: u16 = 1_024;
 
 /// What was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Target {
     pub protocol: u8,
     pub port: u16,
@@ -35,7 +36,7 @@ impl fmt::Display for Target {
 }
 
 /// What a program's packets look like, whatever host runs it and whatever they ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Look {
     protocol: u8,
     /// What it most likely began with: on the way each router takes one off.

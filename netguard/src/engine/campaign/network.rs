@@ -1,7 +1,9 @@
 //! Networks as they are compared: the autonomous system where somebody knows it, else an IPv4 /16 or an IPv6 /32; and where, and with what
 //! programs, ordinary sources are. It judges nobody.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
 
 use super::{Look, Sources};
 use crate::{
@@ -19,7 +21,8 @@ const KNOWN: u32 = 128;
 const TELLING: usize = 16;
 
 /// A network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Network {
     Asn(u32),
     Prefix(Prefix),
@@ -31,6 +34,32 @@ impl fmt::Display for Network {
             Self::Asn(number) => write!(out, "AS{number}"),
             Self::Prefix(prefix) => prefix.fmt(out),
         }
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = |why: &dyn fmt::Display| format!("{text:?} is neither a prefix nor like AS64496: {why}");
+        match text.strip_prefix("AS") {
+            Some(number) => number.parse().map(Self::Asn).map_err(|error| wrong(&error)),
+            None => text.parse().map(Self::Prefix).map_err(|error| wrong(&error)),
+        }
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Network> for String {
+    fn from(network: Network) -> Self {
+        network.to_string()
     }
 }
 
@@ -67,7 +96,8 @@ pub(super) fn alike(one: &BTreeMap<Network, u32>, other: &BTreeMap<Network, u32>
 }
 
 /// What sources are like in calm times, by the packets that were looked at.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Ordinary {
     networks: Shares<Network>,
     looks: Shares<Look>,
@@ -82,6 +112,21 @@ impl Ordinary {
         }
     }
 
+    /// Whether it can have been learnt.
+    pub fn is_sound(&self) -> bool {
+        self.networks.is_sound() && self.looks.is_sound()
+    }
+
+    /// What an earlier daemon learnt. Networks that were told by prefix say nothing where autonomous systems are known, and the other way round.
+    #[must_use]
+    pub fn recalled(mut self, are_systems: bool) -> Self {
+        let mut known = self.networks.counts.keys();
+        if known.any(|network| matches!(network, Network::Asn(_))) != are_systems {
+            self.networks = Shares::default();
+        }
+        self
+    }
+
     /// The part of ordinary packets that come from those networks; `None` while too few are known to tell.
     pub fn of_networks<'a>(&self, networks: impl Iterator<Item = &'a Network>) -> Option<f64> {
         self.networks.part(networks)
@@ -94,7 +139,9 @@ impl Ordinary {
 }
 
 /// Counts that are bounded in number and in size.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<(K, u32)>", into = "Vec<(K, u32)>")]
+#[serde(bound(serialize = "K: Clone + Serialize", deserialize = "K: Ord + Deserialize<'de>"))]
 struct Shares<K> {
     counts: BTreeMap<K, u32>,
     total: u32,
@@ -109,7 +156,27 @@ impl<K> Default for Shares<K> {
     }
 }
 
+impl<K: Ord> From<Vec<(K, u32)>> for Shares<K> {
+    fn from(counts: Vec<(K, u32)>) -> Self {
+        let counts: BTreeMap<K, u32> = counts.into_iter().collect();
+        let total = counts
+            .values()
+            .fold(0, |sum: u32, count| sum.saturating_add(*count));
+        Self { counts, total }
+    }
+}
+
+impl<K> From<Shares<K>> for Vec<(K, u32)> {
+    fn from(shares: Shares<K>) -> Self {
+        shares.counts.into_iter().collect()
+    }
+}
+
 impl<K: Ord + Copy> Shares<K> {
+    fn is_sound(&self) -> bool {
+        self.counts.len() <= KEPT && self.total < FULL && self.counts.values().all(|count| *count > 0)
+    }
+
     fn count(&mut self, key: K) {
         *self.counts.entry(key).or_default() += 1;
         self.total += 1;
@@ -167,6 +234,34 @@ mod tests {
         );
         assert_eq!(alike(&of(&[(1, 16)]), &of(&[(2, 99)])), Some(0.0));
         assert_eq!(alike(&of(&[(1, 15)]), &of(&[(1, 99)])), None);
+    }
+
+    #[test]
+    fn what_is_ordinary_outlives_the_daemon_where_networks_are_told_alike() {
+        let mut ordinary = Ordinary::default();
+        for network in [
+            Network::Asn(64_496),
+            Network::Prefix("192.0.0.0/16".parse().expect("a prefix")),
+        ] {
+            (0..200).for_each(|_| ordinary.networks.count(network));
+        }
+        let text = serde_json::to_string(&ordinary).expect("it is JSON");
+        let back: Ordinary = serde_json::from_str(&text).expect("the same");
+        assert!(back == ordinary && back.is_sound());
+        let part = |ordinary: Ordinary| ordinary.of_networks([Network::Asn(64_496)].iter());
+        assert_eq!(part(back.clone().recalled(true)), Some(0.5));
+        assert_eq!(part(back.recalled(false)), None);
+        assert!("AS-1".parse::<Network>().is_err() && "x".parse::<Network>().is_err());
+        for wrong in [
+            r#"{"networks":[["AS1",0]]}"#,
+            r#"{"networks":[["AS1",4294967295],["AS2",9]]}"#,
+        ] {
+            assert!(
+                !serde_json::from_str::<Ordinary>(wrong)
+                    .expect("it is JSON")
+                    .is_sound()
+            );
+        }
     }
 
     #[test]

@@ -36,22 +36,27 @@ pub struct Overlap {
 
 impl Overlap {
     pub fn of(one: &Sources, other: &Sources) -> Self {
-        let (few, many) = if weight(one) <= weight(other) {
-            (one, other)
-        } else {
-            (other, one)
-        };
         let (mut common, mut proven, mut both) = (0, 0, 0.0);
-        let mut theirs = many.iter().peekable();
-        for (account, is_proven) in few {
+        // Of each side: who proved itself with the other has done so for both.
+        let mut weights = [weight(one), weight(other)];
+        let mut theirs = other.iter().peekable();
+        for (account, is_proven) in one {
             while theirs.next_if(|(there, _)| *there < account).is_some() {}
             if let Some((_, is_proven_there)) = theirs.next_if(|(there, _)| *there == account) {
+                let is_either = *is_proven || *is_proven_there;
                 common += 1;
-                proven += usize::from(*is_proven || *is_proven_there);
-                both += if *is_proven { PROVEN } else { 1.0 };
+                proven += usize::from(is_either);
+                both += weight_of(is_either);
+                weights[0] += weight_of(is_either) - weight_of(*is_proven);
+                weights[1] += weight_of(is_either) - weight_of(*is_proven_there);
             }
         }
-        let part = if few.is_empty() { 0.0 } else { both / weight(few) };
+        let (few, many) = match (weights[0], one.len()) <= (weights[1], other.len()) {
+            true => (one, other),
+            false => (other, one),
+        };
+        let least = weights[0].min(weights[1]);
+        let part = if least > 0.0 { both / least } else { 0.0 };
         let is_telling = common >= LEAST && part >= LEAST_PART;
         Self {
             common,
@@ -76,10 +81,11 @@ impl Overlap {
 }
 
 fn weight(sources: &Sources) -> f64 {
-    let weights = sources
-        .values()
-        .map(|is_proven| if *is_proven { PROVEN } else { 1.0 });
-    weights.sum()
+    sources.values().map(|is_proven| weight_of(*is_proven)).sum()
+}
+
+const fn weight_of(is_proven: bool) -> f64 {
+    if is_proven { PROVEN } else { 1.0 }
 }
 
 /// An IPv4 /24 has 256 accounts, an IPv6 /48 has 65,536.
@@ -154,6 +160,18 @@ mod tests {
             );
             assert_eq!(Overlap::of(&other, &one), overlap, "the order says nothing");
         }
+    }
+
+    /// Found in review: which of the two was compared first decided whether they belong together.
+    #[test]
+    fn who_proved_itself_on_one_side_has_done_so_for_both() {
+        let one = sources(0, 3, true, true);
+        let other = sources(0, 12, true, false);
+        let [overlap, back] = [Overlap::of(&one, &other), Overlap::of(&other, &one)];
+        assert_eq!(overlap, back);
+        assert_eq!((overlap.is_proven(), overlap.of), (true, 3));
+        let other = sources(0, 300, true, false);
+        assert_eq!(Overlap::of(&one, &other), Overlap::of(&other, &one));
     }
 
     #[test]

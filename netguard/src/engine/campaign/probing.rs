@@ -6,19 +6,22 @@
 //! afterwards, and they must have something in common: what they ask for, what their packets look like, or where they are.
 
 mod group;
+mod kept;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Attempt, Link, Look, Ordinary, Sources, Target, network::Asn};
+use super::{Attempt, Link, Look, Ordinary, QUIET_NS, Sources, Target, network::Asn};
 use crate::engine::Account;
 pub use group::Group;
+use kept::{Kept, Shared};
 
 /// How far back it looks.
 const BACK_NS: u64 = 300_000_000_000;
 /// Sources that are remembered; later ones are not begun.
 const SOURCES: usize = 8_192;
-/// What a source asked for that is remembered.
-const TARGETS: usize = 8;
+/// What a source asked for, and what its packets look like, that is remembered.
+const TARGETS: usize = 16;
+const LOOKS: usize = 4;
 /// Sources among the packets that are looked at, below which it is none, and the same before anything is usual. At one packet in
 /// eight that are about 2,300, and 4,600, attempts an hour.
 const FLOOR: usize = 24;
@@ -39,6 +42,9 @@ const GIVE_IN_NS: u64 = 3_600_000_000_000;
 #[derive(Clone, Debug, Default)]
 pub struct Probing {
     sources: BTreeMap<Account, Prober>,
+    /// What many of them had in common at the last look.
+    targets: Shared<Target>,
+    looks: Shared<Look>,
     /// How many sources came in stretches of calm times, the newest last.
     usual: VecDeque<usize>,
     /// When the stretch began that is to be learnt next.
@@ -53,10 +59,8 @@ struct Prober {
     first_ns: u64,
     last_ns: u64,
     attempts: u32,
-    /// Of what it asked for the least.
-    targets: BTreeSet<Target>,
-    /// Of those that its packets have the least.
-    look: Look,
+    targets: Kept<Target>,
+    looks: Kept<Look>,
     is_proven: bool,
 }
 
@@ -78,27 +82,29 @@ impl Probing {
             first_ns: attempt.at_ns,
             last_ns: attempt.at_ns,
             attempts: 0,
-            targets: BTreeSet::new(),
-            look: attempt.look,
+            targets: Kept::new(TARGETS),
+            looks: Kept::new(LOOKS),
             is_proven: false,
         });
         prober.first_ns = prober.first_ns.min(attempt.at_ns);
         prober.last_ns = prober.last_ns.max(attempt.at_ns);
         prober.attempts = prober.attempts.saturating_add(1);
         prober.is_proven |= attempt.is_proven;
-        // The least of them, so that their order says nothing.
-        prober.look = prober.look.min(attempt.look);
-        prober.targets.insert(attempt.target);
-        if prober.targets.len() > TARGETS {
-            prober.targets.pop_last();
-        }
+        prober.looks.take(attempt.look, attempt.at_ns, &self.looks);
+        prober.targets.take(attempt.target, attempt.at_ns, &self.targets);
+    }
+
+    /// Takes back what was asked for of services that have begun since: their clients came a little early.
+    pub fn withdraw(&mut self, begun: &BTreeSet<Target>) {
+        self.sources.retain(|_, prober| {
+            prober.targets.withdraw(begun);
+            !prober.targets.is_empty()
+        });
     }
 
     /// What goes on at `now_ns`, once a second. `is_calm`: nothing else is attacked, so that what came is usual.
     pub fn look(&mut self, now_ns: u64, ordinary: &Ordinary, asn: Asn<'_>, is_calm: bool) -> Option<Group> {
-        // A clock that jumped back leaves nothing behind that never ends.
-        self.sources
-            .retain(|_, prober| prober.last_ns <= now_ns && now_ns - prober.last_ns < BACK_NS);
+        self.forget(now_ns);
         let all: Sources = self
             .sources
             .iter()
@@ -120,9 +126,18 @@ impl Probing {
             usual: self.usual.iter().max().copied(),
         };
         let group = match count >= least {
-            true => group::found(&self.sources, &measure, ordinary, asn),
+            true => self.found(&measure, ordinary, asn),
             false => None,
         };
+        let group = group.filter(|group| {
+            let is_over = now_ns - group.last_ns >= QUIET_NS;
+            if is_over {
+                // What is over hides nobody, and whoever comes again is counted anew.
+                self.sources
+                    .retain(|account, _| !group.members.contains_key(account));
+            }
+            !is_over
+        });
         self.going = match (&group, self.going) {
             (Some(_), Some(going)) => Some(going),
             (Some(_), None) => Some((now_ns, threshold)),
@@ -130,6 +145,24 @@ impl Probing {
         };
         self.learn(now_ns, count, is_calm);
         group
+    }
+
+    /// Forgets what was too long ago. A clock that jumped back leaves nothing behind that never ends.
+    fn forget(&mut self, now_ns: u64) {
+        self.sources
+            .retain(|_, prober| prober.last_ns <= now_ns && now_ns - prober.last_ns < BACK_NS);
+        let from_ns = now_ns.saturating_sub(BACK_NS);
+        for prober in self.sources.values_mut() {
+            prober.targets.forget(from_ns);
+            prober.looks.forget(from_ns);
+        }
+    }
+
+    fn found(&mut self, measure: &Measure, ordinary: &Ordinary, asn: Asn<'_>) -> Option<Group> {
+        let all = self.sources.values();
+        self.targets = Shared::among(all.clone().flat_map(|prober| prober.targets.iter()));
+        self.looks = Shared::among(all.flat_map(|prober| prober.looks.iter()));
+        group::found(self, measure, ordinary, asn)
     }
 
     /// From how many sources on it is one.

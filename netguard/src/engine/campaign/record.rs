@@ -66,7 +66,7 @@ pub struct Campaign {
     pub attacks: BTreeSet<u64>,
     /// Whether sources that ask where nobody is are a part of it, and how often they were seen to.
     pub has_probing: bool,
-    /// When a group of sources that probe was last taken in.
+    /// When one of its sources was last seen to probe.
     pub(super) probed_ns: u64,
     pub attempts: u64,
     pub classes: BTreeSet<Class>,
@@ -165,10 +165,18 @@ impl Campaign {
         self.merge_networks(traits.networks.iter().map(|(network, count)| (*network, *count)));
     }
 
+    /// Whether most of `group` are sources of it.
+    pub(super) fn knows(&self, group: &Group) -> bool {
+        let members = group.members.keys();
+        let known = members.filter(|account| self.sources.contains_key(account));
+        2 * known.count() > group.members.len()
+    }
+
     /// Takes in what its probing is like by now.
-    pub(super) fn take_group(&mut self, group: &Group, now_ns: u64) {
+    pub(super) fn take_group(&mut self, group: &Group) {
         self.attempts = self.attempts.max(group.attempts);
-        self.probed_ns = now_ns;
+        self.probed_ns = group.last_ns;
+        self.last_ns = self.last_ns.max(group.last_ns);
         self.targets = group.targets.clone();
         self.take_sources(&group.members);
         self.merge_networks(group.networks.iter().copied());
@@ -200,20 +208,21 @@ impl Campaign {
     }
 
     /// Takes another campaign in, that turned out to be the same.
-    pub(super) fn absorb(&mut self, other: Self) {
+    pub(super) fn absorb(&mut self, other: &Self) {
         self.begun_ns = self.begun_ns.min(other.begun_ns);
         self.last_ns = self.last_ns.max(other.last_ns);
         self.attempts = self.attempts.max(other.attempts);
         self.has_probing |= other.has_probing;
+        self.probed_ns = self.probed_ns.max(other.probed_ns);
         other.attacks.iter().for_each(|id| self.add(Part::Attack(*id)));
         self.classes.extend(&other.classes);
         self.services.extend(other.services.iter().cloned());
         if self.targets.is_empty() {
-            self.targets = other.targets.clone();
+            self.targets.clone_from(&other.targets);
         }
         self.take_sources(&other.sources);
         self.merge_networks(other.networks.iter().copied());
-        other.joints.into_iter().for_each(|joint| self.join(joint));
+        other.joints.iter().for_each(|joint| self.join(joint.clone()));
     }
 
     pub(super) fn forget_sources(&mut self) {

@@ -1,10 +1,10 @@
 //! What campaigns are told of a moment, and what they answer.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use netguard_common::{Verdict, packet::protocol};
 
-use super::{Asn, Attempt};
+use super::{Asn, Attempt, Target};
 use crate::engine::{Account, Attack, Change, detect::Class, response::Responder, seen::Seen};
 
 /// A moment, as it is told.
@@ -22,6 +22,8 @@ pub struct Scene<'a> {
     pub is_calm: bool,
     /// Whether anybody serves what a packet asks for; `None` where nobody knows.
     pub is_served: &'a dyn Fn(&Seen) -> Option<bool>,
+    /// What is served since the moment before, and was not: who asked for it already meant no harm.
+    pub begun: &'a BTreeSet<Target>,
     pub asn: Asn<'a>,
 }
 

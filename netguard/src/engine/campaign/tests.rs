@@ -22,6 +22,7 @@ struct World {
     campaigns: Campaigns,
     responder: Responder,
     connected: HashSet<Account>,
+    begun: BTreeSet<Target>,
     at_s: u64,
 }
 
@@ -47,6 +48,7 @@ impl World {
             campaigns: Campaigns::default(),
             responder: Responder::new(settings, 0),
             connected: HashSet::new(),
+            begun: BTreeSet::new(),
             at_s: 10_000,
         }
     }
@@ -83,6 +85,7 @@ impl World {
             connected: &self.connected,
             is_calm: floods.is_empty(),
             is_served: &|seen| Some(seen.stratum.port == 80),
+            begun: &self.begun,
             asn: &|_| None,
         })
     }
@@ -170,25 +173,35 @@ fn what_only_happens_at_the_same_time_is_none() {
 
 /// A hundred sources that ask for these ports, within some seconds.
 fn probe(world: &mut World, ports: &[u16]) -> Vec<Turn> {
+    probe_by(world, 0, ports)
+}
+
+/// The same, from this number of a source on.
+fn probe_by(world: &mut World, first: u32, ports: &[u16]) -> Vec<Turn> {
     let mut turns = Vec::new();
     for second in 0..10 {
-        let seen: Vec<Seen> = (0..10)
-            .map(|number| {
-                let number = second * 10 + number;
-                let port = ports[number as usize % ports.len()];
-                Seen {
-                    source: address(number).into(),
-                    head: netguard_common::head::Head {
-                        at_ns: world.at_s * SECOND_NS,
-                        ..asking(1, port, Verdict::Pass).head
-                    },
-                    ..asking(1, port, Verdict::Pass)
-                }
-            })
-            .collect();
+        let seen = asking_by(world.at_s, first + second * 10, 10, ports);
         turns.extend(world.second(&[], &seen));
     }
     turns
+}
+
+/// What so many sources from this number on ask for in a second.
+fn asking_by(at_s: u64, first: u32, count: u32, ports: &[u16]) -> Vec<Seen> {
+    let numbers = first..first + count;
+    numbers
+        .map(|number| {
+            let port = ports[number as usize % ports.len()];
+            Seen {
+                source: address(number).into(),
+                head: netguard_common::head::Head {
+                    at_ns: at_s * SECOND_NS,
+                    ..asking(1, port, Verdict::Pass).head
+                },
+                ..asking(1, port, Verdict::Pass)
+            }
+        })
+        .collect()
 }
 
 #[test]
@@ -213,6 +226,83 @@ fn many_sources_that_each_do_hardly_anything_are_one_and_a_flood_by_them_is_its_
         (CampaignKind::Both, 100)
     );
     assert_eq!(world.seconds(400, &[]), [Turn::Ended(1)]);
+}
+
+/// Found in review: a probe went on for five minutes after its last packet, and another one meanwhile was taken for it.
+#[test]
+fn a_probe_is_over_a_minute_after_its_last_packet_and_another_is_another() {
+    let mut world = World::new();
+    probe(&mut world, &[22, 25, 443]);
+    let last_ns = world.campaigns.all()[0].last_ns;
+    assert_eq!(world.seconds(58, &[]), []);
+    assert_eq!(world.seconds(3, &[]), [Turn::Ended(1)]);
+    let campaign = &world.campaigns.all()[0];
+    assert_eq!(campaign.ended_ns, Some(last_ns), "{campaign:?}");
+    // The same sources come again: half of them are enough to know them by.
+    assert!(probe(&mut world, &[22, 25, 443]).starts_with(&[Turn::Grown(1)]));
+    assert!(world.campaigns.all()[0].is_going() && world.campaigns.all().len() == 1);
+    assert_eq!(world.seconds(70, &[]), [Turn::Ended(1)]);
+    let others = probe_by(&mut world, 5_000, &[22, 25, 443]);
+    assert_eq!(others, [Turn::Begun(2), Turn::Grown(2)]);
+}
+
+/// Found in review: whoever came between the beginning and twice as many had nothing against it.
+#[test]
+fn everybody_who_probes_is_suspicious_once_also_beside_an_attack() {
+    let mut world = World::new();
+    let mut suspects = Vec::new();
+    for round in 0..3 {
+        for second in 0..20 {
+            let seen = asking_by(world.at_s, 5 * second, 5, &[22, 25, 443]);
+            let floods = [(Class::UdpFlood, 9_000, 9)];
+            world.second(&floods[usize::from(round == 0)..], &seen);
+            suspects.extend_from_slice(world.campaigns.suspects());
+        }
+    }
+    let different: BTreeSet<Account> = suspects.iter().copied().collect();
+    assert_eq!((suspects.len(), different.len()), (100, 100));
+    assert!(world.campaigns.all()[0].has_probing);
+    world.seconds(1, &[]);
+    assert_eq!(world.campaigns.suspects(), []);
+}
+
+/// Found in review: what was absorbed in the same second was not told of.
+#[test]
+fn turns_of_what_became_part_of_another_at_once_are_told() {
+    let (mut campaigns, traits) = (Campaigns::default(), Traits::default());
+    let mut turns = Vec::new();
+    for [one, other] in [[1, 2], [3, 4], [5, 6], [3, 5], [1, 6]] {
+        let parts = [one, other].map(|id| (Part::Attack(id), &traits));
+        campaigns.join(parts, Vec::new(), 5, &mut turns);
+    }
+    let merged = |id, into| Turn::Merged { id, into };
+    assert_eq!(
+        turns,
+        [
+            Turn::Begun(1),
+            Turn::Begun(2),
+            Turn::Begun(3),
+            merged(3, 2),
+            Turn::Grown(2),
+            merged(2, 1),
+            Turn::Grown(1)
+        ]
+    );
+    let attacks = |id| campaigns.turned(id).map(|campaign| campaign.attacks.len());
+    assert_eq!([1, 2, 3, 4].map(attacks), [Some(6), Some(4), Some(2), None]);
+    assert_eq!(campaigns.all().len(), 1);
+}
+
+#[test]
+fn who_asked_before_a_service_began_means_no_harm() {
+    let mut world = World::new();
+    probe(&mut world, &[22, 25, 443]);
+    world.begun = [22, 25].map(|port| Target { protocol: 6, port }).into();
+    assert_eq!(world.seconds(70, &[]), [Turn::Ended(1)]);
+    assert!(
+        !world.campaigns.probing.is_empty(),
+        "they asked for the third as well"
+    );
 }
 
 #[test]

@@ -2,14 +2,20 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use super::{Account, Asn, Link, Look, Measure, Ordinary, Prober, Sources, Target, counted};
+use super::{
+    Account, Asn, Link, Look, Measure, Ordinary, Prober, Probing, Sources, Target, counted,
+    kept::{Shared, most},
+};
 use crate::engine::campaign::{LinkKind, Network, link::told, network::network};
 
-/// Things that must be asked for, each by this part of the sources: a service that is gone is missed by its clients, and a worm knows one.
+/// Things that must be asked for: a service that is gone is missed by its clients, and a worm knows one.
 const SERVICES: usize = 3;
-const OF_THEM: f64 = 0.1;
-/// Sources that must ask for one.
+/// Sources that must ask for each: so many, and this part of as many as it takes. Whoever else is there does not count, so that many who
+/// do something else hide nobody.
 const LEAST: usize = 4;
+const PART: usize = 16;
+/// Things that are held to be asked for by many, at the most.
+const COMMON: usize = 64;
 /// The part of all that was asked for that the two asked for most may be.
 const TWO: f64 = 0.8;
 /// Targets, and networks, that a group is told by.
@@ -38,20 +44,22 @@ pub struct Group {
     pub links: Vec<Link>,
 }
 
-/// The largest group among `all` that is large enough.
+/// The largest group among the sources of `probing` that is large enough.
 pub(super) fn found(
-    all: &BTreeMap<Account, Prober>,
+    probing: &Probing,
     measure: &Measure,
     ordinary: &Ordinary,
     asn: Asn<'_>,
 ) -> Option<Group> {
+    let all = &probing.sources;
     let place = |account: &Account| network(*account, asn);
     let places: BTreeMap<Account, Network> = all.keys().map(|account| (*account, place(account))).collect();
-    let (targets, look) = (common_targets(all), common_look(all, ordinary));
+    let targets = common_targets(&probing.targets, measure.least);
+    let look = common_look(&probing.looks, ordinary);
     let networks = common_networks(&places, ordinary);
     let shares = |kind: LinkKind, account: &Account, prober: &Prober| match kind {
-        LinkKind::Services => prober.targets.iter().any(|target| targets.contains(target)),
-        LinkKind::Signature => look.contains(&prober.look),
+        LinkKind::Services => targets.iter().any(|target| prober.targets.has(target)),
+        LinkKind::Signature => look.iter().any(|look| prober.looks.has(look)),
         _ => networks.contains(&places[account]),
     };
     let kinds = [LinkKind::Services, LinkKind::Signature, LinkKind::Network];
@@ -123,7 +131,7 @@ fn told_as(
     links: Vec<Link>,
 ) -> Group {
     let networks = most(group.keys().map(|account| places[account]));
-    let targets = most(group.values().flat_map(|prober| prober.targets.iter().copied()));
+    let targets = most(group.values().flat_map(|prober| prober.targets.iter()));
     Group {
         members: group
             .iter()
@@ -142,25 +150,12 @@ fn told_as(
     }
 }
 
-/// How often each is met, the most first.
-fn most<T: Ord + Copy>(things: impl Iterator<Item = T>) -> Vec<(T, u32)> {
-    let mut counts = BTreeMap::<T, u32>::new();
-    for thing in things {
-        *counts.entry(thing).or_default() += 1;
-    }
-    let mut counts: Vec<(T, u32)> = counts.into_iter().collect();
-    counts.sort_by_key(|(thing, count)| (Reverse(*count), *thing));
-    counts
-}
-
 /// What many of them ask for, where that is several things.
-fn common_targets(all: &BTreeMap<Account, Prober>) -> Vec<Target> {
-    let least = (OF_THEM * all.len() as f64).max(LEAST as f64);
-    let asked = most(all.values().flat_map(|prober| prober.targets.iter().copied()));
-    let common = asked
-        .into_iter()
-        .take_while(|(_, count)| f64::from(*count) >= least);
-    let common: Vec<Target> = common.map(|(target, _)| target).take(TOLD).collect();
+fn common_targets(asked: &Shared<Target>, least: usize) -> Vec<Target> {
+    let least = LEAST.max(least / PART);
+    let common = asked.most().into_iter();
+    let common = common.take_while(|(_, count)| *count as usize >= least);
+    let common: Vec<Target> = common.map(|(target, _)| target).take(COMMON).collect();
     if common.len() < SERVICES {
         Vec::new()
     } else {
@@ -169,12 +164,12 @@ fn common_targets(all: &BTreeMap<Account, Prober>) -> Vec<Target> {
 }
 
 /// What most of their packets look like, where hardly any ordinary one does. As a list, so that it can be nothing.
-fn common_look(all: &BTreeMap<Account, Prober>, ordinary: &Ordinary) -> Vec<Look> {
-    let looks = most(all.values().map(|prober| prober.look));
-    let odd = looks
-        .into_iter()
-        .filter(|(look, _)| look.is_learnt() && ordinary.of_look(look).is_some_and(|part| part <= ODD_LOOK));
-    odd.take(1).map(|(look, _)| look).collect()
+fn common_look(looks: &Shared<Look>, ordinary: &Ordinary) -> Vec<Look> {
+    let is_odd = |look: &Look| ordinary.of_look(look).is_some_and(|part| part <= ODD_LOOK);
+    let odd = looks.most().into_iter().map(|(look, _)| look);
+    odd.filter(|look| look.is_learnt() && is_odd(look))
+        .take(1)
+        .collect()
 }
 
 /// The few networks that most of them are in, where hardly anybody else is.
@@ -190,7 +185,7 @@ fn common_networks(places: &BTreeMap<Account, Network>, ordinary: &Ordinary) -> 
 
 /// Whether they ask for several things, and not nearly all for one or two.
 fn is_varied(group: &BTreeMap<Account, &Prober>) -> bool {
-    let asked = most(group.values().flat_map(|prober| prober.targets.iter().copied()));
+    let asked = most(group.values().flat_map(|prober| prober.targets.iter()));
     let sum = |asked: &[(Target, u32)]| asked.iter().map(|(_, count)| f64::from(*count)).sum::<f64>();
     asked.len() >= SERVICES && sum(&asked[..2]) <= TWO * sum(&asked)
 }

@@ -124,6 +124,13 @@ impl Policy {
     }
 }
 
+/// The first word of a policy that spares, when it has ended, where `what` is that of one that has not.
+pub const fn end_of_sparing(what: u64) -> Option<u64> {
+    const LONG_AGO: u64 = 1;
+    let ended = what & !(u32::MAX as u64) | LONG_AGO;
+    if what & SPARES != 0 && what != ended { Some(ended) } else { None }
+}
+
 /// The policies that hold for a range, as their numbers in the generation plus 1; 0: none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Mark {
@@ -220,5 +227,10 @@ mod tests {
             assert_eq!(Subject::from_number((word >> 32) as u8), Some(Subject::AsnLimit));
             assert_eq!(word as u32, u32::MAX);
         }
+        assert_eq!(end_of_sparing(plain), None);
+        let ended = end_of_sparing(sparing).unwrap();
+        assert_eq!(ended >> 32, sparing >> 32);
+        assert!(has_ended(ended as u32, 1 << 40));
+        assert_eq!(end_of_sparing(ended), None);
     }
 }

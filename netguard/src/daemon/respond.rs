@@ -25,7 +25,7 @@ use crate::{
 };
 use netguard_common::{head::Head, layout::Settings};
 use places::{Desk, InLists};
-pub(crate) use places::{Holder, hold};
+pub(crate) use places::{Holder, addresses, new};
 
 /// What stands in the kernel because of attacks.
 #[derive(Default)]
@@ -130,7 +130,7 @@ impl Stands {
             places: &mut InLists {
                 state,
                 desk: &self.desk.clone(),
-                database: whereabouts.file().map(Into::into),
+                atlas: whereabouts.atlas(),
             },
         };
         self.follow(&mut responder, kernel, now_ns);

@@ -145,7 +145,7 @@ fn networks_are_autonomous_systems_where_a_database_says() -> anyhow::Result<()>
     let file = directory.path().join("asn.mmdb");
     let entries = [("192.0.2.0", 24, 64_496), ("2001:db8::", 32, 64_497)];
     std::fs::write(&file, systems(&entries))?;
-    let database = Atlas::read(&file, Of::Asns)?;
+    let database = Atlas::read(&file, &[Of::Asns])?;
     for (address, system) in [
         ("192.0.2.7", Some(64_496)),
         ("2001:db8:1::7", Some(64_497)),

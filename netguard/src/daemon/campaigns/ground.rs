@@ -1,16 +1,18 @@
 //! Ground: what this machine is and serves, so that it is known who asks where nobody is. It judges no packet.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, path::PathBuf};
 
 use netguard_common::packet::protocol;
 use tracing::debug;
 
 use crate::{
     config::{Config, Reach},
-    daemon::{database::Database, reach},
+    daemon::{
+        database::{Databases, Reading},
+        reach,
+    },
     engine::{Account, seen::Seen},
     host,
-    lists::Of,
 };
 
 /// Services that are remembered: all ports of both protocols.
@@ -23,7 +25,8 @@ pub(in crate::daemon) struct Ground {
     served: BTreeSet<(u8, u16)>,
     /// Whether the sockets of this machine were looked at, and everything for its addresses ends in them.
     is_known: bool,
-    asns: Option<Database>,
+    asn_database: Option<PathBuf>,
+    asns: Reading,
     reach: Reach,
 }
 
@@ -31,12 +34,11 @@ impl Ground {
     /// Nothing but what `config` says is known at first.
     pub(in crate::daemon) fn new(config: &Config) -> Self {
         let configured = config.service.iter().map(|service| service.port);
-        let asns = config.geo.asn_database.clone();
         Self {
             served: configured
                 .map(|service| (service.protocol(), service.port()))
                 .collect(),
-            asns: asns.map(|file| Database::new(file, Of::Asns)),
+            asn_database: config.geo.asn_database.clone(),
             reach: config.state.reach,
             ..Self::default()
         }
@@ -63,10 +65,10 @@ impl Ground {
         }
     }
 
-    /// Has the database of networks read when its file has changed; until then they are known by their prefix only.
-    pub(in crate::daemon) async fn follow(&mut self) {
-        if let Some(asns) = &mut self.asns {
-            asns.follow().await;
+    /// Takes over what is known of networks by `databases` now; before that they are known by their prefix only.
+    pub(in crate::daemon) fn follow(&mut self, databases: &Databases) {
+        if let Some(file) = &self.asn_database {
+            self.asns = databases.reading(file);
         }
     }
 
@@ -78,7 +80,7 @@ impl Ground {
 
     /// The autonomous system of `account`, where a database says.
     pub(super) fn asn(&self, account: Account) -> Option<u32> {
-        self.asns.as_ref()?.asn(account.prefix().address())
+        self.asns.asn(account.prefix().address())
     }
 }
 

@@ -164,6 +164,39 @@ fn a_carpet_is_held_at_what_is_usual_for_each_of_its_services() {
     assert_eq!(scene.turns, ["100000 + limit"]);
 }
 
+/// Found in review: who attacked one service more each 1.3 seconds kept all the others from the last rungs.
+#[test]
+fn a_service_that_is_new_in_a_carpet_holds_up_no_other() {
+    let mut scene = whole();
+    (scene.class, scene.refuses) = (Class::CarpetBombing, false);
+    let others: Vec<String> = (8_001..8_008).map(|port| format!("tcp/{port}")).collect();
+    scene.others.clone_from(&others);
+    for _ in 0..400 {
+        let mut usual = asked(5);
+        for service in &others {
+            let service = service.clone();
+            usual.services.push(ServiceFeatures {
+                service,
+                ..usual.services[0].clone()
+            });
+        }
+        scene.baselines.learn(&usual);
+    }
+    for count in 0..6 {
+        scene.others = others[..count].to_vec();
+        let from_ms = 100_000 + 1_300 * count as u64;
+        scene.ticks(from_ms, from_ms + 1_300, 10_000);
+    }
+    let broken = of(&scene, "+ circuit-break");
+    assert_eq!(
+        broken[..2],
+        // A tick later than alone: it was another's turn.
+        ["103350 + circuit-break", "104650 + circuit-break"],
+        "{:?}",
+        scene.turns
+    );
+}
+
 /// Nothing that is done is worse for who is connected: what goes into the datapath spares them, and nothing blocks.
 #[test]
 fn every_signature_spares_who_has_proven_itself() {

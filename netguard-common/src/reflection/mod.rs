@@ -97,11 +97,13 @@ pub(crate) fn is_unasked<V: View, T: Tables>(
 pub(crate) fn is_asked_for<T: Tables>(packet: &Packet, settings: &Settings, tables: &T) -> bool {
     let reflection = &settings.reflection;
     let later = matches!(packet.fragment(), Fragment::Later);
-    if later || is_reflector(packet.source_port, reflection) {
-        return is_asked(&question_of(packet), reflection, tables);
+    let answers = later || is_reflector(packet.source_port, reflection);
+    if answers && is_asked(&question_of(packet), reflection, tables) {
+        return true;
     }
-    // Below are services: their sockets take what anybody sends, and a flood of one is not worth a look at each packet.
-    packet.destination_port >= reflection.asking_first
+    // Below are services: their sockets take what anybody sends, and a flood of one is not worth a look for each packet.
+    is_udp(packet)
+        && packet.destination_port >= reflection.asking_first
         && matches!(tables.udp_socket(packet), UdpSocket::Connected)
 }
 

@@ -109,7 +109,8 @@ pub struct Policy {
     pub expires_at: u32,
     /// What all sources of the policy together may send; only for those that limit.
     pub rate: Rate,
-    /// Whether sources pass beyond it that have proven themselves, or that are known to the UDP service that they ask.
+    /// Whether sources pass beyond it that have proven themselves, or that are known to the UDP service that they ask, and what this
+    /// machine asked.
     pub spares: bool,
 }
 
@@ -128,7 +129,11 @@ impl Policy {
 pub const fn end_of_sparing(what: u64) -> Option<u64> {
     const LONG_AGO: u64 = 1;
     let ended = what & !(u32::MAX as u64) | LONG_AGO;
-    if what & SPARES != 0 && what != ended { Some(ended) } else { None }
+    if what & SPARES != 0 && what != ended {
+        Some(ended)
+    } else {
+        None
+    }
 }
 
 /// The policies that hold for a range, as their numbers in the generation plus 1; 0: none.

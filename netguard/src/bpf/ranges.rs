@@ -126,9 +126,7 @@ impl Ranges {
         let marks = (MARKS_AT..MARKS_AT + MARKS).take_while(|line| *line < in_force.lines);
         let marks: Vec<(u32, u32)> = marks.map(|line| in_force.place(line)).collect();
         for marks in marks.chunk_by(|one, next| one.0 == next.0) {
-            let chunk = chunks
-                .get(&marks[0].0, 0)
-                .map_err(BpfError::map(RANGES_MAP, 0))?;
+            let chunk = chunks.get(&marks[0].0, 0).map_err(BpfError::map(RANGES_MAP, 0))?;
             let memory = Mapped::of_data(&chunk, RANGES_MAP, CHUNK as usize * size_of::<Line>())?;
             for at in POLICIES_AT {
                 for (_, line) in marks {

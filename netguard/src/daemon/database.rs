@@ -195,7 +195,12 @@ impl Database {
         if !metadata.is_file() {
             return Err(ListError::NoFile(self.file.display().to_string()));
         }
-        Ok((metadata.ctime(), metadata.ctime_nsec(), metadata.ino(), metadata.len()))
+        Ok((
+            metadata.ctime(),
+            metadata.ctime_nsec(),
+            metadata.ino(),
+            metadata.len(),
+        ))
     }
 
     /// Has it read on a thread of its own, not of the runtime: that would not end before it, and a file may be on a server that
@@ -249,14 +254,22 @@ mod tests {
             ("192.0.2.0/24,BV\n# longer\n", "BV", ""),
             // What is no database, or says nothing of countries, leaves what was known.
             ("<html>, longer still", "BV", "holds no prefix at all"),
-            ("192.0.2.0/24,AS64496\n# or so\n", "BV", "of no address which country"),
+            (
+                "192.0.2.0/24,AS64496\n# or so\n",
+                "BV",
+                "of no address which country",
+            ),
             ("192.0.2.0/24,HM\n", "HM", ""),
         ] {
             fs::write(&file, text).unwrap();
             follow(&mut database);
             let told = told(&database);
             assert_eq!(told.0, expected);
-            assert!(told.1.contains(fault) && told.1.is_empty() == fault.is_empty(), "{}", told.1);
+            assert!(
+                told.1.contains(fault) && told.1.is_empty() == fault.is_empty(),
+                "{}",
+                told.1
+            );
         }
         fs::remove_file(&file).unwrap();
         nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -297,9 +310,15 @@ mod tests {
         );
         fs::write(&file, "192.0.2.0/24,AS64496\n").unwrap();
         assert_eq!(databases.read(), [""; 0]);
-        assert_eq!(databases.reading(&file).asn("192.0.2.1".parse().unwrap()), Some(64_496));
+        assert_eq!(
+            databases.reading(&file).asn("192.0.2.1".parse().unwrap()),
+            Some(64_496)
+        );
         fs::write(&file, "").unwrap();
         let faults = databases.read();
-        assert!(faults[0].ends_with("what it said before is believed"), "{faults:?}");
+        assert!(
+            faults[0].ends_with("what it said before is believed"),
+            "{faults:?}"
+        );
     }
 }

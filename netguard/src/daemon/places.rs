@@ -1,12 +1,7 @@
 //! Where sources are, for the response to attacks: by the database of the configuration, and which places the operator has decided
 //! about. Policies for places are the business of `lists`.
 
-use std::{
-    collections::BTreeSet,
-    net::IpAddr,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, sync::Arc};
 
 use super::database::{Databases, Reading};
 use crate::{
@@ -127,6 +122,9 @@ mod tests {
         let Some(Unknown::Unreadable(why)) = places.unknown() else {
             panic!("{:?}", places.unknown())
         };
-        assert!(why.starts_with("/nowhere/country.csv cannot be read: No such file"), "{why}");
+        assert!(
+            why.starts_with("/nowhere/country.csv cannot be read: No such file"),
+            "{why}"
+        );
     }
 }

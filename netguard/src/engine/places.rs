@@ -81,7 +81,10 @@ struct Second {
 impl PeacePlaces {
     /// Takes in a packet of a calm time.
     pub fn learn(&mut self, seen: &Seen, places: &dyn Places) {
-        if places.unknown().is_some_and(|unknown| unknown != Unknown::Default) {
+        if places
+            .unknown()
+            .is_some_and(|unknown| unknown != Unknown::Default)
+        {
             return;
         }
         let number = seen.head.at_ns / SECOND_NS;

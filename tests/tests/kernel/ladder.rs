@@ -109,8 +109,10 @@ fn a_country_that_is_held_lets_pass_what_this_machine_asked() {
 fn asks(own: &str, peer: &str, country: &str) {
     const TCP: u16 = 39_000;
     const UDP: u16 = 41_000;
-    let (own_ip, peer_ip): (IpAddr, IpAddr) =
-        (own.parse().expect("an address"), peer.parse().expect("an address"));
+    let (own_ip, peer_ip): (IpAddr, IpAddr) = (
+        own.parse().expect("an address"),
+        peer.parse().expect("an address"),
+    );
     let start = || match own_ip {
         IpAddr::V4(_) => frame().ipv4(peer, own),
         IpAddr::V6(_) => frame().ipv6(peer, own),
@@ -131,10 +133,7 @@ fn asks(own: &str, peer: &str, country: &str) {
         own_port: 0,
         ..question
     };
-    let asked = world
-        .clone()
-        .asked(question, u64::MAX)
-        .asked(fragments, u64::MAX);
+    let asked = world.clone().asked(question, u64::MAX).asked(fragments, u64::MAX);
 
     let _tcp = asking((own_ip, TCP).into(), (peer_ip, 80).into());
     let udp = UdpSocket::bind((own_ip, UDP)).expect("it can be bound");

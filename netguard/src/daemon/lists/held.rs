@@ -261,7 +261,9 @@ mod tests {
         assert!(refused(&many[1..]).is_none());
         assert!(refused(&[hold("ZZ")]).is_some_and(|why| why.contains("no address of ZZ")));
         // Beside as many lists as there can be.
-        let full = Held::default().with(&many[..3], &prefixes(&many), &[], 2, 5).err();
+        let full = Held::default()
+            .with(&many[..3], &prefixes(&many), &[], 2, 5)
+            .err();
         assert!(full.is_some_and(|why| why.contains("no room for more than 2")));
     }
 }

@@ -195,7 +195,14 @@ mod tests {
         held: Held<'_>,
     ) -> Result<Vec<(Place, u64)>, Withheld> {
         let good = good.iter().map(|last| Account::of([192, 0, 2, *last].into()));
-        to_hold(attack.iter(), peace, &LastByte, &good.collect(), Some(400.0), held)
+        to_hold(
+            attack.iter(),
+            peace,
+            &LastByte,
+            &good.collect(),
+            Some(400.0),
+            held,
+        )
     }
 
     #[test]
@@ -234,7 +241,9 @@ mod tests {
         assert_eq!(beside(&["HM"], &[1, 160]), Err(Withheld::Good));
         // It is held for another attack, so it hurts nobody more.
         assert_eq!(beside(&["AQ", "BV"], &[]), aq);
-        let many: Vec<String> = (b'A'..=b'P').map(|letter| format!("C{}", char::from(letter))).collect();
+        let many: Vec<String> = (b'A'..=b'P')
+            .map(|letter| format!("C{}", char::from(letter)))
+            .collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert_eq!(beside(&many[1..], &[]), aq);
         assert_eq!(beside(&many, &[]), Err(Withheld::Full { most: MOST_TOGETHER }));

@@ -1,8 +1,11 @@
 //! The upper rungs in scenes: when each is climbed, what ends it, and whom it leaves alone.
 
+use std::net::IpAddr;
+
 use netguard_common::signature::Signature;
 
 use super::*;
+use crate::engine::places::{Place, Unknown, tests::country};
 
 /// What is told of measures that hurt newcomers.
 fn of(scene: &Scene, measure: &str) -> Vec<String> {
@@ -154,6 +157,52 @@ fn a_country_where_clients_are_is_not_held() {
     assert_eq!(of(&scene, "geo"), [""; 0]);
     let course = scene.responder.course(1).expect("it goes on");
     assert_eq!(course.withheld.get("geo"), Some(&Withheld::Good));
+}
+
+/// Half of AQ is in CL.
+struct Halved;
+
+impl Places for Halved {
+    fn place(&self, source: IpAddr) -> Option<Place> {
+        match source {
+            IpAddr::V4(address) if address.octets()[3] >= 225 => Some(country("CL")),
+            _ => LastByte.place(source),
+        }
+    }
+
+    fn is_configured(&self, place: Place) -> bool {
+        LastByte.is_configured(place)
+    }
+
+    fn unknown(&self) -> Option<Unknown> {
+        None
+    }
+}
+
+/// Found in review: each attack looked at its own places only, so several together could hold anybody.
+#[test]
+fn what_is_held_because_of_one_attack_counts_for_the_next() {
+    let packets = |first: u8| -> Vec<Seen> {
+        let sources = (0..200).map(|index| first + index % 25);
+        sources
+            .map(|source| seen_at(100, &syn(source, 64, 512, 0)))
+            .collect()
+    };
+    for (good, expected) in [(210, Some(Withheld::Good)), (1, None)] {
+        let mut scene = from_one_country();
+        (scene.places, scene.refuses) = (Box::new(Halved), false);
+        scene.tick(100_000, 10_000, &packets(200));
+        scene.ticks(100_050, 101_400, 10_000);
+        assert_eq!(of(&scene, "geo"), ["101300 + geo"], "{:?}", scene.turns);
+        // All who are connected are there, which is held by now; or none is.
+        scene.good = [Account::of([192, 0, 2, good].into())].into();
+        scene.class = Class::CarpetBombing;
+        scene.tick(101_400, 10_000, &packets(225));
+        scene.ticks(101_450, 103_000, 10_000);
+        let course = scene.responder.course(2).expect("it goes on");
+        assert_eq!(course.withheld.get("geo"), expected.as_ref(), "{:?}", scene.turns);
+        assert_eq!(of(&scene, "geo").len(), 2 - usize::from(expected.is_some()));
+    }
 }
 
 #[test]

@@ -25,7 +25,7 @@ use crate::{
 };
 use netguard_common::{head::Head, layout::Settings};
 use places::{Desk, InLists};
-pub(crate) use places::{Holder, addresses, new};
+pub(crate) use places::{Holder, addresses, unheld};
 
 /// What stands in the kernel because of attacks.
 #[derive(Default)]

@@ -52,8 +52,8 @@ struct InLists {
 
 impl Holder for InLists {
     fn hold(&mut self, holds: Vec<Hold>, now_ns: u64) {
-        let new = respond::new(&self.lists, &holds);
-        let found = respond::addresses(self.atlas.as_deref(), &new);
+        let missing = respond::unheld(&self.lists, &holds);
+        let found = respond::addresses(self.atlas.as_deref(), &missing);
         self.outcome = Some(found.and_then(|found| self.lists.hold(&holds, &found, now_ns)));
     }
 

@@ -180,7 +180,7 @@ impl Desk {
     /// Lets all places go, and waits for it: nobody will later.
     pub(super) fn let_go(&self, state: &State, now_ns: u64) -> Result<(), String> {
         let _void = self.order();
-        state.lists().hold(&[], &HashMap::new(), now_ns)
+        state.lists().let_go(now_ns)
     }
 }
 
@@ -192,8 +192,8 @@ impl Holder for InLists<'_> {
             let desk = desk.clone();
             move || {
                 // A large database takes a second, for which nobody is to wait who asks the lists.
-                let new = new(&state.lists(), &holds);
-                let found = addresses(atlas.as_deref(), &new);
+                let missing = unheld(&state.lists(), &holds);
+                let found = addresses(atlas.as_deref(), &missing);
                 let mut lists = state.lists();
                 if desk.is_newest(order) {
                     let held = found.and_then(|found| lists.hold(&holds, &found, now_ns));
@@ -217,7 +217,7 @@ impl Holder for InLists<'_> {
 }
 
 /// Those places of `holds` that `lists` do not hold yet.
-pub(crate) fn new(lists: &Lists, holds: &[Hold]) -> Vec<Place> {
+pub(crate) fn unheld(lists: &Lists, holds: &[Hold]) -> Vec<Place> {
     let places = holds.iter().map(|hold| hold.place);
     places.filter(|place| !lists.holds(*place)).collect()
 }

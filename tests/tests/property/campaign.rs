@@ -153,5 +153,10 @@ fn networks_are_autonomous_systems_where_a_database_says() -> anyhow::Result<()>
     ] {
         assert_eq!(database.asn(address.parse()?), system, "{address}");
     }
+    // Found in review: it was taken for a database of countries.
+    let refused = Atlas::read(&file, &[Of::Countries])
+        .err()
+        .map(|error| error.to_string());
+    assert!(refused.is_some_and(|why| why.contains("asn.mmdb says of no address which country")));
     Ok(())
 }

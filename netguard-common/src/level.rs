@@ -15,8 +15,8 @@ use crate::{
     layout::{Rate, Settings},
     limit::{Class, admit_below, is_link_local, source_key},
     pace,
-    packet::{Address, Family, Transport},
-    service,
+    packet::{Address, Family, Transport, protocol},
+    reflection, service, state,
     tables::{LimitCell, Tables},
     view::View,
 };
@@ -113,7 +113,8 @@ fn is_proven<T: Tables>(packet: &Packet, now_ns: u64, tables: &T) -> bool {
     tables.proven(key).is_some_and(|until_ns| now_ns < until_ns)
 }
 
-/// Whether the source of `packet` has proven itself, or is known to the UDP service that it asks.
+/// Whether the source of `packet` has proven itself, or is known to the UDP service that it asks, or whether the packet belongs to
+/// what this machine asked, or answered.
 #[inline(always)]
 pub(crate) fn is_trusted<V: View, T: Tables>(
     view: &V,
@@ -123,6 +124,16 @@ pub(crate) fn is_trusted<V: View, T: Tables>(
 ) -> bool {
     let now_ns = tables.now_ns();
     if is_proven(packet, now_ns, tables) {
+        return true;
+    }
+    if packet.has_tcp() {
+        // One that opens a connection has none.
+        return !packet.tcp_flags().opens() && matches!(tables.standing(packet), state::Standing::Wanted);
+    }
+    if packet.protocol != protocol::UDP {
+        return false;
+    }
+    if reflection::is_asked_for(packet, settings, tables) {
         return true;
     }
     let Transport::Udp { .. } = packet.transport() else {

@@ -109,7 +109,8 @@ pub struct Policy {
     pub expires_at: u32,
     /// What all sources of the policy together may send; only for those that limit.
     pub rate: Rate,
-    /// Whether sources pass beyond it that have proven themselves, or that are known to the UDP service that they ask.
+    /// Whether sources pass beyond it that have proven themselves, or that are known to the UDP service that they ask, and what this
+    /// machine asked.
     pub spares: bool,
 }
 
@@ -121,6 +122,17 @@ impl Policy {
         let spares = if self.spares { SPARES } else { 0 };
         let what = spares | (self.subject as u64) << 32 | self.expires_at as u64;
         [what, self.rate.interval_ns, self.rate.tolerance_ns]
+    }
+}
+
+/// The first word of a policy that spares, when it has ended, where `what` is that of one that has not.
+pub const fn end_of_sparing(what: u64) -> Option<u64> {
+    const LONG_AGO: u64 = 1;
+    let ended = what & !(u32::MAX as u64) | LONG_AGO;
+    if what & SPARES != 0 && what != ended {
+        Some(ended)
+    } else {
+        None
     }
 }
 
@@ -220,5 +232,10 @@ mod tests {
             assert_eq!(Subject::from_number((word >> 32) as u8), Some(Subject::AsnLimit));
             assert_eq!(word as u32, u32::MAX);
         }
+        assert_eq!(end_of_sparing(plain), None);
+        let ended = end_of_sparing(sparing).unwrap();
+        assert_eq!(ended >> 32, sparing >> 32);
+        assert!(has_ended(ended as u32, 1 << 40));
+        assert_eq!(end_of_sparing(ended), None);
     }
 }

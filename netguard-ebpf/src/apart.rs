@@ -41,11 +41,6 @@ parts! {
 
 #[inline(always)]
 fn begin(part: Part, ctx: *mut xdp_md) -> u32 {
-    // This one reads nothing of the frame. Of an argument that is not used LLVM has callers pass anything, which the verifier refuses.
-    let ctx = match part {
-        Part::Trusted => core::hint::black_box(ctx),
-        _ => ctx,
-    };
     let ctx = XdpContext::new(ctx);
     let (Some(settings), Some(packet)) = (tables::settings(), tables::packet()) else {
         return part.nothing();

@@ -35,6 +35,8 @@ const BOUNDED: u32 = 1 << 31;
 /// Where the words of policies lie in the line of a mark.
 pub(super) const ENFORCED_AT: usize = 1;
 pub(super) const SHADOW_AT: usize = ENFORCED_AT + POLICY_WORDS;
+/// Both.
+pub const POLICIES_AT: [usize; 2] = [ENFORCED_AT, SHADOW_AT];
 /// What a policy does, and the two words of its [`crate::layout::Rate`].
 pub(super) const POLICY_WORDS: usize = 3;
 

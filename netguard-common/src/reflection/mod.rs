@@ -68,13 +68,7 @@ pub(crate) fn is_unasked<V: View, T: Tables>(
     if !tables.is_own(packet.destination) || is_to_a_service(view, packet, reflection) {
         return false;
     }
-    let mut question = Question {
-        peer: packet.source,
-        own: packet.destination,
-        peer_port: packet.source_port,
-        own_port: packet.destination_port,
-        reserved: 0,
-    };
+    let mut question = question_of(packet);
     if is_asked(&question, reflection, tables) {
         return false;
     }
@@ -94,6 +88,34 @@ pub(crate) fn is_unasked<V: View, T: Tables>(
         UdpSocket::Bound => {
             !asks_a_service(view, packet) && !may_have_asked(packet.destination_port, reflection, tables)
         }
+    }
+}
+
+/// Whether `packet`, which belongs to a datagram, answers what this machine asked: its question is remembered, or a socket that is
+/// connected to its source takes it.
+#[inline(always)]
+pub(crate) fn is_asked_for<T: Tables>(packet: &Packet, settings: &Settings, tables: &T) -> bool {
+    let reflection = &settings.reflection;
+    let later = matches!(packet.fragment(), Fragment::Later);
+    let answers = later || is_reflector(packet.source_port, reflection);
+    if answers && is_asked(&question_of(packet), reflection, tables) {
+        return true;
+    }
+    // Below are services: their sockets take what anybody sends, and a flood of one is not worth a look for each packet.
+    is_udp(packet)
+        && packet.destination_port >= reflection.asking_first
+        && matches!(tables.udp_socket(packet), UdpSocket::Connected)
+}
+
+/// What `packet` would be an answer to.
+#[inline(always)]
+const fn question_of(packet: &Packet) -> Question {
+    Question {
+        peer: packet.source,
+        own: packet.destination,
+        peer_port: packet.source_port,
+        own_port: packet.destination_port,
+        reserved: 0,
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     borrow::{Borrow, BorrowMut},
     collections::BTreeMap,
     iter,
+    ops::Range,
     os::fd::{AsFd as _, AsRawFd as _},
     sync::atomic::Ordering,
 };
@@ -13,7 +14,10 @@ use aya::maps::{Array, ArrayOfMaps, Map, MapData, MapError, PerCpuArray};
 use aya_obj::generated::{BPF_F_MMAPABLE, bpf_map_type::BPF_MAP_TYPE_ARRAY};
 use netguard_common::{
     hint,
-    ranges::{CHUNK, CHUNKS, InForce, Line, POLICIES, RANGES},
+    ranges::{
+        CHUNK, CHUNKS, InForce, Line, POLICIES, RANGES, end_of_sparing,
+        layout::{MARKS, MARKS_AT, POLICIES_AT},
+    },
 };
 
 use super::{
@@ -110,13 +114,41 @@ impl Ranges {
         Ok(())
     }
 
-    /// Packets that each of the first `policies` policies was against since the maps were made, over all CPUs.
+    /// Has the policies of the generation in force end that spare who is known; how many places they have in it.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn end_sparing(&self) -> Result<usize, BpfError> {
+        let in_force = in_force(&self.generation)?;
+        let chunks: ArrayOfMaps<&MapData> =
+            (&self.chunks).try_into().map_err(BpfError::map(RANGES_MAP, 0))?;
+        let mut ended = 0;
+        let marks = (MARKS_AT..MARKS_AT + MARKS).take_while(|line| *line < in_force.lines);
+        let marks: Vec<(u32, u32)> = marks.map(|line| in_force.place(line)).collect();
+        for marks in marks.chunk_by(|one, next| one.0 == next.0) {
+            let chunk = chunks.get(&marks[0].0, 0).map_err(BpfError::map(RANGES_MAP, 0))?;
+            let memory = Mapped::of_data(&chunk, RANGES_MAP, CHUNK as usize * size_of::<Line>())?;
+            for at in POLICIES_AT {
+                for (_, line) in marks {
+                    let word = memory.word(*line as usize * size_of::<Line>() / size_of::<u64>() + at);
+                    if let Some(what) = end_of_sparing(word.load(Ordering::Relaxed)) {
+                        word.store(what, Ordering::Relaxed);
+                        ended += 1;
+                    }
+                }
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Packets that each of these policies was against since the maps were made, over all CPUs.
     ///
     /// # Errors
     /// When the kernel refuses the read.
-    pub fn counts(&self, policies: usize) -> Result<Vec<u64>, BpfError> {
+    pub fn counts(&self, policies: Range<usize>) -> Result<Vec<u64>, BpfError> {
         (0..POLICIES)
-            .take(policies)
+            .skip(policies.start)
+            .take(policies.len())
             .map(|policy| {
                 let cpus = self.counters.get(&policy, 0);
                 let cpus = cpus.map_err(BpfError::map("POLICY_COUNTERS", POLICIES))?;

@@ -83,18 +83,6 @@ impl Signatures {
         Ok(slot)
     }
 
-    /// Makes the entry `slot` end at `expires_at`; false unless it holds `signature`, whatever its end is.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn renew(&mut self, slot: u32, signature: &Signature, expires_at: u32) -> Result<bool, BpfError> {
-        let renewed = Signature {
-            expires_at,
-            ..*signature
-        };
-        self.replace(slot, signature, renewed)
-    }
-
     /// Puts `after`, which is for the same port, into the entry `slot`; false unless that holds `before`, whatever its end is.
     ///
     /// # Errors

@@ -299,6 +299,16 @@ impl PolicyMode {
     }
 }
 
+impl From<PolicyMode> for netguard_common::layout::Mode {
+    fn from(mode: PolicyMode) -> Self {
+        match mode {
+            PolicyMode::Off => Self::Off,
+            PolicyMode::Shadow => Self::Shadow,
+            PolicyMode::Enforce => Self::Enforce,
+        }
+    }
+}
+
 impl LogLevel {
     /// The name of the level, as the configuration and log filters write it.
     #[must_use]

@@ -3,6 +3,7 @@
 
 mod copies;
 mod held;
+mod holding;
 mod published;
 mod remote;
 mod report;
@@ -17,7 +18,7 @@ use super::{EventKind, Journal};
 use crate::{
     bpf::{BpfError, InstanceName, Pins, Ranges},
     clock::monotonic_ns,
-    config::{Config, Mode, Place},
+    config::{Config, Mode},
     lists::{self, FetchError, Fetched, Protected, Request},
     prefix::Prefix,
     ranges::{CompileError, Effect, Listing, compile, verdict_of},
@@ -45,7 +46,7 @@ pub struct Lists {
     held: Held,
     sources: Vec<Source>,
     table: Ranges,
-    /// Counters when the daemon started.
+    /// Counters when these lists took the place of those of an earlier daemon, whose numbers were theirs.
     before: Vec<u64>,
     /// What this machine needs and guards, whatever lists say.
     spared: Vec<Prefix>,
@@ -78,7 +79,7 @@ impl Lists {
         let (wanted, sources) = wanted(config, &copies::directory(instance));
         let table = Ranges::open(pins)?;
         Ok(Self {
-            before: table.counts(wanted.len())?,
+            before: Vec::new(),
             wanted,
             held: Held::default(),
             sources,
@@ -118,51 +119,6 @@ impl Lists {
         for index in read {
             tell_read(&self.sources[index], journal);
         }
-    }
-
-    /// Has exactly `holds` held, for a quarter of an hour unless this is asked for again; `prefixes` has the addresses of a place.
-    ///
-    /// # Errors
-    /// A sentence; what was held before stays then.
-    pub fn hold(
-        &mut self,
-        holds: &[Hold],
-        prefixes: &dyn Fn(Place) -> Vec<Prefix>,
-        now_ns: u64,
-    ) -> Result<(), String> {
-        if let Some(fault) = &self.fault {
-            return Err(fault.clone());
-        }
-        if !self.in_force {
-            return Err("the lists of the configuration are not in force yet".to_owned());
-        }
-        let first = self.wanted.len();
-        let counts = self.table.counts(first + held::HELD).unwrap_or_default();
-        let held = self.held.with(holds, prefixes, &counts, first, now_ns)?;
-        let before = std::mem::replace(&mut self.held, held);
-        match self.install() {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                self.held = before;
-                Err(error.to_string())
-            }
-        }
-    }
-
-    /// Whether `place` is held.
-    pub fn holds(&self, place: Place) -> bool {
-        self.held.has(place)
-    }
-
-    /// Packets that each place that is held was refused.
-    pub fn held_packets(&self) -> Vec<(Hold, u64)> {
-        self.held.packets(&self.held_counts()).collect()
-    }
-
-    fn held_counts(&self) -> Vec<u64> {
-        let first = self.wanted.len();
-        let counts = self.table.counts(first + self.held.len()).unwrap_or_default();
-        counts.get(first..).unwrap_or_default().to_vec()
     }
 
     /// Finds what of each feed is left alone.
@@ -241,6 +197,9 @@ impl Lists {
     fn install_or_tell(&mut self, journal: &Journal) {
         let mut fault = self.held_back();
         if fault.is_none() {
+            if !self.in_force {
+                self.before = self.table.counts(0..self.wanted.len()).unwrap_or_default();
+            }
             match self.install() {
                 Ok(installed) => {
                     self.in_force = true;
@@ -286,16 +245,9 @@ impl Lists {
 
     /// The number of ranges that are in force now; `None`: there were and are none.
     fn install(&mut self) -> Result<Option<usize>, InstallError> {
-        let mut listings = self.listings();
+        let listings = self.listings();
         if listings.is_empty() && !self.table.is_set() {
             return Ok(None);
-        }
-        if !listings.is_empty() {
-            let spared = self.spared.iter().copied().chain(self.never_block()).collect();
-            listings.push(Listing {
-                effect: Effect::Spare,
-                prefixes: Cow::Owned(spared),
-            });
         }
         let compiled = compile(&listings, self.table.seed())?;
         self.table.install(&compiled)?;
@@ -303,17 +255,23 @@ impl Lists {
         Ok(Some(compiled.ranges))
     }
 
-    /// What to compile, in the order of `wanted`.
+    /// What to compile: the policies of `wanted` in their order, what no list touches, and what is held.
     fn listings(&self) -> Vec<Listing<'_>> {
         let now_ns = monotonic_ns();
-        self.wanted
-            .iter()
-            .map(|wanted| Listing {
-                effect: wanted.effect(&self.sources, now_ns),
-                prefixes: Cow::Borrowed(wanted.prefixes(&self.sources)),
-            })
-            .chain(self.held.listings())
-            .collect()
+        let wanted = self.wanted.iter().map(|wanted| Listing {
+            effect: wanted.effect(&self.sources, now_ns),
+            prefixes: Cow::Borrowed(wanted.prefixes(&self.sources)),
+        });
+        let mut listings: Vec<Listing<'_>> = wanted.collect();
+        if listings.is_empty() && self.held.len() == 0 {
+            return listings;
+        }
+        let spared = self.spared.iter().copied().chain(self.never_block());
+        listings.push(Listing {
+            effect: Effect::Spare,
+            prefixes: Cow::Owned(spared.collect()),
+        });
+        self.add_held(listings)
     }
 
     /// What this machine needs and guards, which no list touches.
@@ -323,13 +281,15 @@ impl Lists {
 
     /// All lists, in the order of the configuration.
     pub fn report(&self) -> Vec<ListReport> {
-        let counts = self.table.counts(self.wanted.len()).unwrap_or_default();
+        // Before that, what is counted by their numbers belongs to the lists of an earlier daemon.
+        let numbers = 0..if self.in_force { self.wanted.len() } else { 0 };
+        let counts = self.table.counts(numbers).unwrap_or_default();
         self.wanted
             .iter()
             .enumerate()
             .map(|(index, wanted)| {
                 let count = |counts: &[u64]| counts.get(index).copied().unwrap_or(0);
-                let packets = count(&counts).wrapping_sub(count(&self.before));
+                let packets = count(&counts).saturating_sub(count(&self.before));
                 wanted.report(&self.sources, packets, self.fault.as_deref())
             })
             .chain(self.protecting().map(protecting_report))

@@ -10,7 +10,7 @@ mod campaigns;
 mod configuration;
 pub(crate) mod configured;
 mod cookies;
-mod database;
+pub(crate) mod database;
 mod event;
 mod fetches;
 mod journal;

@@ -25,7 +25,7 @@ use crate::{
 };
 use netguard_common::{head::Head, layout::Settings};
 use places::{Desk, InLists};
-pub(crate) use places::{Holder, hold};
+pub(crate) use places::{Holder, addresses, unheld};
 
 /// What stands in the kernel because of attacks.
 #[derive(Default)]
@@ -74,9 +74,9 @@ pub(crate) struct Kernel<'a> {
 pub(crate) fn settings(config: &Config) -> ResponseSettings {
     let response = &config.response;
     let mode = |policy: PolicyMode| match (response.mode.under(config.mode), policy) {
-        (PolicyMode::Off, _) | (_, PolicyMode::Off) => Mode::Off,
-        (PolicyMode::Enforce, PolicyMode::Enforce) => Mode::Enforce,
-        _ => Mode::Shadow,
+        (PolicyMode::Off, _) => Mode::Off,
+        (PolicyMode::Shadow, PolicyMode::Enforce) => Mode::Shadow,
+        (_, own) => own.into(),
     };
     // Those that the daemon installs are judged as all are.
     let as_signature = |policy: PolicyMode| match (mode(policy), config.signatures.mode) {
@@ -84,11 +84,7 @@ pub(crate) fn settings(config: &Config) -> ResponseSettings {
         (_, PolicyMode::Shadow) => Mode::Shadow,
         (own, PolicyMode::Enforce) => own,
     };
-    let stage = |policy: PolicyMode| match policy.under(config.mode) {
-        PolicyMode::Off => Mode::Off,
-        PolicyMode::Shadow => Mode::Shadow,
-        PolicyMode::Enforce => Mode::Enforce,
-    };
+    let stage = |policy: PolicyMode| policy.under(config.mode).into();
     ResponseSettings {
         limits: mode(response.limits),
         challenge: mode(response.challenge),
@@ -130,7 +126,7 @@ impl Stands {
             places: &mut InLists {
                 state,
                 desk: &self.desk.clone(),
-                database: whereabouts.file().map(Into::into),
+                atlas: whereabouts.atlas(),
             },
         };
         self.follow(&mut responder, kernel, now_ns);

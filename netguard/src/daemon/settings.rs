@@ -20,11 +20,7 @@ const ANSWERS: Rate = Rate::new(300_000, 30_000);
 /// The settings that `config` asks for, where the table of sockets is believed as far as `reach`. The seed of `before` is kept:
 /// limit cells were filled under it.
 pub fn settings(config: &Config, before: &Settings, reach: Reach) -> Settings {
-    let mode = |policy: PolicyMode| match policy.under(config.mode) {
-        PolicyMode::Off => Mode::Off as u32,
-        PolicyMode::Shadow => Mode::Shadow as u32,
-        PolicyMode::Enforce => Mode::Enforce as u32,
-    };
+    let mode = |policy: PolicyMode| Mode::from(policy.under(config.mode)) as u32;
     let mut settings = Settings {
         sanity: mode(config.sanity.mode),
         blocklist: mode(config.blocklist.mode),

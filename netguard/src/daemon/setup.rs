@@ -13,6 +13,7 @@ use super::{
     campaigns::Ground,
     configured::Configured,
     cookies::{CookieSwitch, Wanted},
+    database::Databases,
     own,
     places::Whereabouts,
     reach,
@@ -50,6 +51,7 @@ pub(super) struct Inputs {
     pub(super) cookies: CookieSwitch,
     pub(super) attachment: Attachment,
     pub(super) traffic: TrafficWatch,
+    pub(super) databases: Databases,
     /// What this machine serves.
     pub(super) ground: Ground,
     pub(super) config: Config,
@@ -153,6 +155,7 @@ impl Start<'_> {
         let protected = attachment.protect_all(&self.to_protect)?;
         // Nothing fails any more. Only now what could not be put back: the lists of an earlier daemon, and its watch.
         if !self.from_nothing {
+            lists.let_go_of_earlier();
             lists.follow(spared, true, &journal);
         }
         let mut ground = Ground::new(config);
@@ -229,6 +232,7 @@ impl Start<'_> {
             cookies,
             attachment,
             traffic,
+            databases: Databases::of(config),
             ground,
             config: config.clone(),
         };

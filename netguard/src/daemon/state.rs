@@ -137,6 +137,7 @@ pub struct State {
     lists: Mutex<Lists>,
     /// Beside the lists: these are locked for as long as it takes to read them.
     list_faults: Mutex<Vec<String>>,
+    database_faults: Mutex<Vec<String>>,
     never_block: Mutex<Vec<Prefix>>,
     sysctls: Wanted,
     stop: watch::Sender<Option<Stop>>,
@@ -162,6 +163,7 @@ impl State {
             spared: Mutex::new(parts.spared),
             cookies: Mutex::new(parts.cookies),
             list_faults: Mutex::new(parts.lists.faults()),
+            database_faults: Mutex::default(),
             never_block: Mutex::new(parts.lists.never_block()),
             lists: Mutex::new(parts.lists),
             reach: Mutex::new(parts.reach),
@@ -249,9 +251,15 @@ impl State {
         lock(&self.never_block)
     }
 
-    /// What of the lists is not as the configuration says, in sentences.
+    /// What of the lists, and of the databases of places, is not as the configuration says, in sentences.
     pub fn list_faults(&self) -> Vec<String> {
-        lock(&self.list_faults).clone()
+        let mut faults = lock(&self.list_faults).clone();
+        faults.extend(lock(&self.database_faults).iter().cloned());
+        faults
+    }
+
+    pub(super) fn tell_database_faults(&self, faults: Vec<String>) {
+        *lock(&self.database_faults) = faults;
     }
 
     pub fn cookies(&self) -> MutexGuard<'_, CookieState> {

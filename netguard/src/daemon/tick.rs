@@ -60,8 +60,9 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
             }
             reputation::second(state, &ticking.second);
             ticking.summarise(state);
-            inputs.known.places.follow().await;
-            inputs.ground.follow().await;
+            inputs.databases.follow(state);
+            inputs.known.places.follow(&inputs.databases);
+            inputs.ground.follow(&inputs.databases);
             if let Some(looked) = inputs.attachment.check(state).await {
                 if inputs
                     .cookies

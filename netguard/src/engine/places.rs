@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::IpAddr,
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -35,12 +36,14 @@ pub trait Places {
 }
 
 /// Why nothing is done about places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unknown {
     /// There is none.
     NoDatabase,
-    /// It is still being read, or cannot be.
+    /// It is still being read.
     Unread,
+    /// It cannot be: a sentence that names its file.
+    Unreadable(Arc<str>),
     /// The configuration says what becomes of places that it does not name.
     Default,
 }
@@ -80,7 +83,10 @@ struct Second {
 impl PeacePlaces {
     /// Takes in a packet of a calm time.
     pub fn learn(&mut self, seen: &Seen, places: &dyn Places) {
-        if matches!(places.unknown(), Some(Unknown::NoDatabase | Unknown::Unread)) {
+        if places
+            .unknown()
+            .is_some_and(|unknown| unknown != Unknown::Default)
+        {
             return;
         }
         let number = seen.head.at_ns / SECOND_NS;

@@ -18,13 +18,13 @@ mod rung;
 mod volume;
 mod withheld;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Attack,
     detect::Class,
     peace::{KeptPeace, Peace},
-    places::{KeptPlaces, PeacePlaces},
+    places::{KeptPlaces, PeacePlaces, Place},
 };
 pub use course::Course;
 use course::Knowledge;
@@ -94,11 +94,7 @@ impl Responder {
             self.peace.doubt();
             self.places.doubt();
         }
-        let knowledge = Knowledge {
-            settings: &self.settings,
-            peace: &self.peace,
-            places: &self.places,
-        };
+        let mut held: BTreeSet<Place> = self.courses.values().flat_map(Course::places_held).collect();
         let mut turns = Vec::new();
         for attack in moment.attacks.iter().filter(|attack| attack.class.is_attack()) {
             if !attack.is_going() && !self.courses.contains_key(&attack.id) {
@@ -113,7 +109,15 @@ impl Responder {
                 *measures += 1;
                 *measures
             };
+            let knowledge = Knowledge {
+                settings: &self.settings,
+                peace: &self.peace,
+                places: &self.places,
+                held: &held,
+            };
             turns.extend(course.step(attack, moment, &knowledge, &mut number));
+            // What one holds counts for the next.
+            held.extend(course.places_held());
         }
         self.forget();
         turns

@@ -1,14 +1,14 @@
 //! Atlas: where any address is, by a database that is kept in memory; and which addresses a place has. What becomes of them it does not
 //! say.
 
-use std::{collections::HashMap, net::IpAddr, path::Path};
+use std::{collections::HashMap, fmt, net::IpAddr, path::Path};
 
-use maxminddb::Reader;
+use maxminddb::{Reader, WithinOptions};
 
 use super::{
     ListError, MAX_BYTES,
-    geo::{Record, is_mmdb},
-    read, read_places,
+    geo::{Record, is_mmdb, places_of_mmdb},
+    read_regular,
     table::Table,
 };
 use crate::{config::Place, prefix::Prefix};
@@ -22,7 +22,7 @@ pub enum Of {
 
 /// A database.
 pub struct Atlas {
-    of: Of,
+    name: String,
     content: Content,
 }
 
@@ -47,50 +47,108 @@ impl Of {
     }
 }
 
+impl fmt::Display for Of {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Countries => "country",
+            Self::Asns => "autonomous system",
+        })
+    }
+}
+
 impl Atlas {
-    /// Reads `file`, in the formats of [`read_places`].
+    /// Reads `file`, in the formats of [`super::read_places`], which is to be asked for all of `wanted`.
     ///
     /// # Errors
-    /// When it cannot be read, is no database, or says of no address where it is.
-    pub fn read(file: &Path, of: Of) -> Result<Self, ListError> {
-        let bytes = read(file, MAX_BYTES)?;
+    /// When it cannot be read, is no regular file and no database, or says of no address what it is to be asked for.
+    pub fn read(file: &Path, wanted: &[Of]) -> Result<Self, ListError> {
+        let bytes = read_regular(file, MAX_BYTES)?;
         let name = file.display().to_string();
         let content = if is_mmdb(&bytes) {
-            let reader =
-                Reader::from_source(bytes).map_err(|source| ListError::Mmdb { file: name, source })?;
+            let reader = Reader::from_source(bytes).map_err(mmdb_error(&name))?;
             Content::Mmdb(Box::new(reader))
         } else {
             Content::Table(Table::parse(&name, &bytes)?)
         };
-        Ok(Self { of, content })
+        let atlas = Self { name, content };
+        for of in wanted {
+            if !atlas.has_any(*of)? {
+                return Err(ListError::NoPlace {
+                    file: atlas.name,
+                    of: *of,
+                });
+            }
+        }
+        Ok(atlas)
     }
 
-    /// Where `address` is, as far as the database knows.
-    pub fn place(&self, address: IpAddr) -> Option<Place> {
+    /// Whether it says of any address where it is.
+    fn has_any(&self, of: Of) -> Result<bool, ListError> {
+        let reader = match &self.content {
+            Content::Table(table) => return Ok(table.prefixes().any(|(place, _)| of.is(place))),
+            Content::Mmdb(reader) => reader,
+        };
+        let wrong = mmdb_error(&self.name);
+        for network in reader.networks(WithinOptions::default()).map_err(&wrong)? {
+            let record = network
+                .and_then(|network| network.decode::<Record<'_>>())
+                .map_err(&wrong)?;
+            if record.is_some_and(|record| of.in_record(&record).is_some()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The country or the autonomous system of `address`, as far as the database knows.
+    pub fn place(&self, of: Of, address: IpAddr) -> Option<Place> {
         match &self.content {
             Content::Mmdb(reader) => {
                 let found = reader.lookup(address.to_canonical()).ok()?;
-                self.of.in_record(&found.decode::<Record<'_>>().ok()??)
+                of.in_record(&found.decode::<Record<'_>>().ok()??)
             }
-            Content::Table(table) => table.place(address).filter(|place| self.of.is(*place)),
+            Content::Table(table) => table.place(address).filter(|place| of.is(*place)),
         }
     }
 
     /// The autonomous system of `address`, as far as the database knows.
     pub fn asn(&self, address: IpAddr) -> Option<u32> {
-        match self.place(address)? {
+        match self.place(Of::Asns, address)? {
             Place::Asn(number) => Some(number),
             Place::Country(_) => None,
         }
     }
+
+    /// The addresses of each of `places`. Takes a second where there are many.
+    ///
+    /// # Errors
+    /// When the database is damaged.
+    pub(crate) fn prefixes_of(&self, places: &[Place]) -> Result<HashMap<Place, Vec<Prefix>>, ListError> {
+        let mut found = HashMap::<Place, Vec<Prefix>>::new();
+        match &self.content {
+            Content::Table(table) => {
+                for (place, prefixes) in table.prefixes().filter(|(place, _)| places.contains(place)) {
+                    found.entry(place).or_default().extend(prefixes);
+                }
+            }
+            Content::Mmdb(reader) => {
+                let read = places_of_mmdb(reader, |place, prefix| {
+                    if places.contains(&place) {
+                        found.entry(place).or_default().push(prefix);
+                    }
+                });
+                read.map_err(mmdb_error(&self.name))?;
+            }
+        }
+        Ok(found)
+    }
 }
 
-/// The addresses of each of `places`, as `file` has them now.
-///
-/// # Errors
-/// As [`read_places`].
-pub(crate) fn prefixes_of(file: &Path, places: &[Place]) -> Result<HashMap<Place, Vec<Prefix>>, ListError> {
-    read_places(file, |place| places.contains(&place))
+fn mmdb_error(file: &str) -> impl Fn(maxminddb::MaxMindDbError) -> ListError {
+    |source| ListError::Mmdb {
+        file: file.to_owned(),
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -105,9 +163,9 @@ mod tests {
         let file = directory.path().join("country.csv");
         let text = "first,last,code\n192.0.2.0,192.0.2.99,AQ\n198.51.100.0/24,BV\n2001:db8:7::/48,AQ\n203.0.113.0/24,AS64496\n";
         fs::write(&file, text).unwrap();
-        let countries = Atlas::read(&file, Of::Countries).unwrap();
-        let at = |atlas: &Atlas, address: &str| {
-            let place = atlas.place(address.parse().unwrap());
+        let atlas = Atlas::read(&file, &[Of::Countries, Of::Asns]).unwrap();
+        let at = |of: Of, address: &str| {
+            let place = atlas.place(of, address.parse().unwrap());
             place.map(|place| place.to_string())
         };
         for (address, place) in [
@@ -120,18 +178,32 @@ mod tests {
             ("2001:db8:8::", None),
             ("203.0.113.1", None),
         ] {
-            assert_eq!(at(&countries, address).as_deref(), place, "{address}");
+            assert_eq!(at(Of::Countries, address).as_deref(), place, "{address}");
         }
-        let asns = Atlas::read(&file, Of::Asns).unwrap();
-        assert_eq!(at(&asns, "203.0.113.1").as_deref(), Some("AS64496"));
-        let asn = |atlas: &Atlas, address: &str| atlas.asn(address.parse().unwrap());
-        assert_eq!(
-            [asn(&asns, "203.0.113.1"), asn(&countries, "192.0.2.1")],
-            [Some(64_496), None]
-        );
+        assert_eq!(at(Of::Asns, "203.0.113.1").as_deref(), Some("AS64496"));
+        let asn = |address: &str| atlas.asn(address.parse().unwrap());
+        assert_eq!([asn("203.0.113.1"), asn("192.0.2.1")], [Some(64_496), None]);
         let aq = Place::Country("AQ".parse().unwrap());
-        assert_eq!(prefixes_of(&file, &[aq]).unwrap()[&aq].len(), 4);
+        assert_eq!(atlas.prefixes_of(&[aq]).unwrap()[&aq].len(), 4);
         fs::write(&file, "<html>").unwrap();
-        assert!(Atlas::read(&file, Of::Asns).is_err());
+        assert!(Atlas::read(&file, &[]).is_err());
+    }
+
+    /// Found in review: any database was taken for one of countries, and whatever could be opened was read.
+    #[test]
+    fn what_says_nothing_of_what_it_is_asked_for_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("asn.csv");
+        fs::write(&file, "192.0.2.0/24,AS64496\n198.51.100.0/24,\n").unwrap();
+        let refused = |file: &Path, of: Of| Atlas::read(file, &[of]).err().map(|error| error.to_string());
+        assert_eq!(refused(&file, Of::Asns), None);
+        let why = refused(&file, Of::Countries).unwrap();
+        assert!(why.contains("asn.csv says of no address which country"), "{why}");
+        let pipe = directory.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for odd in [&pipe, directory.path()] {
+            let why = refused(odd, Of::Countries).unwrap();
+            assert!(why.contains("is no regular file"), "{why}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path};
 use maxminddb::{Reader, WithinOptions};
 use serde::Deserialize;
 
-use super::{ListError, MAX_BYTES, read, table::Table};
+use super::{ListError, MAX_BYTES, read_regular, table::Table};
 use crate::{config::Place, prefix::Prefix};
 
 /// An MMDB file has this somewhere near its end.
@@ -14,54 +14,43 @@ const MMDB_MARK: &[u8] = b"\xab\xcd\xefMaxMind.com";
 /// The prefixes of those places in `file` that are `wanted`.
 ///
 /// # Errors
-/// When the file cannot be read, is no database, or says of no address where it belongs.
+/// When the file cannot be read, is no regular file and no database, or says of no address where it belongs.
 pub fn read_places(
     file: &Path,
     wanted: impl Fn(Place) -> bool,
 ) -> Result<HashMap<Place, Vec<Prefix>>, ListError> {
-    let bytes = read(file, MAX_BYTES)?;
-    let mut places = Places {
-        wanted,
-        found: HashMap::new(),
-        rows: 0,
-    };
+    let bytes = read_regular(file, MAX_BYTES)?;
+    let mut found = HashMap::<Place, Vec<Prefix>>::new();
     let name = file.display().to_string();
     if is_mmdb(&bytes) {
-        let read = read_mmdb(&bytes, &mut places);
-        read.map_err(|source| ListError::Mmdb {
+        let rows = Reader::from_source(&bytes[..]).and_then(|reader| {
+            places_of_mmdb(&reader, |place, prefix| {
+                if wanted(place) {
+                    found.entry(place).or_default().push(prefix);
+                }
+            })
+        });
+        let rows = rows.map_err(|source| ListError::Mmdb {
             file: name.clone(),
             source,
         })?;
-        if places.rows == 0 {
+        if rows == 0 {
             return Err(ListError::Empty(name));
         }
     } else {
         for (place, prefixes) in Table::parse(&name, &bytes)?.prefixes() {
-            places.add(place, prefixes);
+            if wanted(place) {
+                found.entry(place).or_default().extend(prefixes);
+            }
         }
     }
-    Ok(places.found)
+    Ok(found)
 }
 
 /// Whether `bytes` are an MMDB file.
 pub(super) fn is_mmdb(bytes: &[u8]) -> bool {
     let mut tails = bytes.windows(MMDB_MARK.len()).rev();
     tails.any(|bytes| bytes == MMDB_MARK)
-}
-
-struct Places<W> {
-    wanted: W,
-    found: HashMap<Place, Vec<Prefix>>,
-    /// How many prefixes an MMDB file has, of whatever place.
-    rows: u64,
-}
-
-impl<W: Fn(Place) -> bool> Places<W> {
-    fn add(&mut self, place: Place, prefixes: impl Iterator<Item = Prefix>) {
-        if (self.wanted)(place) {
-            self.found.entry(place).or_default().extend(prefixes);
-        }
-    }
 }
 
 /// What the databases that are about write of an address: of MaxMind and DB-IP, of IPinfo, and of those that are flat.
@@ -107,24 +96,27 @@ impl Record<'_> {
     }
 }
 
-fn read_mmdb<W: Fn(Place) -> bool>(
-    bytes: &[u8],
-    places: &mut Places<W>,
-) -> Result<(), maxminddb::MaxMindDbError> {
-    let reader = Reader::from_source(bytes)?;
+/// Hands each place of `reader` to `take`, with a prefix that it has; answers how many prefixes there are, of whatever place.
+pub(super) fn places_of_mmdb<S: AsRef<[u8]>>(
+    reader: &Reader<S>,
+    mut take: impl FnMut(Place, Prefix),
+) -> Result<u64, maxminddb::MaxMindDbError> {
+    let mut rows = 0;
     for network in reader.networks(WithinOptions::default())? {
         let network = network?;
         let Some(record) = network.decode::<Record<'_>>()? else {
             continue;
         };
-        places.rows += 1;
+        rows += 1;
         let net = network.network()?;
-        let prefix = Prefix::truncated(net.ip(), net.prefix());
+        let Some(prefix) = Prefix::truncated(net.ip(), net.prefix()) else {
+            continue;
+        };
         for place in [record.country(), record.asn()].into_iter().flatten() {
-            places.add(place, prefix.into_iter());
+            take(place, prefix);
         }
     }
-    Ok(())
+    Ok(rows)
 }
 
 pub(super) fn country(text: &str) -> Option<Place> {

@@ -10,7 +10,6 @@ mod table;
 use std::{fs::File, io, io::Read as _, path::Path};
 
 pub use crate::config::Place;
-pub(crate) use atlas::prefixes_of;
 pub use atlas::{Atlas, Of};
 pub use feed::{Feed, Reading, parse_feed, read_feed};
 pub use fetch::{FetchError, Fetched, Request, Validators, fetch};
@@ -25,6 +24,11 @@ const MAX_BYTES: u64 = 512 << 20;
 pub enum ListError {
     #[error("{file} cannot be read: {source}")]
     Unreadable { file: String, source: io::Error },
+    /// What is none may never come to its end.
+    #[error("{0} is no regular file")]
+    NoFile(String),
+    #[error("{file} says of no address which {of} it belongs to: this is hardly the right database")]
+    NoPlace { file: String, of: Of },
     #[error("{file} is longer than {mib} MiB: this is hardly the right file")]
     TooLong { file: String, mib: u64 },
     #[error("{0} is not text")]
@@ -131,4 +135,12 @@ fn read(file: &Path, max_bytes: u64) -> Result<Vec<u8>, ListError> {
         });
     }
     Ok(bytes)
+}
+
+/// The same, of what ends some day.
+fn read_regular(file: &Path, max_bytes: u64) -> Result<Vec<u8>, ListError> {
+    match file.metadata() {
+        Ok(metadata) if !metadata.is_file() => Err(ListError::NoFile(file.display().to_string())),
+        _ => read(file, max_bytes),
+    }
 }

@@ -16,13 +16,13 @@ use super::{
 use crate::{
     bpf::{BpfError, Telemetry},
     config::Config,
+    daemon::database::{Databases, Reading},
     engine::{
         Account, Campaigns, Controller, Features, Step, TrafficWindow, Window,
         campaign::{Scene, Target},
         detect::Class,
         sketch::distinct,
     },
-    lists::{Atlas, Of},
 };
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -70,13 +70,13 @@ pub(super) struct Attacks {
     traffic: Option<TrafficWindow>,
     refused: Refusals,
     campaigns: Campaigns,
-    asns: Option<Atlas>,
+    asns: Reading,
     /// Sources that turned out to be some of many that probe, since the second before.
     suspects: Vec<Account>,
 }
 
 impl Attacks {
-    pub(super) fn new(response: Response, config: &Config) -> Self {
+    pub(super) fn new(response: Response, config: &Config, databases: &Databases) -> Self {
         let asns = config.geo.asn_database.as_deref();
         Self {
             controller: Controller::default(),
@@ -86,7 +86,7 @@ impl Attacks {
             refused: Refusals::default(),
             campaigns: Campaigns::default(),
             // What cannot be read says nothing, as in the daemon.
-            asns: asns.and_then(|file| Atlas::read(file, Of::Asns).ok()),
+            asns: asns.map(|file| databases.reading(file)).unwrap_or_default(),
             suspects: Vec::new(),
         }
     }
@@ -120,7 +120,7 @@ impl Attacks {
             is_calm: self.controller.is_calm(now_ns),
             is_served: &|seen| answers.is_served(seen),
             begun,
-            asn: &|account| self.asns.as_ref()?.asn(account.prefix().address()),
+            asn: &|account| self.asns.asn(account.prefix().address()),
         });
         self.suspects.extend(self.campaigns.suspects());
         self.second.push(step.window.clone());

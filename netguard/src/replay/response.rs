@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    path::PathBuf,
+    sync::Arc,
 };
 
 use netguard_common::layout::Settings;
@@ -18,6 +18,7 @@ use crate::{
     config::Config,
     daemon::{
         Hold, Lists,
+        database::Databases,
         places::Whereabouts,
         respond::{self, Holder, Kernel, Known, Stands},
         tick::HEADS_PER_TICK,
@@ -28,6 +29,7 @@ use crate::{
         response::{Mode, Moment, Responder, Taken},
         seen::Seen,
     },
+    lists::Atlas,
 };
 
 pub(super) struct Response {
@@ -44,18 +46,15 @@ pub(super) struct Response {
 /// Holds places at once: a replay waits.
 struct InLists {
     lists: Lists,
-    database: Option<PathBuf>,
+    atlas: Option<Arc<Atlas>>,
     outcome: Option<Result<(), String>>,
 }
 
 impl Holder for InLists {
     fn hold(&mut self, holds: Vec<Hold>, now_ns: u64) {
-        self.outcome = Some(respond::hold(
-            &mut self.lists,
-            &holds,
-            self.database.clone(),
-            now_ns,
-        ));
+        let missing = respond::unheld(&self.lists, &holds);
+        let found = respond::addresses(self.atlas.as_deref(), &missing);
+        self.outcome = Some(found.and_then(|found| self.lists.hold(&holds, &found, now_ns)));
     }
 
     fn outcome(&mut self) -> Option<Result<(), String>> {
@@ -68,19 +67,20 @@ impl Holder for InLists {
 }
 
 impl Response {
-    /// Under `config`, in the maps of `pins` and in `lists`. Also what is not known then, in a sentence.
+    /// Under `config`, in the maps of `pins` and in `lists`, with what is known by `databases`.
     pub(super) fn begin(
         config: &Config,
         pins: &Pins,
         lists: Lists,
-    ) -> Result<(Self, Option<String>), ReplayError> {
+        databases: &Databases,
+    ) -> Result<Self, ReplayError> {
         let settings = SettingsMap::open(pins)?.read()?;
         let mut places = Whereabouts::of(config);
-        let unknown = places.read().err().map(|error| error.to_string());
-        let response = Self {
+        places.follow(databases);
+        Ok(Self {
             places: InLists {
                 lists,
-                database: places.file().map(Into::into),
+                atlas: places.atlas(),
                 outcome: None,
             },
             // Who is logged in here has nothing to do with the capture.
@@ -95,8 +95,7 @@ impl Response {
             services: Services::open(pins)?,
             signatures: Signatures::open(pins)?,
             settings,
-        };
-        Ok((response, unknown))
+        })
     }
 
     /// As [`Responder::matched`].

@@ -31,6 +31,7 @@ use crate::{
     bpf::{Counters, Judge, List, Proven, ROOM_FOR_TIME, Ready, Samples, Telemetry},
     daemon::{
         act::KernelSink,
+        database::Databases,
         setup::{flooder, sizes},
         tick::{PROVEN_FOR_NS, SAMPLES_PER_TICK, SWEEP_TICKS, TICK},
     },
@@ -51,14 +52,15 @@ pub(super) fn run(options: &Options, servers: &Directions, sandbox: &Sandbox) ->
     let mut judge = Judge::load(&sandbox.pins, sizes(config))?;
     let (mut prepared, lists) = prepare(config, servers, sandbox)?;
     let pins = &sandbox.pins;
-    let (response, unknown) = Response::begin(config, pins, lists)?;
-    prepared.notes.extend(unknown);
+    let mut databases = Databases::of(config);
+    prepared.notes.extend(databases.read());
+    let response = Response::begin(config, pins, lists, &databases)?;
     let mut run = Run {
         servers,
         honest: &options.honest,
         ready: judge.ready()?,
         chain: Chain::new(flooder(config)),
-        attacks: Attacks::new(response, config),
+        attacks: Attacks::new(response, config, &databases),
         answers: Answers::default(),
         counters: Counters::open(pins)?,
         samples: Samples::open(pins)?,

@@ -1,6 +1,10 @@
 //! The upper rungs of the ladder: a service that takes nobody new while nothing else helps, and countries that are held.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use netguard_tests::{
@@ -117,11 +121,29 @@ fn unless_the_operator_says_so_it_is_only_told() -> Result<()> {
     let (lab, _server) = lab()?;
     lab.take_answers()?;
     crate::normal::prepare(&lab)?;
-    let netguard = protect(&lab, HELPLESS)?;
+    let lacks = "[geo]\ncountry_database = \"/nowhere/country.csv\"\n";
+    let netguard = protect(&lab, &format!("{HELPLESS}{lacks}"))?;
     let flood = Flood::lasting(&lab, Family::V4)?;
     let told = taken(&netguard, "circuit-break", 1_000)?;
     flood.stop()?;
     ensure!(told["shadow"] == true, "{told}");
+    let id = attacks(&netguard)?[0]["id"].to_string();
+    let missing = "/nowhere/country.csv cannot be read: No such file";
+    for (command, expected) in [
+        (&["status"][..], "it is not known where sources are"),
+        (&["doctor"], "it is not known where sources are"),
+        (&["events"], "/nowhere/country.csv"),
+        (
+            &["attacks", "show", &id],
+            "no geo: it is not known where sources are",
+        ),
+    ] {
+        let told = netguard.cli(command)?.stdout;
+        ensure!(
+            told.contains(missing) && told.contains(expected),
+            "{command:?}: {told}"
+        );
+    }
     ensure!(
         netguard
             .drops()?
@@ -131,12 +153,13 @@ fn unless_the_operator_says_so_it_is_only_told() -> Result<()> {
     Ok(())
 }
 
-/// netguard with a database in which the flood comes from AQ and everybody else is in BV.
+/// netguard with a database in which the flood comes from AQ, where the attacker is, too, and everybody else is in BV.
 fn in_the_world<'lab>(lab: &'lab Lab, response: &str) -> Result<Netguard<'lab>> {
     let database = lab.dir.path().join("country.csv");
     let world = "198.18.0.0/16,AQ\n2001:db8:66::/48,AQ\n";
-    let client = format!("{}/32,BV\n{}/128,BV\n", lab.client.ip4, lab.client.ip6);
-    fs::write(&database, format!("{world}{client}"))?;
+    let hosts = [(&lab.attacker, "AQ"), (&lab.client, "BV")];
+    let hosts = hosts.map(|(host, code)| format!("{}/32,{code}\n{}/128,{code}\n", host.ip4, host.ip6));
+    fs::write(&database, format!("{world}{}", hosts.concat()))?;
     crate::normal::prepare(lab)?;
     protect(
         lab,
@@ -199,6 +222,11 @@ fn is_held(family: Family, source: &str) -> Result<()> {
     let after = netguard.drops()?;
     ensure!(felt.success() > 0.95, "{felt:?}");
     ensure!(growth(&before, &after).get("limit-country") > Some(&1_000));
+    let asked = ask(&lab, family)?;
+    ensure!(
+        asked == 20,
+        "{asked} of 20 connections that the server opened to AQ"
+    );
     let explained = netguard.must(&["explain", source])?;
     ensure!(
         explained.contains("it belongs to AQ, which is held"),
@@ -217,7 +245,19 @@ fn is_held(family: Family, source: &str) -> Result<()> {
     Ok(())
 }
 
-/// What a daemon held that was killed is held no longer by the next.
+/// How many of twenty connections stand that the protected machine opens to the attacker's.
+fn ask(lab: &Lab, family: Family) -> Result<usize> {
+    const TIMEOUT: Duration = Duration::from_millis(900);
+    let there = SocketAddr::new(lab.attacker.ip(family).parse::<IpAddr>()?, 8_025);
+    // The kernel accepts them.
+    let _listener = lab.attacker.ns.enter(|| TcpListener::bind(there))??;
+    lab.victim.ns.enter(|| {
+        let connected = (0..20).map(|_| TcpStream::connect_timeout(&there, TIMEOUT));
+        connected.filter(Result::is_ok).count()
+    })
+}
+
+/// What a daemon held that was killed is held no longer by the next, whatever else of its lists stays.
 #[test]
 fn who_begins_after_a_kill_holds_nothing() -> Result<()> {
     begins_anew(|netguard| netguard.kill9())
@@ -231,14 +271,25 @@ fn who_stops_lets_go() -> Result<()> {
 fn begins_anew(end: impl Fn(&mut Netguard<'_>)) -> Result<()> {
     let (lab, _server) = lab()?;
     lab.take_answers()?;
-    let mut netguard = in_the_world(&lab, "geo = \"enforce\"\n")?;
+    let feed = lab.dir.path().join("feed.txt");
+    fs::write(&feed, "198.51.101.0/24\n")?;
+    let list = format!("[[feed]]\nname = \"a\"\nfile = {feed:?}\n");
+    let mut netguard = in_the_world(&lab, &format!("geo = \"enforce\"\n{list}"))?;
     teach(&lab, Family::V4)?;
     let flood = Flood::lasting(&lab, Family::V4)?;
     taken(&netguard, "geo", 100)?;
     flood.stop()?;
     end(&mut netguard);
+    fs::remove_file(&feed)?;
     netguard.restart()?;
     ensure!(held(&netguard)?.is_empty());
+    let status = netguard.must(&["status"])?;
+    ensure!(
+        status.contains("the lists of an earlier daemon stay in force"),
+        "{status}"
+    );
+    judged(&lab, &netguard, "198.51.101.9", "block-feed")?;
+    ensure!(netguard.list("a")?["packets"] == 0, "it was never read");
     // Many more than such a country may send at once.
     let before = netguard.stats()?;
     let frames = vec![datagram(frame(), "198.18.0.1", &lab); 300];

@@ -146,7 +146,7 @@ fn sockets(memory: &mut Memory) -> Vec<UdpSocket> {
 }
 
 /// Runs `inside` where nobody else has sockets, and all peers can be reached.
-fn in_a_network_of_its_own(inside: impl FnOnce() + Send) {
+pub(super) fn in_a_network_of_its_own(inside: impl FnOnce() + Send) {
     let enter = || {
         unshare(CloneFlags::CLONE_NEWNET).expect("this needs root");
         let [v4, v6] = OWN;
@@ -155,6 +155,7 @@ fn in_a_network_of_its_own(inside: impl FnOnce() + Send) {
             &format!("addr add {v4}/32 dev lo"),
             &format!("addr add {v6}/128 dev lo nodad"),
             "route add 192.0.2.0/24 dev lo",
+            "route add 2001:db8::/48 dev lo",
         ] {
             let done = Command::new("ip").args(line.split(' ')).status();
             assert!(done.is_ok_and(|status| status.success()), "ip {line}");

@@ -145,7 +145,7 @@ fn networks_are_autonomous_systems_where_a_database_says() -> anyhow::Result<()>
     let file = directory.path().join("asn.mmdb");
     let entries = [("192.0.2.0", 24, 64_496), ("2001:db8::", 32, 64_497)];
     std::fs::write(&file, systems(&entries))?;
-    let database = Atlas::read(&file, Of::Asns)?;
+    let database = Atlas::read(&file, &[Of::Asns])?;
     for (address, system) in [
         ("192.0.2.7", Some(64_496)),
         ("2001:db8:1::7", Some(64_497)),
@@ -153,5 +153,10 @@ fn networks_are_autonomous_systems_where_a_database_says() -> anyhow::Result<()>
     ] {
         assert_eq!(database.asn(address.parse()?), system, "{address}");
     }
+    // Found in review: it was taken for a database of countries.
+    let refused = Atlas::read(&file, &[Of::Countries])
+        .err()
+        .map(|error| error.to_string());
+    assert!(refused.is_some_and(|why| why.contains("asn.mmdb says of no address which country")));
     Ok(())
 }

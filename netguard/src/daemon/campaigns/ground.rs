@@ -1,12 +1,15 @@
 //! Ground: what this machine is and serves, so that it is known who asks where nobody is. It judges no packet.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, path::PathBuf};
 
 use netguard_common::packet::protocol;
 
 use crate::{
     config::{Config, Reach},
-    daemon::{database::Database, reach},
+    daemon::{
+        database::{Databases, Reading},
+        reach,
+    },
     engine::{
         Account,
         calm::{SERVED, Served},
@@ -14,7 +17,6 @@ use crate::{
         seen::Seen,
     },
     host::Ports,
-    lists::Of,
 };
 
 /// How long what was served counts as served after nobody does any more, in seconds: its clients come back for a while, and mean no harm.
@@ -31,7 +33,8 @@ pub(in crate::daemon) struct Ground {
     begun: BTreeSet<Target>,
     /// Whether the sockets of this machine were looked at, and everything for its addresses ends in them.
     is_known: bool,
-    asns: Option<Database>,
+    asn_database: Option<PathBuf>,
+    asns: Reading,
     reach: Reach,
 }
 
@@ -42,10 +45,9 @@ impl Ground {
             protocol: service.port.protocol(),
             port: service.port.port(),
         });
-        let asns = config.geo.asn_database.clone();
         Self {
             configured: configured.collect(),
-            asns: asns.map(|file| Database::new(file, Of::Asns)),
+            asn_database: config.geo.asn_database.clone(),
             reach: config.state.reach,
             ..Self::default()
         }
@@ -90,10 +92,10 @@ impl Ground {
         std::mem::take(&mut self.begun)
     }
 
-    /// Has the database of networks read when its file has changed; until then they are known by their prefix only.
-    pub(in crate::daemon) async fn follow(&mut self) {
-        if let Some(asns) = &mut self.asns {
-            asns.follow().await;
+    /// Takes over what is known of networks by `databases` now; before that they are known by their prefix only.
+    pub(in crate::daemon) fn follow(&mut self, databases: &Databases) {
+        if let Some(file) = &self.asn_database {
+            self.asns = databases.reading(file);
         }
     }
 
@@ -109,7 +111,7 @@ impl Ground {
 
     /// The autonomous system of `account`, where a database says.
     pub(super) fn asn(&self, account: Account) -> Option<u32> {
-        self.asns.as_ref()?.asn(account.prefix().address())
+        self.asns.asn(account.prefix().address())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Places that are held because of attacks, behind the policies of the configuration. Each keeps its number while it is held, since
 //! the datapath counts by it. Whether any is held the response says.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use netguard_common::{
     layout::{Rate, Rule},
@@ -42,17 +42,17 @@ struct Entry {
 }
 
 impl Held {
-    /// The same with exactly `holds` in it, until a while after `now_ns`. `prefixes` has the addresses of a place; `counts` are the
-    /// counters, of which those of the configuration are `first`.
+    /// The same with exactly `holds` in it, until a while after `now_ns`. `prefixes` has the addresses of those that are new; `counts` are
+    /// the counters of the numbers that there is `room` for.
     ///
     /// # Errors
     /// A sentence, where there is no room or no address.
     pub(super) fn with(
         &self,
         holds: &[Hold],
-        prefixes: &dyn Fn(Place) -> Vec<Prefix>,
+        prefixes: &HashMap<Place, Vec<Prefix>>,
         counts: &[u64],
-        first: usize,
+        room: usize,
         now_ns: u64,
     ) -> Result<Self, String> {
         let expires_at = Rule::expiry(now_ns, STANDS_NS);
@@ -75,7 +75,10 @@ impl Held {
                     "{HELD} countries and autonomous systems are held already"
                 ));
             }
-            let prefixes = prefixes(hold.place);
+            if free >= room {
+                return Err(format!("beside the lists there is no room for more than {room}"));
+            }
+            let prefixes = prefixes.get(&hold.place).cloned().unwrap_or_default();
             if prefixes.is_empty() {
                 return Err(format!("the database has no address of {}", hold.place));
             }
@@ -86,7 +89,7 @@ impl Held {
                 hold: *hold,
                 prefixes,
                 expires_at,
-                before: counts.get(first + free).copied().unwrap_or(0),
+                before: counts.get(free).copied().unwrap_or(0),
             });
         }
         while entries.last().is_some_and(Option::is_none) {
@@ -118,7 +121,7 @@ impl Held {
         })
     }
 
-    /// Packets that each place was held for, of the counters behind those of the configuration.
+    /// Packets that each place was held for, by the counters of their numbers.
     pub(super) fn packets<'a>(&'a self, counts: &'a [u64]) -> impl Iterator<Item = (Hold, u64)> + 'a {
         self.entries(counts).map(|(entry, packets)| (entry.hold, packets))
     }
@@ -199,37 +202,40 @@ mod tests {
         }
     }
 
-    fn prefixes(place: Place) -> Vec<Prefix> {
-        match place.to_string().as_str() {
-            "ZZ" => Vec::new(),
-            _ => vec!["192.0.2.0/24".parse().unwrap()],
-        }
+    /// Addresses of all of them but ZZ.
+    fn prefixes(holds: &[Hold]) -> HashMap<Place, Vec<Prefix>> {
+        let places = holds.iter().map(|hold| hold.place);
+        let named = places.filter(|place| place.to_string() != "ZZ");
+        named
+            .map(|place| (place, vec!["192.0.2.0/24".parse().unwrap()]))
+            .collect()
+    }
+
+    /// What becomes of `held` when exactly `holds` are asked for, with these counters.
+    fn with(held: &Held, holds: &[Hold], counts: &[u64]) -> Result<Held, String> {
+        held.with(holds, &prefixes(holds), counts, HELD, 5)
     }
 
     #[test]
     fn a_place_keeps_its_number_while_it_is_held() {
         let (aq, bv) = (hold("AQ"), hold("BV"));
-        let counts = [7, 100, 200, 300];
-        let held = Held::default();
-        let both = held.with(&[aq, bv], &prefixes, &counts, 1, 5).unwrap();
-        let one = both.with(&[bv], &prefixes, &counts, 1, 5).unwrap();
+        let both = with(&Held::default(), &[aq, bv], &[100, 200, 300]).unwrap();
+        let one = with(&both, &[bv], &[100, 200, 300]).unwrap();
         assert_eq!((both.len(), one.len()), (2, 2));
         assert_eq!(one.packets(&[100, 260]).collect::<Vec<_>>(), [(bv, 60)]);
         // Another takes the free number, and counts from there.
-        let other = one
-            .with(&[bv, hold("HM")], &prefixes, &[7, 140, 260], 1, 5)
-            .unwrap();
+        let other = with(&one, &[bv, hold("HM")], &[140, 260]).unwrap();
         assert_eq!(
             other.packets(&[150, 270]).collect::<Vec<_>>(),
             [(hold("HM"), 10), (bv, 70)]
         );
-        let none = other.with(&[], &prefixes, &[], 1, 5).unwrap();
+        let none = with(&other, &[], &[]).unwrap();
         assert_eq!((none.len(), none.listings().count()), (0, 0));
     }
 
     #[test]
     fn what_is_held_spares_who_is_known_and_ends_by_itself() {
-        let held = Held::default().with(&[hold("AQ")], &prefixes, &[], 0, 5).unwrap();
+        let held = with(&Held::default(), &[hold("AQ")], &[]).unwrap();
         let effects: Vec<Effect> = held.listings().map(|listing| listing.effect).collect();
         let [
             Effect::Place {
@@ -250,9 +256,14 @@ mod tests {
         let many: Vec<Hold> = (b'A'..=b'Q')
             .map(|letter| hold(&format!("A{}", char::from(letter))))
             .collect();
-        let refused = |holds: &[Hold]| Held::default().with(holds, &prefixes, &[], 0, 5).err();
+        let refused = |holds: &[Hold]| with(&Held::default(), holds, &[]).err();
         assert!(refused(&many).is_some_and(|why| why.contains("are held already")));
         assert!(refused(&many[1..]).is_none());
         assert!(refused(&[hold("ZZ")]).is_some_and(|why| why.contains("no address of ZZ")));
+        // Beside as many lists as there can be.
+        let full = Held::default()
+            .with(&many[..3], &prefixes(&many), &[], 2, 5)
+            .err();
+        assert!(full.is_some_and(|why| why.contains("no room for more than 2")));
     }
 }

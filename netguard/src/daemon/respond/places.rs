@@ -3,9 +3,9 @@
 //! asked for them.
 
 use std::{
-    collections::BTreeMap,
-    path::PathBuf,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
+    thread,
 };
 
 use super::Report;
@@ -13,7 +13,8 @@ use crate::{
     config::Place,
     daemon::{Hold, Lists, State},
     engine::response::{Measure, Mode, Standing, Taken},
-    lists::prefixes_of,
+    lists::Atlas,
+    prefix::Prefix,
 };
 
 /// How often what is held is asked for again, and how often what it was against is read.
@@ -143,7 +144,7 @@ fn of<'a>(wanted: &'a [Taken], holds: &'a [Hold]) -> impl Iterator<Item = &'a Ta
 pub(super) struct InLists<'a> {
     pub(super) state: &'a Arc<State>,
     pub(super) desk: &'a Desk,
-    pub(super) database: Option<PathBuf>,
+    pub(super) atlas: Option<Arc<Atlas>>,
 }
 
 /// What the thread and the tick share: the number of the last order, and what came of it.
@@ -179,20 +180,31 @@ impl Desk {
     /// Lets all places go, and waits for it: nobody will later.
     pub(super) fn let_go(&self, state: &State, now_ns: u64) -> Result<(), String> {
         let _void = self.order();
-        state.lists().hold(&[], &|_| Vec::new(), now_ns)
+        state.lists().let_go(now_ns)
     }
 }
 
 impl Holder for InLists<'_> {
     fn hold(&mut self, holds: Vec<Hold>, now_ns: u64) {
-        let (state, desk, database) = (Arc::clone(self.state), self.desk.clone(), self.database.clone());
+        let (state, desk, atlas) = (Arc::clone(self.state), self.desk.clone(), self.atlas.clone());
         let order = desk.order();
-        tokio::task::spawn_blocking(move || {
-            let mut lists = state.lists();
-            if desk.is_newest(order) {
-                desk.put(order, hold(&mut lists, &holds, database, now_ns));
+        let carry_out = {
+            let desk = desk.clone();
+            move || {
+                // A large database takes a second, for which nobody is to wait who asks the lists.
+                let missing = unheld(&state.lists(), &holds);
+                let found = addresses(atlas.as_deref(), &missing);
+                let mut lists = state.lists();
+                if desk.is_newest(order) {
+                    let held = found.and_then(|found| lists.hold(&holds, &found, now_ns));
+                    desk.put(order, held);
+                }
             }
-        });
+        };
+        // Not a thread of the runtime, which would not end before it.
+        if let Err(error) = thread::Builder::new().name("holds".to_owned()).spawn(carry_out) {
+            desk.put(order, Err(error.to_string()));
+        }
     }
 
     fn outcome(&mut self) -> Option<Result<(), String>> {
@@ -204,21 +216,21 @@ impl Holder for InLists<'_> {
     }
 }
 
-/// Has `holds` held by `lists`, whose addresses `database` has.
-pub(crate) fn hold(
-    lists: &mut Lists,
-    holds: &[Hold],
-    database: Option<PathBuf>,
-    now_ns: u64,
-) -> Result<(), String> {
+/// Those places of `holds` that `lists` do not hold yet.
+pub(crate) fn unheld(lists: &Lists, holds: &[Hold]) -> Vec<Place> {
     let places = holds.iter().map(|hold| hold.place);
-    let new: Vec<Place> = places.filter(|place| !lists.holds(*place)).collect();
-    let found = match database.filter(|_| !new.is_empty()) {
-        Some(file) => prefixes_of(&file, &new).map_err(|error| error.to_string())?,
-        None => Default::default(),
-    };
-    let prefixes = |place: Place| found.get(&place).cloned().unwrap_or_default();
-    lists.hold(holds, &prefixes, now_ns)
+    places.filter(|place| !lists.holds(*place)).collect()
+}
+
+/// The addresses of `places`, by what is known of them.
+pub(crate) fn addresses(
+    atlas: Option<&Atlas>,
+    places: &[Place],
+) -> Result<HashMap<Place, Vec<Prefix>>, String> {
+    match atlas {
+        Some(atlas) if !places.is_empty() => atlas.prefixes_of(places).map_err(|error| error.to_string()),
+        _ => Ok(HashMap::new()),
+    }
 }
 
 #[cfg(test)]

@@ -112,29 +112,17 @@ enum Kept {
 impl Entry {
     fn keep(&mut self, mode: Mode, kernel: &mut Signatures, now_ns: u64) -> Result<Kept, BpfError> {
         // What was only counted drops from now on, or the other way round.
-        let changed = Signature {
+        let renewed = Signature {
             mode: mode as u32,
+            expires_at: Rule::expiry(now_ns, STANDS_NS),
             ..self.signature
         };
-        if changed != self.signature {
-            let expires_at = Rule::expiry(now_ns, STANDS_NS);
-            if !kernel.replace(
-                self.slot,
-                &self.signature,
-                Signature {
-                    expires_at,
-                    ..changed
-                },
-            )? {
+        let is_due = now_ns.saturating_sub(self.renewed_ns) >= RENEWED_NS;
+        if is_due || renewed.mode != self.signature.mode {
+            if !kernel.replace(self.slot, &self.signature, renewed)? {
                 return Ok(Kept::Gone);
             }
-            (self.signature, self.renewed_ns) = (changed, now_ns);
-        }
-        if now_ns.saturating_sub(self.renewed_ns) >= RENEWED_NS {
-            if !kernel.renew(self.slot, &self.signature, Rule::expiry(now_ns, STANDS_NS))? {
-                return Ok(Kept::Gone);
-            }
-            self.renewed_ns = now_ns;
+            (self.signature, self.renewed_ns) = (renewed, now_ns);
         }
         let ns = now_ns.saturating_sub(self.read_ns);
         if ns < READ_NS {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use netguard_common::layout::Mode;
 
 use super::{Caps, Terms};
-use crate::config::{Config, PolicyMode};
+use crate::config::Config;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -32,11 +32,7 @@ impl From<&Config> for Settings {
         let score = |value: u32| u8::try_from(value).unwrap_or(100);
         Self {
             // Not under the mode of the whole filter: in shadow there, the kernel counts what a block would have dropped.
-            mode: match reputation.mode {
-                PolicyMode::Off => Mode::Off,
-                PolicyMode::Shadow => Mode::Shadow,
-                PolicyMode::Enforce => Mode::Enforce,
-            },
+            mode: reputation.mode.into(),
             block_from: score(reputation.block_from.value()),
             release_below: score(reputation.release_below.value()),
             half_life_ns: nanoseconds(reputation.half_life.duration()),

@@ -1,5 +1,7 @@
 //! The ladder: while more of an attack passes than may, one rung after the other is tried. Signatures stand beside it.
 
+use std::collections::BTreeSet;
+
 use super::{
     Moment, Rung, Withheld, breaker,
     course::{Course, Knowledge},
@@ -21,6 +23,15 @@ const PASSING_CAP_NS: u64 = 5_000_000_000;
 /// Services whose circuit is broken because of one attack.
 const BROKEN: usize = 4;
 
+/// How far up one service is. Each has a clock of its own: one that is new among those of a carpet holds up none of the others.
+#[derive(Clone, Copy)]
+pub(super) struct Tried {
+    /// The rung that was tried last.
+    rung: Rung,
+    /// How long more passes than may on it.
+    passing_ns: u64,
+}
+
 /// A service, and the rate that it may be held at.
 type Target = (String, u64);
 
@@ -36,11 +47,11 @@ impl Course {
         let length_ns = moment.features.length_ns;
         if passing.is_none_or(|(passing, may)| passing <= may) {
             // A flood may pause for a moment, as it may have noticed that it helps.
-            self.passing_ns = self.passing_ns.saturating_sub(length_ns);
+            for tried in self.tried.values_mut() {
+                tried.passing_ns = tried.passing_ns.saturating_sub(length_ns);
+            }
             return Vec::new();
         }
-        let passing_ns = self.passing_ns;
-        self.passing_ns = passing_ns.saturating_add(length_ns).min(PASSING_CAP_NS);
         let mut targets = volume::targets(attack.class, moment.features, moment.baselines);
         if volume::has_targets(attack.class) {
             if targets.is_empty() {
@@ -50,22 +61,28 @@ impl Course {
         } else {
             targets = vec![(String::new(), 0)];
         }
-        let tried = |(service, _): &Target| self.tried.get(service).copied().unwrap_or(Rung::Alert);
-        // Of a carpet all services are on the rung of the one that is least far up.
-        let Some(first) = targets.iter().min_by_key(|target| tried(target)) else {
-            return Vec::new();
-        };
-        let Some(rung) = tried(first).next(&first.0, knowledge.settings) else {
-            return Vec::new();
-        };
-        if passing_ns < rung.patience_ns() {
-            return Vec::new();
+        let mut due = Vec::new();
+        for target in targets {
+            let tried = self.tried.entry(target.0.clone()).or_insert(Tried {
+                rung: Rung::Alert,
+                passing_ns: 0,
+            });
+            let next = tried.rung.next(&target.0, knowledge.settings);
+            due.extend(
+                next.filter(|next| tried.passing_ns >= next.patience_ns())
+                    .map(|next| (next, target)),
+            );
+            tried.passing_ns = tried.passing_ns.saturating_add(length_ns).min(PASSING_CAP_NS);
         }
-        self.passing_ns = length_ns;
-        let least = tried(first);
-        targets.retain(|target| tried(target) == least);
+        // Those of a carpet that are least far up are the first.
+        let Some(rung) = due.iter().map(|(rung, _)| *rung).min() else {
+            return Vec::new();
+        };
+        due.retain(|(next, _)| *next == rung);
+        let targets: Vec<Target> = due.into_iter().map(|(_, target)| target).collect();
         for (service, _) in &targets {
-            self.tried.insert(service.clone(), rung);
+            let passing_ns = length_ns;
+            self.tried.insert(service.clone(), Tried { rung, passing_ns });
         }
         self.withheld.remove(rung.name());
         let (asked, mode) = self.asked(rung, &targets, attack, moment, knowledge);
@@ -120,14 +137,17 @@ impl Course {
     /// Places to hold, unless it is said why there are none.
     fn places(&mut self, moment: &Moment<'_>, knowledge: &Knowledge<'_>) -> Vec<Measure> {
         let is_current = |seen: &&Seen| moment.now_ns.saturating_sub(seen.head.at_ns) < CURRENT_NS;
-        let held: Vec<Place> = self.wanted().filter_map(|taken| taken.measure.place()).collect();
+        let held: BTreeSet<Place> = self.places_held().collect();
         let found = geo::to_hold(
             self.samples.iter().filter(is_current),
             knowledge.places,
             moment.beside.places,
             moment.beside.good,
             moment.baselines.usual(Metric::Packets, moment.features.wall_s),
-            &held,
+            geo::Held {
+                by_it: &held,
+                by_all: knowledge.held,
+            },
         );
         match found {
             Ok(places) => places
@@ -141,6 +161,11 @@ impl Course {
                 Vec::new()
             }
         }
+    }
+
+    /// Places that are held because of it.
+    pub(super) fn places_held(&self) -> impl Iterator<Item = Place> {
+        self.wanted().filter_map(|taken| taken.measure.place())
     }
 
     /// Services that are to take nobody new: those that still get more than they may, but for a port by which somebody is logged in.

@@ -8,11 +8,18 @@ use netguard_common::Verdict;
 use super::{
     Moment, ResponseSettings, Rung, Turn, Withheld,
     breaker::{self, Next, Trips},
+    climb::Tried,
     drafting,
     measure::{Measure, Restraint, Standing, Taken, Why},
     volume,
 };
-use crate::engine::{Account, Attack, draft::NoDraft, peace::Peace, places::PeacePlaces, seen::Seen};
+use crate::engine::{
+    Account, Attack,
+    draft::NoDraft,
+    peace::Peace,
+    places::{PeacePlaces, Place},
+    seen::Seen,
+};
 
 /// How long measures stand after anything last spoke for the attack; twice as long for each time that it came back, up to the cap.
 const COOLDOWN_NS: u64 = 20_000_000_000;
@@ -33,10 +40,8 @@ const GOOD_PART: f64 = 0.01;
 
 /// What is done about one attack, and was.
 pub struct Course {
-    /// The rung that was tried last for each service; for an attack that is aimed at none, under no name.
-    pub(super) tried: BTreeMap<String, Rung>,
-    /// Since when more passes than may on this rung.
-    pub(super) passing_ns: u64,
+    /// How far up each service is; for an attack that is aimed at none, under no name.
+    pub(super) tried: BTreeMap<String, Tried>,
     pub taken: Vec<Taken>,
     /// Why there is no signature, if none was found.
     pub no_signature: Option<NoDraft>,
@@ -61,13 +66,14 @@ pub(super) struct Knowledge<'a> {
     pub(super) settings: &'a ResponseSettings,
     pub(super) peace: &'a Peace,
     pub(super) places: &'a PeacePlaces,
+    /// Places that are held because of any attack.
+    pub(super) held: &'a BTreeSet<Place>,
 }
 
 impl Course {
     pub(super) fn new(now_ns: u64) -> Self {
         Self {
             tried: BTreeMap::new(),
-            passing_ns: 0,
             taken: Vec::new(),
             no_signature: None,
             withheld: BTreeMap::new(),
@@ -149,7 +155,7 @@ impl Course {
             });
         }
         if over {
-            (self.is_over, self.passing_ns) = (true, 0);
+            self.is_over = true;
             self.tried.clear();
             self.trips.clear();
         }

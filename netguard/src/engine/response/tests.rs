@@ -37,6 +37,8 @@ struct Scene {
     class: Class,
     /// Whether the datapath refuses what comes while the circuit is broken, or places are held.
     refuses: bool,
+    /// Services that are attacked beside the first.
+    others: Vec<String>,
     turns: Vec<String>,
 }
 
@@ -55,6 +57,7 @@ impl Scene {
             places: Box::new(Nowhere),
             class: Class::SynFlood,
             refuses: true,
+            others: Vec::new(),
             turns: Vec::new(),
         }
     }
@@ -66,6 +69,12 @@ impl Scene {
         let refused = self.refused(syns as f64);
         features.refused[Kind::Syn as usize] = refused;
         features.services[0].dropped = refused;
+        let first = features.services[0].clone();
+        let others = self.others.iter().cloned();
+        features.services.extend(others.map(|service| ServiceFeatures {
+            service,
+            ..first.clone()
+        }));
         let suspicion = Suspicion {
             class: self.class,
             strength: syns as f64 / 500.0,

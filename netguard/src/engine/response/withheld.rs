@@ -6,7 +6,7 @@ use super::{Mode, ResponseSettings};
 use crate::engine::{detect::Class, places::Unknown};
 
 /// Why a measure is not taken.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Withheld {
     /// Nobody can say where sources are, or may do anything about it.
     Places(Unknown),
@@ -16,8 +16,10 @@ pub enum Withheld {
     FewPackets { seen: usize },
     /// No place sends much of the attack and hardly anything else.
     NoPlace,
-    /// Those that do are where too many connected sources are.
+    /// Those that do are where too many connected sources are, or too many ordinary packets come from those that are held together.
     Good,
+    /// So many places are held already, because of whatever attacks.
+    Full { most: usize },
     /// Somebody is logged in by that port.
     Session { port: u16 },
     /// What is usual for the service was not learnt, or it gets no more than twice that.
@@ -30,9 +32,8 @@ impl fmt::Display for Withheld {
             Self::Places(Unknown::NoDatabase) => out.write_str(
                 "no database says where sources are: name one by `geo.country_database` or `geo.asn_database`",
             ),
-            Self::Places(Unknown::Unread) => out.write_str(
-                "the database of places is still being read, or cannot be: the log of the daemon says which",
-            ),
+            Self::Places(Unknown::Unread) => out.write_str("the database of places is still being read"),
+            Self::Places(Unknown::Unreadable(why)) => write!(out, "it is not known where sources are: {why}"),
             Self::Places(Unknown::Default) => {
                 out.write_str("`geo.default` says what becomes of places that no policy names")
             }
@@ -46,7 +47,10 @@ impl fmt::Display for Withheld {
             Self::NoPlace => {
                 out.write_str("no country or autonomous system sends much of it and hardly anything in peace")
             }
-            Self::Good => out.write_str("too many connected clients are where it comes from"),
+            Self::Good => out.write_str(
+                "too many connected clients are where it comes from, or too many ordinary packets come from all places that are held",
+            ),
+            Self::Full { most } => write!(out, "{most} countries or autonomous systems are held already"),
             Self::Session { port } => write!(
                 out,
                 "somebody is logged in by tcp/{port}, which stays open unless you write `break_sessions = true`"

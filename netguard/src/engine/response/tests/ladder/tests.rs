@@ -1,8 +1,11 @@
 //! The upper rungs in scenes: when each is climbed, what ends it, and whom it leaves alone.
 
+use std::net::IpAddr;
+
 use netguard_common::signature::Signature;
 
 use super::*;
+use crate::engine::places::{Place, Unknown, tests::country};
 
 /// What is told of measures that hurt newcomers.
 fn of(scene: &Scene, measure: &str) -> Vec<String> {
@@ -156,12 +159,91 @@ fn a_country_where_clients_are_is_not_held() {
     assert_eq!(course.withheld.get("geo"), Some(&Withheld::Good));
 }
 
+/// Half of AQ is in CL.
+struct Halved;
+
+impl Places for Halved {
+    fn place(&self, source: IpAddr) -> Option<Place> {
+        match source {
+            IpAddr::V4(address) if address.octets()[3] >= 225 => Some(country("CL")),
+            _ => LastByte.place(source),
+        }
+    }
+
+    fn is_configured(&self, place: Place) -> bool {
+        LastByte.is_configured(place)
+    }
+
+    fn unknown(&self) -> Option<Unknown> {
+        None
+    }
+}
+
+/// Found in review: each attack looked at its own places only, so several together could hold anybody.
+#[test]
+fn what_is_held_because_of_one_attack_counts_for_the_next() {
+    let packets = |first: u8| -> Vec<Seen> {
+        let sources = (0..200).map(|index| first + index % 25);
+        sources
+            .map(|source| seen_at(100, &syn(source, 64, 512, 0)))
+            .collect()
+    };
+    for (good, expected) in [(210, Some(Withheld::Good)), (1, None)] {
+        let mut scene = from_one_country();
+        (scene.places, scene.refuses) = (Box::new(Halved), false);
+        scene.tick(100_000, 10_000, &packets(200));
+        scene.ticks(100_050, 101_400, 10_000);
+        assert_eq!(of(&scene, "geo"), ["101300 + geo"], "{:?}", scene.turns);
+        // All who are connected are there, which is held by now; or none is.
+        scene.good = [Account::of([192, 0, 2, good].into())].into();
+        scene.class = Class::CarpetBombing;
+        scene.tick(101_400, 10_000, &packets(225));
+        scene.ticks(101_450, 103_000, 10_000);
+        let course = scene.responder.course(2).expect("it goes on");
+        assert_eq!(course.withheld.get("geo"), expected.as_ref(), "{:?}", scene.turns);
+        assert_eq!(of(&scene, "geo").len(), 2 - usize::from(expected.is_some()));
+    }
+}
+
 #[test]
 fn a_carpet_is_held_at_what_is_usual_for_each_of_its_services() {
     let mut scene = whole();
     scene.class = Class::CarpetBombing;
     scene.ticks(100_000, 100_200, 10_000);
     assert_eq!(scene.turns, ["100000 + limit"]);
+}
+
+/// Found in review: who attacked one service more each 1.3 seconds kept all the others from the last rungs.
+#[test]
+fn a_service_that_is_new_in_a_carpet_holds_up_no_other() {
+    let mut scene = whole();
+    (scene.class, scene.refuses) = (Class::CarpetBombing, false);
+    let others: Vec<String> = (8_001..8_008).map(|port| format!("tcp/{port}")).collect();
+    scene.others.clone_from(&others);
+    for _ in 0..400 {
+        let mut usual = asked(5);
+        for service in &others {
+            let service = service.clone();
+            usual.services.push(ServiceFeatures {
+                service,
+                ..usual.services[0].clone()
+            });
+        }
+        scene.baselines.learn(&usual);
+    }
+    for count in 0..6 {
+        scene.others = others[..count].to_vec();
+        let from_ms = 100_000 + 1_300 * count as u64;
+        scene.ticks(from_ms, from_ms + 1_300, 10_000);
+    }
+    let broken = of(&scene, "+ circuit-break");
+    assert_eq!(
+        broken[..2],
+        // A tick later than alone: it was another's turn.
+        ["103350 + circuit-break", "104650 + circuit-break"],
+        "{:?}",
+        scene.turns
+    );
 }
 
 /// Nothing that is done is worse for who is connected: what goes into the datapath spares them, and nothing blocks.

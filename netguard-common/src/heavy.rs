@@ -1,47 +1,30 @@
-//! Who has used much of its bucket lately. Few packets of a busy CPU are charged, for all of them ([`crate::pace`]), and only those
-//! have to look into their bucket: it is one of thousands of lines, which under a flood from many sources has to come from memory
-//! each time. The others pass it by, unless much of the bucket was used within the last second or two: then each packet looks, so
-//! that none passes a full one.
+//! Who has used much of its bucket. Few packets of a busy CPU are charged, for all of them ([`crate::pace`]), and only those have to
+//! look into their bucket: it is one of thousands of lines, which under a flood from many sources has to come from memory each time.
+//! The others pass it by, unless much of the bucket was found used, by whichever CPU, and cannot have drained yet: then each packet
+//! looks, so that none passes a full one.
 
 use crate::{
     Packet,
     bucket::{self, Place},
     layout::{Rate, Settings},
-    pace,
-    tables::Tables,
+    pace, reflection,
+    tables::{LimitCell, Tables},
     view::View,
 };
 
-/// Entries; a power of two.
-const ENTRIES: u32 = 512;
-/// An entry is a time in units of some 1.07 s, cut to a byte: one of minutes ago may pass for one of just now, and then a bucket
-/// is looked into without need.
-const UNIT_BITS: u32 = 30;
-/// Units that are lately: this one and the one before.
-const LATELY: u8 = 2;
+/// Lines of buckets that share a cell of the map `LIMIT_CELLS`. No class shares one with another.
+const LINES_OF_A_CELL: u32 = 32;
+pub(crate) const CELLS: u32 = bucket::LINES / LINES_OF_A_CELL;
+/// The first of them.
+pub(crate) const CELLS_AT: u32 = reflection::FRAGMENTS_AT + 1;
+/// A cell is written when it would say so much more: all CPUs read it.
+const STEP_NS: u64 = 1 << 28;
 
-crate::shared! {
-    /// When much of a bucket was found used, by where it lies.
-    pub struct Heavy {
-        units: [u8; 512],
-    }
-}
-
-/// Whether `packet` has to look into the bucket at `place`, whose rate is `rate`. Where that is for chance to say, it is counted.
+/// Whether by chance `packet`, which is counted, has to look into the bucket at `place`, whose rate is `rate`.
 #[inline(always)]
-pub(crate) fn looks<T: Tables>(
-    place: Place,
-    rate: &Rate,
-    packet: &mut Packet,
-    settings: &Settings,
-    now_ns: u64,
-    tables: &T,
-) -> bool {
-    if is_heavy(place, now_ns, tables) {
-        return true;
-    }
-    pace::count(packet, settings, tables);
+pub(crate) fn looks<T: Tables>(place: Place, rate: &Rate, packet: &Packet, now_ns: u64, tables: &T) -> bool {
     pace::packets_beside(packet.chance, rate, rate.tolerance_ns, false) != 0
+        || is_heavy(place, now_ns, tables)
 }
 
 /// Whether the bucket at `place`, whose rate is `rate`, has room for `packet`, which then is charged.
@@ -59,7 +42,7 @@ pub(crate) fn admit<V: View, T: Tables>(
         return true;
     };
     let Some(room) = bucket::room(view, rate, &line, place, now_ns) else {
-        remember(place, now_ns, tables);
+        remember(place, pace::most_ahead_ns(rate), now_ns, tables);
         return false;
     };
     // Unless it is counted already, only now: a flood from few sources makes no CPU busy.
@@ -70,35 +53,31 @@ pub(crate) fn admit<V: View, T: Tables>(
         pace::packets_beside(packet.chance, rate, rate.tolerance_ns, heavy),
     );
     if pace::is_much(room.used_ns, rate.tolerance_ns) {
-        remember(place, now_ns, tables);
+        remember(place, room.used_ns, now_ns, tables);
     }
     true
 }
 
-/// Whether much of the bucket at `place` was used lately.
+/// Whether much of the bucket at `place` may be used.
 #[inline(always)]
-fn is_heavy<T: Tables>(place: Place, now_ns: u64, tables: &T) -> bool {
-    tables
-        .pace()
-        .is_none_or(|pace| unit(now_ns).wrapping_sub(pace.heavy.units[entry(place)]) < LATELY)
+pub(crate) fn is_heavy<T: Tables>(place: Place, now_ns: u64, tables: &T) -> bool {
+    tables.cell(cell(place)).is_none_or(|until| now_ns < until.load())
 }
 
-/// Remembers that much of the bucket at `place` is used.
+/// Remembers that `used_ns` of the bucket at `place` are used, until it must have drained.
 #[inline(always)]
-fn remember<T: Tables>(place: Place, now_ns: u64, tables: &T) {
-    if let Some(mut pace) = tables.pace() {
-        pace.heavy.units[entry(place)] = unit(now_ns);
+fn remember<T: Tables>(place: Place, used_ns: u64, now_ns: u64, tables: &T) {
+    let until_ns = now_ns.wrapping_add(used_ns).wrapping_add(STEP_NS);
+    if let Some(cell) = tables.cell(cell(place))
+        && cell.load().wrapping_add(STEP_NS) < until_ns
+    {
+        cell.store(until_ns);
     }
 }
 
 #[inline(always)]
-const fn entry(place: Place) -> usize {
-    (place.line % ENTRIES) as usize
-}
-
-#[inline(always)]
-const fn unit(now_ns: u64) -> u8 {
-    (now_ns >> UNIT_BITS) as u8
+const fn cell(place: Place) -> u32 {
+    CELLS_AT + place.line / LINES_OF_A_CELL % CELLS
 }
 
 #[cfg(test)]
@@ -146,7 +125,10 @@ mod tests {
         for _ in 0..packets {
             let (mut packet, now_ns) = (datagram(), memory.now_ns.get());
             let settings = &memory.settings;
-            let looks = looks(PLACE, &RATE, &mut packet, settings, now_ns, memory);
+            if !is_heavy(PLACE, now_ns, memory) {
+                pace::count(&mut packet, settings, memory);
+            }
+            let looks = looks(PLACE, &RATE, &packet, now_ns, memory);
             looked += usize::from(looks);
             let passes = !looks
                 || admit(
@@ -179,13 +161,27 @@ mod tests {
         assert_eq!(sent(&memory, 1_000), (1_000, 0));
     }
 
+    /// The same after `seconds`, on another CPU, which is busy, too.
+    fn later(memory: &Memory, seconds: u64) {
+        let now_ns = memory.now_ns.get() + seconds * SECOND;
+        memory.now_ns.set(now_ns);
+        *memory.pace.borrow_mut() = Pace {
+            begun_ns: now_ns,
+            packets: BUSY,
+            ..Pace::ZERO
+        };
+    }
+
+    /// Found in review: each CPU forgot after two seconds, and let some hundred pass until it looked again.
     #[test]
-    fn who_was_quiet_for_some_seconds_is_no_longer_heavy() {
+    fn a_bucket_is_heavy_until_it_has_drained_and_on_each_cpu() {
         let memory = busy();
         sent(&memory, 60_000);
-        memory.now_ns.set(103 * SECOND);
-        memory.pace.borrow_mut().begun_ns = 103 * SECOND;
-        memory.pace.borrow_mut().packets = BUSY;
+        later(&memory, 3);
+        let (looked, passed) = sent(&memory, 10_000);
+        assert_eq!(looked, 10_000);
+        assert!((2_500..3_700).contains(&passed), "{passed}");
+        later(&memory, 25);
         let (looked, _) = sent(&memory, 100);
         assert!(looked < 100, "{looked}");
     }

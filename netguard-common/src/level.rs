@@ -362,4 +362,26 @@ mod tests {
         };
         assert!((0..10).all(|host| passes(&memory, &neighbour(host))));
     }
+
+    /// Found in review: one forged SYN opened the way for any number of segments in the same name.
+    #[test]
+    fn a_connection_is_trusted_once_its_client_has_proven_itself() {
+        let mut memory = Memory::new(Memory::enforcing());
+        let transport = Transport::Tcp {
+            source_port: 1,
+            destination_port: 80,
+            flags: crate::packet::TcpFlags(crate::packet::TcpFlags::ACK),
+        };
+        let segment = packet(Family::V4, Address::v4([192, 0, 2, 1]), protocol::TCP, transport);
+        for (standing, expected) in [
+            (state::Standing::Wanted, true),
+            (state::Standing::HalfOpen, false),
+            (state::Standing::Listening, false),
+            (state::Standing::Unknown, false),
+        ] {
+            memory.standing = standing;
+            let trusted = is_trusted(&SliceView(&[]), &segment, &memory.settings, &memory);
+            assert_eq!(trusted, expected, "{standing:?}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use crate::{
     exact::{self, ExactLine},
     fragment,
     head::Head,
+    heavy,
     hint::{HintLine, LINES},
     known::{self, KnownLine},
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Service, Settings},
@@ -17,7 +18,6 @@ use crate::{
     pace::Pace,
     packet::Address,
     ranges::{InForce, POLICIES, RANGES},
-    reflection,
     service::{self, ServiceLine},
     shared::fnv1a,
     signature::{Features, SIGNATURES, Signature},
@@ -82,7 +82,7 @@ pub const PORT_WORDS: usize = 65_536 / 64;
 /// The word behind those of the ports: a bit for each signature that there is.
 pub const SIGNATURES_USED_AT: usize = PORT_WORDS;
 /// Cells of services, the one of newcomers, and that of fragments nobody asked for.
-pub const LIMIT_CELLS: usize = reflection::FRAGMENTS_AT as usize + 1;
+pub const LIMIT_CELLS: usize = (heavy::CELLS_AT + heavy::CELLS) as usize;
 /// Sources that have proven their address.
 pub const PROVEN: usize = 16_384;
 /// Each question to a new peer takes two.

@@ -4,7 +4,6 @@
 
 use crate::{
     Packet,
-    heavy::Heavy,
     hint::mix,
     layout::{Rate, Settings},
     tables::Tables,
@@ -63,7 +62,6 @@ crate::shared! {
         /// Packets of the period, and of the one before if it came right before.
         pub packets: u64,
         pub before: u64,
-        pub heavy: Heavy,
     }
 }
 

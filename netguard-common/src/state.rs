@@ -48,8 +48,10 @@ crate::shared! {
 /// What the table of sockets says about a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// A connection has it, be it half open or just closed; or it returns a SYN cookie; or a UDP socket takes it.
+    /// A connection has it, be it just closed; or it returns a SYN cookie; or a UDP socket takes it.
     Wanted,
+    /// A connection has it that the other side has asked for, and not shown yet that it is where it says.
+    HalfOpen,
     /// Somebody listens there, and knows no such connection.
     Listening,
     /// Nobody has heard of it.
@@ -158,7 +160,7 @@ pub(crate) fn is_stray<V: View, T: Tables>(
         },
     };
     match (standing, reach) {
-        (Standing::Wanted, _) | (Standing::Unknown, Reach::Listening) => return false,
+        (Standing::Wanted | Standing::HalfOpen, _) | (Standing::Unknown, Reach::Listening) => return false,
         _ => {}
     }
     // In times of peace one that is seen stands for many.

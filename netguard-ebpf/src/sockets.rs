@@ -22,6 +22,8 @@ use crate::{tables::KernelTables, view::XdpView};
 
 /// `TCP_LISTEN` of net/tcp_states.h.
 const LISTEN: u32 = 10;
+/// `TCP_NEW_SYN_RECV`.
+const HALF_OPEN: u32 = 12;
 /// `TCP_ESTABLISHED`, which connected UDP sockets have, too.
 const ESTABLISHED: u32 = 1;
 /// The network namespace of the interface.
@@ -73,15 +75,14 @@ pub(crate) fn standing(ctx: &impl EbpfContext, packet: &Packet) -> Standing {
         return Standing::Unknown;
     }
     // SAFETY: the socket is ours until it is released.
-    let wanted = unsafe {
-        let wanted = (*socket).state != LISTEN || returns_cookie(ctx, socket, packet);
+    unsafe {
+        let standing = match (*socket).state {
+            HALF_OPEN => Standing::HalfOpen,
+            LISTEN if !returns_cookie(ctx, socket, packet) => Standing::Listening,
+            _ => Standing::Wanted,
+        };
         bpf_sk_release(socket.cast());
-        wanted
-    };
-    if wanted {
-        Standing::Wanted
-    } else {
-        Standing::Listening
+        standing
     }
 }
 

@@ -3,7 +3,7 @@
 use super::prefix_key;
 use crate::{
     Packet, bucket, heavy, known,
-    layout::Settings,
+    layout::{Rate, Settings},
     limit::{Class, source_key},
     pace,
     tables::Tables,
@@ -35,7 +35,8 @@ impl Places {
     }
 
     /// Which buckets `packet` has to look into: [`SOURCE`], [`PREFIX`]. Their lines are fetched into the cache: they lie anywhere in
-    /// memory, and one after the other each would be waited for.
+    /// memory, and one after the other each would be waited for. Where chance has a say, `packet` is counted: not that of a source
+    /// which may be over its limit, so that a flood from few sources makes no CPU busy.
     #[inline(always)]
     pub fn look<V: View, T: Tables>(
         &self,
@@ -46,18 +47,23 @@ impl Places {
         tables: &T,
     ) -> u32 {
         let now_ns = tables.now_ns();
-        let mut looks = 0;
-        for (which, rates, place) in [
-            (SOURCE, &settings.limits, self.source),
-            (PREFIX, &settings.levels.prefix, self.prefix),
-        ] {
-            if let Some(rate) = class.rate(view, rates)
-                && heavy::looks(place, &rate, packet, settings, now_ns, tables)
-            {
-                bucket::fetch(place, tables);
-                looks |= which;
-            }
-            looks = view.opaque(looks);
+        let source = class.rate(view, &settings.limits);
+        let prefix = class.rate(view, &settings.levels.prefix);
+        let mut looks = SOURCE | PREFIX;
+        if source.is_none() || !heavy::is_heavy(self.source, now_ns, tables) {
+            pace::count(packet, settings, tables);
+            let looks_into = |place, rate: Option<Rate>| {
+                rate.is_some_and(|rate| heavy::looks(place, &rate, packet, now_ns, tables))
+            };
+            looks = u32::from(looks_into(self.source, source)) * SOURCE
+                | u32::from(looks_into(self.prefix, prefix)) * PREFIX;
+        }
+        let looks = view.opaque(looks);
+        if looks & SOURCE != 0 && source.is_some() {
+            bucket::fetch(self.source, tables);
+        }
+        if looks & PREFIX != 0 && prefix.is_some() {
+            bucket::fetch(self.prefix, tables);
         }
         looks
     }

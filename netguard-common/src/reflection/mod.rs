@@ -92,13 +92,12 @@ pub(crate) fn is_unasked<V: View, T: Tables>(
 }
 
 /// Whether `packet`, which belongs to a datagram, answers what this machine asked: its question is remembered, or a socket that is
-/// connected to its source takes it.
+/// connected to its source takes it. Later fragments have no ports that would tell: anybody can send them in the name of a name server.
 #[inline(always)]
 pub(crate) fn is_asked_for<T: Tables>(packet: &Packet, settings: &Settings, tables: &T) -> bool {
     let reflection = &settings.reflection;
-    let later = matches!(packet.fragment(), Fragment::Later);
-    let answers = later || is_reflector(packet.source_port, reflection);
-    if answers && is_asked(&question_of(packet), reflection, tables) {
+    let is_answer = is_udp(packet) && is_reflector(packet.source_port, reflection);
+    if is_answer && is_asked(&question_of(packet), reflection, tables) {
         return true;
     }
     // Below are services: their sockets take what anybody sends, and a flood of one is not worth a look for each packet.

@@ -128,12 +128,7 @@ fn asks(own: &str, peer: &str, country: &str) {
         own_port: 40_000,
         reserved: 0,
     };
-    let fragments = Question {
-        peer_port: 0,
-        own_port: 0,
-        ..question
-    };
-    let asked = world.clone().asked(question, u64::MAX).asked(fragments, u64::MAX);
+    let asked = world.clone().asked(question, u64::MAX);
 
     let _tcp = asking((own_ip, TCP).into(), (peer_ip, 80).into());
     let udp = UdpSocket::bind((own_ip, UDP)).expect("it can be bound");

@@ -31,7 +31,7 @@ const FLOODS: [Flood; 6] = [
     Flood {
         class: Class::IcmpFlood,
         refused: 200.0,
-        volume: Some((Metric::Icmp, 2_000.0, 10.0)),
+        volume: Some((Metric::Icmp, 1_000.0, 10.0)),
     },
     Flood {
         class: Class::FragmentFlood,

@@ -32,7 +32,7 @@ const AT_ONCE: [AtOnce; 3] = [
 ];
 /// Until more than this part of the room is used, [`FIRST`] times as many are put in: of a flood from many sources each uses
 /// little, and their buckets are what the CPUs take from each other most. In all, chance makes no more of what a flood gets than a
-/// standard deviation of 9 % of the room.
+/// standard deviation of a tenth of the room.
 const FIRST_PART: u64 = 8;
 const FIRST: u64 = 8;
 /// A full bucket may be over by what is put in at once: so many packets, and no more than this part of the burst.

@@ -55,8 +55,13 @@ impl Places {
             let looks_into = |place, rate: Option<Rate>| {
                 rate.is_some_and(|rate| heavy::looks(place, &rate, packet, now_ns, tables))
             };
-            looks = u32::from(looks_into(self.source, source)) * SOURCE
-                | u32::from(looks_into(self.prefix, prefix)) * PREFIX;
+            looks = 0;
+            if looks_into(self.source, source) {
+                looks |= SOURCE;
+            }
+            if looks_into(self.prefix, prefix) {
+                looks |= PREFIX;
+            }
         }
         let looks = view.opaque(looks);
         if looks & SOURCE != 0 && source.is_some() {

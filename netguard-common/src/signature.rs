@@ -34,7 +34,8 @@ crate::shared! {
         pub expires_at: u32,
         /// A [`Mode`] as number; `Off`: the entry is free.
         pub mode: u32,
-        /// 1: packets of sources that have proven themselves, or that their UDP service knows, are spared.
+        /// 1: packets of sources that have proven themselves, or that their UDP service knows, and of what this machine asked, are
+        /// spared.
         pub spares: u32,
         pub reserved: u32,
     }

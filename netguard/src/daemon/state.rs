@@ -327,6 +327,7 @@ impl State {
             packets,
             places,
             ordinary,
+            ..Calm::default()
         }
     }
 

@@ -207,6 +207,35 @@ fn a_larger_group_that_is_silent_hides_no_smaller_one_and_many_ports_are_no_veil
     }
 }
 
+/// Found in review: whoever asked for one port or two at the same time, in four times the number, hid all others.
+#[test]
+fn a_crowd_that_asks_for_a_port_or_two_hides_no_probe_beside_it() {
+    for crowd in [&[23][..], &[80, 443]] {
+        let crowded = |probe: &[u16]| {
+            let mut probing = asked(2_000, 2, crowd);
+            for number in 0..300_u32 {
+                // Each asks for what the crowd does, and for one of its own.
+                let own = probe.get(number as usize % probe.len().max(1));
+                for port in own.into_iter().chain(crowd) {
+                    probing.take(&attempt(1_059, source(10_000 + number), *port, 64_240));
+                }
+            }
+            wait(&mut probing, 1_060, 1_061)
+        };
+        let group = crowded(&[22, 25, 3_389, 5_900]).expect("they belong together");
+        assert_eq!(group.members.len(), 300, "and the crowd is none of them");
+        let services = group.links.iter().find(|link| link.kind == LinkKind::Services);
+        let said = &services.expect("it is what they have in common").what;
+        assert!(
+            said.contains("100 %") && said.contains("tcp/3389") && !said.contains("tcp/443"),
+            "{said}"
+        );
+        assert_eq!(crowded(&[]), None, "a crowd alone");
+        assert_eq!(crowded(&[8_080]), None, "clients of one port more");
+        assert_eq!(crowded(&[8_080, 8_443]), None, "and of another");
+    }
+}
+
 #[test]
 fn what_is_served_since_is_taken_back() {
     let mut probing = asked(100, 2, &[22, 25, 443]);

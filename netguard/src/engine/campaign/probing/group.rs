@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
-    Account, Asn, Link, Look, Measure, Ordinary, Prober, Probing, Sources, Target, counted,
+    Account, Asn, FACTOR, Link, Look, Measure, Ordinary, Prober, Probing, Sources, Target, counted,
     kept::{Shared, most},
 };
 use crate::engine::campaign::{LinkKind, Network, link::told, network::network};
@@ -35,8 +35,8 @@ type Members<'a> = BTreeMap<Account, &'a Prober>;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     pub members: Sources,
-    /// When the first of them came that is remembered, and the last.
-    pub first_ns: u64,
+    /// When they began to come, and when the last of them came.
+    pub begun_ns: u64,
     pub last_ns: u64,
     /// Attempts among the packets that were looked at, one in eight of all.
     pub attempts: u64,
@@ -99,7 +99,7 @@ pub(super) fn found(
             links.push(Link::new(kind, weight, format!("{:.0} % {of}", part * 100.0)));
         }
     }
-    Some(told_as(&group, &places, links))
+    Some(told_as(&group, &places, links, measure))
 }
 
 /// That they come in the same minutes, and ask where nobody is: so does what is usual, and it takes more to join.
@@ -129,7 +129,21 @@ fn named<T: ToString>(what: &str, things: &[T]) -> String {
     format!("{what} {}", told(&names, things.len()))
 }
 
-fn told_as(group: &Members<'_>, places: &BTreeMap<Account, Network>, links: Vec<Link>) -> Group {
+/// When it began: as many as are usual come at any time, and some of them never cease.
+fn begun_ns(group: &Members<'_>, measure: &Measure) -> u64 {
+    let usual = (measure.threshold / FACTOR).max(measure.usual.unwrap_or(0));
+    let mut first_ns: Vec<u64> = group.values().map(|prober| prober.first_ns).collect();
+    first_ns.sort_unstable();
+    let first = first_ns.get(usual).or(first_ns.last());
+    first.copied().unwrap_or(0)
+}
+
+fn told_as(
+    group: &Members<'_>,
+    places: &BTreeMap<Account, Network>,
+    links: Vec<Link>,
+    measure: &Measure,
+) -> Group {
     let networks = most(group.keys().map(|account| places[account]));
     let targets = most(group.values().flat_map(|prober| prober.targets.iter()));
     Group {
@@ -137,7 +151,7 @@ fn told_as(group: &Members<'_>, places: &BTreeMap<Account, Network>, links: Vec<
             .iter()
             .map(|(account, prober)| (*account, prober.is_proven))
             .collect(),
-        first_ns: group.values().map(|prober| prober.first_ns).min().unwrap_or(0),
+        begun_ns: begun_ns(group, measure),
         last_ns: group.values().map(|prober| prober.last_ns).max().unwrap_or(0),
         attempts: group.values().map(|prober| u64::from(prober.attempts)).sum(),
         targets: targets
@@ -181,6 +195,12 @@ fn common_networks(places: &BTreeMap<Account, Network>, ordinary: &Ordinary) -> 
         true => networks,
         false => Vec::new(),
     }
+}
+
+/// How many of `sources` ask for what no crowd asks for, where that is several things.
+pub(super) fn varied(sources: &BTreeMap<Account, Prober>) -> usize {
+    let all = sources.iter().map(|(account, prober)| (*account, prober));
+    beside_crowds(all.collect(), 1, |_| true).map_or(0, |(group, _)| counted(group.keys()))
 }
 
 /// Those of `group` who ask for several things, and not nearly all for one or two; and what a crowd asks for beside them. That is taken out, the

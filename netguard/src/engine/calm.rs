@@ -34,12 +34,22 @@ pub struct Calm {
 }
 
 impl Calm {
-    /// Forgets who is ordinary. What is served is known, not learnt.
-    pub fn forget(&mut self) {
+    /// Forgets who is ordinary; whether anything was learnt of that. What is served is known, not learnt.
+    pub fn forget(&mut self) -> bool {
+        let was = self.is_learnt();
         *self = Self {
             served: std::mem::take(&mut self.served),
             ..Self::default()
         };
+        was
+    }
+
+    /// Whether it is known who is ordinary.
+    pub fn is_learnt(&self) -> bool {
+        let is_none = self.packets.is_empty()
+            && self.places == KeptPlaces::default()
+            && self.ordinary == Ordinary::default();
+        !is_none
     }
 }
 
@@ -87,6 +97,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_is_served_is_not_forgotten_and_who_is_ordinary_is() {
+        let target = Target { protocol: 6, port: 1 };
+        let served = Calm {
+            served: vec![(target, 7)],
+            ..Calm::default()
+        };
+        let learnt = json!({ "served": [[target, 7]], "places": [[null, 5]] });
+        let mut learnt: Calm = serde_json::from_value(learnt).expect("it is read");
+        assert!(learnt.is_learnt() && learnt.forget());
+        assert_eq!(learnt, served);
+        assert!(!learnt.forget(), "nothing is learnt any more");
+        assert_eq!(learnt, served);
+    }
 
     /// Found in review: one more word of a packet, or a kind of place that only a newer version knows, cost five weeks of what is normal.
     #[test]

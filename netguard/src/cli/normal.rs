@@ -209,16 +209,16 @@ async fn forget_alone(context: &Context, service: Option<&str>) -> Result<bool, 
         return Ok(false);
     };
     let mut learnt = kept.learnt;
-    let was = learnt.baselines.forget(service);
-    if !was {
-        return Ok(false);
-    }
+    let mut was = learnt.baselines.forget(service);
     if service.is_none() {
-        learnt.calm.forget();
+        was |= learnt.calm.forget();
         learnt = Learnt {
             calm: learnt.calm,
             ..Learnt::new(fastrand::u64(..))
         };
+    }
+    if !was {
+        return Ok(false);
     }
     write_normal(&file, &learnt, now_s).map_err(failed)?;
     let service = service.map(str::to_owned);

@@ -102,6 +102,9 @@ pub(super) fn restore(state: &State, inputs: &mut Inputs) {
 
 /// Takes up what is known of calm times beside what is normal.
 fn recall(state: &State, inputs: &mut Inputs, calm: Calm) {
+    for why in &calm.left {
+        warn!("of calm times was not restored, and is learnt anew: {why}");
+    }
     let geo = &inputs.config.geo;
     let (are_countries, are_systems) = (geo.country_database.is_some(), geo.asn_database.is_some());
     if !state.responder().recall(calm.packets, calm.places, are_countries) {

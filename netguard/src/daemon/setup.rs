@@ -159,7 +159,12 @@ impl Start<'_> {
             lists.follow(spared, true, &journal);
         }
         let mut ground = Ground::new(config);
-        ground.look(&self.facts.own, waiting.as_ref(), wall_clock_s().unwrap_or(0));
+        ground.look(
+            &self.facts.own,
+            waiting.as_ref(),
+            wall_clock_s().unwrap_or(0),
+            monotonic_ns(),
+        );
         let sessions = self.facts.session_ports.iter().copied().collect();
         let guard = guard(self.facts, &allowed, &configured, &lists.never_block());
         if !reflection.watches() {

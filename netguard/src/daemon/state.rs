@@ -327,6 +327,7 @@ impl State {
             packets,
             places,
             ordinary,
+            ..Calm::default()
         }
     }
 
@@ -337,8 +338,9 @@ impl State {
 
     /// Forgets what was learnt of `service`, or all of it, since `author` asks for it; whether there was any.
     pub fn forget_normal(&self, service: Option<String>, author: Author) -> bool {
-        let was = self.controller().forget(service.as_deref(), fastrand::u64(..));
+        let mut was = self.controller().forget(service.as_deref(), fastrand::u64(..));
         if service.is_none() {
+            was |= self.calm().is_learnt();
             self.responder().forget_calm(fastrand::u64(..));
             self.campaigns().recall(Ordinary::default());
         }

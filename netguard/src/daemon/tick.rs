@@ -292,7 +292,12 @@ async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
 async fn look_around(state: &State, inputs: &mut Inputs, own: Vec<IpAddr>, waiting: Option<Ports>) {
     let mut ground = std::mem::take(&mut inputs.ground);
     let looked = tokio::task::spawn_blocking(move || {
-        ground.look(&own, waiting.as_ref(), wall_clock_s().unwrap_or(0));
+        ground.look(
+            &own,
+            waiting.as_ref(),
+            wall_clock_s().unwrap_or(0),
+            monotonic_ns(),
+        );
         ground
     });
     inputs.ground = looked.await.unwrap_or_default();

@@ -358,7 +358,7 @@ impl Campaigns {
 fn of_group(group: &Group) -> Traits {
     Traits {
         class: None,
-        turns_ns: vec![group.first_ns],
+        turns_ns: vec![group.begun_ns],
         sources: group.members.clone(),
         networks: group.networks.iter().copied().collect(),
         services: group

@@ -24,9 +24,9 @@ impl Learnt {
         }
     }
 
-    /// Whether all of it can have been learnt.
+    /// Whether all of it can have been learnt. Of calm times only what can have been is read.
     pub fn is_sound(&self) -> bool {
-        self.baselines.is_sound() && self.outlier.is_sound() && self.calm.is_sound()
+        self.baselines.is_sound() && self.outlier.is_sound()
     }
 
     /// Seconds that were learnt of all traffic.
@@ -42,7 +42,7 @@ mod tests {
     use netguard_common::telemetry::Kind;
 
     use crate::engine::{
-        Calm, Change, Controller, Features, Learnt,
+        Calm, Change, Controller, Features, Learnt, baseline,
         feature::{Connections, tests::second},
         observe,
     };
@@ -56,6 +56,28 @@ mod tests {
         let calm = text.find(",\"calm\"").expect("it is the last");
         let older: Learnt = serde_json::from_str(&format!("{}}}", &text[..calm])).expect("it is read");
         assert!(older.is_sound() && older.calm == Calm::default());
+    }
+
+    /// Found in review: a newer version that keeps more of calm times had this one refuse weeks of what is normal.
+    #[test]
+    fn what_is_normal_is_taken_whatever_is_said_of_calm_times() {
+        let some = || Learnt {
+            baselines: baseline::tests::learnt(&[(Kind::Udp, 1_000)]),
+            ..Learnt::new(7)
+        };
+        let good = serde_json::to_string(&some()).expect("it is JSON");
+        for (part, wrong) in [
+            ("\"places\":[]", "\"places\":[[null,0]]"),
+            ("\"looks\":[]", "\"looks\":7"),
+            ("\"strata\":[]", "\"strata\":[[{},[[1,2,3]]]]"),
+        ] {
+            assert!(good.contains(part), "{good}");
+            let read: Learnt = serde_json::from_str(&good.replacen(part, wrong, 1)).expect("it is read");
+            assert!(read.is_sound());
+            assert_eq!(read.calm.left.len(), 1, "{:?}", read.calm.left);
+            let [read, before] = [read, some()].map(|learnt| Controller::new(learnt).normal(None));
+            assert_eq!(read, before);
+        }
     }
 
     /// Found in review: more connections that stay stopped all learning for ever, since what is usual could never follow.

@@ -22,6 +22,8 @@ use crate::{
 /// How long what was served counts as served after nobody does any more, in seconds: its clients come back for a while, and mean no harm.
 const SERVED_FOR_S: u64 = 7 * 86_400;
 
+const SECOND_NS: u64 = 1_000_000_000;
+
 /// What is known of this machine.
 #[derive(Default)]
 pub(in crate::daemon) struct Ground {
@@ -31,6 +33,8 @@ pub(in crate::daemon) struct Ground {
     served: Served,
     /// What is served since somebody asked for this last.
     begun: BTreeSet<Target>,
+    /// By how many seconds the wall clock was ahead of the monotonic one at the last look.
+    ahead_s: Option<i64>,
     /// Whether the sockets of this machine were looked at, and everything for its addresses ends in them.
     is_known: bool,
     asn_database: Option<PathBuf>,
@@ -53,10 +57,17 @@ impl Ground {
         }
     }
 
-    /// Takes in what is `waiting` at the addresses `own`, where that is known; `now_s` is the wall clock. Blocks for as long as the kernel
-    /// takes to say whether it translates addresses.
-    pub(in crate::daemon) fn look(&mut self, own: &[IpAddr], waiting: Option<&Ports>, now_s: u64) {
+    /// Takes in what is `waiting` at the addresses `own`, where that is known; `now_s` is the wall clock, `monotonic_ns` the other. Blocks for as
+    /// long as the kernel takes to say whether it translates addresses.
+    pub(in crate::daemon) fn look(
+        &mut self,
+        own: &[IpAddr],
+        waiting: Option<&Ports>,
+        now_s: u64,
+        monotonic_ns: u64,
+    ) {
         self.own = own.iter().copied().collect();
+        self.follow_clock(now_s, monotonic_ns / SECOND_NS);
         // Where ports are translated, connections to one that nobody listens on may be served all the same.
         let ends_here = reach::is_all(self.reach);
         self.is_known = ends_here && waiting.is_some();
@@ -73,6 +84,16 @@ impl Ground {
         }
         self.served
             .retain(|_, last_s| now_s.saturating_sub(*last_s) < SERVED_FOR_S);
+    }
+
+    /// Has what was served last be as long ago as before, however the wall clock was set meanwhile; and nothing later than now.
+    fn follow_clock(&mut self, now_s: u64, monotonic_s: u64) {
+        let ahead_s = now_s.cast_signed().saturating_sub(monotonic_s.cast_signed());
+        let before_s = self.ahead_s.replace(ahead_s).unwrap_or(ahead_s);
+        let set_s = ahead_s.saturating_sub(before_s);
+        for last_s in self.served.values_mut() {
+            *last_s = last_s.saturating_add_signed(set_s).min(now_s);
+        }
     }
 
     /// What was served, and when it was last; seconds since 1970.
@@ -150,7 +171,7 @@ mod tests {
         let own = ["198.51.100.1".parse().unwrap()];
         let mut ground = Ground::new(&Config::default());
         let mut look = |own: &[IpAddr], waiting: Option<&Ports>, now_s: u64| {
-            ground.look(own, waiting, now_s);
+            ground.look(own, waiting, now_s, (now_s - NOW_S) * SECOND_NS);
             // Whatever the kernel of this machine does.
             ground.is_known = waiting.is_some();
             let told = [7, 1].map(|port| ground.is_served(&asking(port)));
@@ -174,12 +195,43 @@ mod tests {
         let mut ground = Ground::new(&Config::parse("test", config).unwrap());
         let target = Target { protocol: 6, port: 3 };
         ground.recall([(target, NOW_S - 100)]);
-        ground.look(&["198.51.100.1".parse().unwrap()], Some(&waiting(&[])), NOW_S);
+        ground.look(
+            &["198.51.100.1".parse().unwrap()],
+            Some(&waiting(&[])),
+            NOW_S,
+            7 * SECOND_NS,
+        );
         ground.is_known = true;
         let told = [1, 2, 3].map(|port| ground.is_served(&asking(port)));
         assert_eq!(told, [Some(false), Some(true), Some(true)]);
         assert_eq!(ground.served().get(&target), Some(&(NOW_S - 100)));
-        ground.look(&[], None, NOW_S + SERVED_FOR_S);
+        ground.look(&[], None, NOW_S + SERVED_FOR_S, (7 + SERVED_FOR_S) * SECOND_NS);
         assert_eq!(ground.served().get(&target), None);
+    }
+
+    /// Found in review: what was served while the clock was ten years ahead counted as served for ten years, and ten days forgot all.
+    #[test]
+    fn a_clock_that_is_set_makes_nothing_older_or_newer() {
+        const DAY_S: u64 = 86_400;
+        let [gone, later] = [3, 4].map(|port| Target { protocol: 6, port });
+        let mut ground = Ground::new(&Config::default());
+        ground.recall([(gone, NOW_S - DAY_S), (later, NOW_S + 3_650 * DAY_S)]);
+        let mut look = |now_s: u64, monotonic_s: u64| {
+            ground.look(&[], None, now_s, monotonic_s * SECOND_NS);
+            [gone, later].map(|target| ground.served().get(&target).map(|last_s| now_s - last_s))
+        };
+        assert_eq!(look(NOW_S, 10), [Some(DAY_S), Some(0)]);
+        for (now_s, monotonic_s) in [
+            (NOW_S + 3_650 * DAY_S, 20),
+            (NOW_S + 20, 30),
+            (NOW_S + 10 * DAY_S, 40),
+            (NOW_S, 50),
+        ] {
+            let age_s = monotonic_s - 10;
+            assert_eq!(look(now_s, monotonic_s), [Some(DAY_S + age_s), Some(age_s)]);
+        }
+        // Before the time of what is known nothing is older than the clock; and it ends.
+        assert!(look(0, 60).iter().all(Option::is_some));
+        assert_eq!(look(NOW_S, 60 + 8 * DAY_S), [None; 2]);
     }
 }

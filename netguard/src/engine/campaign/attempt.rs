@@ -99,7 +99,14 @@ impl Attempt {
             port: seen.stratum.port,
         };
         let is_one = match seen.kind {
-            Kind::Syn => is_served == Some(false) && seen.verdict != Verdict::PassAllow,
+            // Nobody has an address that no host can have.
+            Kind::Syn => {
+                let is_nobody = matches!(
+                    seen.verdict,
+                    Verdict::MartianSource | Verdict::Land | Verdict::OwnSource
+                );
+                is_served == Some(false) && seen.verdict != Verdict::PassAllow && !is_nobody
+            }
             // Its sockets do not say of a port that clients have whether one waits there.
             Kind::Udp => {
                 let asks = matches!(
@@ -181,6 +188,10 @@ pub(super) mod tests {
             (asking(1, 23, pass), Some(true), false, false),
             (asking(1, 23, pass), None, false, false),
             (asking(1, 23, Verdict::PassAllow), Some(false), false, false),
+            (asking(1, 23, Verdict::MartianSource), Some(false), false, false),
+            (asking(1, 23, Verdict::Land), Some(false), false, false),
+            (asking(1, 23, Verdict::OwnSource), Some(false), false, false),
+            (asking(1, 23, Verdict::LimitSyn), Some(false), false, true),
             (asking(1, 50_000, pass), Some(false), false, true),
             (asking(1, 50_000, pass), Some(false), true, false),
             (asking(1, 23, pass), Some(false), true, true),

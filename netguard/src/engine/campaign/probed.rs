@@ -72,7 +72,7 @@ impl Campaigns {
             at_ns: now_ns,
             links: group.links.clone(),
         };
-        let campaign = self.begin(group.first_ns, now_ns, turns);
+        let campaign = self.begin(group.begun_ns, now_ns, turns);
         campaign.add(Part::Probing);
         campaign.join(joint);
         campaign.last_ns = group.last_ns;

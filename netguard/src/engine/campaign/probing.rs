@@ -17,8 +17,9 @@ use kept::{Kept, Shared};
 
 /// How far back it looks.
 const BACK_NS: u64 = 300_000_000_000;
-/// Sources that are remembered; later ones are not begun.
+/// Sources that are remembered, and how many give way at once where there are more: to find who was met longest ago means to look at all.
 const SOURCES: usize = 8_192;
+const GIVE_WAY: usize = 128;
 /// What a source asked for, and what its packets look like, that is remembered.
 const TARGETS: usize = 16;
 const LOOKS: usize = 4;
@@ -33,7 +34,7 @@ const MOST: usize = SOURCES / 8;
 /// Stretches that must be learnt, and those that are kept: four hours.
 const LEARNT: usize = 3;
 const KEPT: usize = 48;
-/// Sources of one network (IPv4 /24, IPv6 /48) that count: whoever owns one is not many.
+/// Sources of one network (IPv4 /24, IPv6 /48) that are remembered, and count: whoever owns one is not many.
 const OF_A_NETWORK: usize = 8;
 /// How long it goes on before it is usual.
 const GIVE_IN_NS: u64 = 3_600_000_000_000;
@@ -49,13 +50,23 @@ pub struct Probing {
     usual: VecDeque<usize>,
     /// When the stretch began that is to be learnt next.
     since_ns: Option<u64>,
-    /// Since when it goes on, and from how many sources on.
-    going: Option<(u64, usize)>,
+    going: Option<Going>,
+}
+
+/// A probe that goes on.
+#[derive(Clone, Copy, Debug)]
+struct Going {
+    since_ns: u64,
+    /// When its sources began to come, some seconds or minutes before that.
+    begun_ns: u64,
+    /// From how many sources on it is one.
+    threshold: usize,
 }
 
 /// What is remembered of a source.
 #[derive(Clone, Debug)]
 struct Prober {
+    /// When it came first, of the time that is looked back over.
     first_ns: u64,
     last_ns: u64,
     attempts: u32,
@@ -75,7 +86,7 @@ struct Measure {
 impl Probing {
     /// Takes in an attempt.
     pub fn take(&mut self, attempt: &Attempt) {
-        if self.sources.len() >= SOURCES && !self.sources.contains_key(&attempt.source) {
+        if !self.sources.contains_key(&attempt.source) && !self.make_room(attempt) {
             return;
         }
         let prober = self.sources.entry(attempt.source).or_insert_with(|| Prober {
@@ -92,6 +103,36 @@ impl Probing {
         prober.is_proven |= attempt.is_proven;
         prober.looks.take(attempt.look, attempt.at_ns, &self.looks);
         prober.targets.take(attempt.target, attempt.at_ns, &self.targets);
+    }
+
+    /// Makes room for another source: of its network, or of all, those give way that were met longest ago. Whether there is any.
+    fn make_room(&mut self, attempt: &Attempt) -> bool {
+        if let Some(network) = attempt.source.network() {
+            let neighbours = self.sources.range(Account::from(network)..);
+            let neighbours = neighbours.take_while(|(account, _)| account.network() == Some(network));
+            let met: Vec<(u64, Account)> = neighbours
+                .map(|(account, prober)| (prober.last_ns, *account))
+                .collect();
+            if met.len() >= OF_A_NETWORK
+                && let Some((last_ns, oldest)) = met.iter().min()
+            {
+                let is_newer = *last_ns <= attempt.at_ns;
+                if is_newer {
+                    self.sources.remove(oldest);
+                }
+                return is_newer;
+            }
+        }
+        if self.sources.len() >= SOURCES {
+            let all = self.sources.iter();
+            let mut met: Vec<(u64, Account)> =
+                all.map(|(account, prober)| (prober.last_ns, *account)).collect();
+            let (oldest, ..) = met.select_nth_unstable(GIVE_WAY);
+            for (_, account) in oldest {
+                self.sources.remove(account);
+            }
+        }
+        true
     }
 
     /// Takes back what was asked for of services that have begun since: their clients came a little early.
@@ -113,7 +154,7 @@ impl Probing {
         let count = counted(all.keys());
         let threshold = self
             .going
-            .map_or_else(|| self.threshold(), |(_, threshold)| threshold);
+            .map_or_else(|| self.threshold(), |going| going.threshold);
         // It goes on with half of what it began with.
         let least = if self.going.is_some() {
             threshold / 2
@@ -129,7 +170,7 @@ impl Probing {
             true => self.found(&measure, ordinary, asn),
             false => None,
         };
-        let group = group.filter(|group| {
+        let mut group = group.filter(|group| {
             let is_over = now_ns - group.last_ns >= QUIET_NS;
             if is_over {
                 // What is over hides nobody, and whoever comes again is counted anew.
@@ -138,11 +179,16 @@ impl Probing {
             }
             !is_over
         });
-        self.going = match (&group, self.going) {
-            (Some(_), Some(going)) => Some(going),
-            (Some(_), None) => Some((now_ns, threshold)),
-            (None, _) => None,
-        };
+        self.going = group.as_mut().map(|group| {
+            let going = self.going.unwrap_or(Going {
+                since_ns: now_ns,
+                begun_ns: group.begun_ns,
+                threshold,
+            });
+            // Those that came first are forgotten while it goes on.
+            group.begun_ns = going.begun_ns;
+            going
+        });
         self.learn(now_ns, count, is_calm);
         group
     }
@@ -153,6 +199,7 @@ impl Probing {
             .retain(|_, prober| prober.last_ns <= now_ns && now_ns - prober.last_ns < BACK_NS);
         let from_ns = now_ns.saturating_sub(BACK_NS);
         for prober in self.sources.values_mut() {
+            prober.first_ns = prober.first_ns.max(from_ns);
             prober.targets.forget(from_ns);
             prober.looks.forget(from_ns);
         }
@@ -176,20 +223,26 @@ impl Probing {
         floor.max(most.saturating_mul(FACTOR)).min(MOST)
     }
 
+    /// `count` sources came in the last five minutes. Who asks for what a crowd asks for is none of those that are usual: it would raise what
+    /// it takes as well.
     fn learn(&mut self, now_ns: u64, count: usize, is_calm: bool) {
         let is_given_in = |since_ns: u64| now_ns.saturating_sub(since_ns) >= GIVE_IN_NS;
-        let is_usual = is_calm && self.going.is_none_or(|(since_ns, _)| is_given_in(since_ns));
+        let is_usual = is_calm && self.going.is_none_or(|going| is_given_in(going.since_ns));
         let since_ns = *self.since_ns.get_or_insert(now_ns);
         if !is_usual || since_ns > now_ns {
             self.since_ns = Some(now_ns);
         } else if now_ns - since_ns >= BACK_NS {
             self.since_ns = Some(now_ns);
-            self.usual.push_back(count);
+            let usual = match self.going {
+                Some(_) => count,
+                None => group::varied(&self.sources),
+            };
+            self.usual.push_back(usual);
             if self.usual.len() > KEPT {
                 self.usual.pop_front();
             }
             // From now on that is how much comes here.
-            if self.going.is_some_and(|(since_ns, _)| is_given_in(since_ns)) {
+            if self.going.is_some_and(|going| is_given_in(going.since_ns)) {
                 self.going = None;
             }
         }

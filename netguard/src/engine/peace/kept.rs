@@ -16,6 +16,10 @@ pub struct KeptPeace {
 }
 
 impl KeptPeace {
+    pub fn is_empty(&self) -> bool {
+        self.strata.is_empty()
+    }
+
     /// Whether it can have been learnt.
     pub fn is_sound(&self) -> bool {
         let different: BTreeSet<Stratum> = self.strata.iter().map(|(stratum, _)| *stratum).collect();

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
-    Account, Asn, Link, Look, Measure, Ordinary, Prober, Probing, Sources, Target, counted,
+    Account, Asn, FACTOR, Link, Look, Measure, Ordinary, Prober, Probing, Sources, Target, counted,
     kept::{Shared, most},
 };
 use crate::engine::campaign::{LinkKind, Network, link::told, network::network};
@@ -28,12 +28,15 @@ const ODD_NETWORKS: f64 = 0.1;
 /// The part of a group that must share what speaks for it.
 const MOST: f64 = 0.6;
 
+/// Sources of a group, with what is remembered of them.
+type Members<'a> = BTreeMap<Account, &'a Prober>;
+
 /// Sources that belong together, as they were when looked at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     pub members: Sources,
-    /// When the first of them came that is remembered, and the last.
-    pub first_ns: u64,
+    /// When they began to come, and when the last of them came.
+    pub begun_ns: u64,
     pub last_ns: u64,
     /// Attempts among the packets that were looked at, one in eight of all.
     pub attempts: u64,
@@ -54,30 +57,31 @@ pub(super) fn found(
     let all = &probing.sources;
     let place = |account: &Account| network(*account, asn);
     let places: BTreeMap<Account, Network> = all.keys().map(|account| (*account, place(account))).collect();
-    let targets = common_targets(&probing.targets, measure.least);
+    let mut targets = common_targets(&probing.targets, measure.least);
     let look = common_look(&probing.looks, ordinary);
     let networks = common_networks(&places, ordinary);
-    let shares = |kind: LinkKind, account: &Account, prober: &Prober| match kind {
+    let shares = |targets: &[Target], kind: LinkKind, account: &Account, prober: &Prober| match kind {
         LinkKind::Services => targets.iter().any(|target| prober.targets.has(target)),
         LinkKind::Signature => look.iter().any(|look| prober.looks.has(look)),
         _ => networks.contains(&places[account]),
     };
     let kinds = [LinkKind::Services, LinkKind::Signature, LinkKind::Network];
-    let groups = kinds.map(|kind| -> BTreeMap<Account, &Prober> {
+    let groups = kinds.map(|kind| {
         let sharing = all
             .iter()
-            .filter(|(account, prober)| shares(kind, account, prober));
-        sharing.map(|(account, prober)| (*account, prober)).collect()
+            .filter(|(account, prober)| shares(&targets, kind, account, prober));
+        let group = sharing.map(|(account, prober)| (*account, prober)).collect();
+        let is_common = |target: &Target| kind != LinkKind::Services || targets.contains(target);
+        beside_crowds(group, measure.least, is_common)
     });
     // Of groups as large the first, whose evidence is the plainest.
-    let large = groups
-        .into_iter()
-        .filter(|group| counted(group.keys()) >= measure.least && is_varied(group));
-    let group = large.min_by_key(|group| Reverse(counted(group.keys())))?;
+    let large = groups.into_iter().flatten();
+    let (group, crowded) = large.min_by_key(|(group, _)| Reverse(counted(group.keys())))?;
+    targets.retain(|target| !crowded.contains(target));
     let part = |kind| {
         let sharing = group
             .iter()
-            .filter(|(account, prober)| shares(kind, account, prober));
+            .filter(|(account, prober)| shares(&targets, kind, account, prober));
         sharing.count() as f64 / group.len() as f64
     };
     let mut links = beginning(&group, counted(group.keys()), measure);
@@ -95,11 +99,11 @@ pub(super) fn found(
             links.push(Link::new(kind, weight, format!("{:.0} % {of}", part * 100.0)));
         }
     }
-    Some(told_as(&group, &places, links))
+    Some(told_as(&group, &places, links, measure))
 }
 
 /// That they come in the same minutes, and ask where nobody is: so does what is usual, and it takes more to join.
-fn beginning(group: &BTreeMap<Account, &Prober>, count: usize, measure: &Measure) -> Vec<Link> {
+fn beginning(group: &Members<'_>, count: usize, measure: &Measure) -> Vec<Link> {
     let usual = measure
         .usual
         .map_or_else(String::new, |usual| format!("; usually up to {usual}"));
@@ -125,10 +129,20 @@ fn named<T: ToString>(what: &str, things: &[T]) -> String {
     format!("{what} {}", told(&names, things.len()))
 }
 
+/// When it began: as many as are usual come at any time, and some of them never cease.
+fn begun_ns(group: &Members<'_>, measure: &Measure) -> u64 {
+    let usual = (measure.threshold / FACTOR).max(measure.usual.unwrap_or(0));
+    let mut first_ns: Vec<u64> = group.values().map(|prober| prober.first_ns).collect();
+    first_ns.sort_unstable();
+    let first = first_ns.get(usual).or(first_ns.last());
+    first.copied().unwrap_or(0)
+}
+
 fn told_as(
-    group: &BTreeMap<Account, &Prober>,
+    group: &Members<'_>,
     places: &BTreeMap<Account, Network>,
     links: Vec<Link>,
+    measure: &Measure,
 ) -> Group {
     let networks = most(group.keys().map(|account| places[account]));
     let targets = most(group.values().flat_map(|prober| prober.targets.iter()));
@@ -137,7 +151,7 @@ fn told_as(
             .iter()
             .map(|(account, prober)| (*account, prober.is_proven))
             .collect(),
-        first_ns: group.values().map(|prober| prober.first_ns).min().unwrap_or(0),
+        begun_ns: begun_ns(group, measure),
         last_ns: group.values().map(|prober| prober.last_ns).max().unwrap_or(0),
         attempts: group.values().map(|prober| u64::from(prober.attempts)).sum(),
         targets: targets
@@ -183,9 +197,36 @@ fn common_networks(places: &BTreeMap<Account, Network>, ordinary: &Ordinary) -> 
     }
 }
 
-/// Whether they ask for several things, and not nearly all for one or two.
-fn is_varied(group: &BTreeMap<Account, &Prober>) -> bool {
-    let asked = most(group.values().flat_map(|prober| prober.targets.iter()));
+/// How many of `sources` ask for what no crowd asks for, where that is several things.
+pub(super) fn varied(sources: &BTreeMap<Account, Prober>) -> usize {
+    let all = sources.iter().map(|(account, prober)| (*account, prober));
+    beside_crowds(all.collect(), 1, |_| true).map_or(0, |(group, _)| counted(group.keys()))
+}
+
+/// Those of `group` who ask for several things, and not nearly all for one or two; and what a crowd asks for beside them. That is taken out, the
+/// most wanted first, with all who ask for nothing else that `is_common`: each two times at least four fifths of what is left, so a few times.
+fn beside_crowds(
+    mut group: Members<'_>,
+    least: usize,
+    is_common: impl Fn(&Target) -> bool,
+) -> Option<(Members<'_>, Vec<Target>)> {
     let sum = |asked: &[(Target, u32)]| asked.iter().map(|(_, count)| f64::from(*count)).sum::<f64>();
-    asked.len() >= SERVICES && sum(&asked[..2]) <= TWO * sum(&asked)
+    let mut crowded = Vec::new();
+    while counted(group.keys()) >= least {
+        let asked = group.values().flat_map(|prober| prober.targets.iter());
+        let asked = most(asked.filter(|target| !crowded.contains(target)));
+        let common = asked.iter().filter(|(target, _)| is_common(target));
+        if common.take(SERVICES).count() < SERVICES {
+            return None;
+        }
+        if sum(&asked[..2]) <= TWO * sum(&asked) {
+            return Some((group, crowded));
+        }
+        crowded.push(asked[0].0);
+        group.retain(|_, prober| {
+            let mut targets = prober.targets.iter();
+            targets.any(|target| is_common(&target) && !crowded.contains(&target))
+        });
+    }
+    None
 }

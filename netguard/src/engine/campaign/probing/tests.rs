@@ -102,7 +102,7 @@ fn one_network_is_few_sources_however_many_addresses_it_has() {
             let port = [22, 25, 443][number as usize % 3];
             probing.take(&attempt(1_000, Account::of(address(number)), port, 64_240));
         }
-        assert_eq!(probing.len(), 256);
+        assert_eq!(probing.len(), OF_A_NETWORK);
         assert_eq!(wait(&mut probing, 1_001, 1_002), None);
     }
 }
@@ -207,6 +207,120 @@ fn a_larger_group_that_is_silent_hides_no_smaller_one_and_many_ports_are_no_veil
     }
 }
 
+/// Found in review: whoever asked for one port or two at the same time, in four times the number, hid all others.
+#[test]
+fn a_crowd_that_asks_for_a_port_or_two_hides_no_probe_beside_it() {
+    for crowd in [&[23][..], &[80, 443]] {
+        let crowded = |probe: &[u16]| {
+            let mut probing = asked(2_000, 2, crowd);
+            for number in 0..300_u32 {
+                // Each asks for what the crowd does, and for one of its own.
+                let own = probe.get(number as usize % probe.len().max(1));
+                for port in own.into_iter().chain(crowd) {
+                    probing.take(&attempt(1_059, source(10_000 + number), *port, 64_240));
+                }
+            }
+            wait(&mut probing, 1_060, 1_061)
+        };
+        let group = crowded(&[22, 25, 3_389, 5_900]).expect("they belong together");
+        assert_eq!(group.members.len(), 300, "and the crowd is none of them");
+        let services = group.links.iter().find(|link| link.kind == LinkKind::Services);
+        let said = &services.expect("it is what they have in common").what;
+        assert!(
+            said.contains("100 %") && said.contains("tcp/3389") && !said.contains("tcp/443"),
+            "{said}"
+        );
+        assert_eq!(crowded(&[]), None, "a crowd alone");
+        assert_eq!(crowded(&[8_080]), None, "clients of one port more");
+        assert_eq!(crowded(&[8_080, 8_443]), None, "and of another");
+    }
+}
+
+/// Found in review: who asks once a minute since last week had a probe that began now told as begun last week.
+#[test]
+fn it_begins_when_they_come_and_not_when_somebody_did_who_always_does() {
+    let mut probing = Probing::default();
+    for at_s in (1_000..4_000).step_by(60) {
+        for number in 0..5 {
+            probing.take(&attempt(at_s, source(number), 22, 64_240));
+        }
+        assert_eq!(wait(&mut probing, at_s, at_s + 1), None);
+    }
+    let mut begun_ns = BTreeSet::new();
+    for at_s in 4_000..4_500 {
+        for number in 0..8 {
+            let port = [22, 25, 443][number as usize % 3];
+            let number = 10 + number + 8 * at_s as u32;
+            probing.take(&attempt(at_s, source(number), port, 64_240));
+        }
+        let group = wait(&mut probing, at_s, at_s + 1);
+        begun_ns.extend(group.map(|group| group.begun_ns / SECOND));
+    }
+    let begun_s: Vec<u64> = begun_ns.into_iter().collect();
+    assert!(
+        matches!(begun_s[..], [4_000..4_005]),
+        "once, whoever is forgotten since: {begun_s:?}"
+    );
+}
+
+/// What a crowd asks for all day is not what is usual of those that ask for several things.
+#[test]
+fn a_crowd_that_stays_does_not_move_what_it_takes() {
+    let mut probing = Probing::default();
+    for at_s in 1_000..2_500 {
+        for number in 0..2 {
+            probing.take(&attempt(
+                at_s,
+                source(2 * (at_s as u32 % 300) + number),
+                23,
+                64_240,
+            ));
+        }
+        assert_eq!(wait(&mut probing, at_s, at_s + 1), None);
+    }
+    assert!(
+        probing.usual.len() > LEARNT && probing.threshold() == FLOOR,
+        "{probing:?}"
+    );
+    for number in 0..60_u32 {
+        let port = [22, 25, 443, 3_389][number as usize % 4];
+        probing.take(&attempt(2_500, source(1_000 + number), port, 64_240));
+    }
+    let group = wait(&mut probing, 2_500, 2_501).expect("they belong together");
+    assert_eq!(group.members.len(), 60);
+}
+
+/// Found in review: one IPv6 /48 that asks for one port filled the memory, and whoever came later was not taken in.
+#[test]
+fn who_fills_the_memory_hides_nobody_who_comes_later() {
+    let v6 = |number: u32| Ipv6Addr::from((0x2001_0db8_u128 << 96) | (u128::from(number) << 64));
+    for of_one_network in [true, false] {
+        let mut probing = Probing::default();
+        for number in 0..20_000 {
+            let source = match of_one_network {
+                true => Account::of(v6(number).into()),
+                false => source(number),
+            };
+            probing.take(&attempt(1_000 + u64::from(number) / 100, source, 23, 64_240));
+        }
+        if of_one_network {
+            let left: Vec<u32> = (0..20_000)
+                .filter(|number| probing.sources.contains_key(&Account::of(v6(*number).into())))
+                .collect();
+            assert_eq!(left, (19_992..20_000).collect::<Vec<u32>>(), "the newest");
+        }
+        assert!(probing.len() <= SOURCES);
+        for number in 0..300 {
+            let port = [22, 25, 3_389][number as usize % 3];
+            probing.take(&attempt(1_200, source(30_000 + number), port, 64_240));
+        }
+        let group = wait(&mut probing, 1_200, 1_201).expect("they belong together");
+        // Eight who ask for one port more are few beside them, and a crowd is taken out.
+        let beside = if of_one_network { OF_A_NETWORK } else { 0 };
+        assert_eq!(group.members.len(), 300 + beside);
+    }
+}
+
 #[test]
 fn what_is_served_since_is_taken_back() {
     let mut probing = asked(100, 2, &[22, 25, 443]);
@@ -263,7 +377,7 @@ fn memory_is_bounded_and_clocks_may_jump() {
     for number in 0..20_000 {
         probing.take(&attempt(1_000, source(number), number as u16, 1));
     }
-    assert_eq!(probing.len(), SOURCES);
+    assert!((SOURCES - GIVE_WAY..=SOURCES).contains(&probing.len()));
     probing.take(&Attempt {
         at_ns: u64::MAX,
         ..attempt(0, source(1), 1, 1)

@@ -2,7 +2,7 @@
 //!
 //! | lines | content |
 //! | --- | --- |
-//! | 0 | word 0: the [`tree`] of IPv6 |
+//! | 0 | word 0: the [`tree`] of IPv6; word [`MARKED`]: how many lines of marks there are, for user space |
 //! | [`GROUPS_AT`] | [`GROUPS`] words, each of a group of 2^14 IPv4 addresses: see [`group_word`] |
 //! | [`MARKS_AT`] | a line for each mark: the policies that hold for a range, one to enforce and one in shadow |
 //! | behind | lines of IPv4 bounds: from this address of the group on, this mark; and nodes of IPv6 trees |
@@ -21,6 +21,10 @@ pub const GROUPS: u32 = 1 << (32 - GROUP_BITS);
 
 pub const GROUPS_AT: u32 = 1;
 pub const MARKS_AT: u32 = GROUPS_AT + GROUPS / WORDS;
+
+/// The word of line 0 that tells how many lines of marks there are: what lies behind them looks like any of them. 0 where an earlier
+/// version wrote the generation, which did not tell.
+pub const MARKED: usize = 1;
 
 /// Words of a line, each of which holds a group.
 pub const WORDS: u32 = 8;

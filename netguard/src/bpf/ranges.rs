@@ -16,7 +16,7 @@ use netguard_common::{
     hint,
     ranges::{
         CHUNK, CHUNKS, InForce, Line, POLICIES, RANGES, end_of_sparing,
-        layout::{MARKS, MARKS_AT, POLICIES_AT},
+        layout::{MARKED, MARKS, MARKS_AT, POLICIES_AT},
     },
 };
 
@@ -114,25 +114,37 @@ impl Ranges {
         Ok(())
     }
 
-    /// Has the policies of the generation in force end that spare who is known; how many places they have in it.
+    /// Has the policies of the generation in force end that spare who is known; how many places they have in it. One that an earlier
+    /// version wrote is left alone: it does not tell which of its lines are marks.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn end_sparing(&self) -> Result<usize, BpfError> {
         let in_force = in_force(&self.generation)?;
+        if in_force.lines == 0 {
+            return Ok(0);
+        }
         let chunks: ArrayOfMaps<&MapData> =
             (&self.chunks).try_into().map_err(BpfError::map(RANGES_MAP, 0))?;
+        let memory = |chunk: u32| {
+            let chunk = chunks.get(&chunk, 0).map_err(BpfError::map(RANGES_MAP, 0))?;
+            Mapped::of_data(&chunk, RANGES_MAP, CHUNK as usize * size_of::<Line>())
+        };
+        let word = |line: u32, at: usize| line as usize * size_of::<Line>() / size_of::<u64>() + at;
+        let (first, line) = in_force.place(0);
+        let marked = memory(first)?.word(word(line, MARKED)).load(Ordering::Relaxed);
+        let behind = MARKS_AT + marked.min(u64::from(MARKS)) as u32;
+        let marks: Vec<(u32, u32)> = (MARKS_AT..behind.min(in_force.lines))
+            .map(|line| in_force.place(line))
+            .collect();
         let mut ended = 0;
-        let marks = (MARKS_AT..MARKS_AT + MARKS).take_while(|line| *line < in_force.lines);
-        let marks: Vec<(u32, u32)> = marks.map(|line| in_force.place(line)).collect();
         for marks in marks.chunk_by(|one, next| one.0 == next.0) {
-            let chunk = chunks.get(&marks[0].0, 0).map_err(BpfError::map(RANGES_MAP, 0))?;
-            let memory = Mapped::of_data(&chunk, RANGES_MAP, CHUNK as usize * size_of::<Line>())?;
+            let memory = memory(marks[0].0)?;
             for at in POLICIES_AT {
                 for (_, line) in marks {
-                    let word = memory.word(*line as usize * size_of::<Line>() / size_of::<u64>() + at);
-                    if let Some(what) = end_of_sparing(word.load(Ordering::Relaxed)) {
-                        word.store(what, Ordering::Relaxed);
+                    let what = memory.word(word(*line, at));
+                    if let Some(over) = end_of_sparing(what.load(Ordering::Relaxed)) {
+                        what.store(over, Ordering::Relaxed);
                         ended += 1;
                     }
                 }

@@ -1,13 +1,13 @@
-//! Databases of places as their files are: each is read once, whoever asks it, beside the tick, and again when the file has changed.
-//! What becomes of places they do not say.
+//! Databases of places as their files are: each is read once, whoever asks it, and again when the file has changed; looked at beside the
+//! tick, too. What becomes of places they do not say.
+
+mod reader;
 
 use std::{
-    fs, io,
+    io,
     net::IpAddr,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
-    thread,
 };
 
 use tracing::{info, warn};
@@ -17,9 +17,7 @@ use crate::{
     config::{Config, Place},
     lists::{Atlas, ListError, Of},
 };
-
-/// When a file was changed in any way, where it lies, and how long it is.
-type Stamp = (i64, i64, u64, u64);
+use reader::{Look, Reader, unreadable};
 
 /// The databases that are asked about single sources.
 pub(crate) struct Databases(Vec<Database>);
@@ -37,10 +35,13 @@ struct Database {
     /// What it is asked for.
     of: Vec<Of>,
     reading: Reading,
-    /// What the file was when it was last read.
-    seen: Option<Stamp>,
-    under_way: Option<mpsc::Receiver<Result<Atlas, ListError>>>,
+    reader: Option<Reader>,
+    /// The fault is that nothing is heard of it.
+    is_missed: bool,
 }
+
+/// Times that a look may take, each a second: a million lines take two or three.
+const PATIENCE: u32 = 30;
 
 impl Databases {
     /// Those that `config` names and the daemon asks itself; nothing is read yet. What policies say the lists read for themselves.
@@ -140,35 +141,68 @@ impl Database {
             file,
             of,
             reading: Reading::default(),
-            seen: None,
-            under_way: None,
+            reader: None,
+            is_missed: false,
         }
     }
 
+    /// Takes what was seen meanwhile, and has it looked at again. This waits for no file.
     fn follow(&mut self) {
-        match self.under_way.as_ref().map(mpsc::Receiver::try_recv) {
-            None | Some(Err(mpsc::TryRecvError::Empty)) => {}
-            Some(Ok(read)) => self.take(read),
-            Some(Err(mpsc::TryRecvError::Disconnected)) => {
+        self.hear();
+        self.ask();
+    }
+
+    fn hear(&mut self) {
+        let Some(reader) = &mut self.reader else {
+            return;
+        };
+        match reader.told.try_recv() {
+            Ok(look) => {
+                reader.silent = None;
+                self.heard(look);
+            }
+            Err(mpsc::TryRecvError::Empty) => {}
+            Err(mpsc::TryRecvError::Disconnected) => {
+                self.reader = None;
                 let died = io::Error::other("the thread that was to read it died");
-                self.take(Err(self.unreadable(died)));
+                self.fail(&unreadable(&self.file, died));
             }
         }
-        match self.look() {
-            Err(error) => {
-                self.seen = None;
-                self.fail(&error);
-            }
-            Ok(stamp) if self.under_way.is_none() && self.seen != Some(stamp) => match self.begin() {
-                Ok(()) => self.seen = Some(stamp),
-                Err(error) => self.fail(&self.unreadable(error)),
-            },
-            Ok(_) => {}
+    }
+
+    fn heard(&mut self, look: Look) {
+        if std::mem::take(&mut self.is_missed) {
+            self.reading.fault = None;
+        }
+        if let Some(read) = look {
+            self.take(read);
+        }
+    }
+
+    fn ask(&mut self) {
+        let begun = match self.reader.take() {
+            Some(reader) => Ok(reader),
+            None => Reader::begin(self.file.clone(), self.of.clone()),
+        };
+        let reader = match begun {
+            Ok(reader) => self.reader.insert(reader),
+            Err(error) => return self.fail(&unreadable(&self.file, error)),
+        };
+        let Some(silent) = &mut reader.silent else {
+            // Where it died, that is heard next.
+            let _died = reader.ask.send(());
+            reader.silent = Some(0);
+            return;
+        };
+        *silent = silent.saturating_add(1);
+        if *silent >= PATIENCE && self.reading.fault.is_none() {
+            let late = format!("nothing was heard of it for {PATIENCE} seconds: does its server answer?");
+            self.fail(&unreadable(&self.file, io::Error::other(late)));
+            self.is_missed = true;
         }
     }
 
     fn take(&mut self, read: Result<Atlas, ListError>) {
-        self.under_way = None;
         match read {
             Ok(atlas) => {
                 info!("it is known where sources are by {}", self.file.display());
@@ -184,49 +218,48 @@ impl Database {
     fn fail(&mut self, error: &ListError) {
         self.reading.fault = Some(error.to_string().into());
     }
-
-    fn unreadable(&self, source: io::Error) -> ListError {
-        let file = self.file.display().to_string();
-        ListError::Unreadable { file, source }
-    }
-
-    fn look(&self) -> Result<Stamp, ListError> {
-        let metadata = fs::metadata(&self.file).map_err(|source| self.unreadable(source))?;
-        if !metadata.is_file() {
-            return Err(ListError::NoFile(self.file.display().to_string()));
-        }
-        Ok((
-            metadata.ctime(),
-            metadata.ctime_nsec(),
-            metadata.ino(),
-            metadata.len(),
-        ))
-    }
-
-    /// Has it read on a thread of its own, not of the runtime: that would not end before it, and a file may be on a server that
-    /// does not answer.
-    fn begin(&mut self) -> io::Result<()> {
-        let (tell, told) = mpsc::channel();
-        let (file, of) = (self.file.clone(), self.of.clone());
-        thread::Builder::new().name("places".to_owned()).spawn(move || {
-            // Nobody waits any more: the daemon ends.
-            let _ended = tell.send(Atlas::read(&file, &of));
-        })?;
-        self.under_way = Some(told);
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// Until what was begun has been read.
     fn follow(database: &mut Database) {
         database.follow();
-        if let Some(under_way) = database.under_way.take() {
-            database.take(under_way.recv().unwrap());
+        let reader = database.reader.as_mut().unwrap();
+        let look = reader.told.recv().unwrap();
+        reader.silent = None;
+        database.heard(look);
+    }
+
+    /// Found in review: whether the file had changed was asked on the thread of the tick, which waits for a server then.
+    #[test]
+    fn a_server_that_does_not_answer_holds_nobody_up_and_is_told() {
+        let file = PathBuf::from("/nowhere/country.csv");
+        let mut database = Database::new(file, vec![Of::Countries]);
+        let (ask, asked) = mpsc::channel();
+        let (tell, told) = mpsc::channel();
+        let silent = None;
+        database.reader = Some(Reader { ask, told, silent });
+        let fault = |database: &Database| database.reading.fault.as_deref().unwrap_or_default().to_owned();
+        for _ in 0..PATIENCE {
+            database.follow();
+            // Who looked would have told that there is no such file.
+            assert_eq!(fault(&database), "");
         }
+        database.follow();
+        assert!(fault(&database).contains("nothing was heard of it for 30 seconds"));
+        assert_eq!(asked.try_iter().count(), 1, "it is not asked again");
+        // It is as it was.
+        tell.send(None).unwrap();
+        database.follow();
+        assert_eq!((fault(&database), asked.try_iter().count()), (String::new(), 1));
+        drop(tell);
+        database.follow();
+        assert!(fault(&database).contains("died"), "{}", fault(&database));
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Lists {
     ///
     /// # Errors
     /// When the maps cannot be opened.
-    pub(crate) fn of(config: &Config, pins: &Pins, instance: &InstanceName) -> Result<Self, BpfError> {
+    pub fn of(config: &Config, pins: &Pins, instance: &InstanceName) -> Result<Self, BpfError> {
         let (wanted, sources) = wanted(config, &copies::directory(instance));
         let table = Ranges::open(pins)?;
         Ok(Self {

@@ -85,7 +85,7 @@ impl fmt::Display for NoDraft {
                 out.write_str("the one that was found fitted packets of clients that are connected")
             }
             Self::Unfit => out.write_str("those that were found did not fit what came next"),
-            Self::Given => out.write_str("somebody took one back, or it could not be kept"),
+            Self::Given => out.write_str("somebody took one back"),
             Self::Alike { part } => write!(
                 out,
                 "what its packets have in common {:.1} % of the ordinary ones have, too",

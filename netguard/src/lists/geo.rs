@@ -82,9 +82,11 @@ impl Record<'_> {
         let code = match &self.country {
             Some(MaybeNamed::Code(code)) => Some(*code),
             Some(MaybeNamed::Named { iso_code }) => *iso_code,
-            None => self.country_code,
+            None => None,
         };
-        country(code?)
+        // What some call the country is its name, and the code stands beside it.
+        let code = code.and_then(country);
+        code.or_else(|| country(self.country_code?))
     }
 
     pub(super) fn asn(&self) -> Option<Place> {
@@ -134,6 +136,27 @@ mod tests {
     use super::*;
 
     /// Found in review: a download that broke off at once emptied every policy.
+    /// Found in review: of a record with the name of the country and its code only the name was looked at.
+    #[test]
+    fn a_country_is_found_by_whatever_has_its_code() {
+        for (record, expected) in [
+            (r#"{"country":{"iso_code":"AQ"}}"#, Some("AQ")),
+            (r#"{"country":"AQ","country_code":"BV"}"#, Some("AQ")),
+            (
+                r#"{"country":"Antarctica","country_code":"AQ","asn":"AS64496"}"#,
+                Some("AQ"),
+            ),
+            (r#"{"country":{"iso_code":null},"country_code":"AQ"}"#, Some("AQ")),
+            (r#"{"country_code":"AQ"}"#, Some("AQ")),
+            (r#"{"country":"Antarctica"}"#, None),
+            ("{}", None),
+        ] {
+            let read: Record<'_> = serde_json::from_str(record).unwrap();
+            let country = read.country().map(|place| place.to_string());
+            assert_eq!(country.as_deref(), expected, "{record}");
+        }
+    }
+
     #[test]
     fn a_table_without_rows_is_no_database() {
         let directory = tempfile::tempdir().unwrap();

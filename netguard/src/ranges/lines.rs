@@ -5,8 +5,8 @@ use std::iter;
 use netguard_common::ranges::{
     LINES, Line, Mark, Policy,
     layout::{
-        CHILDREN, GROUP_BITS, GROUPS, GROUPS_AT, HALVES, LEAF, MARKS_AT, NO_BOUND, V4_LINES, V6_BOUNDS,
-        WORDS, bound, bounded, children, entry, group_word, mark_line, put_half, tree, uniform,
+        CHILDREN, GROUP_BITS, GROUPS, GROUPS_AT, HALVES, LEAF, MARKED, MARKS_AT, NO_BOUND, V4_LINES,
+        V6_BOUNDS, WORDS, bound, bounded, children, entry, group_word, mark_line, put_half, tree, uniform,
     },
 };
 
@@ -26,6 +26,7 @@ pub(super) fn lay_out(
         let policy = |number| policy_of(effects, number);
         mark_line(*mark, policy(mark.enforced), policy(mark.shadow))
     }));
+    lines[0][MARKED] = marks.len() as u64;
     groups(v4, &mut lines)?;
     if v6.len() > V6_BOUNDS {
         return Err(CompileError::V6Bounds);

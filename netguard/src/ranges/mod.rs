@@ -209,7 +209,7 @@ mod tests {
         Judgement, Verdict, decide,
         layout::{Mode, Rate, Settings},
         memory::Memory,
-        ranges::Subject,
+        ranges::{Subject, layout::MARKED},
         view::SliceView,
     };
 
@@ -350,6 +350,18 @@ mod tests {
         ] {
             assert_eq!(judged(&compiled, source).verdict, wanted, "{source}");
         }
+    }
+
+    /// Found in review: whoever changed marks took what lies behind them for marks, too.
+    #[test]
+    fn a_generation_tells_which_lines_are_marks() {
+        let effects = [feed(false), feed(true), feed(false), Effect::Spare];
+        let listings = effects.map(|effect| listing(effect, &["192.0.2.0/24", "2001:db8:101::/48"]));
+        for (count, expected) in [(1, 2), (2, 2), (4, 1)] {
+            let compiled = compile(&listings[..count], 7).unwrap();
+            assert_eq!(compiled.lines[0][MARKED], expected, "{count}");
+        }
+        assert_eq!(compile(&[], 7).unwrap().lines[0][MARKED], 0);
     }
 
     #[test]

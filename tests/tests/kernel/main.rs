@@ -6,6 +6,7 @@ mod captures;
 mod cookies;
 mod differential;
 mod encapsulation;
+mod ending;
 mod exact;
 mod fixtures;
 mod fragments;

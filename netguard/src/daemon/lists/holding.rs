@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::{
     Lists,
-    held::{HELD, Hold},
+    held::{HELD, Held, Hold},
 };
 use crate::{
     config::Place,
@@ -17,11 +17,25 @@ use crate::{
 
 impl Lists {
     /// Has exactly `holds` held, for a quarter of an hour unless this is asked for again; `prefixes` has the addresses of those that are
-    /// not held yet.
+    /// not held yet. Nothing is always possible: see [`Self::let_go`].
     ///
     /// # Errors
     /// A sentence; what was held before stays then.
     pub fn hold(
+        &mut self,
+        holds: &[Hold],
+        prefixes: &HashMap<Place, Vec<Prefix>>,
+        now_ns: u64,
+    ) -> Result<(), String> {
+        if holds.is_empty() {
+            self.let_go(now_ns)
+        } else {
+            self.exchange(holds, prefixes, now_ns)
+        }
+    }
+
+    /// Puts lists in force that hold exactly `holds`.
+    fn exchange(
         &mut self,
         holds: &[Hold],
         prefixes: &HashMap<Place, Vec<Prefix>>,
@@ -51,14 +65,11 @@ impl Lists {
     /// # Errors
     /// A sentence; they stay held for a quarter of an hour at most.
     pub fn let_go(&mut self, now_ns: u64) -> Result<(), String> {
-        let compiled = self.hold(&[], &HashMap::new(), now_ns);
-        let end = |_| {
-            self.table
-                .end_sparing()
-                .map(drop)
-                .map_err(|error| error.to_string())
-        };
-        compiled.or_else(end)
+        if self.exchange(&[], &HashMap::new(), now_ns).is_err() {
+            self.table.end_sparing().map_err(|error| error.to_string())?;
+            self.held = Held::default();
+        }
+        Ok(())
     }
 
     /// Whether `place` is held.

@@ -17,8 +17,9 @@ use crate::{
     prefix::Prefix,
 };
 
-/// How often what is held is asked for again, and how often what it was against is read.
+/// How often what is held is asked for again, how long nothing is after that failed, and how often what it was against is read.
 const RENEWED_NS: u64 = 300_000_000_000;
+const AGAIN_NS: u64 = 1_000_000_000;
 const READ_NS: u64 = 100_000_000;
 
 /// Where places are held.
@@ -40,6 +41,8 @@ pub(super) struct Held {
     /// What is held, as far as anybody said.
     held: Vec<Hold>,
     asked_ns: u64,
+    /// When it failed last: whatever the reason is, it is none that goes within a tick.
+    failed_ns: Option<u64>,
     /// Nobody has said yet what came of it.
     is_waiting: bool,
     read_ns: u64,
@@ -62,7 +65,10 @@ impl Held {
         {
             self.is_waiting = false;
             match outcome {
-                Ok(()) => self.held.clone_from(&self.asked),
+                Ok(()) => {
+                    self.held.clone_from(&self.asked);
+                    self.failed_ns = None;
+                }
                 Err(why) => {
                     // What was held before still is, and must be let go some day.
                     let asked = std::mem::replace(&mut self.asked, self.held.clone());
@@ -71,7 +77,7 @@ impl Held {
                     let failed = of(wanted, &failed).map(|taken| taken.number);
                     reports
                         .extend(failed.map(|number| Report::Standing(number, Standing::Failed(why.clone()))));
-                    self.asked_ns = now_ns;
+                    (self.asked_ns, self.failed_ns) = (now_ns, Some(now_ns));
                     return reports;
                 }
             }
@@ -80,7 +86,8 @@ impl Held {
             return reports;
         }
         let is_due = now_ns.saturating_sub(self.asked_ns) >= RENEWED_NS && !holds.is_empty();
-        if holds != self.asked || is_due {
+        let is_early = |failed_ns| now_ns.saturating_sub(failed_ns) < AGAIN_NS;
+        if (holds != self.asked || is_due) && !self.failed_ns.is_some_and(is_early) {
             holder.hold(holds.clone(), now_ns);
             self.packets
                 .retain(|place, _| holds.iter().any(|hold| hold.place == *place));
@@ -317,6 +324,34 @@ mod tests {
         holder.outcome = Some(Err("no room".to_owned()));
         let reports = told(held.follow(&wanted, &mut holder, SECOND));
         assert_eq!(reports, ["1 Failed(\"no room\")", "2 Failed(\"no room\")"]);
+        assert!(held.is_empty());
+    }
+
+    /// Found in review: an order that failed was given again in each second tick, as long as the reason stood.
+    #[test]
+    fn what_failed_is_not_ordered_again_for_a_second() {
+        let (mut held, mut holder) = (Held::default(), Memory::default());
+        let wanted = [taken(1, 50, Mode::Enforce)];
+        held.follow(&wanted, &mut holder, SECOND);
+        holder.outcome = Some(Ok(()));
+        held.follow(&wanted, &mut holder, SECOND);
+        for begun_s in [10, 20] {
+            let at_ns = begun_s * SECOND;
+            let before = holder.held.len();
+            // It is to be let go, or held at another rate.
+            let other = [taken(1, 40, Mode::Enforce)];
+            let wanted = if begun_s == 10 { &other[..] } else { &[] };
+            held.follow(wanted, &mut holder, at_ns);
+            holder.outcome = Some(Err("no memory".to_owned()));
+            for tick in 0..20 {
+                held.follow(wanted, &mut holder, at_ns + tick * SECOND / 20);
+            }
+            assert_eq!(holder.held.len(), before + 1, "{begun_s}");
+            held.follow(wanted, &mut holder, at_ns + SECOND);
+            assert_eq!(holder.held.len(), before + 2, "{begun_s}");
+            holder.outcome = Some(Ok(()));
+            held.follow(wanted, &mut holder, at_ns + SECOND);
+        }
         assert!(held.is_empty());
     }
 }

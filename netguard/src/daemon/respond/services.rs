@@ -88,7 +88,8 @@ impl Held {
                     .unwrap_or_else(|error| Standing::Failed(error.to_string())),
                 Err(why) => Standing::Failed(why),
             };
-            let is_news = |unsaid: bool| unsaid || matches!(outcome, Standing::Failed(_));
+            let is_news =
+                |unsaid: bool| unsaid || matches!(outcome, Standing::Failed(_) | Standing::Given(_));
             let numbers = wish.numbers.iter().filter(|(_, unsaid)| is_news(*unsaid));
             reports.extend(numbers.map(|(number, _)| Report::Standing(*number, outcome.clone())));
         }
@@ -108,7 +109,7 @@ impl Held {
             Some(entry) if current == Some(entry.written) => entry.before,
             Some(_) => {
                 self.0.remove(name);
-                return Ok(Standing::Failed(CHANGED.to_owned()));
+                return Ok(Standing::Given(CHANGED.to_owned()));
             }
             None => current,
         };

@@ -70,7 +70,7 @@ impl Installed {
                     .map(|kept| match kept {
                         Kept::Gone => {
                             self.0.remove(&number);
-                            reports.push(Report::Standing(number, Standing::Failed(TAKEN_AWAY.to_owned())));
+                            reports.push(Report::Standing(number, Standing::Given(TAKEN_AWAY.to_owned())));
                         }
                         Kept::Fitted { packets, ns } => reports.push(Report::Fitted(number, packets, ns)),
                         Kept::Unread => {}

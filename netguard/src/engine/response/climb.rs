@@ -6,7 +6,7 @@ use super::{
     Moment, Rung, Withheld, breaker,
     course::{Course, Knowledge},
     geo,
-    measure::{Measure, Mode, Why},
+    measure::{Measure, Mode, Why, is_early},
     volume,
 };
 use crate::engine::{
@@ -20,6 +20,8 @@ use crate::engine::{
 pub(super) const CURRENT_NS: u64 = 5_000_000_000;
 /// Time with too much that is remembered: more than the most patient rung takes.
 const PASSING_CAP_NS: u64 = 5_000_000_000;
+/// Time with little counts against time with too much by this part of it.
+const PAUSE_COUNTS: u64 = 4;
 /// Services whose circuit is broken because of one attack.
 const BROKEN: usize = 4;
 
@@ -46,9 +48,9 @@ impl Course {
         let passing = volume::passing(attack.class, moment.features, moment.baselines);
         let length_ns = moment.features.length_ns;
         if passing.is_none_or(|(passing, may)| passing <= may) {
-            // A flood may pause for a moment, as it may have noticed that it helps.
+            // A flood may pause for a moment, as it may have noticed that it helps: what comes a fifth of the time is too much, too.
             for tried in self.tried.values_mut() {
-                tried.passing_ns = tried.passing_ns.saturating_sub(length_ns);
+                tried.passing_ns = tried.passing_ns.saturating_sub(length_ns / PAUSE_COUNTS);
             }
             return Vec::new();
         }
@@ -86,11 +88,11 @@ impl Course {
         }
         self.withheld.remove(rung.name());
         let (asked, mode) = self.asked(rung, &targets, attack, moment, knowledge);
-        // Nor again where somebody took it back: that is their word.
+        // Nor again where somebody took it back: that is their word. What failed may do so no more after a while.
         let is_new = |measure: &Measure| {
-            !self.taken.iter().any(|taken| {
-                (taken.is_wanted() || taken.ended_for(Why::Given)) && taken.measure.is_like(measure)
-            })
+            let like = || self.taken.iter().filter(|taken| taken.measure.is_like(measure));
+            !like().any(|taken| taken.is_wanted() || taken.ended_for(Why::Given))
+                && !is_early(like(), moment.now_ns)
         };
         asked
             .into_iter()

@@ -142,7 +142,8 @@ impl Course {
             }
             let why = match &taken.standing {
                 _ if over => Why::Over,
-                Standing::Failed(_) => Why::Given,
+                Standing::Given(_) => Why::Given,
+                Standing::Failed(_) => Why::Failed,
                 _ if is_signature && is_collateral => Why::Collateral,
                 _ if is_signature && now_ns.saturating_sub(taken.last_ns) >= UNMATCHED_NS => Why::Unmatched,
                 _ => continue,

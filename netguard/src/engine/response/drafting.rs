@@ -7,7 +7,7 @@ use super::{
     breaker::Next,
     climb::CURRENT_NS,
     course::{Course, Knowledge},
-    measure::{Measure, Mode, Restraint, Standing, Taken, Why},
+    measure::{self, Measure, Mode, Restraint, Standing, Taken, Why},
     volume,
 };
 use crate::engine::{
@@ -44,12 +44,18 @@ impl Course {
         let mode = knowledge.settings.signatures;
         let wanted = self.taken.iter().filter(|taken| taken.is_wanted());
         let standing: Vec<&Signature> = wanted.filter_map(|taken| taken.measure.drafted()).collect();
+        let drafted = self
+            .taken
+            .iter()
+            .filter(|taken| taken.measure.drafted().is_some());
+        let has_failed = measure::is_early(drafted, now_ns);
         let is_early = now_ns.saturating_sub(self.drafted_ns) < AGAIN_NS && self.has_drafted;
         if mode == Mode::Off
             || volume::kinds(attack.class).is_none()
             || standing.len() >= SIGNATURES
             || self.fresh < FRESH
             || is_early
+            || has_failed
         {
             return Vec::new();
         }

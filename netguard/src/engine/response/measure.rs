@@ -150,6 +150,25 @@ pub enum Standing {
     InForce,
     /// It could not be taken, or not be kept.
     Failed(String),
+    /// Somebody changed or removed what it had done.
+    Given(String),
+}
+
+/// How long what failed is not tried again; each time twice as long as before, up to the cap.
+const AGAIN_NS: u64 = 5_000_000_000;
+const AGAIN_CAP_NS: u64 = 80_000_000_000;
+
+/// Whether it is too early to try again what failed each time that `taken` tell of.
+pub(super) fn is_early<'a>(taken: impl Iterator<Item = &'a Taken>, now_ns: u64) -> bool {
+    let failed = taken.filter_map(|taken| taken.ended.filter(|(_, why)| *why == Why::Failed));
+    let (times, last_ns) = failed.fold((0_u32, 0), |(times, last_ns), (ended_ns, _)| {
+        (times + 1, ended_ns.max(last_ns))
+    });
+    let Some(doubled) = times.checked_sub(1) else {
+        return false;
+    };
+    let wait_ns = AGAIN_NS.saturating_mul(1 << doubled.min(16)).min(AGAIN_CAP_NS);
+    now_ns.saturating_sub(last_ns) < wait_ns
 }
 
 /// Why a measure ended.
@@ -162,7 +181,7 @@ pub enum Why {
     Unmatched,
     /// Its signature fits packets of sources that have proven themselves.
     Collateral,
-    /// Somebody changed what it had done, or it could not be done.
+    /// Somebody changed what it had done: that is their word.
     Given,
     /// Somebody is logged in by the port that it closed.
     Session,
@@ -172,6 +191,8 @@ pub enum Why {
     Recovered,
     /// Its signature did not fit the attack as it was drafted to.
     Unfit,
+    /// It could not be taken, or not be kept: for now.
+    Failed,
 }
 
 impl Why {
@@ -185,6 +206,7 @@ impl Why {
             Self::Stopped => "the daemon stops",
             Self::Recovered => "what comes can be borne without it",
             Self::Unfit => "it did not fit what it was drafted for",
+            Self::Failed => "it could not be taken",
         }
     }
 }
@@ -232,7 +254,7 @@ impl Taken {
     /// Why it could not be taken, or not be kept.
     pub fn failure(&self) -> Option<&str> {
         match &self.standing {
-            Standing::Failed(error) => Some(error),
+            Standing::Failed(error) | Standing::Given(error) => Some(error),
             Standing::Wanted | Standing::InForce => None,
         }
     }
@@ -289,6 +311,29 @@ impl fmt::Display for Measure {
                 out,
                 "{service} takes nobody new: only sources that are connected, or known to it, are served"
             ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_again_and_again_is_tried_less_often() {
+        const SECOND: u64 = 1_000_000_000;
+        let ended = |at_s: u64, why| {
+            let service = "tcp/80".to_owned();
+            let mut taken = Taken::wanted(1, Measure::Challenge { service }, Mode::Enforce);
+            taken.end(at_s * SECOND, why);
+            taken
+        };
+        let mut all = vec![ended(90, Why::Over)];
+        assert!(!is_early(all.iter(), 90 * SECOND));
+        for wait_s in [5, 10, 20, 40, 80, 80, 80] {
+            all.push(ended(100, Why::Failed));
+            assert!(is_early(all.iter(), (100 + wait_s) * SECOND - 1), "{wait_s}");
+            assert!(!is_early(all.iter(), (100 + wait_s) * SECOND), "{wait_s}");
         }
     }
 }

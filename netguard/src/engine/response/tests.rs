@@ -279,7 +279,7 @@ fn a_signature_that_hits_connected_clients_is_withdrawn() {
 fn what_somebody_takes_back_stays_away() {
     let mut scene = Scene::new(ENFORCE);
     scene.ticks(100_000, 101_000, 10_000);
-    scene.report(&Standing::Failed("somebody changed it".to_owned()));
+    scene.report(&Standing::Given("somebody changed it".to_owned()));
     scene.ticks(101_000, 110_000, 10_000);
     assert_eq!(scene.turns.len(), 4, "{:?}", scene.turns);
     assert_eq!(scene.responder.wanted().count(), 0);
@@ -291,7 +291,7 @@ fn after_a_signature_was_taken_back_no_other_is_drafted() {
     let mut scene = Scene::new(ENFORCE);
     scene.peace();
     scene.tick(100_000, 10_000, &flood(200));
-    scene.report(&Standing::Failed("somebody removed it".to_owned()));
+    scene.report(&Standing::Given("somebody removed it".to_owned()));
     for at_ms in [100_500, 101_000, 101_500] {
         let others: Vec<Seen> = (0..200)
             .map(|index| seen_at(at_ms / 1_000, &syn(index as u8, 200, 512, 0)))

@@ -30,6 +30,20 @@ fn the_last_rung_is_climbed_when_nothing_else_helps() {
     assert_eq!(course.rung(), Rung::CircuitBreak);
 }
 
+/// Found in review: a flood that paused for more than half of the time never met the last rungs.
+#[test]
+fn a_flood_that_pauses_most_of_the_time_climbs_too() {
+    for (on_ms, broken) in [(400, 1), (100, 0)] {
+        let mut scene = whole();
+        for from_ms in (100_000..120_000).step_by(1_000) {
+            scene.ticks(from_ms, from_ms + on_ms, 10_000);
+            scene.ticks(from_ms + on_ms, from_ms + 1_000, 100);
+        }
+        let begun = of(&scene, "+ circuit-break").len();
+        assert_eq!(begun.min(1), broken, "{:?}", scene.turns);
+    }
+}
+
 #[test]
 fn a_broken_circuit_opens_half_and_closes_while_the_flood_is_there() {
     let mut scene = whole();
@@ -157,6 +171,33 @@ fn a_country_where_clients_are_is_not_held() {
     assert_eq!(of(&scene, "geo"), [""; 0]);
     let course = scene.responder.course(1).expect("it goes on");
     assert_eq!(course.withheld.get("geo"), Some(&Withheld::Good));
+}
+
+/// Found in review: a place that could not be held for a moment was never held again in that attack.
+#[test]
+fn what_could_not_be_done_is_tried_again_and_what_somebody_took_back_is_not() {
+    let why = || "the lists of the configuration are not in force yet".to_owned();
+    for (standing, begun) in [(Standing::Failed(why()), 2), (Standing::Given(why()), 1)] {
+        let mut scene = from_one_country();
+        scene.refuses = false;
+        for at_ms in (100_000..112_000).step_by(50) {
+            let sources = (0..20).map(|index| syn(200 + index, 64, 512, 0));
+            let packets: Vec<Seen> = sources.map(|packet| seen_at(at_ms / 1_000, &packet)).collect();
+            scene.tick(at_ms, 10_000, &packets);
+            if at_ms == 101_350 {
+                assert_eq!(of(&scene, "geo"), ["101300 + geo"]);
+                scene.report(&standing);
+            }
+        }
+        let told = of(&scene, "geo");
+        assert_eq!(told[1], "101400 - geo");
+        let taken: Vec<&String> = told.iter().filter(|turn| turn.contains(" + ")).collect();
+        assert_eq!(taken.len(), begun, "{told:?}");
+        assert!(
+            taken.iter().skip(1).all(|turn| turn.as_str() >= "106400"),
+            "{told:?}"
+        );
+    }
 }
 
 /// Half of AQ is in CL.

@@ -34,7 +34,7 @@ impl Places {
         }
     }
 
-    /// Which buckets `packet` has to look into: [`SOURCE`], [`PREFIX`]. Their lines are fetched into the cache: they lie anywhere in
+    /// Which buckets `packet` has to look into, as bits: `SOURCE`, `PREFIX`. Their lines are fetched into the cache: they lie anywhere in
     /// memory, and one after the other each would be waited for. Where chance has a say, `packet` is counted: not that of a source
     /// which may be over its limit, so that a flood from few sources makes no CPU busy.
     #[inline(always)]

@@ -67,12 +67,19 @@ impl Databases {
         self.faults()
     }
 
-    /// Takes what was read meanwhile, and has read what has changed. What is wrong is told once.
+    /// Has them looked at again; what comes of it [`Databases::follow`] takes.
+    pub(super) fn ask(&mut self) {
+        for database in &mut self.0 {
+            database.ask();
+        }
+    }
+
+    /// Takes what was read meanwhile. What is wrong is told once. This waits for no file.
     pub(super) fn follow(&mut self, state: &State) {
         let mut has_changed = false;
         for database in &mut self.0 {
             let before = database.reading.fault.clone();
-            database.follow();
+            database.hear();
             let fault = &database.reading.fault;
             if *fault == before {
                 continue;
@@ -144,12 +151,6 @@ impl Database {
             reader: None,
             is_missed: false,
         }
-    }
-
-    /// Takes what was seen meanwhile, and has it looked at again. This waits for no file.
-    fn follow(&mut self) {
-        self.hear();
-        self.ask();
     }
 
     fn hear(&mut self) {
@@ -226,9 +227,14 @@ mod tests {
 
     use super::*;
 
+    fn second(database: &mut Database) {
+        database.hear();
+        database.ask();
+    }
+
     /// Until what was begun has been read.
     fn follow(database: &mut Database) {
-        database.follow();
+        second(database);
         let reader = database.reader.as_mut().unwrap();
         let look = reader.told.recv().unwrap();
         reader.silent = None;
@@ -246,19 +252,19 @@ mod tests {
         database.reader = Some(Reader { ask, told, silent });
         let fault = |database: &Database| database.reading.fault.as_deref().unwrap_or_default().to_owned();
         for _ in 0..PATIENCE {
-            database.follow();
+            second(&mut database);
             // Who looked would have told that there is no such file.
             assert_eq!(fault(&database), "");
         }
-        database.follow();
+        second(&mut database);
         assert!(fault(&database).contains("nothing was heard of it for 30 seconds"));
         assert_eq!(asked.try_iter().count(), 1, "it is not asked again");
         // It is as it was.
         tell.send(None).unwrap();
-        database.follow();
+        second(&mut database);
         assert_eq!((fault(&database), asked.try_iter().count()), (String::new(), 1));
         drop(tell);
-        database.follow();
+        second(&mut database);
         assert!(fault(&database).contains("died"), "{}", fault(&database));
     }
 

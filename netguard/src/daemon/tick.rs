@@ -50,6 +50,9 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
             _ = stopped.changed() => break,
         }
         let began_ns = monotonic_ns();
+        inputs.databases.follow(state);
+        inputs.known.places.follow(&inputs.databases);
+        inputs.ground.follow(&inputs.databases);
         if let Err(error) = ticking.step(state, &mut inputs).await {
             warn!("a tick failed: {error}");
         }
@@ -60,9 +63,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
             }
             reputation::second(state, &ticking.second);
             ticking.summarise(state);
-            inputs.databases.follow(state);
-            inputs.known.places.follow(&inputs.databases);
-            inputs.ground.follow(&inputs.databases);
+            inputs.databases.ask();
             if let Some(looked) = inputs.attachment.check(state).await {
                 if inputs
                     .cookies

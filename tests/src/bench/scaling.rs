@@ -79,7 +79,12 @@ pub(super) fn measure(
             .context("the case is there")?;
         let [netguard, reference] = slowdowns(ns, &mut drivers, case, rounds)?;
         // What a second busy CPU costs a program that shares nothing is the machine's.
-        figures.push(Figure::at_most(name, netguard, "", (105.0 * reference.max(1.0)).round() / 100.0));
+        figures.push(Figure::at_most(
+            name,
+            netguard,
+            "",
+            (105.0 * reference.max(1.0)).round() / 100.0,
+        ));
         figures.push(Figure::plain("  parse + hash", reference, ""));
     }
     let mut transfer = Figures::default();

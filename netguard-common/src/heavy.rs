@@ -77,7 +77,7 @@ fn remember<T: Tables>(place: Place, used_ns: u64, now_ns: u64, tables: &T) {
 
 #[inline(always)]
 const fn cell(place: Place) -> u32 {
-    CELLS_AT + place.line / LINES_OF_A_CELL % CELLS
+    CELLS_AT + place.line / LINES_OF_A_CELL
 }
 
 #[cfg(test)]

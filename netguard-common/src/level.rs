@@ -15,7 +15,7 @@ use crate::{
     layout::{Rate, Settings},
     limit::{Class, admit_below, is_link_local, source_key},
     pace,
-    packet::{Address, Family, Transport, protocol},
+    packet::{Address, Family, Transport},
     reflection, service, state,
     tables::{LimitCell, Tables},
     view::View,
@@ -130,15 +130,12 @@ pub(crate) fn is_trusted<V: View, T: Tables>(
         // One that opens a connection has none.
         return !packet.tcp_flags().opens() && matches!(tables.standing(packet), state::Standing::Wanted);
     }
-    if packet.protocol != protocol::UDP {
-        return false;
-    }
-    if reflection::is_asked_for(packet, settings, tables) {
-        return true;
-    }
     let Transport::Udp { .. } = packet.transport() else {
         return false;
     };
+    if reflection::is_asked_for(packet, settings, tables) {
+        return true;
+    }
     let key = source_key(packet.family(), packet.source);
     let place = known::place(key, packet.destination_port, settings.seed);
     known::look(view, place, now_ns, tables).is_some_and(|seen| seen.is_known())
@@ -183,7 +180,7 @@ mod tests {
         layout::Service,
         limit::Class,
         memory::Memory,
-        packet::{Transport, protocol, tests::packet},
+        packet::{TcpFlags, Transport, protocol, tests::packet},
         service::slot,
         view::SliceView,
     };
@@ -370,7 +367,7 @@ mod tests {
         let transport = Transport::Tcp {
             source_port: 1,
             destination_port: 80,
-            flags: crate::packet::TcpFlags(crate::packet::TcpFlags::ACK),
+            flags: TcpFlags(TcpFlags::ACK),
         };
         let segment = packet(Family::V4, Address::v4([192, 0, 2, 1]), protocol::TCP, transport);
         for (standing, expected) in [

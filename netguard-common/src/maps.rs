@@ -81,7 +81,7 @@ pub const FRAGMENT_CELLS: usize = fragment::CELLS as usize;
 pub const PORT_WORDS: usize = 65_536 / 64;
 /// The word behind those of the ports: a bit for each signature that there is.
 pub const SIGNATURES_USED_AT: usize = PORT_WORDS;
-/// Cells of services, the one of newcomers, and that of fragments nobody asked for.
+/// Cells of services, the one of newcomers, that of fragments nobody asked for, and those of buckets of which much is used.
 pub const LIMIT_CELLS: usize = (heavy::CELLS_AT + heavy::CELLS) as usize;
 /// Sources that have proven their address.
 pub const PROVEN: usize = 16_384;

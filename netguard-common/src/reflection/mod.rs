@@ -91,18 +91,16 @@ pub(crate) fn is_unasked<V: View, T: Tables>(
     }
 }
 
-/// Whether `packet`, which belongs to a datagram, answers what this machine asked: its question is remembered, or a socket that is
+/// Whether `packet`, a datagram, answers what this machine asked: its question is remembered, or a socket that is
 /// connected to its source takes it. Later fragments have no ports that would tell: anybody can send them in the name of a name server.
 #[inline(always)]
 pub(crate) fn is_asked_for<T: Tables>(packet: &Packet, settings: &Settings, tables: &T) -> bool {
     let reflection = &settings.reflection;
-    let is_answer = is_udp(packet) && is_reflector(packet.source_port, reflection);
-    if is_answer && is_asked(&question_of(packet), reflection, tables) {
+    if is_reflector(packet.source_port, reflection) && is_asked(&question_of(packet), reflection, tables) {
         return true;
     }
     // Below are services: their sockets take what anybody sends, and a flood of one is not worth a look for each packet.
-    is_udp(packet)
-        && packet.destination_port >= reflection.asking_first
+    packet.destination_port >= reflection.asking_first
         && matches!(tables.udp_socket(packet), UdpSocket::Connected)
 }
 

@@ -57,7 +57,7 @@ impl fmt::Display for Of {
 }
 
 impl Atlas {
-    /// Reads `file`, in the formats of [`super::read_places`], which is to be asked for all of `wanted`.
+    /// Reads `file`, an MMDB or a table ([`super::table`]), which is to be asked for all of `wanted`.
     ///
     /// # Errors
     /// When it cannot be read, is no regular file and no database, or says of no address what it is to be asked for.
@@ -119,29 +119,45 @@ impl Atlas {
         }
     }
 
-    /// The addresses of each of `places`. Takes a second where there are many.
+    /// The prefixes of those places that are `wanted`. Takes a second where there are many.
     ///
     /// # Errors
-    /// When the database is damaged.
-    pub(crate) fn prefixes_of(&self, places: &[Place]) -> Result<HashMap<Place, Vec<Prefix>>, ListError> {
+    /// When the database is damaged, or says of no address where it belongs.
+    pub(crate) fn prefixes_of(
+        &self,
+        wanted: impl Fn(Place) -> bool,
+    ) -> Result<HashMap<Place, Vec<Prefix>>, ListError> {
         let mut found = HashMap::<Place, Vec<Prefix>>::new();
         match &self.content {
             Content::Table(table) => {
-                for (place, prefixes) in table.prefixes().filter(|(place, _)| places.contains(place)) {
+                for (place, prefixes) in table.prefixes().filter(|(place, _)| wanted(*place)) {
                     found.entry(place).or_default().extend(prefixes);
                 }
             }
             Content::Mmdb(reader) => {
-                let read = places_of_mmdb(reader, |place, prefix| {
-                    if places.contains(&place) {
+                let rows = places_of_mmdb(reader, |place, prefix| {
+                    if wanted(place) {
                         found.entry(place).or_default().push(prefix);
                     }
                 });
-                read.map_err(mmdb_error(&self.name))?;
+                if rows.map_err(mmdb_error(&self.name))? == 0 {
+                    return Err(ListError::Empty(self.name.clone()));
+                }
             }
         }
         Ok(found)
     }
+}
+
+/// The prefixes of those places in `file` that are `wanted`.
+///
+/// # Errors
+/// When the file cannot be read, is no regular file and no database, or says of no address where it belongs.
+pub fn read_places(
+    file: &Path,
+    wanted: impl Fn(Place) -> bool,
+) -> Result<HashMap<Place, Vec<Prefix>>, ListError> {
+    Atlas::read(file, &[])?.prefixes_of(wanted)
 }
 
 fn mmdb_error(file: &str) -> impl Fn(maxminddb::MaxMindDbError) -> ListError {
@@ -184,7 +200,7 @@ mod tests {
         let asn = |address: &str| atlas.asn(address.parse().unwrap());
         assert_eq!([asn("203.0.113.1"), asn("192.0.2.1")], [Some(64_496), None]);
         let aq = Place::Country("AQ".parse().unwrap());
-        assert_eq!(atlas.prefixes_of(&[aq]).unwrap()[&aq].len(), 4);
+        assert_eq!(atlas.prefixes_of(|place| place == aq).unwrap()[&aq].len(), 4);
         fs::write(&file, "<html>").unwrap();
         assert!(Atlas::read(&file, &[]).is_err());
     }
@@ -205,5 +221,23 @@ mod tests {
             let why = refused(odd, Of::Countries).unwrap();
             assert!(why.contains("is no regular file"), "{why}");
         }
+    }
+
+    /// Found in review: a download that broke off at once emptied every policy.
+    #[test]
+    fn a_table_without_rows_is_no_database() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("country.csv");
+        for text in ["", "\n", "# comment\n", "first,last,code\n", "<html>"] {
+            fs::write(&file, text).unwrap();
+            let error = read_places(&file, |_| true).unwrap_err().to_string();
+            assert!(
+                error.contains("country.csv holds no prefix at all"),
+                "{text:?}: {error}"
+            );
+        }
+        // A row for no place that is wanted is one all the same.
+        fs::write(&file, "192.0.2.0/24,\n").unwrap();
+        assert!(read_places(&file, |_| true).unwrap().is_empty());
     }
 }

@@ -1,51 +1,12 @@
-//! Databases that say where an address belongs: which prefixes places have by an MMDB file, or by a table ([`super::table`]).
-
-use std::{collections::HashMap, path::Path};
+//! MMDB files, which say where an address belongs: what stands in their records.
 
 use maxminddb::{Reader, WithinOptions};
 use serde::Deserialize;
 
-use super::{ListError, MAX_BYTES, read_regular, table::Table};
 use crate::{config::Place, prefix::Prefix};
 
 /// An MMDB file has this somewhere near its end.
 const MMDB_MARK: &[u8] = b"\xab\xcd\xefMaxMind.com";
-
-/// The prefixes of those places in `file` that are `wanted`.
-///
-/// # Errors
-/// When the file cannot be read, is no regular file and no database, or says of no address where it belongs.
-pub fn read_places(
-    file: &Path,
-    wanted: impl Fn(Place) -> bool,
-) -> Result<HashMap<Place, Vec<Prefix>>, ListError> {
-    let bytes = read_regular(file, MAX_BYTES)?;
-    let mut found = HashMap::<Place, Vec<Prefix>>::new();
-    let name = file.display().to_string();
-    if is_mmdb(&bytes) {
-        let rows = Reader::from_source(&bytes[..]).and_then(|reader| {
-            places_of_mmdb(&reader, |place, prefix| {
-                if wanted(place) {
-                    found.entry(place).or_default().push(prefix);
-                }
-            })
-        });
-        let rows = rows.map_err(|source| ListError::Mmdb {
-            file: name.clone(),
-            source,
-        })?;
-        if rows == 0 {
-            return Err(ListError::Empty(name));
-        }
-    } else {
-        for (place, prefixes) in Table::parse(&name, &bytes)?.prefixes() {
-            if wanted(place) {
-                found.entry(place).or_default().extend(prefixes);
-            }
-        }
-    }
-    Ok(found)
-}
 
 /// Whether `bytes` are an MMDB file.
 pub(super) fn is_mmdb(bytes: &[u8]) -> bool {
@@ -135,7 +96,6 @@ pub(super) fn asn(text: &str) -> Option<Place> {
 mod tests {
     use super::*;
 
-    /// Found in review: a download that broke off at once emptied every policy.
     /// Found in review: of a record with the name of the country and its code only the name was looked at.
     #[test]
     fn a_country_is_found_by_whatever_has_its_code() {
@@ -155,22 +115,5 @@ mod tests {
             let country = read.country().map(|place| place.to_string());
             assert_eq!(country.as_deref(), expected, "{record}");
         }
-    }
-
-    #[test]
-    fn a_table_without_rows_is_no_database() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("country.csv");
-        for text in ["", "\n", "# comment\n", "first,last,code\n", "<html>"] {
-            std::fs::write(&file, text).unwrap();
-            let error = read_places(&file, |_| true).unwrap_err().to_string();
-            assert!(
-                error.contains("country.csv holds no prefix at all"),
-                "{text:?}: {error}"
-            );
-        }
-        // A row for no place that is wanted is one all the same.
-        std::fs::write(&file, "192.0.2.0/24,\n").unwrap();
-        assert!(read_places(&file, |_| true).unwrap().is_empty());
     }
 }

@@ -10,11 +10,10 @@ mod table;
 use std::{fs::File, io, io::Read as _, path::Path};
 
 pub use crate::config::Place;
-pub use atlas::{Atlas, Of};
+pub use atlas::{Atlas, Of, read_places};
 pub use feed::{Feed, Reading, parse_feed, read_feed};
 pub use fetch::{FetchError, Fetched, Request, Validators, fetch};
 pub use gates::{Protected, Told, spared, steady};
-pub use geo::read_places;
 
 /// No database is longer.
 const MAX_BYTES: u64 = 512 << 20;

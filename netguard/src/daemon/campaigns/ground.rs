@@ -123,10 +123,7 @@ impl Ground {
     /// Whether anybody serves what `seen` asks for; `None` where nobody knows.
     pub(super) fn is_served(&self, seen: &Seen) -> Option<bool> {
         let is_known = self.is_known && self.own.contains(&seen.destination);
-        let target = Target {
-            protocol: seen.stratum.protocol,
-            port: seen.stratum.port,
-        };
+        let target = Target::of(seen);
         is_known.then(|| self.served.contains_key(&target) || self.configured.contains(&target))
     }
 

@@ -235,7 +235,9 @@ pub(crate) fn addresses(
     places: &[Place],
 ) -> Result<HashMap<Place, Vec<Prefix>>, String> {
     match atlas {
-        Some(atlas) if !places.is_empty() => atlas.prefixes_of(places).map_err(|error| error.to_string()),
+        Some(atlas) if !places.is_empty() => atlas
+            .prefixes_of(|place| places.contains(&place))
+            .map_err(|error| error.to_string()),
         _ => Ok(HashMap::new()),
     }
 }

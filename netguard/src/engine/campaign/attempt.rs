@@ -25,6 +25,16 @@ pub struct Target {
     pub port: u16,
 }
 
+impl Target {
+    /// What `seen` asks for.
+    pub const fn of(seen: &Seen) -> Self {
+        Self {
+            protocol: seen.stratum.protocol,
+            port: seen.stratum.port,
+        }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.protocol {
@@ -94,10 +104,7 @@ pub struct Attempt {
 impl Attempt {
     /// The attempt that `seen` is, if it is one. `is_served`: whether anybody serves what it asks for, where that is known.
     pub fn of(seen: &Seen, is_served: Option<bool>, is_proven: bool) -> Option<Self> {
-        let target = Target {
-            protocol: seen.stratum.protocol,
-            port: seen.stratum.port,
-        };
+        let target = Target::of(seen);
         let is_one = match seen.kind {
             // Nobody has an address that no host can have.
             Kind::Syn => {

@@ -57,7 +57,7 @@ impl fmt::Display for Of {
 }
 
 impl Atlas {
-    /// Reads `file`, an MMDB or a table ([`super::table`]), which is to be asked for all of `wanted`.
+    /// Reads `file`, an MMDB or a table, which is to be asked for all of `wanted`.
     ///
     /// # Errors
     /// When it cannot be read, is no regular file and no database, or says of no address what it is to be asked for.

@@ -1,9 +1,11 @@
 //! Insertions into one list that stand or fall together: a table that fills up on the way leaves nothing behind.
 
+use std::collections::HashSet;
+
 use netguard_common::layout::Rule;
 use tracing::warn;
 
-use super::{BpfError, List, Rules};
+use super::{BpfError, List, NotedRule, Rules};
 use crate::prefix::Prefix;
 
 /// What an insertion did.
@@ -19,13 +21,13 @@ pub enum InsertOutcome {
 pub(super) enum Put {
     Added {
         /// The rule that stood there, with its note.
-        before: Option<(Rule, Option<String>)>,
+        before: Option<NotedRule>,
     },
     CoveredBy(Prefix),
 }
 
 /// Insertions under way. The tables may be let go of between two of them, but to detectors only: another writer could be told
-/// that a rule stands which is taken back later. End with [`Batch::finish`] or [`Batch::undo`].
+/// that a rule stands which is taken back later. End with [`Batch::finish`], [`Batch::undo`], or the one and later the other.
 #[derive(Debug)]
 #[must_use]
 pub struct Batch {
@@ -39,7 +41,7 @@ pub struct Batch {
 struct Step {
     prefix: Prefix,
     rule: Rule,
-    before: Option<(Rule, Option<String>)>,
+    before: Option<NotedRule>,
 }
 
 impl Batch {
@@ -49,6 +51,24 @@ impl Batch {
             done: Vec::new(),
             tries: false,
         }
+    }
+
+    pub const fn list(&self) -> List {
+        self.list
+    }
+
+    /// The prefixes of insertions of which nothing stands any more.
+    ///
+    /// # Errors
+    /// When the kernel refuses a read.
+    pub fn gone(&self, rules: &mut Rules) -> Result<HashSet<Prefix>, BpfError> {
+        let mut gone = HashSet::new();
+        for step in &self.done {
+            if !rules.stands(self.list, step.prefix, &step.rule)? {
+                gone.insert(step.prefix);
+            }
+        }
+        Ok(gone)
     }
 
     /// [`Rules::insert`].

@@ -53,7 +53,7 @@ pub use own::OwnAddresses;
 pub use pins::{InstanceName, InstanceNameError, Pins, bpffs_mounted};
 pub use proven::Proven;
 pub use ranges::{Ranges, WrittenRanges};
-pub use rules::Rules;
+pub use rules::{NotedRule, Rules};
 pub use samples::{Heads, Samples};
 pub use services::Services;
 pub use settings::{LimitLevel, SettingsMap, limit_levels};

@@ -20,6 +20,9 @@ use super::{
 };
 use crate::prefix::Prefix;
 
+/// A rule with its note.
+pub type NotedRule = (Rule, Option<String>);
+
 /// The rule tables of an instance.
 pub struct Rules {
     tables: Vec<Storage>,
@@ -100,17 +103,18 @@ impl Rules {
         Batch::new(list).insert_all(self, prefixes, rule)
     }
 
-    /// Removes the rule for exactly `prefix`; false when there is none.
+    /// Removes the rule for exactly `prefix`; answers it, if there was one, with its note.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn remove(&mut self, list: List, prefix: Prefix) -> Result<bool, BpfError> {
-        let mut removed = false;
+    pub fn remove(&mut self, list: List, prefix: Prefix) -> Result<Option<NotedRule>, BpfError> {
+        let mut removed = None;
         for table in tables_of(list, prefix) {
-            removed |= self.take(table, prefix)?.is_some();
+            removed = self.take(table, prefix)?.or(removed);
         }
+        let note = removed.and_then(|_| self.notes.read(list, prefix));
         self.notes.write(list, prefix, None)?;
-        Ok(removed)
+        Ok(removed.map(|rule| (rule, note)))
     }
 
     /// The rules of `list` that have not ended at `now_ns`, sorted by prefix.

@@ -42,6 +42,15 @@ impl Services {
         Ok(services)
     }
 
+    /// The entry of a service, if it has one.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn of(&self, protocol: u8, port: u16) -> Result<Option<Service>, BpfError> {
+        let mut services = self.list()?.into_iter();
+        Ok(services.find(|entry| (entry.protocol, entry.port) == (protocol, port)))
+    }
+
     /// Makes `service` hold instead of what held for it.
     ///
     /// # Errors

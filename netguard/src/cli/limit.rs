@@ -9,12 +9,13 @@ use tabled::Tabled;
 use super::{
     CliError, Context,
     alone::{alone, record},
+    confirm::{self, ConfirmOption},
     output::table,
 };
 use crate::{
     bpf::SettingsMap,
     config::{Burst, RatePerSecond},
-    control::{Client, ClientError, LimitChange, LimitName, change_limit, told},
+    control::{Changed, Client, ClientError, LimitChange, LimitName, change_limit, risk, told},
 };
 
 #[derive(Subcommand, Debug)]
@@ -32,6 +33,8 @@ pub(super) enum LimitCommand {
         /// Packets that may come at once; the same as the rate if not given.
         #[arg(long, value_parser = number)]
         burst: Option<Burst>,
+        #[command(flatten)]
+        confirm: ConfirmOption,
     },
 }
 
@@ -54,30 +57,46 @@ struct Limit {
 pub(super) async fn run(context: &Context, command: LimitCommand) -> Result<(), CliError> {
     match command {
         LimitCommand::List => list(context),
-        LimitCommand::Set { limit, rate, burst } => {
+        LimitCommand::Set {
+            limit,
+            rate,
+            burst,
+            confirm,
+        } => {
             let change = LimitChange {
                 rate_per_s: rate.value(),
                 burst: burst.map_or(rate.value(), |burst| burst.value()),
             };
-            match Client::connect(&context.instance).await {
+            let changed = match Client::connect(&context.instance).await {
                 Ok(mut client) => {
-                    let path = format!("/v1/limits/{limit}");
-                    let _: LimitChange = client.request(Method::PUT, &path, Some(&change)).await?;
+                    let path = confirm.ask(&format!("/v1/limits/{limit}"));
+                    client.request(Method::PUT, &path, Some(&change)).await?
                 }
                 Err(ClientError::NotRunning) => {
                     let _lock = alone(context).await?;
-                    change_limit(&mut SettingsMap::open(&context.pins)?, &limit.to_string(), change)?;
+                    let mut map = SettingsMap::open(&context.pins)?;
+                    let settings = map.read()?;
+                    confirm.alone(
+                        |_| risk::of_limit(&settings, limit, limit.rate(&settings), change),
+                        "",
+                    )?;
+                    change_limit(&mut map, limit, change)?;
                     record(context, [told::limit_changed(limit.to_string(), change)]);
+                    Changed {
+                        change,
+                        unconfirmed: None,
+                    }
                 }
                 Err(error) => return Err(error.into()),
-            }
-            context.output.print(&change, |change| {
+            };
+            context.output.print(&changed, |Changed { change, unconfirmed }| {
                 format!(
-                    "{} is limited to {} packets/s per {} now, bursts of {}; the next start of the daemon takes the configuration's limit again",
+                    "{} is limited to {} packets/s per {} now, bursts of {}; the next start of the daemon takes the configuration's limit again{}",
                     limit.class.name(),
                     change.rate_per_s,
                     limit.level.name(),
-                    change.burst
+                    change.burst,
+                    confirm::told(unconfirmed.as_ref())
                 )
             })
         }

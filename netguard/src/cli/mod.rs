@@ -7,6 +7,7 @@ mod attacks;
 mod audit;
 mod campaigns;
 mod config;
+mod confirm;
 mod detach;
 mod doctor;
 mod events;
@@ -112,6 +113,10 @@ enum Command {
     Reputation(reputation::ReputationCommand),
     /// Replay a capture: what would have been dropped, who would have been blocked, and why.
     Replay(replay::ReplayArgs),
+    /// Make a change stay that would go back by itself, such as a very wide block: `netguard status` shows what waits.
+    Confirm(confirm::ChangeArgs),
+    /// Take a change back that waits for its confirmation.
+    Undo(confirm::ChangeArgs),
     /// Check what netguard needs on this machine, and say what is missing.
     Doctor(doctor::DoctorArgs),
     /// Stop the daemon and remove all protection, rules and counters of this instance.
@@ -213,6 +218,8 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Explain(args) => explain::run(&context, &args).await,
         Command::Reputation(command) => reputation::run(&context, command).await,
         Command::Replay(args) => replay::run(&context, &args),
+        Command::Confirm(args) => confirm::run(&context, confirm::Word::Confirm, &args).await,
+        Command::Undo(args) => confirm::run(&context, confirm::Word::Undo, &args).await,
         Command::Doctor(args) => doctor::run(&context, &args).await,
         Command::Detach => detach::run(&context).await,
         Command::Config(command) => config::run(&context, &command),

@@ -1,39 +1,34 @@
 //! `netguard block` and `netguard allow`: add, del, list, import.
 
+mod target;
+
 use std::{
     collections::BTreeSet,
     fmt::Display,
     fs, io,
     io::Read as _,
-    net::IpAddr,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use clap::Subcommand;
-use hyper::Method;
 use netguard_common::rule::{Origin, Proof, Reason};
 use serde::Serialize;
 use tabled::Tabled;
 
 use super::{
     CliError, Context,
-    alone::{alone, record},
+    confirm::{self, ConfirmOption},
     output::{seconds, table},
 };
 use crate::{
     bpf::{Entry, List, Rules},
     clock::monotonic_ns,
     config::Period,
-    control::{
-        Client, ClientError, Failure, FailureKind, Import, RuleAddition, RuleOutcome, RuleRemoval,
-        essentials, remove_rule, told,
-    },
-    daemon::Lock,
-    engine::Guard,
-    host,
+    control::{Failure, RuleAddition, RuleOutcome, RuleRemoval},
     prefix::{Prefix, PrefixError},
 };
+use target::Target;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum RuleCommand<P>
@@ -53,11 +48,15 @@ where
         /// Add it even if it touches this machine's own addresses, gateways, name servers or your own session.
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        confirm: ConfirmOption,
     },
     /// Remove a prefix.
     Del {
         /// The prefix as it was added.
         prefix: Prefix,
+        #[command(flatten)]
+        confirm: ConfirmOption,
     },
     /// List the prefixes, with reason, origin and time left.
     List,
@@ -71,6 +70,8 @@ where
         /// Add even what touches this machine's own addresses, gateways, name servers or your own session.
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        confirm: ConfirmOption,
     },
 }
 
@@ -84,6 +85,7 @@ where
             ttl,
             note,
             force,
+            confirm,
         } => {
             let addition = RuleAddition {
                 prefix: prefix.into(),
@@ -93,7 +95,7 @@ where
             };
             let outcomes = Target::of(context)
                 .await?
-                .add(list, vec![addition])
+                .add(list, vec![addition], confirm)
                 .await
                 .map_err(CliError::from)?;
             match outcomes.first() {
@@ -101,10 +103,10 @@ where
                 None => Ok(()),
             }
         }
-        RuleCommand::Del { prefix } => {
+        RuleCommand::Del { prefix, confirm } => {
             let outcome = Target::of(context)
                 .await?
-                .remove(list, &RuleRemoval { prefix })
+                .remove(list, &RuleRemoval { prefix }, confirm)
                 .await?;
             context
                 .output
@@ -116,7 +118,12 @@ where
             }
         }
         RuleCommand::List => show(context, list),
-        RuleCommand::Import { file, ttl, force } => {
+        RuleCommand::Import {
+            file,
+            ttl,
+            force,
+            confirm,
+        } => {
             let (lines, additions): (Vec<String>, Vec<RuleAddition>) = read_prefixes::<P>(&file)?
                 .into_iter()
                 .map(|(line, prefix)| {
@@ -131,7 +138,7 @@ where
                 .unzip();
             let outcomes = Target::of(context)
                 .await?
-                .add(list, additions)
+                .add(list, additions, confirm)
                 .await
                 .map_err(|failure| with_line(failure, &lines))?;
             context.output.print(&outcomes, |outcomes| {
@@ -150,84 +157,15 @@ where
                     0 => String::new(),
                     count => format!("; {count} of them hold less long than before"),
                 };
+                let unconfirmed = outcomes.first().and_then(|outcome| outcome.unconfirmed.as_ref());
                 format!(
-                    "{added} prefixes added to the {}list, {covered} covered already{less}",
-                    list.name()
+                    "{added} prefixes added to the {}list, {covered} covered already{less}{}",
+                    list.name(),
+                    confirm::told(unconfirmed)
                 )
             })
         }
     }
-}
-
-/// Who changes the rules: the daemon if one runs, this process otherwise.
-enum Target<'a> {
-    Daemon(Client),
-    Maps {
-        context: &'a Context,
-        rules: Box<Rules>,
-        guard: Guard,
-        _lock: Lock,
-    },
-}
-
-impl<'a> Target<'a> {
-    async fn of(context: &'a Context) -> Result<Self, CliError> {
-        match Client::connect(&context.instance).await {
-            Ok(client) => Ok(Self::Daemon(client)),
-            Err(ClientError::NotRunning) => {
-                let lock = alone(context).await?;
-                Ok(Self::Maps {
-                    context,
-                    rules: Box::new(Rules::open(&context.pins)?),
-                    _lock: lock,
-                    guard: Guard::new(essentials(host::facts().await?)),
-                })
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn add(&mut self, list: List, additions: Vec<RuleAddition>) -> Result<Vec<RuleOutcome>, Failure> {
-        refuse_own_session(list, &additions, &host::own_session_peers())?;
-        match self {
-            Self::Daemon(client) => client
-                .request(Method::POST, &path(list), Some(&additions))
-                .await
-                .map_err(Failure::from),
-            Self::Maps {
-                context,
-                rules,
-                guard,
-                ..
-            } => {
-                let mut import = Import::new(guard, list, additions.clone(), monotonic_ns())
-                    .map_err(|failed| failed.failure())?;
-                let result = loop {
-                    if let Some(result) = import.step(rules) {
-                        break result;
-                    }
-                };
-                let outcomes = result.map_err(|failed| failed.failure())?;
-                record(context, told::added(list, &additions, &outcomes));
-                Ok(outcomes)
-            }
-        }
-    }
-
-    async fn remove(&mut self, list: List, removal: &RuleRemoval) -> Result<RuleOutcome, CliError> {
-        match self {
-            Self::Daemon(client) => Ok(client.request(Method::DELETE, &path(list), Some(removal)).await?),
-            Self::Maps { context, rules, .. } => {
-                let outcome = remove_rule(rules, list, removal)?;
-                record(context, told::removed(list, &outcome));
-                Ok(outcome)
-            }
-        }
-    }
-}
-
-fn path(list: List) -> String {
-    format!("/v1/rules/{}", list.name())
 }
 
 /// `failure` with the line that it is about; `lines` are in the order of the additions.
@@ -236,30 +174,6 @@ fn with_line(mut failure: Failure, lines: &[String]) -> CliError {
         failure.message = format!("{line}: {}; nothing was added", failure.message);
     }
     CliError::from(failure)
-}
-
-/// Whoever works over ssh, from one of `clients`, must not cut themselves off.
-fn refuse_own_session(list: List, additions: &[RuleAddition], clients: &[IpAddr]) -> Result<(), Failure> {
-    if list == List::Allow {
-        return Ok(());
-    }
-    for (index, addition) in additions
-        .iter()
-        .enumerate()
-        .filter(|(_, addition)| !addition.force)
-    {
-        if let Some(client) = clients.iter().find(|client| addition.prefix.contains(**client)) {
-            return Err(Failure {
-                kind: FailureKind::Usage,
-                message: format!(
-                    "{} holds {client}, from where you are logged in: add --force if you mean it",
-                    addition.prefix
-                ),
-                index: Some(index),
-            });
-        }
-    }
-    Ok(())
 }
 
 /// A rule as it is listed.
@@ -358,7 +272,7 @@ where
 
 fn sentence(list: List, outcome: &RuleOutcome) -> String {
     let (prefix, list) = (outcome.prefix, list.name());
-    match (outcome.outcome.as_str(), outcome.covered_by) {
+    let done = match (outcome.outcome.as_str(), outcome.covered_by) {
         (_, Some(wider)) => {
             format!("{prefix} is covered already: {wider} is on the {list}list and lasts as long")
         }
@@ -374,7 +288,8 @@ fn sentence(list: List, outcome: &RuleOutcome) -> String {
                 format!("{prefix} added to the {list}list, in place of a rule that would have held {left}")
             }
         },
-    }
+    };
+    done + &confirm::told(outcome.unconfirmed.as_ref())
 }
 
 /// Rules end with whole seconds.

@@ -9,13 +9,14 @@ use tabled::Tabled;
 use super::{
     CliError, Context,
     alone::{alone, record},
+    confirm::{self, ConfirmOption},
     limit::number,
     output::table,
 };
 use crate::{
-    bpf::Services,
+    bpf::{Services, SettingsMap},
     config::{Burst, CookieMode, RatePerSecond, ServicePort},
-    control::{Client, ClientError, ServiceChange, change_service, reset_service, told},
+    control::{Changed, Client, ClientError, ServiceChange, change_service, reset_service, risk, told},
     daemon::EventKind,
     engine::baseline::NormalTraffic,
 };
@@ -37,6 +38,8 @@ pub(super) enum ServiceCommand {
         /// TCP: when it is answered for with SYN cookies.
         #[arg(long, value_enum, default_value = "auto")]
         cookies: CookieMode,
+        #[command(flatten)]
+        confirm: ConfirmOption,
     },
     /// Let the common limits hold for a service again.
     Reset {
@@ -95,13 +98,14 @@ pub(super) async fn run(context: &Context, command: ServiceCommand) -> Result<()
             rate,
             burst,
             cookies,
+            confirm,
         } => {
             let change = ServiceChange {
                 rate_per_s: rate.value(),
                 burst: burst.map_or(rate.value(), |burst| burst.value()),
                 cookies,
             };
-            set(context, service, change).await
+            set(context, service, change, confirm).await
         }
         ServiceCommand::Reset { service } => reset(context, service).await,
     }
@@ -155,28 +159,45 @@ fn row(entry: &Service, normal: &NormalTraffic) -> Option<Row> {
     })
 }
 
-async fn set(context: &Context, service: ServicePort, change: ServiceChange) -> Result<(), CliError> {
-    match Client::connect(&context.instance).await {
+async fn set(
+    context: &Context,
+    service: ServicePort,
+    change: ServiceChange,
+    confirm: ConfirmOption,
+) -> Result<(), CliError> {
+    let changed = match Client::connect(&context.instance).await {
         Ok(mut client) => {
-            let path = format!("/v1/services/{service}");
-            let _: ServiceChange = client.request(Method::PUT, &path, Some(&change)).await?;
+            let path = confirm.ask(&format!("/v1/services/{service}"));
+            client.request(Method::PUT, &path, Some(&change)).await?
         }
         Err(ClientError::NotRunning) => {
             let _lock = alone(context).await?;
-            change_service(&mut Services::open(&context.pins)?, &service.to_string(), change)?;
+            let mut services = Services::open(&context.pins)?;
+            let settings = SettingsMap::open(&context.pins)?.read()?;
+            confirm.alone(
+                |_| risk::of_service(&settings, service, None, change.rate_per_s),
+                "",
+            )?;
+            change_service(&mut services, service, change)?;
             record(context, [told::service_changed(service.to_string(), change)]);
+            Changed {
+                change,
+                unconfirmed: None,
+            }
         }
         Err(error) => return Err(error.into()),
-    }
-    context.output.print(&change, |change| {
+    };
+    context.output.print(&changed, |Changed { change, unconfirmed }| {
         let what = if service.is_tcp() {
             "connection attempts/s before cookies are asked for"
         } else {
             "packets/s from all sources together"
         };
         format!(
-            "{service} gets {} {what} now, bursts of {}; the next start of the daemon takes the configuration's again",
-            change.rate_per_s, change.burst
+            "{service} gets {} {what} now, bursts of {}; the next start of the daemon takes the configuration's again{}",
+            change.rate_per_s,
+            change.burst,
+            confirm::told(unconfirmed.as_ref())
         )
     })
 }
@@ -189,7 +210,7 @@ async fn reset(context: &Context, service: ServicePort) -> Result<(), CliError> 
         }
         Err(ClientError::NotRunning) => {
             let _lock = alone(context).await?;
-            let was_set = reset_service(&mut Services::open(&context.pins)?, &service.to_string())?;
+            let was_set = reset_service(&mut Services::open(&context.pins)?, service)?;
             let service = service.to_string();
             record(context, was_set.then_some(EventKind::ServiceReset { service }));
             was_set

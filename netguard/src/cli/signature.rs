@@ -9,6 +9,7 @@ use tabled::Tabled;
 use super::{
     CliError, Context,
     alone::{alone, record},
+    confirm::{self, ConfirmOption, TTL},
     output::{seconds, table},
 };
 use crate::{
@@ -16,7 +17,8 @@ use crate::{
     clock::monotonic_ns,
     config::Period,
     control::{
-        Client, ClientError, SignatureAddition, SignatureOutcome, add_signature, remove_signature, told,
+        Client, ClientError, SignatureAddition, SignatureOutcome, add_signature, remove_signature, risk,
+        signature, told,
     },
     signature::{conditions, remaining_s},
 };
@@ -41,6 +43,8 @@ pub(super) enum SignatureCommand {
         /// Also when honest packets fit.
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        confirm: ConfirmOption,
     },
     /// Remove a signature by its number.
     Del { id: u32 },
@@ -86,6 +90,7 @@ pub(super) async fn run(context: &Context, command: SignatureCommand) -> Result<
             ttl,
             shadow,
             force,
+            confirm,
         } => {
             let addition = SignatureAddition {
                 conditions,
@@ -95,14 +100,16 @@ pub(super) async fn run(context: &Context, command: SignatureCommand) -> Result<
             };
             let outcome = match Client::connect(&context.instance).await {
                 Ok(mut client) => {
-                    client
-                        .request(Method::POST, "/v1/signatures", Some(&addition))
-                        .await?
+                    let path = confirm.ask("/v1/signatures");
+                    client.request(Method::POST, &path, Some(&addition)).await?
                 }
                 Err(ClientError::NotRunning) => {
                     let _lock = alone(context).await?;
                     let mut signatures = Signatures::open(&context.pins)?;
-                    let outcome = add_signature(&mut signatures, &addition, monotonic_ns())?;
+                    let now_ns = monotonic_ns();
+                    let meant = signature(&addition, now_ns)?;
+                    confirm.alone(|within_s| risk::of_signature(&addition, within_s), TTL)?;
+                    let outcome = add_signature(&mut signatures, meant, now_ns)?;
                     record(context, [told::signature_added(&addition, &outcome)]);
                     outcome
                 }
@@ -140,7 +147,11 @@ fn sentence(outcome: &SignatureOutcome) -> String {
             "there is no signature {} (`netguard signature list` shows what is)",
             outcome.id
         ),
-        done => format!("signature {} {done}", outcome.id),
+        done => format!(
+            "signature {} {done}{}",
+            outcome.id,
+            confirm::told(outcome.unconfirmed.as_ref())
+        ),
     }
 }
 

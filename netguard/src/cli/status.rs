@@ -10,8 +10,8 @@ use crate::{
     clock::monotonic_ns,
     control::{Client, ClientError, DaemonStatus},
     daemon::{
-        CookieOptions, CookieState, NormalState, ReflectionState, Spared, StoreState, left_out_sentence,
-        lock_holder,
+        CookieOptions, CookieState, NormalState, ReflectionState, Spared, StoreState, UnconfirmedChange,
+        left_out_sentence, lock_holder,
     },
     host,
     metrics::MetricsState,
@@ -188,6 +188,7 @@ fn text(status: &Status) -> String {
             lines.extend(daemon.metrics.iter().map(MetricsState::sentence));
             lines.extend(daemon.reputation.iter().filter_map(StoreState::sentence));
             lines.extend(daemon.spared.iter().map(Spared::sentence));
+            lines.extend(daemon.unconfirmed.iter().map(UnconfirmedChange::sentence));
             if daemon.rules_refused > 0 {
                 lines.push(format!(
                     "{} rules could not be placed: see `netguard events`",

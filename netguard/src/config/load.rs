@@ -94,6 +94,7 @@ mod tests {
         let mut defaults = toml::Table::try_from(Config::default()).unwrap();
         // A duration has more than one spelling.
         defaults["detect"]["flooder"]["block_for"] = "60s".into();
+        defaults["guard"]["confirm"] = "60s".into();
         assert_eq!(file, defaults);
     }
 

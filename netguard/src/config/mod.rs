@@ -1,6 +1,7 @@
 //! What the operator may decide, as types in which only sensible settings exist.
 
 mod audit;
+mod confirm;
 mod feeds;
 mod limits;
 mod lists;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::prefix::{BlockPrefix, Prefix};
 
 pub use audit::{Audit, AuditFile, AuditFileSize, AuditMode, KeptFiles};
+pub use confirm::{Confirm, ConfirmError};
 pub use feeds::{Feed, FeedAction, FeedFormat, Feeds, bare};
 pub use limits::{Dns, Limit, Limits, PrefixLimits, Service, ServiceLimits, ServicePort};
 pub use lists::{Country, Geo, GeoAction, GeoDefault, GeoPolicy, Place};
@@ -228,12 +230,18 @@ pub struct Flooder {
     pub min_dropped_per_s: RatePerSecond,
 }
 
-/// What automatic decisions may never touch.
+/// What automatic decisions may never touch, and what keeps operators from locking themselves out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, expecting = "a table with `never_block`")]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "a table with `never_block` and `confirm`"
+)]
 pub struct Guard {
     /// Prefixes no detector may block; own addresses, gateways, resolvers and `allow` are always among them.
     pub never_block: Vec<Prefix>,
+    /// After how long a change of an operator that could lock them out is taken back, unless they confirm it.
+    pub confirm: Confirm,
 }
 
 /// What the daemon writes to standard error.

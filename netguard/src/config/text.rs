@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 use super::{
+    confirm::Confirm,
     metrics::ListenAddress,
     values::{InterfaceName, Period},
 };
@@ -44,6 +45,12 @@ impl Text for Period {
     const NAME: &'static str = "Period";
     const EXPECTED: &'static str = "a duration with its unit in quotes, such as \"60s\" or \"10m\"";
     const EXAMPLES: &'static [&'static str] = &["60s", "10m", "1h 30m"];
+}
+
+impl Text for Confirm {
+    const NAME: &'static str = "Confirm";
+    const EXPECTED: &'static str = "a duration from \"1s\" to \"1day\" in quotes, or \"never\"";
+    const EXAMPLES: &'static [&'static str] = &["60s", "5m", "never"];
 }
 
 impl Text for InterfaceName {
@@ -103,7 +110,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(Prefix, BlockPrefix, Period, InterfaceName, ListenAddress);
+as_text!(Prefix, BlockPrefix, Period, Confirm, InterfaceName, ListenAddress);
 
 #[cfg(test)]
 mod tests {
@@ -130,6 +137,7 @@ mod tests {
         check::<Prefix>();
         check::<BlockPrefix>();
         check::<Period>();
+        check::<Confirm>();
         check::<InterfaceName>();
         check::<ListenAddress>();
     }

@@ -6,7 +6,7 @@ use crate::{
     audit::AuditState,
     daemon::{
         CookieOptions, CookieState, ListMatch, NormalState, Protected, ReflectionState, SourceReputation,
-        Spared, StateReach, StoreState, TrafficReport,
+        Spared, StateReach, StoreState, TrafficReport, Unconfirmed, UnconfirmedChange,
     },
     metrics::MetricsState,
     prefix::Prefix,
@@ -56,6 +56,9 @@ pub struct DaemonStatus {
     /// Where reputation is kept; `None`: only in memory, as the configuration says.
     #[serde(default)]
     pub reputation: Option<StoreState>,
+    /// Changes that go back unless they are confirmed.
+    #[serde(default)]
+    pub unconfirmed: Vec<UnconfirmedChange>,
 }
 
 /// Answer of `GET /v1/stats`.
@@ -98,6 +101,18 @@ pub struct RuleOutcome {
     /// With `added`: the rule for the same prefix that gave way, if it would have held longer.
     #[serde(default)]
     pub shortened: Option<Shortened>,
+    /// It goes back unless that is confirmed.
+    #[serde(default)]
+    pub unconfirmed: Option<Unconfirmed>,
+}
+
+/// Answer to a change of a limit: the change, and whether it must be confirmed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Changed<T> {
+    #[serde(flatten)]
+    pub change: T,
+    #[serde(default)]
+    pub unconfirmed: Option<Unconfirmed>,
 }
 
 /// A rule that would have held longer than the one in its place.

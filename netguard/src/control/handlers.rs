@@ -1,8 +1,12 @@
 //! The answers to requests over the control socket.
 
 pub(super) mod campaigns;
+pub(super) mod changes;
+pub(super) mod limits;
 pub(super) mod lists;
 pub(super) mod reputation;
+pub(super) mod rules;
+pub(super) mod signatures;
 pub(super) mod source;
 
 use std::sync::Arc;
@@ -18,16 +22,11 @@ use netguard_common::layout::Cookies;
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{
-    DaemonStatus, Failure, FailureKind, Import, LimitChange, RequestError, RuleAddition, RuleOutcome,
-    RuleRemoval, ServiceChange, SignatureAddition, SignatureOutcome, Stats, change_limit, change_service,
-    peer::By, remove_rule, reset_service, server::Refusal, told,
-};
+use super::{DaemonStatus, Stats, peer::By, server::Refusal};
 use crate::{
-    audit::Author,
-    bpf::{BpfError, List},
+    bpf::BpfError,
     clock::{monotonic_ns, wall_clock_s},
-    daemon::{AttackReport, Event, EventKind, PacketReport, State, Stop, block_removed, store_state},
+    daemon::{AttackReport, Event, EventKind, PacketReport, State, Stop, store_state},
     engine::baseline::NormalTraffic,
 };
 
@@ -60,6 +59,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         normal: Some(state.normal().clone()),
         metrics: state.metrics().clone(),
         reputation: store_state(&state),
+        unconfirmed: state.unconfirmed().report(monotonic_ns()),
     })
 }
 
@@ -160,136 +160,6 @@ fn line(event: &Event) -> Bytes {
     line.into()
 }
 
-pub(super) async fn add(
-    Shared(state): Shared<Arc<State>>,
-    By(author): By,
-    Path(list): Path<String>,
-    Json(additions): Json<Vec<RuleAddition>>,
-) -> Result<Json<Vec<RuleOutcome>>, Refusal> {
-    let list = named(&list)?;
-    // A task of its own: an import begun is brought to its end, whether or not the client waits.
-    let outcomes = tokio::spawn(import(state, author, list, additions)).await;
-    outcomes
-        .map_err(|error| Refusal::failed(error.to_string()))?
-        .map(Json)
-}
-
-/// Adds rules, letting go of the tables now and then.
-async fn import(
-    state: Arc<State>,
-    author: Author,
-    list: List,
-    additions: Vec<RuleAddition>,
-) -> Result<Vec<RuleOutcome>, Refusal> {
-    let _writing = state.write().await;
-    let mut import = Import::new(&state.guard(), list, additions.clone(), monotonic_ns())?;
-    let result = loop {
-        let step = import.step(&mut state.rules());
-        match step {
-            Some(result) => break result,
-            None => tokio::task::yield_now().await,
-        }
-    };
-    let outcomes = result.inspect_err(|failed| {
-        let at = failed.index.and_then(|index| additions.get(index));
-        if let (RequestError::Bpf(error), Some(addition)) = (&failed.error, at) {
-            state.rule_refused(addition.prefix.to_string(), error.to_string());
-        }
-    })?;
-    // To name a million prefixes takes a tenth of a second: not on this thread.
-    let told = tokio::task::spawn_blocking(move || (told::added(list, &additions, &outcomes), outcomes));
-    let (events, outcomes) = told.await.map_err(|error| Refusal::failed(error.to_string()))?;
-    for event in events {
-        state.journal.record_by(author.clone(), event);
-    }
-    Ok(outcomes)
-}
-
-pub(super) async fn remove(
-    Shared(state): Shared<Arc<State>>,
-    By(author): By,
-    Path(list): Path<String>,
-    Json(removal): Json<RuleRemoval>,
-) -> Result<Json<RuleOutcome>, Refusal> {
-    let list = named(&list)?;
-    let _writing = state.write().await;
-    let outcome = remove_rule(&mut state.rules(), list, &removal)?;
-    if let Some(event) = told::removed(list, &outcome) {
-        state.journal.record_by(author, event);
-        if list == List::Block {
-            block_removed(&state, &outcome.prefix);
-        }
-    }
-    Ok(Json(outcome))
-}
-
-pub(super) async fn limit(
-    Shared(state): Shared<Arc<State>>,
-    By(author): By,
-    Path(class): Path<String>,
-    Json(change): Json<LimitChange>,
-) -> Result<Json<LimitChange>, Refusal> {
-    change_limit(&mut state.settings(), &class, change)?;
-    state
-        .journal
-        .record_by(author, told::limit_changed(class, change));
-    Ok(Json(change))
-}
-
-pub(super) async fn service(
-    Shared(state): Shared<Arc<State>>,
-    By(author): By,
-    Path((protocol, port)): Path<(String, String)>,
-    Json(change): Json<ServiceChange>,
-) -> Result<Json<ServiceChange>, Refusal> {
-    let service = format!("{protocol}/{port}");
-    change_service(&mut state.services(), &service, change)?;
-    state
-        .journal
-        .record_by(author, told::service_changed(service, change));
-    Ok(Json(change))
-}
-
-/// Answers whether the service had limits of its own.
-pub(super) async fn reset(
-    Shared(state): Shared<Arc<State>>,
-    By(author): By,
-    Path((protocol, port)): Path<(String, String)>,
-) -> Result<Json<bool>, Refusal> {
-    let service = format!("{protocol}/{port}");
-    let was_set = reset_service(&mut state.services(), &service)?;
-    if was_set {
-        state
-            .journal
-            .record_by(author, EventKind::ServiceReset { service });
-    }
-    Ok(Json(was_set))
-}
-
-pub(super) async fn add_signature(
-    Shared(state): Shared<Arc<State>>,
-    By(author): By,
-    Json(addition): Json<SignatureAddition>,
-) -> Result<Json<SignatureOutcome>, Refusal> {
-    let outcome = super::add_signature(&mut state.signatures(), &addition, monotonic_ns())?;
-    state
-        .journal
-        .record_by(author, told::signature_added(&addition, &outcome));
-    Ok(Json(outcome))
-}
-
-pub(super) async fn remove_signature(
-    Shared(state): Shared<Arc<State>>,
-    By(author): By,
-    Path(id): Path<u32>,
-) -> Result<Json<SignatureOutcome>, Refusal> {
-    let outcome = super::remove_signature(&mut state.signatures(), id)?;
-    if let Some(event) = told::signature_removed(&outcome) {
-        state.journal.record_by(author, event);
-    }
-    Ok(Json(outcome))
-}
-
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<Json<T>, Refusal> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map(Json).map_err(|error| Refusal::failed(error.to_string()))
@@ -298,17 +168,4 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 pub(super) async fn detach(Shared(state): Shared<Arc<State>>, By(author): By) -> StatusCode {
     state.stop(Stop::Detach, author);
     StatusCode::ACCEPTED
-}
-
-fn named(list: &str) -> Result<List, Refusal> {
-    [List::Allow, List::Block]
-        .into_iter()
-        .find(|known| known.name() == list)
-        .ok_or_else(|| {
-            Refusal(Failure {
-                kind: FailureKind::Usage,
-                message: format!("there is no list {list:?}: the lists are allow and block"),
-                index: None,
-            })
-        })
 }

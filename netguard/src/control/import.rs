@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     bpf::{Batch, InsertOutcome, List, Rules},
-    engine::{Guard, GuardKind},
+    engine::Guard,
     prefix::BlockPrefix,
 };
 
@@ -23,6 +23,23 @@ pub struct Import {
     outcomes: Vec<RuleOutcome>,
     failure: Option<FailedAt>,
     now_ns: u64,
+    /// When the rules end that nobody confirms.
+    trial_ends_at: Option<u32>,
+}
+
+/// Additions in force that nobody has confirmed yet.
+#[derive(Debug)]
+pub struct RuleTrial {
+    batch: Batch,
+    additions: Vec<RuleAddition>,
+    begun_ns: u64,
+}
+
+impl RuleTrial {
+    /// Takes a portion back, but for what somebody changed meanwhile; false when there is no more.
+    pub fn take_back(&mut self, rules: &mut Rules) -> bool {
+        self.batch.undo(rules, PORTION)
+    }
 }
 
 /// A failure, and the index of the addition that it is about.
@@ -72,6 +89,45 @@ impl Import {
             additions,
             failure: None,
             now_ns,
+            trial_ends_at: None,
+        })
+    }
+
+    /// The rules end at `ends_at`, unless they end before: the kernel sees to it, whatever becomes of the daemon.
+    pub fn on_trial(self, ends_at: u32) -> Self {
+        Self {
+            trial_ends_at: Some(ends_at),
+            ..self
+        }
+    }
+
+    /// What was done, when all is: it can be taken back, or be repeated for good by [`Import::confirmed`].
+    pub fn into_trial(self) -> RuleTrial {
+        RuleTrial {
+            batch: self.batch,
+            additions: self.additions,
+            begun_ns: self.now_ns,
+        }
+    }
+
+    /// The additions of `trial` as they were meant, but those whose rule somebody has removed or replaced meanwhile.
+    ///
+    /// # Errors
+    /// When the kernel refuses a read.
+    pub fn confirmed(trial: &RuleTrial, rules: &mut Rules) -> Result<Self, RequestError> {
+        let gone = trial.batch.gone(rules)?;
+        let additions = trial.additions.iter();
+        let additions: Vec<_> = additions
+            .filter(|addition| !gone.contains(&addition.prefix))
+            .cloned()
+            .collect();
+        Ok(Self {
+            batch: Batch::new(trial.batch.list()),
+            outcomes: Vec::with_capacity(additions.len()),
+            additions,
+            failure: None,
+            now_ns: trial.begun_ns,
+            trial_ends_at: None,
         })
     }
 
@@ -96,14 +152,18 @@ impl Import {
     fn insert(&mut self, rules: &mut Rules) -> Result<(), FailedAt> {
         let first = self.outcomes.len();
         for (index, addition) in self.additions.iter().enumerate().skip(first).take(PORTION) {
-            let rule = rule(addition, self.now_ns);
+            let meant = rule(addition, self.now_ns);
+            let rule = Rule {
+                expires_at: first_end(meant.expires_at, self.trial_ends_at),
+                ..meant
+            };
             let inserted = self
                 .batch
                 .insert(rules, addition.prefix, rule, addition.note.as_deref())
                 .map_err(|error| FailedAt::addition(index)(error.into()))?;
             self.outcomes.push(match inserted {
                 InsertOutcome::Added { before } => RuleOutcome {
-                    shortened: before.and_then(|before| shortened(&before, &rule, self.now_ns)),
+                    shortened: before.and_then(|before| shortened(&before, &meant, self.now_ns)),
                     ..outcome(addition.prefix, "added")
                 },
                 InsertOutcome::CoveredBy(wider) => RuleOutcome {
@@ -128,7 +188,7 @@ fn check(guard: &Guard, list: List, addition: &RuleAddition) -> Result<(), Reque
     let prefix = addition.prefix;
     BlockPrefix::try_from(prefix)?;
     match guard.objection(&prefix) {
-        Some((guarded, kind)) if !addition.force && is_essential(kind) => Err(RequestError::Guarded {
+        Some((guarded, kind)) if !addition.force && kind.is_essential() => Err(RequestError::Guarded {
             prefix,
             guarded,
             what: kind.describe(),
@@ -137,12 +197,12 @@ fn check(guard: &Guard, list: List, addition: &RuleAddition) -> Result<(), Reque
     }
 }
 
-/// What not even an operator blocks without insisting.
-const fn is_essential(kind: GuardKind) -> bool {
-    matches!(
-        kind,
-        GuardKind::OwnAddress | GuardKind::Gateway | GuardKind::Resolver | GuardKind::Session
-    )
+/// The earlier of the end that is `meant` (0: never) and that of a trial.
+pub(super) fn first_end(meant: u32, trial: Option<u32>) -> u32 {
+    match trial {
+        Some(trial) if meant == 0 || meant > trial => trial,
+        _ => meant,
+    }
 }
 
 /// What is told about `before`, which gave way to `rule`: nothing if it would not have held longer at `now_ns`.

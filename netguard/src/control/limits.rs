@@ -67,6 +67,11 @@ impl LimitName {
         *self.place(&mut { *settings })
     }
 
+    /// Writes the `rate` into `settings`.
+    pub fn write(self, settings: &mut Settings, rate: Rate) {
+        *self.place(settings) = rate;
+    }
+
     fn place(self, settings: &mut Settings) -> &mut Rate {
         let class = self.class as usize;
         match (self.level, self.class) {
@@ -87,19 +92,23 @@ impl std::fmt::Display for LimitName {
     }
 }
 
-/// Changes the limit `name`.
+/// Changes the limit `name`; answers what it is now.
 ///
 /// # Errors
-/// When there is no such limit, or a number is out of range.
-pub fn change_limit(settings: &mut SettingsMap, name: &str, change: LimitChange) -> Result<(), RequestError> {
-    let name = LimitName::parse(name)?;
+/// When a number is out of range, or the kernel refuses.
+pub fn change_limit(
+    settings: &mut SettingsMap,
+    name: LimitName,
+    change: LimitChange,
+) -> Result<Rate, RequestError> {
     for number in [change.rate_per_s, change.burst] {
         RatePerSecond::new(number).ok_or(RequestError::OutOfRange(number))?;
     }
     let mut new = settings.read()?;
-    *name.place(&mut new) = Rate::new(change.rate_per_s, change.burst);
+    let rate = Rate::new(change.rate_per_s, change.burst);
+    name.write(&mut new, rate);
     settings.write(&new)?;
-    Ok(())
+    Ok(rate)
 }
 
 #[cfg(test)]

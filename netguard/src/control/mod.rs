@@ -7,6 +7,7 @@ mod import;
 mod limits;
 mod peer;
 mod requests;
+pub mod risk;
 mod server;
 mod services;
 mod signatures;
@@ -17,16 +18,16 @@ use std::path::{Path, PathBuf};
 use crate::{bpf::InstanceName, daemon::RUNTIME_DIRECTORY};
 
 pub use api::{
-    DaemonStatus, Failure, FailureKind, LimitChange, RuleAddition, RuleOutcome, RuleRemoval, Shortened,
-    SourceReport, Stats,
+    Changed, DaemonStatus, Failure, FailureKind, LimitChange, RuleAddition, RuleOutcome, RuleRemoval,
+    Shortened, SourceReport, Stats,
 };
 pub use client::{Client, ClientError};
-pub use import::{FailedAt, Import};
+pub use import::{FailedAt, Import, RuleTrial};
 pub use limits::{Level, LimitName, change_limit};
 pub use requests::{RequestError, essentials, remove_rule};
 pub use server::{listen, remove_socket, serve};
-pub use services::{ServiceChange, change_service, reset_service};
-pub use signatures::{SignatureAddition, SignatureOutcome, add_signature, remove_signature};
+pub use services::{ServiceChange, change_service, reset_service, service_named};
+pub use signatures::{SignatureAddition, SignatureOutcome, add_signature, remove_signature, signature};
 
 /// The control socket of `instance`.
 pub fn socket_path(instance: &InstanceName) -> PathBuf {

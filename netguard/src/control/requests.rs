@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{Failure, FailureKind, RuleOutcome, RuleRemoval};
 use crate::{
-    bpf::{BpfError, List, Rules},
+    bpf::{BpfError, List, NotedRule, Rules},
     config::Period,
     engine::GuardKind,
     host::Facts,
@@ -36,6 +36,20 @@ pub enum RequestError {
     NoSuchLimit(String),
     #[error("{0}")]
     Service(String),
+    #[error("a change waits from 1 second to 1 day for its confirmation, not {0} s; 0: it needs none")]
+    Confirm(u64),
+    #[error(
+        "too many changes wait for confirmation: `netguard confirm` or `netguard undo` some first (`netguard status` shows them)"
+    )]
+    TooManyUnconfirmed,
+    #[error(
+        "{what} has a limit because of an attack, so nothing could go back to what was before: add --confirm never, or wait until the measure ends"
+    )]
+    HeldService { what: String },
+    #[error(
+        "{why}, and no daemon runs that could take it back: {instead}add --confirm never if you are sure"
+    )]
+    Alone { why: String, instead: &'static str },
     #[error(transparent)]
     Signature(#[from] crate::signature::SignatureError),
     #[error(transparent)]
@@ -70,7 +84,7 @@ pub fn essentials(facts: Facts) -> impl Iterator<Item = (Prefix, GuardKind)> {
         .chain(hosts(facts.sessions, GuardKind::Session))
 }
 
-/// Removes a rule.
+/// Removes a rule; answers it with its note, if there was one.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -78,12 +92,10 @@ pub fn remove_rule(
     rules: &mut Rules,
     list: List,
     removal: &RuleRemoval,
-) -> Result<RuleOutcome, RequestError> {
+) -> Result<(RuleOutcome, Option<NotedRule>), RequestError> {
     let removed = rules.remove(list, removal.prefix)?;
-    Ok(outcome(
-        removal.prefix,
-        if removed { "removed" } else { "absent" },
-    ))
+    let word = if removed.is_some() { "removed" } else { "absent" };
+    Ok((outcome(removal.prefix, word), removed))
 }
 
 pub(super) fn outcome(prefix: Prefix, outcome: &str) -> RuleOutcome {
@@ -92,6 +104,7 @@ pub(super) fn outcome(prefix: Prefix, outcome: &str) -> RuleOutcome {
         outcome: outcome.to_owned(),
         covered_by: None,
         shortened: None,
+        unconfirmed: None,
     }
 }
 

@@ -71,18 +71,26 @@ fn router(state: Arc<State>) -> Router {
         .route("/v1/campaigns", get(handlers::campaigns::list))
         .route("/v1/campaigns/{id}", get(handlers::campaigns::one))
         .route("/v1/normal", get(handlers::normal).delete(handlers::forget))
-        .route("/v1/rules/{list}", post(handlers::add).delete(handlers::remove))
-        .route("/v1/limits/{class}", put(handlers::limit))
+        .route(
+            "/v1/rules/{list}",
+            post(handlers::rules::add).delete(handlers::rules::remove),
+        )
+        .route("/v1/changes", get(handlers::changes::list))
+        .route(
+            "/v1/changes/{id}",
+            post(handlers::changes::confirm).delete(handlers::changes::undo),
+        )
+        .route("/v1/limits/{class}", put(handlers::limits::limit))
         .route(
             "/v1/lists",
             get(handlers::lists::lists).post(handlers::lists::sync_lists),
         )
         .route("/v1/feeds/{name}", post(handlers::lists::sync_feed))
-        .route("/v1/signatures", post(handlers::add_signature))
-        .route("/v1/signatures/{id}", delete(handlers::remove_signature))
+        .route("/v1/signatures", post(handlers::signatures::add))
+        .route("/v1/signatures/{id}", delete(handlers::signatures::remove))
         .route(
             "/v1/services/{protocol}/{port}",
-            put(handlers::service).delete(handlers::reset),
+            put(handlers::limits::service).delete(handlers::limits::reset),
         )
         .route("/v1/sources/{address}", get(handlers::source::source))
         .route(

@@ -1,5 +1,6 @@
 //! What holds for single services, as requests say it; the same code in the daemon, and in the command line when it is dead.
 
+use netguard_common::layout::Service as Entry;
 use serde::{Deserialize, Serialize};
 
 use super::RequestError;
@@ -18,39 +19,44 @@ pub struct ServiceChange {
     pub cookies: CookieMode,
 }
 
-/// Makes `change` hold for the service that is called `name`.
+/// Makes `change` hold for the service at `port`; answers what does.
 ///
 /// # Errors
-/// When there is no such service, a number is out of range, or there are too many services.
+/// When a number is out of range, or there are too many services.
 pub fn change_service(
     services: &mut Services,
-    name: &str,
+    port: ServicePort,
     change: ServiceChange,
-) -> Result<(), RequestError> {
+) -> Result<Entry, RequestError> {
     let number = |number| RatePerSecond::new(number).ok_or(RequestError::OutOfRange(number));
     let service = Service {
-        port: named(name)?,
+        port,
         rate_per_s: number(change.rate_per_s)?,
         burst: number(change.burst)?,
         cookies: change.cookies,
     };
     if !service.port.is_tcp() && change.cookies != CookieMode::default() {
         return Err(RequestError::Service(format!(
-            "{name} takes no connections: SYN cookies are for TCP services"
+            "{port} takes no connections: SYN cookies are for TCP services"
         )));
     }
-    Ok(services.set(service_entry(&service))?)
+    let entry = service_entry(&service);
+    services.set(entry)?;
+    Ok(entry)
 }
 
-/// Lets the common limits hold for the service that is called `name` again; tells whether others did.
+/// Lets the common limits hold for the service at `port` again; tells whether others did.
 ///
 /// # Errors
-/// When there is no such service, or the kernel refuses.
-pub fn reset_service(services: &mut Services, name: &str) -> Result<bool, RequestError> {
-    let service = named(name)?;
-    Ok(services.remove(service.protocol(), service.port())?)
+/// When the kernel refuses.
+pub fn reset_service(services: &mut Services, port: ServicePort) -> Result<bool, RequestError> {
+    Ok(services.remove(port.protocol(), port.port())?)
 }
 
-fn named(name: &str) -> Result<ServicePort, RequestError> {
+/// The service that is called `name`.
+///
+/// # Errors
+/// When there is none.
+pub fn service_named(name: &str) -> Result<ServicePort, RequestError> {
     name.parse().map_err(RequestError::Service)
 }

@@ -7,7 +7,7 @@ use netguard_common::{
 use serde::{Deserialize, Serialize};
 
 use super::{RequestError, requests::LONGEST_S};
-use crate::{bpf::Signatures, signature};
+use crate::{bpf::Signatures, daemon::Unconfirmed, signature};
 
 /// Body of `POST /v1/signatures`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,17 +28,16 @@ pub struct SignatureOutcome {
     pub id: u32,
     /// `added`, `removed` or `absent`.
     pub outcome: String,
+    /// It goes back unless that is confirmed.
+    #[serde(default)]
+    pub unconfirmed: Option<Unconfirmed>,
 }
 
-/// Adds a signature.
+/// The signature that `addition` asks for.
 ///
 /// # Errors
-/// When it makes no sense, or there is no room.
-pub fn add_signature(
-    signatures: &mut Signatures,
-    addition: &SignatureAddition,
-    now_ns: u64,
-) -> Result<SignatureOutcome, RequestError> {
+/// When it makes no sense.
+pub fn signature(addition: &SignatureAddition, now_ns: u64) -> Result<Signature, RequestError> {
     let expires_at = match addition.ttl_s {
         None => 0,
         Some(ttl_s @ 1..=LONGEST_S) => Rule::expiry(now_ns, ttl_s * 1_000_000_000),
@@ -49,11 +48,22 @@ pub fn add_signature(
     } else {
         Mode::Enforce
     };
-    let signature = Signature {
+    Ok(Signature {
         expires_at,
         mode: mode as u32,
         ..signature::parse(&addition.conditions, addition.force)?
-    };
+    })
+}
+
+/// Adds a signature.
+///
+/// # Errors
+/// When there is no room.
+pub fn add_signature(
+    signatures: &mut Signatures,
+    signature: Signature,
+    now_ns: u64,
+) -> Result<SignatureOutcome, RequestError> {
     let id = signatures.add(signature, now_ns)?;
     Ok(outcome(id, "added"))
 }
@@ -71,5 +81,6 @@ fn outcome(id: u32, outcome: &str) -> SignatureOutcome {
     SignatureOutcome {
         id,
         outcome: outcome.to_owned(),
+        unconfirmed: None,
     }
 }

@@ -1,5 +1,7 @@
 //! What is told of requests that were carried out: by the daemon, or by the command line when that is dead.
 
+use netguard_common::layout::Rate;
+
 use super::{LimitChange, RuleAddition, RuleOutcome, ServiceChange, SignatureAddition, SignatureOutcome};
 use crate::{
     audit::sha256,
@@ -37,6 +39,22 @@ pub fn added(list: List, additions: &[RuleAddition], outcomes: &[RuleOutcome]) -
         }
     };
     added.map(event).collect()
+}
+
+/// What `additions` to `list` are, in few words.
+pub fn additions(list: List, additions: &[RuleAddition]) -> String {
+    match additions {
+        [one] => format!("{} {}", list.name(), one.prefix),
+        many => format!("{} {} prefixes", list.name(), many.len()),
+    }
+}
+
+/// A rate, for people.
+pub fn rate(rate: Rate) -> String {
+    match rate.interval_ns {
+        0 => "unlimited".to_owned(),
+        _ => format!("{}/s", rate.per_second()),
+    }
 }
 
 /// A removal; `None`: nothing was there.
@@ -135,6 +153,7 @@ mod tests {
         let absent = SignatureOutcome {
             id: 3,
             outcome: "absent".to_owned(),
+            unconfirmed: None,
         };
         assert_eq!(signature_removed(&absent), None);
         let mut nobody = Forgotten {

@@ -120,6 +120,17 @@ pub enum EventKind {
         rate_per_s: u32,
         burst: u32,
     },
+    /// A change of an operator goes back unless somebody confirms it; `why`, where they did not ask for that.
+    ChangeUnconfirmed {
+        id: u64,
+        what: String,
+        within_s: u64,
+        why: Option<String>,
+    },
+    /// An operator says that a change stays.
+    ChangeConfirmed { id: u64, what: String },
+    /// A change went back: what held before holds again, but for what somebody changed after it.
+    ChangeUndone { id: u64, what: String, why: String },
     /// A configured block leaves something out from now on.
     Spared(Spared),
     /// A configured block no longer leaves that out.

@@ -33,6 +33,7 @@ mod state;
 mod sysctls;
 pub(crate) mod tick;
 mod traffic;
+pub(crate) mod unconfirmed;
 
 use std::{io, path::PathBuf, sync::Arc, thread};
 
@@ -76,6 +77,7 @@ pub use settings::{limit_rate, service_entry, settings};
 pub use state::{CookieState, Protected, State, Stop};
 pub use sysctls::{restore_sysctls, sysctl_faults};
 pub use traffic::{Entropies, HeavyRate, KindRate, ServiceRate, Spread, TrafficReport};
+pub use unconfirmed::{Unconfirmed, UnconfirmedChange};
 
 /// Runtime files: control sockets and locks.
 pub const RUNTIME_DIRECTORY: &str = "/run/netguard";
@@ -206,6 +208,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     let _kept = keeper.await;
     // An import under way is brought to its end, and none begins after it, as long as this is held.
     let _writing = state.write().await;
+    unconfirmed::stop(&state);
     server.abort();
     control::remove_socket(&options.instance);
     let detach = match reason {

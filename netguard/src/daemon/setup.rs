@@ -204,6 +204,7 @@ impl Start<'_> {
             reflection: reflection.state,
             sysctls: wanted,
             responder: Responder::new(respond::settings(config), settings_seed),
+            confirm: config.guard.confirm,
         };
         let state = State::new(parts, stop);
         own::tell(&state, left_out);

@@ -10,11 +10,12 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify, wa
 
 use super::{
     EventKind, Journal, Lists, NormalState, ReflectionState, Spared, StateReach, TrafficReport,
-    cookies::Wanted, reputation::Keeper,
+    cookies::Wanted, reputation::Keeper, unconfirmed::Waiting,
 };
 use crate::{
     audit::Author,
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
+    config::Confirm,
     engine::{
         Calm, Campaigns, Controller, Guard, Reputation, calm::Served, campaign::Ordinary, response::Responder,
     },
@@ -94,6 +95,7 @@ pub(super) struct Parts {
     pub(super) reflection: ReflectionState,
     pub(super) sysctls: Wanted,
     pub(super) responder: Responder,
+    pub(super) confirm: Confirm,
 }
 
 /// The daemon's state.
@@ -103,6 +105,8 @@ pub struct State {
     pub started_ns: u64,
     /// `enforce` or `shadow`.
     pub mode: String,
+    /// After how long a risky change goes back that nobody confirms.
+    pub confirm: Confirm,
     pub journal: Journal,
     /// Rules that could not be placed because a table was full.
     pub rules_refused: AtomicU64,
@@ -134,6 +138,7 @@ pub struct State {
     /// Where reputation is kept, unless it is only in memory.
     pub(super) keeper: OnceLock<Keeper>,
     writing: AsyncMutex<()>,
+    unconfirmed: Mutex<Waiting>,
     lists: Mutex<Lists>,
     /// Beside the lists: these are locked for as long as it takes to read them.
     list_faults: Mutex<Vec<String>>,
@@ -179,6 +184,8 @@ impl State {
             reputation: Mutex::default(),
             keeper: OnceLock::new(),
             writing: AsyncMutex::default(),
+            unconfirmed: Mutex::default(),
+            confirm: parts.confirm,
             sysctls: parts.sysctls,
             stop,
         }
@@ -201,6 +208,11 @@ impl State {
     /// The rule tables; hold them shortly.
     pub fn rules(&self) -> MutexGuard<'_, Rules> {
         lock(&self.rules)
+    }
+
+    /// Changes that go back unless they are confirmed; taken after the tables where both are.
+    pub(crate) fn unconfirmed(&self) -> MutexGuard<'_, Waiting> {
+        lock(&self.unconfirmed)
     }
 
     pub fn settings(&self) -> MutexGuard<'_, SettingsMap> {

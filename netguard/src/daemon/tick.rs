@@ -16,6 +16,7 @@ use super::{
     setup::{Inputs, guard, spared_by_lists, waiting},
     state::Rates,
     traffic::TrafficWatch,
+    unconfirmed,
 };
 use crate::{
     bpf::{BpfError, List},
@@ -85,6 +86,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
         if tick.is_multiple_of(SWEEP_TICKS) {
             sweep(state, &mut inputs).await;
         }
+        unconfirmed::tick(state);
         let tick_ns = TICK.as_nanos() as u64;
         state.figures.ticked(began_ns, monotonic_ns(), tick_ns);
     }

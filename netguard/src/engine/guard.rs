@@ -23,6 +23,14 @@ pub enum GuardKind {
 }
 
 impl GuardKind {
+    /// Whether this machine cannot do without: not even an operator blocks it without insisting.
+    pub const fn is_essential(self) -> bool {
+        matches!(
+            self,
+            Self::OwnAddress | Self::Gateway | Self::Resolver | Self::Session
+        )
+    }
+
     /// In a sentence: "it is ...".
     pub const fn describe(self) -> &'static str {
         match self {

@@ -154,6 +154,19 @@ impl Responder {
             .flat_map(|(attack, course)| course.wanted().map(move |taken| (*attack, taken)))
     }
 
+    /// Whether the limits of `service` are tightened.
+    pub fn limits(&self, service: &str) -> bool {
+        self.wanted().any(|(_, taken)| {
+            let is_meant = match &taken.measure {
+                Measure::Limit { service: held, .. } | Measure::Challenge { service: held } => {
+                    held == service
+                }
+                _ => false,
+            };
+            is_meant && taken.mode == Mode::Enforce
+        })
+    }
+
     /// Tells what came of measure `number`.
     pub fn report(&mut self, number: u64, standing: Standing) {
         if let Some(taken) = self.taken(number) {

@@ -111,6 +111,11 @@ impl Gathering {
                 "Things that are not as they should be, as `netguard status` tells them",
                 faults.map(row).into(),
             ),
+            Family::value(
+                "netguard_unconfirmed_changes",
+                "Changes of operators that go back unless they are confirmed",
+                state.unconfirmed().len() as f64,
+            ),
             Family::count(
                 "netguard_rules_refused",
                 "Rules that could not be placed since the daemon began",

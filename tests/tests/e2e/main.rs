@@ -12,6 +12,7 @@ mod campaigns;
 mod cli;
 mod closed;
 mod configured;
+mod confirm;
 mod control;
 mod cookie_options;
 mod cookies;

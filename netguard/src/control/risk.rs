@@ -1,0 +1,166 @@
+//! By which changes an operator can lock themselves out: those are taken back unless they are confirmed. It says why in a sentence.
+
+use netguard_common::layout::{Mode, Rate, Settings};
+
+use super::{LimitChange, LimitName, RuleAddition, SignatureAddition};
+use crate::{
+    bpf::List,
+    config::ServicePort,
+    engine::{Guard, GuardKind},
+    prefix::Prefix,
+};
+
+/// The widest prefixes that published lists hold are an IPv4 /12 and an IPv6 /24: what is wider is a person's idea.
+const WIDE: (u8, u8) = (11, 23);
+
+/// A limit at less than this part of what it was is hardly meant for the common client.
+const TIGHTER: u64 = 10;
+
+/// Where nothing is known to compare it with, less than this is a slip.
+const FEW_PER_S: u64 = 10;
+
+/// Of additions to `list`, that of a rule which could lock its author out if it held longer than `within_s`.
+pub fn of_additions(guard: &Guard, list: List, additions: &[RuleAddition], within_s: u64) -> Option<String> {
+    if list == List::Allow {
+        return None;
+    }
+    let lasts = |addition: &&RuleAddition| addition.ttl_s.is_none_or(|ttl_s| ttl_s > within_s);
+    additions.iter().filter(lasts).find_map(|addition| {
+        let prefix = addition.prefix;
+        if is_wide(prefix) {
+            return Some(format!("{prefix} is very wide"));
+        }
+        let (guarded, kind) = guard.objection(&prefix).filter(|(_, kind)| kind.is_essential())?;
+        Some(format!(
+            "{prefix} touches {guarded}, and that is {}",
+            kind.describe()
+        ))
+    })
+}
+
+/// Of the removal of `prefix` from `list`.
+pub fn of_removal(guard: &Guard, list: List, prefix: Prefix) -> Option<String> {
+    if list == List::Block {
+        return None;
+    }
+    let (session, kind) = guard
+        .objections(&prefix)
+        .find(|(_, kind)| *kind == GuardKind::Session)?;
+    Some(format!(
+        "{prefix} touches {session}, and that is {}",
+        kind.describe()
+    ))
+}
+
+/// Of a `change` of the limit `name`, which was `before` it.
+pub fn of_limit(settings: &Settings, name: LimitName, before: Rate, change: LimitChange) -> Option<String> {
+    if Mode::from_number(settings.limit) != Mode::Enforce {
+        return None;
+    }
+    tighter(before, change.rate_per_s).map(|than| format!("the limit {name} is {than}"))
+}
+
+/// Of a `rate_per_s` of the service at `port`, to which in half of all seconds `usual` packets or more come, as far as that is known: only of
+/// UDP. Whoever asks a TCP service too often is asked to prove themselves, and can.
+pub fn of_service(
+    settings: &Settings,
+    port: ServicePort,
+    usual: Option<f64>,
+    rate_per_s: u32,
+) -> Option<String> {
+    if port.is_tcp() || Mode::from_number(settings.limit) != Mode::Enforce {
+        return None;
+    }
+    match usual {
+        Some(usual) if f64::from(rate_per_s) < usual => {
+            Some(format!("{usual:.0} packets/s usually come to {port}"))
+        }
+        _ => (u64::from(rate_per_s) < FEW_PER_S)
+            .then(|| format!("{rate_per_s}/s is hardly anything for {port}")),
+    }
+}
+
+/// Of a signature that holds longer than `within_s`.
+pub fn of_signature(addition: &SignatureAddition, within_s: u64) -> Option<String> {
+    let lasts = addition.ttl_s.is_none_or(|ttl_s| ttl_s > within_s);
+    (addition.force && !addition.shadow && lasts)
+        .then(|| "honest packets may fit the signature, since it is forced".to_owned())
+}
+
+fn is_wide(prefix: Prefix) -> bool {
+    let (v4, v6) = WIDE;
+    prefix.bits() <= if prefix.address().is_ipv4() { v4 } else { v6 }
+}
+
+fn tighter(before: Rate, rate_per_s: u32) -> Option<String> {
+    let rate_per_s = u64::from(rate_per_s);
+    if before.interval_ns == 0 {
+        return (rate_per_s < FEW_PER_S).then(|| format!("{rate_per_s}/s, where there was none"));
+    }
+    let was = before.per_second();
+    (rate_per_s.saturating_mul(TIGHTER) < was).then(|| format!("less than a tenth of the {was}/s it was"))
+}
+
+#[cfg(test)]
+mod tests {
+    use netguard_common::shared::Field as _;
+
+    use super::*;
+
+    fn addition(prefix: &str, ttl_s: Option<u64>) -> [RuleAddition; 1] {
+        [RuleAddition {
+            prefix: prefix.parse().expect("a prefix"),
+            ttl_s,
+            note: None,
+            force: true,
+        }]
+    }
+
+    #[test]
+    fn wide_and_forced_blocks_are_risky_unless_they_end_soon() {
+        let guard = Guard::new([
+            ("192.0.2.1".parse().expect("a prefix"), GuardKind::Session),
+            ("203.0.113.9".parse().expect("a prefix"), GuardKind::Allowlist),
+        ]);
+        let of = |list, prefix, ttl_s| of_additions(&guard, list, &addition(prefix, ttl_s), 60);
+        for risky in ["10.0.0.0/8", "10.0.0.0/11", "2001::/16", "192.0.2.0/24"] {
+            assert!(of(List::Block, risky, None).is_some(), "{risky}");
+            assert!(of(List::Block, risky, Some(61)).is_some(), "{risky}");
+            assert_eq!(of(List::Block, risky, Some(60)), None, "{risky}");
+            assert_eq!(of(List::Allow, risky, None), None, "{risky}");
+        }
+        for usual in ["10.0.0.0/12", "2001:d00::/24", "198.51.100.7", "203.0.113.9"] {
+            assert_eq!(of(List::Block, usual, None), None, "{usual}");
+        }
+        let session: Prefix = "192.0.2.0/24".parse().expect("a prefix");
+        assert!(of_removal(&guard, List::Allow, session).is_some_and(|why| why.contains("192.0.2.1/32")));
+        assert_eq!(of_removal(&guard, List::Block, session), None);
+    }
+
+    #[test]
+    fn a_limit_is_risky_at_less_than_a_tenth() {
+        let mut settings = Settings::ZERO;
+        settings.limit = Mode::Enforce as u32;
+        let name = LimitName::parse("udp").expect("a limit");
+        let of = |settings: &Settings, before, rate_per_s| {
+            let change = LimitChange {
+                rate_per_s,
+                burst: rate_per_s,
+            };
+            of_limit(settings, name, before, change).is_some()
+        };
+        assert!(of(&settings, Rate::new(1_000, 1_000), 99));
+        assert!(!of(&settings, Rate::new(1_000, 1_000), 100));
+        assert!(!of(&settings, Rate::new(1_000, 1_000), 5_000));
+        assert!(of(&settings, Rate::UNLIMITED, 9) && !of(&settings, Rate::UNLIMITED, 10));
+        let service = |name: &str, usual, rate_per_s| {
+            let port = name.parse().expect("a service");
+            of_service(&settings, port, usual, rate_per_s).is_some()
+        };
+        assert!(service("udp/53", None, 9) && !service("udp/53", None, 10));
+        assert!(service("udp/53", Some(800.0), 799) && !service("udp/53", Some(800.0), 800));
+        assert!(!service("tcp/80", Some(800.0), 1));
+        settings.limit = Mode::Shadow as u32;
+        assert!(!of(&settings, Rate::new(1_000, 1_000), 1));
+    }
+}

@@ -38,6 +38,8 @@ struct Database {
     reader: Option<Reader>,
     /// The fault is that nothing is heard of it.
     is_missed: bool,
+    /// The fault as it was told last.
+    told: Option<Arc<str>>,
 }
 
 /// Times that a look may take, each a second: a million lines take two or three.
@@ -78,12 +80,10 @@ impl Databases {
     pub(super) fn follow(&mut self, state: &State) {
         let mut has_changed = false;
         for database in &mut self.0 {
-            let before = database.reading.fault.clone();
             database.hear();
-            let fault = &database.reading.fault;
-            if *fault == before {
+            let Some(fault) = database.news() else {
                 continue;
-            }
+            };
             has_changed = true;
             let file = database.file.display().to_string();
             state.journal.record(match fault {
@@ -150,7 +150,18 @@ impl Database {
             reading: Reading::default(),
             reader: None,
             is_missed: false,
+            told: None,
         }
+    }
+
+    /// The fault, or that there is none any more, where that was not told yet.
+    fn news(&mut self) -> Option<Option<Arc<str>>> {
+        let fault = &self.reading.fault;
+        if *fault == self.told {
+            return None;
+        }
+        self.told.clone_from(fault);
+        Some(fault.clone())
     }
 
     fn hear(&mut self) {
@@ -256,13 +267,24 @@ mod tests {
             // Who looked would have told that there is no such file.
             assert_eq!(fault(&database), "");
         }
+        assert_eq!(database.news(), None);
         second(&mut database);
         assert!(fault(&database).contains("nothing was heard of it for 30 seconds"));
+        // Found in review: what is asked for finds it, and what is heard told it: nobody did.
+        database.hear();
+        assert!(
+            database
+                .news()
+                .flatten()
+                .is_some_and(|why| why.contains("30 seconds"))
+        );
+        assert_eq!(database.news(), None, "it is told once");
         assert_eq!(asked.try_iter().count(), 1, "it is not asked again");
         // It is as it was.
         tell.send(None).unwrap();
         second(&mut database);
         assert_eq!((fault(&database), asked.try_iter().count()), (String::new(), 1));
+        assert_eq!(database.news(), Some(None));
         drop(tell);
         second(&mut database);
         assert!(fault(&database).contains("died"), "{}", fault(&database));

@@ -6,7 +6,7 @@ use super::{
     Moment, Rung, Withheld, breaker,
     course::{Course, Knowledge},
     geo,
-    measure::{Measure, Mode, Why, is_early},
+    measure::{Measure, Mode, Taken, Why, is_early},
     volume,
 };
 use crate::engine::{
@@ -21,7 +21,7 @@ pub(super) const CURRENT_NS: u64 = 5_000_000_000;
 /// Time with too much that is remembered: more than the most patient rung takes.
 const PASSING_CAP_NS: u64 = 5_000_000_000;
 /// Time with little counts against time with too much by this part of it.
-const PAUSE_COUNTS: u64 = 4;
+const PAUSE_COUNTS: u64 = 8;
 /// Services whose circuit is broken because of one attack.
 const BROKEN: usize = 4;
 
@@ -37,6 +37,19 @@ pub(super) struct Tried {
 /// A service, and the rate that it may be held at.
 type Target = (String, u64);
 
+/// The rung below the first of the lowest two that could not be taken or kept for `service` and may be tried again.
+fn failed(taken: &[Taken], service: &str, now_ns: u64) -> Option<Rung> {
+    let below = |taken: &Taken| match &taken.measure {
+        Measure::Limit { service: held, .. } if held == service => Some(Rung::Alert),
+        Measure::Challenge { service: held } if held == service => Some(Rung::Limit),
+        _ => None,
+    };
+    [Rung::Alert, Rung::Limit].into_iter().find(|rung| {
+        let like = || taken.iter().filter(|taken| below(taken) == Some(*rung));
+        like().last().is_some_and(|last| last.ended_for(Why::Failed)) && !is_early(like(), now_ns)
+    })
+}
+
 impl Course {
     /// Climbs when more passes than may, and says what the rung asks for.
     pub(super) fn climb(
@@ -48,10 +61,7 @@ impl Course {
         let passing = volume::passing(attack.class, moment.features, moment.baselines);
         let length_ns = moment.features.length_ns;
         if passing.is_none_or(|(passing, may)| passing <= may) {
-            // A flood may pause for a moment, as it may have noticed that it helps: what comes a fifth of the time is too much, too.
-            for tried in self.tried.values_mut() {
-                tried.passing_ns = tried.passing_ns.saturating_sub(length_ns / PAUSE_COUNTS);
-            }
+            self.rest(length_ns, &[]);
             return Vec::new();
         }
         let mut targets = volume::targets(attack.class, moment.features, moment.baselines);
@@ -63,12 +73,16 @@ impl Course {
         } else {
             targets = vec![(String::new(), 0)];
         }
+        self.rest(length_ns, &targets);
         let mut due = Vec::new();
         for target in targets {
+            let failed = failed(&self.taken, &target.0, moment.now_ns);
             let tried = self.tried.entry(target.0.clone()).or_insert(Tried {
                 rung: Rung::Alert,
                 passing_ns: 0,
             });
+            // It is there no more, and may be had by now.
+            tried.rung = failed.map_or(tried.rung, |below| below.min(tried.rung));
             let next = tried.rung.next(&target.0, knowledge.settings);
             due.extend(
                 next.filter(|next| tried.passing_ns >= next.patience_ns())
@@ -99,6 +113,15 @@ impl Course {
             .filter(|measure| mode != Mode::Off && is_new(measure))
             .map(|measure| (measure, mode))
             .collect()
+    }
+
+    /// Turns the clocks of all services back but those of `targets`. A flood may pause for a moment, as it may have noticed that it helps:
+    /// what comes a fifth of the time is too much, too.
+    fn rest(&mut self, length_ns: u64, targets: &[Target]) {
+        let resting = self.tried.iter_mut();
+        for (_, tried) in resting.filter(|(name, _)| targets.iter().all(|(service, _)| service != *name)) {
+            tried.passing_ns = tried.passing_ns.saturating_sub(length_ns / PAUSE_COUNTS);
+        }
     }
 
     /// What `rung` asks for, and what that may do.

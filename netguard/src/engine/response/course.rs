@@ -70,6 +70,27 @@ pub(super) struct Knowledge<'a> {
     pub(super) held: &'a BTreeSet<Place>,
 }
 
+/// The measure that can be forgotten first: what failed again and again before what somebody took back, or what hit the wrong ones, since
+/// that is not to be done again.
+fn least_telling(taken: &[Taken]) -> Option<usize> {
+    let first = |is_meant: fn(&Taken) -> bool| {
+        let mut ended = taken.iter().enumerate().filter(|(_, taken)| !taken.is_wanted());
+        ended.find(|(_, taken)| is_meant(taken)).map(|(index, _)| index)
+    };
+    let is_word = |taken: &Taken| {
+        [Why::Given, Why::Collateral, Why::Unfit]
+            .into_iter()
+            .any(|why| taken.ended_for(why))
+    };
+    first(|taken| taken.ended_for(Why::Failed))
+        .or_else(|| {
+            taken
+                .iter()
+                .position(|taken| !taken.is_wanted() && !is_word(taken))
+        })
+        .or_else(|| first(|_| true))
+}
+
 impl Course {
     pub(super) fn new(now_ns: u64) -> Self {
         Self {
@@ -115,9 +136,9 @@ impl Course {
             self.taken.push(taken);
         }
         if self.taken.len() > REMEMBERED
-            && let Some(oldest) = self.taken.iter().position(|taken| !taken.is_wanted())
+            && let Some(least) = least_telling(&self.taken)
         {
-            self.taken.remove(oldest);
+            self.taken.remove(least);
         }
         turns
     }
@@ -286,5 +307,37 @@ impl Course {
 
     pub(super) fn forget_samples(&mut self) {
         self.samples = VecDeque::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::response::{Measure, Mode};
+
+    /// Found in review: what failed every minute pushed out what somebody had taken back, and it was done again.
+    #[test]
+    fn what_failed_is_forgotten_before_a_word_of_somebody() {
+        let ended = |number, why: Option<Why>| {
+            let service = "tcp/80".to_owned();
+            let mut taken = Taken::new(number, Measure::Challenge { service }, Mode::Enforce, 0);
+            if let Some(why) = why {
+                taken.end(1, why);
+            }
+            taken
+        };
+        let mut all = vec![
+            ended(1, Some(Why::Given)),
+            ended(2, None),
+            ended(3, Some(Why::Over)),
+            ended(4, Some(Why::Failed)),
+            ended(5, Some(Why::Collateral)),
+        ];
+        let mut order = Vec::new();
+        while let Some(least) = least_telling(&all) {
+            order.push(all.remove(least).number);
+        }
+        assert_eq!(order, [4, 3, 1, 5]);
+        assert_eq!(all[0].number, 2, "what stands is never forgotten");
     }
 }

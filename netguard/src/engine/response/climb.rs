@@ -46,7 +46,7 @@ fn failed(taken: &[Taken], service: &str, now_ns: u64) -> Option<Rung> {
     };
     [Rung::Alert, Rung::Limit].into_iter().find(|rung| {
         let like = || taken.iter().filter(|taken| below(taken) == Some(*rung));
-        like().last().is_some_and(|last| last.ended_for(Why::Failed)) && !is_early(like(), now_ns)
+        like().next_back().is_some_and(|last| last.ended_for(Why::Failed)) && !is_early(like(), now_ns)
     })
 }
 

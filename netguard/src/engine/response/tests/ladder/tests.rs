@@ -211,7 +211,7 @@ fn a_limit_that_failed_for_a_moment_is_tried_again() {
         (Standing::Failed("the table cannot be read".to_owned()), 2),
         (Standing::Given("somebody changed it".to_owned()), 1),
     ] {
-        let mut scene = Scene::new(only.clone());
+        let mut scene = Scene::new(only);
         scene.ticks(100_000, 101_000, 10_000);
         scene.report(&standing);
         scene.ticks(101_000, 112_000, 10_000);

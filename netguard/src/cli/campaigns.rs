@@ -89,9 +89,10 @@ fn row(campaign: &CampaignReport) -> Row {
             true => "none".to_owned(),
             false => attacks.join(" "),
         },
-        state: match campaign.ended {
-            Some(_) => "over",
-            None => "goes on",
+        state: match (&campaign.taken_back, &campaign.ended) {
+            (Some(_), Some(_)) => "taken back",
+            (None, Some(_)) => "over",
+            (_, None) => "goes on",
         },
     }
 }
@@ -129,12 +130,17 @@ fn show(campaign: &CampaignReport) -> String {
     }
     if !campaign.targets.is_empty() {
         text.push_str(&format!(
-            "asked for where nobody is, by how many sources ({} packets were looked at, one in eight)\n",
+            "asked for where nobody is, by how many sources ({} packets, of those that were looked at)\n",
             campaign.attempts
         ));
     }
     for target in &campaign.targets {
         text.push_str(&format!("  {:<24} {:>8}\n", target.service, target.sources));
+    }
+    let told = withdrawn(campaign).into_iter().chain(looked_at(campaign));
+    for line in told {
+        text.push_str(&wrapped("", "  ", COLUMNS, &line));
+        text.push('\n');
     }
     text.push_str("evidence\n");
     campaign
@@ -155,6 +161,27 @@ fn show(campaign: &CampaignReport) -> String {
         text.push_str(&format!("  {}{proof}\n", source.source));
     }
     text
+}
+
+/// What was asked for and is served since.
+fn withdrawn(campaign: &CampaignReport) -> Option<String> {
+    let services = campaign.served_since.join(" ");
+    let whole = campaign
+        .taken_back
+        .as_ref()
+        .map(|at| format!("so its probing was none, and all that was said of its sources for it was taken back at {at}"));
+    let part = "who asked for nothing else came early, and is none of its sources any more".to_owned();
+    (!services.is_empty()).then(|| format!("served since: {services}; {}", whole.unwrap_or(part)))
+}
+
+/// Of how much all of this was seen.
+fn looked_at(campaign: &CampaignReport) -> Option<String> {
+    let (passed, looked_at) = (campaign.passed, campaign.looked_at);
+    let share = match looked_at {
+        0 => "none".to_owned(),
+        _ => format!("{looked_at}, one in {:.1}", passed as f64 / looked_at as f64),
+    };
+    (passed > 0).then(|| format!("looked at: of {passed} packets that passed while it probed {share}"))
 }
 
 fn evidence(joint: &CampaignJoint) -> String {
@@ -203,6 +230,10 @@ mod tests {
                 service: "tcp/23".to_owned(),
                 sources: 40,
             }],
+            served_since: vec!["tcp/443".to_owned()],
+            taken_back: None,
+            passed: 9_000,
+            looked_at: 250,
             attempts: 120,
             sources_seen: 100,
             sources_proven: 1,
@@ -239,6 +270,9 @@ mod tests {
             "7 syn-flood",
             "services: tcp/80 tcp/443",
             "tcp/23",
+            "(120 packets, of those that were looked at)",
+            "looked at: of 9000 packets that passed while it probed 250, one in 36.0",
+            "served since: tcp/443; who asked for nothing else",
             "attack 7 with probing, since 2026-01-01T00:01:00.000Z (70 of 100)",
             "sources: many words",
             "AS64496",
@@ -247,6 +281,29 @@ mod tests {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert!(text.lines().all(|line| line.len() <= 110), "{text}");
+    }
+
+    #[test]
+    fn a_campaign_that_was_none_says_so() {
+        let at = "2026-01-01T00:02:00.000Z".to_owned();
+        let taken_back = CampaignReport {
+            kind: CampaignKind::Probing,
+            taken_back: Some(at.clone()),
+            ended: Some(at),
+            looked_at: 0,
+            ..campaign()
+        };
+        let text = show(&taken_back);
+        assert!(text.contains("so its probing was none, and all"), "{text}");
+        assert!(text.contains("while it probed none"), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 110), "{text}");
+        assert!(list(&[taken_back]).contains("taken back"));
+        let older = CampaignReport {
+            passed: 0,
+            served_since: Vec::new(),
+            ..campaign()
+        };
+        assert!(!show(&older).contains("looked at:") && !show(&older).contains("served since"));
     }
 
     #[test]

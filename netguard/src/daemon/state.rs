@@ -16,7 +16,10 @@ use crate::{
     audit::Author,
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
     engine::{
-        Calm, Campaigns, Controller, Guard, Reputation, calm::Served, campaign::Ordinary, response::Responder,
+        Calm, Campaigns, Controller, Guard, Reputation,
+        calm::Served,
+        campaign::{Ordinary, Usual},
+        response::Responder,
     },
     metrics::{Figures, MetricsState},
     prefix::Prefix,
@@ -316,7 +319,10 @@ impl State {
     /// What is known of calm times beside what is normal.
     pub(super) fn calm(&self) -> Calm {
         let (packets, places) = self.responder().calm();
-        let ordinary = self.campaigns().ordinary().clone();
+        let (ordinary, probes) = {
+            let campaigns = self.campaigns();
+            (campaigns.ordinary().clone(), campaigns.usual().clone())
+        };
         let served = self
             .served()
             .iter()
@@ -327,6 +333,7 @@ impl State {
             packets,
             places,
             ordinary,
+            probes,
             ..Calm::default()
         }
     }
@@ -342,7 +349,7 @@ impl State {
         if service.is_none() {
             was |= self.calm().is_learnt();
             self.responder().forget_calm(fastrand::u64(..));
-            self.campaigns().recall(Ordinary::default());
+            self.campaigns().recall(Ordinary::default(), Usual::default());
         }
         if was {
             self.normal_asked.notify_one();

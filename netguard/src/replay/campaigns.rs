@@ -26,7 +26,14 @@ pub struct Campaign {
     pub services: Vec<String>,
     /// What its sources asked for where nobody is, with how many of them did when last looked.
     pub targets: Vec<CampaignTarget>,
-    /// Packets that came to nothing among those that were looked at, one in eight, of sources that came within five minutes.
+    /// What its sources asked for and is served since: who asked for nothing else is none of them any more.
+    pub served_since: Vec<String>,
+    /// When all of its probing was taken back for that.
+    pub taken_back_ms: Option<u64>,
+    /// Packets that passed while it probed, and those of them that were looked at.
+    pub passed: u64,
+    pub looked_at: u64,
+    /// Packets that came to nothing among those that were looked at, of sources that came within five minutes.
     pub attempts: u64,
     pub sources_seen: usize,
     /// Those of them that proved themselves by a connection.
@@ -63,6 +70,10 @@ pub(super) fn told(campaign: &Known) -> Campaign {
         attacks: campaign.attacks.iter().copied().collect(),
         services: campaign.services.iter().cloned().collect(),
         targets: CampaignTarget::all(campaign),
+        served_since: campaign.withdrawn.iter().map(ToString::to_string).collect(),
+        taken_back_ms: campaign.taken_back_ns.map(ms),
+        passed: campaign.share.passed,
+        looked_at: campaign.share.looked_at,
         attempts: campaign.attempts,
         sources_seen: campaign.sources_seen,
         sources_proven: campaign.proven,

@@ -36,7 +36,18 @@ pub struct CampaignReport {
     pub services: Vec<String>,
     /// What its sources asked for where nobody is, with how many of them did when last looked.
     pub targets: Vec<CampaignTarget>,
-    /// Packets that came to nothing among those that were looked at, one in eight, of sources that came within five minutes.
+    /// What its sources asked for and is served since: who asked for nothing else came early, and is none of them any more.
+    #[serde(default)]
+    pub served_since: Vec<String>,
+    /// When all of its probing was taken back for that, RFC 3339.
+    #[serde(default)]
+    pub taken_back: Option<String>,
+    /// Packets that passed this machine while it probed, and those of them that were looked at; nought where nobody probed.
+    #[serde(default)]
+    pub passed: u64,
+    #[serde(default)]
+    pub looked_at: u64,
+    /// Packets that came to nothing among those that were looked at, of sources that came within five minutes.
     pub attempts: u64,
     pub sources_seen: usize,
     /// Those of them that proved themselves by a connection; all others may be forged.
@@ -115,6 +126,10 @@ impl CampaignReport {
                 .collect(),
             services: campaign.services.iter().cloned().collect(),
             targets: CampaignTarget::all(campaign),
+            served_since: campaign.withdrawn.iter().map(ToString::to_string).collect(),
+            taken_back: campaign.taken_back_ns.map(told),
+            passed: campaign.share.passed,
+            looked_at: campaign.share.looked_at,
             attempts: campaign.attempts,
             sources_seen: campaign.sources_seen,
             sources_proven: campaign.proven,

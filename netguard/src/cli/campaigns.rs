@@ -166,10 +166,9 @@ fn show(campaign: &CampaignReport) -> String {
 /// What was asked for and is served since.
 fn withdrawn(campaign: &CampaignReport) -> Option<String> {
     let services = campaign.served_since.join(" ");
-    let whole = campaign
-        .taken_back
-        .as_ref()
-        .map(|at| format!("so its probing was none, and all that was said of its sources for it was taken back at {at}"));
+    let whole = campaign.taken_back.as_ref().map(|at| {
+        format!("so its probing was none, and all that was said of its sources for it was taken back at {at}")
+    });
     let part = "who asked for nothing else came early, and is none of its sources any more".to_owned();
     (!services.is_empty()).then(|| format!("served since: {services}; {}", whole.unwrap_or(part)))
 }

@@ -106,9 +106,14 @@ fn tell(state: &State, turn: Turn) {
             networks,
         },
         Turn::Merged { id: merged, into } => EventKind::CampaignMerged { id: merged, into },
-        Turn::Withdrawn { sources, is_whole, .. } => {
+        Turn::Withdrawn {
+            sources, is_whole, ..
+        } => {
             let services = report.served_since.join(" ");
-            info!(id, sources, is_whole, services, "campaign: what was asked for is served since");
+            info!(
+                id,
+                sources, is_whole, services, "campaign: what was asked for is served since"
+            );
             EventKind::CampaignWithdrawn {
                 id,
                 services: report.served_since,

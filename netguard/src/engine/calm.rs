@@ -163,7 +163,11 @@ mod tests {
                     left: Vec::new(),
                     ..read
                 },
-                if name == "probes" { without_probes.clone() } else { calm.clone() }
+                if name == "probes" {
+                    without_probes.clone()
+                } else {
+                    calm.clone()
+                }
             );
         }
         let mut written = good.clone();

@@ -154,6 +154,13 @@ impl<'lab> Flood<'lab> {
         Self::by_trafgen_config(lab, &trafgen_config(frames))
     }
 
+    /// [`Self::by_trafgen`], so many a second.
+    pub fn paced(lab: &'lab Lab, frames: &[Vec<u8>], per_second: u32) -> Result<Self> {
+        let mut command = trafgen(lab, &trafgen_config(frames), MAX_PACKETS)?;
+        command.args(["--rate", &format!("{per_second}pps")]);
+        Self::run(lab, command, MAX_CPU_S)
+    }
+
     fn by_trafgen_config(lab: &'lab Lab, text: &str) -> Result<Self> {
         Self::run(lab, trafgen(lab, text, MAX_PACKETS)?, MAX_CPU_S)
     }

@@ -51,6 +51,7 @@ mod state;
 mod steady;
 mod sysctls;
 mod telemetry;
+mod unusual;
 mod verdicts;
 
 use anyhow::Result;

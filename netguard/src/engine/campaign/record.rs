@@ -206,7 +206,11 @@ impl Campaign {
     pub(super) fn withdraw(&mut self, begun: &BTreeSet<Target>, early: &Early) -> bool {
         let asked = |target: &&Target| self.targets.iter().any(|(known, _)| known == *target);
         let mut withdrawn: BTreeSet<Target> = begun.iter().filter(asked).copied().collect();
-        if early.sources.iter().any(|account| self.sources.contains_key(account)) {
+        if early
+            .sources
+            .iter()
+            .any(|account| self.sources.contains_key(account))
+        {
             withdrawn.extend(&early.targets);
         }
         self.targets.retain(|(target, count)| {

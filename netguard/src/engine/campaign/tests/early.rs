@@ -74,10 +74,23 @@ fn a_probe_goes_on_beside_clients_who_came_early() {
         world.second(&[], &seen);
         suspects.extend(world.campaigns.suspects().iter().copied());
     }
-    let asked = |port: u16| asking_by(0, 0, 100, &[22, 25, 443, 3_389, 5_900]).into_iter().filter(move |seen| seen.stratum.port == port);
+    let asked = |port: u16| {
+        asking_by(0, 0, 100, &[22, 25, 443, 3_389, 5_900])
+            .into_iter()
+            .filter(move |seen| seen.stratum.port == port)
+    };
     let mut early: BTreeSet<Account> = asked(443).map(|seen| Account::of(seen.source)).collect();
-    early.extend(asking_by(0, 5_000, 40, &[443]).iter().map(|seen| Account::of(seen.source)));
-    assert!(early.len() == 60 && suspects.len() == 140, "{} {}", early.len(), suspects.len());
+    early.extend(
+        asking_by(0, 5_000, 40, &[443])
+            .iter()
+            .map(|seen| Account::of(seen.source)),
+    );
+    assert!(
+        early.len() == 60 && suspects.len() == 140,
+        "{} {}",
+        early.len(),
+        suspects.len()
+    );
     world.begun = targets(&[443]);
     let part = Turn::Withdrawn {
         id: 1,
@@ -85,7 +98,10 @@ fn a_probe_goes_on_beside_clients_who_came_early() {
         is_whole: false,
     };
     assert_eq!(world.second(&[], &[]), [part]);
-    assert_eq!(BTreeSet::from_iter(world.campaigns.cleared().iter().copied()), early);
+    assert_eq!(
+        BTreeSet::from_iter(world.campaigns.cleared().iter().copied()),
+        early
+    );
     let campaign = &world.campaigns.all()[0];
     assert!(campaign.is_going() && campaign.taken_back_ns.is_none());
     assert_eq!((campaign.sources_seen, campaign.targets.len()), (80, 4));

@@ -79,12 +79,12 @@ fn row(campaign: &CampaignReport) -> Row {
         .map(|attack| attack.id.to_string())
         .collect();
     Row {
-        id: campaign.id,
-        kind: campaign.kind.name(),
+        id: campaign.told.id,
+        kind: campaign.told.kind.name(),
         began: campaign.began.clone(),
         lasted: seconds(campaign.lasted_s),
-        sources: campaign.sources_seen,
-        networks: campaign.networks_seen,
+        sources: campaign.told.sources_seen,
+        networks: campaign.told.networks_seen,
         attacks: match attacks.is_empty() {
             true => "none".to_owned(),
             false => attacks.join(" "),
@@ -102,8 +102,8 @@ const COLUMNS: usize = 104;
 fn show(campaign: &CampaignReport) -> String {
     let mut text = format!(
         "campaign {}: {}, {}\n  began {}, noticed {}, {}\n",
-        campaign.id,
-        campaign.kind.name(),
+        campaign.told.id,
+        campaign.told.kind.name(),
         campaign.what,
         campaign.began,
         campaign.noticed,
@@ -112,8 +112,8 @@ fn show(campaign: &CampaignReport) -> String {
             None => format!("goes on since {}", seconds(campaign.lasted_s)),
         }
     );
-    let (seen, networks) = (campaign.sources_seen, campaign.networks_seen);
-    let proven = campaign.sources_proven;
+    let (seen, networks) = (campaign.told.sources_seen, campaign.told.networks_seen);
+    let proven = campaign.told.sources_proven;
     text.push_str(&format!(
         "  {seen} sources in {networks} networks, {proven} of them connected meanwhile (whoever is not may be forged)\n"
     ));
@@ -123,18 +123,18 @@ fn show(campaign: &CampaignReport) -> String {
     for attack in &campaign.attacks {
         text.push_str(&format!("  {:>6} {}\n", attack.id, attack.class.name()));
     }
-    if !campaign.services.is_empty() {
-        let services = format!("services: {}", campaign.services.join(" "));
+    if !campaign.told.services.is_empty() {
+        let services = format!("services: {}", campaign.told.services.join(" "));
         text.push_str(&wrapped("", "  ", COLUMNS, &services));
         text.push('\n');
     }
-    if !campaign.targets.is_empty() {
+    if !campaign.told.targets.is_empty() {
         text.push_str(&format!(
             "asked for where nobody is, by how many sources ({} packets, of those that were looked at)\n",
-            campaign.attempts
+            campaign.told.attempts
         ));
     }
-    for target in &campaign.targets {
+    for target in &campaign.told.targets {
         text.push_str(&format!("  {:<24} {:>8}\n", target.service, target.sources));
     }
     let told = withdrawn(campaign).into_iter().chain(looked_at(campaign));
@@ -147,16 +147,16 @@ fn show(campaign: &CampaignReport) -> String {
         .joints
         .iter()
         .for_each(|joint| text.push_str(&evidence(joint)));
-    if !campaign.networks.is_empty() {
+    if !campaign.told.networks.is_empty() {
         text.push_str("networks, by how many sources were seen there at once\n");
     }
-    for network in &campaign.networks {
+    for network in &campaign.told.networks {
         text.push_str(&format!("  {:<24} {:>8}\n", network.network, network.sources));
     }
-    if !campaign.sources.is_empty() {
+    if !campaign.told.sources.is_empty() {
         text.push_str("sources, the first of them\n");
     }
-    for source in &campaign.sources {
+    for source in &campaign.told.sources {
         let proof = if source.proven { " connected" } else { "" };
         text.push_str(&format!("  {}{proof}\n", source.source));
     }
@@ -165,7 +165,7 @@ fn show(campaign: &CampaignReport) -> String {
 
 /// What was asked for and is served since.
 fn withdrawn(campaign: &CampaignReport) -> Option<String> {
-    let services = campaign.served_since.join(" ");
+    let services = campaign.told.served_since.join(" ");
     let whole = campaign.taken_back.as_ref().map(|at| {
         format!("so its probing was none, and all that was said of its sources for it was taken back at {at}")
     });
@@ -175,7 +175,7 @@ fn withdrawn(campaign: &CampaignReport) -> Option<String> {
 
 /// Of how much all of this was seen.
 fn looked_at(campaign: &CampaignReport) -> Option<String> {
-    let (passed, looked_at) = (campaign.passed, campaign.looked_at);
+    let (passed, looked_at) = (campaign.told.passed, campaign.told.looked_at);
     let share = match looked_at {
         0 => "none".to_owned(),
         _ => format!("{looked_at}, one in {:.1}", passed as f64 / looked_at as f64),
@@ -204,7 +204,7 @@ fn evidence(joint: &CampaignJoint) -> String {
 mod tests {
     use super::*;
     use crate::{
-        daemon::{CampaignAttack, CampaignNetwork, CampaignSource, CampaignTarget},
+        daemon::{CampaignAttack, CampaignNetwork, CampaignSource, CampaignTarget, CampaignTold},
         engine::{
             campaign::{CampaignKind, Link, LinkKind},
             detect::Class,
@@ -212,25 +212,15 @@ mod tests {
     };
 
     fn campaign() -> CampaignReport {
-        CampaignReport {
+        let told = CampaignTold {
             id: 3,
             kind: CampaignKind::Both,
-            what: CampaignKind::Both.describe().to_owned(),
-            began: "2026-01-01T00:00:00.000Z".to_owned(),
-            noticed: "2026-01-01T00:01:00.000Z".to_owned(),
-            ended: None,
-            lasted_s: 75,
-            attacks: vec![CampaignAttack {
-                id: 7,
-                class: Class::SynFlood,
-            }],
             services: vec!["tcp/80".to_owned(), "tcp/443".to_owned()],
             targets: vec![CampaignTarget {
                 service: "tcp/23".to_owned(),
                 sources: 40,
             }],
             served_since: vec!["tcp/443".to_owned()],
-            taken_back: None,
             passed: 9_000,
             looked_at: 250,
             attempts: 120,
@@ -244,6 +234,19 @@ mod tests {
             networks: vec![CampaignNetwork {
                 network: "AS64496".to_owned(),
                 sources: 60,
+            }],
+        };
+        CampaignReport {
+            told,
+            what: CampaignKind::Both.describe().to_owned(),
+            began: "2026-01-01T00:00:00.000Z".to_owned(),
+            noticed: "2026-01-01T00:01:00.000Z".to_owned(),
+            ended: None,
+            taken_back: None,
+            lasted_s: 75,
+            attacks: vec![CampaignAttack {
+                id: 7,
+                class: Class::SynFlood,
             }],
             joints: vec![CampaignJoint {
                 part: "attack 7".to_owned(),
@@ -285,23 +288,27 @@ mod tests {
     #[test]
     fn a_campaign_that_was_none_says_so() {
         let at = "2026-01-01T00:02:00.000Z".to_owned();
-        let taken_back = CampaignReport {
-            kind: CampaignKind::Probing,
+        let mut taken_back = CampaignReport {
             taken_back: Some(at.clone()),
             ended: Some(at),
-            looked_at: 0,
             ..campaign()
         };
+        taken_back.told.looked_at = 0;
         let text = show(&taken_back);
         assert!(text.contains("so its probing was none, and all"), "{text}");
         assert!(text.contains("while it probed none"), "{text}");
         assert!(text.lines().all(|line| line.len() <= 110), "{text}");
         assert!(list(&[taken_back]).contains("taken back"));
-        let older = CampaignReport {
-            passed: 0,
-            served_since: Vec::new(),
-            ..campaign()
-        };
+        let json = serde_json::to_value(campaign()).expect("it is JSON");
+        let mut older = json.clone();
+        assert!(
+            json.get("told").is_none() && json["sources_seen"] == 100,
+            "{json}"
+        );
+        for newer in ["served_since", "taken_back", "passed", "looked_at"] {
+            older.as_object_mut().and_then(|fields| fields.remove(newer));
+        }
+        let older: CampaignReport = serde_json::from_value(older).expect("what an older daemon says");
         assert!(!show(&older).contains("looked at:") && !show(&older).contains("served since"));
     }
 

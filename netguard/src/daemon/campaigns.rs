@@ -3,6 +3,7 @@
 
 mod ground;
 mod report;
+mod told;
 
 use std::collections::HashSet;
 
@@ -17,9 +18,8 @@ use crate::engine::{
 };
 
 pub(super) use ground::Ground;
-pub use report::{
-    CampaignAttack, CampaignJoint, CampaignNetwork, CampaignReport, CampaignSource, CampaignTarget,
-};
+pub use report::{CampaignAttack, CampaignJoint, CampaignReport};
+pub use told::{CampaignNetwork, CampaignSource, CampaignTarget, CampaignTold};
 
 /// Links that an event tells.
 const LINKS_TOLD: usize = 8;
@@ -82,12 +82,12 @@ fn tell(state: &State, turn: Turn) {
     let Some(report) = told else {
         return;
     };
-    let kind = report.kind.name().to_owned();
+    let kind = report.told.kind.name().to_owned();
     let attacks: Vec<u64> = report.attacks.iter().map(|attack| attack.id).collect();
-    let (sources, networks) = (report.sources_seen, report.networks_seen);
+    let (sources, networks) = (report.told.sources_seen, report.told.networks_seen);
     state.journal.record(match turn {
         Turn::Begun(_) => {
-            state.figures.campaign_begun(report.kind);
+            state.figures.campaign_begun(report.told.kind);
             info!(id, kind, sources, "campaign: {}", report.what);
             EventKind::CampaignBegun {
                 id,
@@ -109,14 +109,14 @@ fn tell(state: &State, turn: Turn) {
         Turn::Withdrawn {
             sources, is_whole, ..
         } => {
-            let services = report.served_since.join(" ");
+            let services = report.told.served_since.join(" ");
             info!(
                 id,
                 sources, is_whole, services, "campaign: what was asked for is served since"
             );
             EventKind::CampaignWithdrawn {
                 id,
-                services: report.served_since,
+                services: report.told.served_since,
                 sources,
                 whole: is_whole,
             }

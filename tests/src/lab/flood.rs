@@ -154,10 +154,10 @@ impl<'lab> Flood<'lab> {
         Self::by_trafgen_config(lab, &trafgen_config(frames))
     }
 
-    /// [`Self::by_trafgen`], so many a second.
-    pub fn paced(lab: &'lab Lab, frames: &[Vec<u8>], per_second: u32) -> Result<Self> {
+    /// [`Self::by_trafgen`], with so long between two frames, and a little more. (By `--rate` it sends all of a second at once.)
+    pub fn paced(lab: &'lab Lab, frames: &[Vec<u8>], gap: Duration) -> Result<Self> {
         let mut command = trafgen(lab, &trafgen_config(frames), MAX_PACKETS)?;
-        command.args(["--rate", &format!("{per_second}pps")]);
+        command.args(["--gap", &format!("{}us", gap.as_micros())]);
         Self::run(lab, command, MAX_CPU_S)
     }
 

@@ -116,7 +116,7 @@ fn a_carpet_over_many_ports_and_addresses_is_recognised() -> Result<()> {
     let netguard = protect(&lab, "")?;
     let honest = Honest::start(&lab, Family::V4, 20)?;
     // To each of them less than to the web server, by a thousand sources of both families.
-    let flood = Flood::paced(&lab, &carpet(&lab), 3_000)?;
+    let flood = Flood::paced(&lab, &carpet(&lab), Duration::from_micros(300))?;
     let told = recognised(&netguard, CLASS)?;
     let services = told["evidence"][0]["value"].as_f64();
     ensure!(services >= Some(8.0), "{told}");

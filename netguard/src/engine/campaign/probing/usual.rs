@@ -63,6 +63,20 @@ impl Usual {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::campaign::probing::tests::{asked, wait};
+
+    /// Found in review: after each restart the floor of a machine that knows nothing held, however many were usual.
+    #[test]
+    fn what_an_earlier_daemon_learnt_is_what_it_takes() {
+        for (usual, is_told) in [(None, true), (Some(15), false), (Some(5), true)] {
+            let mut probing = asked(55, 2, &[22, 25, 443]);
+            let mut earlier = Usual::default();
+            (0..LEARNT).for_each(|_| usual.into_iter().for_each(|count| earlier.learn(count)));
+            probing.recall(earlier);
+            let group = wait(&mut probing, 1_060, 1_061);
+            assert_eq!(group.is_some(), is_told, "{usual:?}");
+        }
+    }
 
     #[test]
     fn what_is_usual_says_what_it_takes_also_after_a_restart() {

@@ -79,19 +79,20 @@ fn row(campaign: &CampaignReport) -> Row {
         .map(|attack| attack.id.to_string())
         .collect();
     Row {
-        id: campaign.id,
-        kind: campaign.kind.name(),
+        id: campaign.told.id,
+        kind: campaign.told.kind.name(),
         began: campaign.began.clone(),
         lasted: seconds(campaign.lasted_s),
-        sources: campaign.sources_seen,
-        networks: campaign.networks_seen,
+        sources: campaign.told.sources_seen,
+        networks: campaign.told.networks_seen,
         attacks: match attacks.is_empty() {
             true => "none".to_owned(),
             false => attacks.join(" "),
         },
-        state: match campaign.ended {
-            Some(_) => "over",
-            None => "goes on",
+        state: match (&campaign.taken_back, &campaign.ended) {
+            (Some(_), Some(_)) => "taken back",
+            (None, Some(_)) => "over",
+            (_, None) => "goes on",
         },
     }
 }
@@ -101,8 +102,8 @@ const COLUMNS: usize = 104;
 fn show(campaign: &CampaignReport) -> String {
     let mut text = format!(
         "campaign {}: {}, {}\n  began {}, noticed {}, {}\n",
-        campaign.id,
-        campaign.kind.name(),
+        campaign.told.id,
+        campaign.told.kind.name(),
         campaign.what,
         campaign.began,
         campaign.noticed,
@@ -111,8 +112,8 @@ fn show(campaign: &CampaignReport) -> String {
             None => format!("goes on since {}", seconds(campaign.lasted_s)),
         }
     );
-    let (seen, networks) = (campaign.sources_seen, campaign.networks_seen);
-    let proven = campaign.sources_proven;
+    let (seen, networks) = (campaign.told.sources_seen, campaign.told.networks_seen);
+    let proven = campaign.told.sources_proven;
     text.push_str(&format!(
         "  {seen} sources in {networks} networks, {proven} of them connected meanwhile (whoever is not may be forged)\n"
     ));
@@ -122,39 +123,64 @@ fn show(campaign: &CampaignReport) -> String {
     for attack in &campaign.attacks {
         text.push_str(&format!("  {:>6} {}\n", attack.id, attack.class.name()));
     }
-    if !campaign.services.is_empty() {
-        let services = format!("services: {}", campaign.services.join(" "));
+    if !campaign.told.services.is_empty() {
+        let services = format!("services: {}", campaign.told.services.join(" "));
         text.push_str(&wrapped("", "  ", COLUMNS, &services));
         text.push('\n');
     }
-    if !campaign.targets.is_empty() {
+    if !campaign.told.targets.is_empty() {
         text.push_str(&format!(
-            "asked for where nobody is, by how many sources ({} packets were looked at, one in eight)\n",
-            campaign.attempts
+            "asked for where nobody is, by how many sources ({} packets, of those that were looked at)\n",
+            campaign.told.attempts
         ));
     }
-    for target in &campaign.targets {
+    for target in &campaign.told.targets {
         text.push_str(&format!("  {:<24} {:>8}\n", target.service, target.sources));
+    }
+    let told = withdrawn(campaign).into_iter().chain(looked_at(campaign));
+    for line in told {
+        text.push_str(&wrapped("", "  ", COLUMNS, &line));
+        text.push('\n');
     }
     text.push_str("evidence\n");
     campaign
         .joints
         .iter()
         .for_each(|joint| text.push_str(&evidence(joint)));
-    if !campaign.networks.is_empty() {
+    if !campaign.told.networks.is_empty() {
         text.push_str("networks, by how many sources were seen there at once\n");
     }
-    for network in &campaign.networks {
+    for network in &campaign.told.networks {
         text.push_str(&format!("  {:<24} {:>8}\n", network.network, network.sources));
     }
-    if !campaign.sources.is_empty() {
+    if !campaign.told.sources.is_empty() {
         text.push_str("sources, the first of them\n");
     }
-    for source in &campaign.sources {
+    for source in &campaign.told.sources {
         let proof = if source.proven { " connected" } else { "" };
         text.push_str(&format!("  {}{proof}\n", source.source));
     }
     text
+}
+
+/// What was asked for and is served since.
+fn withdrawn(campaign: &CampaignReport) -> Option<String> {
+    let services = campaign.told.served_since.join(" ");
+    let whole = campaign.taken_back.as_ref().map(|at| {
+        format!("so its probing was none, and all that was said of its sources for it was taken back at {at}")
+    });
+    let part = "who asked for nothing else came early, and is none of its sources any more".to_owned();
+    (!services.is_empty()).then(|| format!("served since: {services}; {}", whole.unwrap_or(part)))
+}
+
+/// Of how much all of this was seen.
+fn looked_at(campaign: &CampaignReport) -> Option<String> {
+    let (passed, looked_at) = (campaign.told.passed, campaign.told.looked_at);
+    let share = match looked_at {
+        0 => "none".to_owned(),
+        _ => format!("{looked_at}, one in {:.1}", passed as f64 / looked_at as f64),
+    };
+    (passed > 0).then(|| format!("looked at: of {passed} packets that passed while it probed {share}"))
 }
 
 fn evidence(joint: &CampaignJoint) -> String {
@@ -178,7 +204,7 @@ fn evidence(joint: &CampaignJoint) -> String {
 mod tests {
     use super::*;
     use crate::{
-        daemon::{CampaignAttack, CampaignNetwork, CampaignSource, CampaignTarget},
+        daemon::{CampaignAttack, CampaignNetwork, CampaignSource, CampaignTarget, CampaignTold},
         engine::{
             campaign::{CampaignKind, Link, LinkKind},
             detect::Class,
@@ -186,23 +212,17 @@ mod tests {
     };
 
     fn campaign() -> CampaignReport {
-        CampaignReport {
+        let told = CampaignTold {
             id: 3,
             kind: CampaignKind::Both,
-            what: CampaignKind::Both.describe().to_owned(),
-            began: "2026-01-01T00:00:00.000Z".to_owned(),
-            noticed: "2026-01-01T00:01:00.000Z".to_owned(),
-            ended: None,
-            lasted_s: 75,
-            attacks: vec![CampaignAttack {
-                id: 7,
-                class: Class::SynFlood,
-            }],
             services: vec!["tcp/80".to_owned(), "tcp/443".to_owned()],
             targets: vec![CampaignTarget {
                 service: "tcp/23".to_owned(),
                 sources: 40,
             }],
+            served_since: vec!["tcp/443".to_owned()],
+            passed: 9_000,
+            looked_at: 250,
             attempts: 120,
             sources_seen: 100,
             sources_proven: 1,
@@ -214,6 +234,19 @@ mod tests {
             networks: vec![CampaignNetwork {
                 network: "AS64496".to_owned(),
                 sources: 60,
+            }],
+        };
+        CampaignReport {
+            told,
+            what: CampaignKind::Both.describe().to_owned(),
+            began: "2026-01-01T00:00:00.000Z".to_owned(),
+            noticed: "2026-01-01T00:01:00.000Z".to_owned(),
+            ended: None,
+            taken_back: None,
+            lasted_s: 75,
+            attacks: vec![CampaignAttack {
+                id: 7,
+                class: Class::SynFlood,
             }],
             joints: vec![CampaignJoint {
                 part: "attack 7".to_owned(),
@@ -239,6 +272,9 @@ mod tests {
             "7 syn-flood",
             "services: tcp/80 tcp/443",
             "tcp/23",
+            "(120 packets, of those that were looked at)",
+            "looked at: of 9000 packets that passed while it probed 250, one in 36.0",
+            "served since: tcp/443; who asked for nothing else",
             "attack 7 with probing, since 2026-01-01T00:01:00.000Z (70 of 100)",
             "sources: many words",
             "AS64496",
@@ -247,6 +283,33 @@ mod tests {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert!(text.lines().all(|line| line.len() <= 110), "{text}");
+    }
+
+    #[test]
+    fn a_campaign_that_was_none_says_so() {
+        let at = "2026-01-01T00:02:00.000Z".to_owned();
+        let mut taken_back = CampaignReport {
+            taken_back: Some(at.clone()),
+            ended: Some(at),
+            ..campaign()
+        };
+        taken_back.told.looked_at = 0;
+        let text = show(&taken_back);
+        assert!(text.contains("so its probing was none, and all"), "{text}");
+        assert!(text.contains("while it probed none"), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 110), "{text}");
+        assert!(list(&[taken_back]).contains("taken back"));
+        let json = serde_json::to_value(campaign()).expect("it is JSON");
+        let mut older = json.clone();
+        assert!(
+            json.get("told").is_none() && json["sources_seen"] == 100,
+            "{json}"
+        );
+        for newer in ["served_since", "taken_back", "passed", "looked_at"] {
+            older.as_object_mut().and_then(|fields| fields.remove(newer));
+        }
+        let older: CampaignReport = serde_json::from_value(older).expect("what an older daemon says");
+        assert!(!show(&older).contains("looked at:") && !show(&older).contains("served since"));
     }
 
     #[test]

@@ -20,6 +20,7 @@ impl EventKind {
             Self::CampaignBegun { .. }
             | Self::CampaignGrown { .. }
             | Self::CampaignMerged { .. }
+            | Self::CampaignWithdrawn { .. }
             | Self::CampaignEnded { .. } => Author::Detector {
                 name: "campaign".to_owned(),
             },

@@ -1,8 +1,9 @@
 //! Campaigns in the daemon: each tick is shown to them, what changed is recorded, and sources that together probe become a little
-//! suspicious. What belongs together, the engine says.
+//! suspicious, or are not any more. What belongs together, the engine says.
 
 mod ground;
 mod report;
+mod told;
 
 use std::collections::HashSet;
 
@@ -13,27 +14,27 @@ use crate::engine::{
     Account, Change,
     campaign::{CampaignKind, Scene, Turn},
     seen::Seen,
+    window::Window,
 };
 
 pub(super) use ground::Ground;
-pub use report::{
-    CampaignAttack, CampaignJoint, CampaignNetwork, CampaignReport, CampaignSource, CampaignTarget,
-};
+pub use report::{CampaignAttack, CampaignJoint, CampaignReport};
+pub use told::{CampaignNetwork, CampaignSource, CampaignTarget, CampaignTold};
 
 /// Links that an event tells.
 const LINKS_TOLD: usize = 8;
 
-/// Takes in the tick that ended at `now_ns`.
+/// Takes in the tick that `window` is of.
 pub(super) fn tick(
     state: &State,
     ground: &mut Ground,
     changes: &[Change],
     seen: &[Seen],
     good: &HashSet<Account>,
-    now_ns: u64,
+    window: &Window,
 ) {
-    let begun = ground.begun();
-    let (turns, suspects) = {
+    let (begun, now_ns) = (ground.begun(), window.at_ns);
+    let (turns, suspects, cleared) = {
         let (controller, responder) = (state.controller(), state.responder());
         let mut campaigns = state.campaigns();
         let turns = campaigns.step(&Scene {
@@ -42,17 +43,21 @@ pub(super) fn tick(
             attacks: controller.tracker().attacks(),
             responder: &responder,
             seen,
+            passed: window.passed(),
             connected: good,
             is_calm: controller.is_calm(now_ns),
             is_served: &|seen| ground.is_served(seen),
             begun: &begun,
             asn: &|account| ground.asn(account),
         });
-        (turns, campaigns.suspects().to_vec())
+        (turns, campaigns.suspects().to_vec(), campaigns.cleared().to_vec())
     };
-    if !suspects.is_empty() {
-        // Whoever else attacks has that against it as well.
+    if !suspects.is_empty() || !cleared.is_empty() {
         let mut reputation = state.reputation();
+        for account in cleared {
+            reputation.clear_of_campaigns(account, now_ns);
+        }
+        // Whoever else attacks has that against it as well.
         for account in suspects {
             reputation.campaigning(account, CampaignKind::Probing.name(), now_ns);
         }
@@ -64,7 +69,11 @@ pub(super) fn tick(
 
 /// Records `turn`.
 fn tell(state: &State, turn: Turn) {
-    let (Turn::Begun(id) | Turn::Grown(id) | Turn::Ended(id) | Turn::Merged { into: id, .. }) = turn;
+    let (Turn::Begun(id)
+    | Turn::Grown(id)
+    | Turn::Ended(id)
+    | Turn::Merged { into: id, .. }
+    | Turn::Withdrawn { id, .. }) = turn;
     let told = {
         let (controller, campaigns) = (state.controller(), state.campaigns());
         let campaign = campaigns.turned(id);
@@ -73,12 +82,12 @@ fn tell(state: &State, turn: Turn) {
     let Some(report) = told else {
         return;
     };
-    let kind = report.kind.name().to_owned();
+    let kind = report.told.kind.name().to_owned();
     let attacks: Vec<u64> = report.attacks.iter().map(|attack| attack.id).collect();
-    let (sources, networks) = (report.sources_seen, report.networks_seen);
+    let (sources, networks) = (report.told.sources_seen, report.told.networks_seen);
     state.journal.record(match turn {
         Turn::Begun(_) => {
-            state.figures.campaign_begun(report.kind);
+            state.figures.campaign_begun(report.told.kind);
             info!(id, kind, sources, "campaign: {}", report.what);
             EventKind::CampaignBegun {
                 id,
@@ -97,6 +106,21 @@ fn tell(state: &State, turn: Turn) {
             networks,
         },
         Turn::Merged { id: merged, into } => EventKind::CampaignMerged { id: merged, into },
+        Turn::Withdrawn {
+            sources, is_whole, ..
+        } => {
+            let services = report.told.served_since.join(" ");
+            info!(
+                id,
+                sources, is_whole, services, "campaign: what was asked for is served since"
+            );
+            EventKind::CampaignWithdrawn {
+                id,
+                services: report.told.served_since,
+                sources,
+                whole: is_whole,
+            }
+        }
         Turn::Ended(_) => {
             info!(id, kind, sources, "campaign is over");
             EventKind::CampaignEnded {

@@ -251,6 +251,14 @@ pub enum EventKind {
     },
     /// A campaign turned out to be part of an older one.
     CampaignMerged { id: u64, into: u64 },
+    /// What sources of a campaign asked for, all that was named so far in `services`, is served since. So many of them asked for nothing else, and
+    /// what was said of them for it is taken back; `whole`: of all, since too little is left to be a probe.
+    CampaignWithdrawn {
+        id: u64,
+        services: Vec<String>,
+        sources: usize,
+        whole: bool,
+    },
     /// Nothing of a campaign has gone on for a while.
     CampaignEnded {
         id: u64,

@@ -54,6 +54,7 @@ pub use attacks::{AttackPoint, AttackReport, AttackSource, AttackedService, sent
 pub(crate) use blocks::removed as block_removed;
 pub use campaigns::{
     CampaignAttack, CampaignJoint, CampaignNetwork, CampaignReport, CampaignSource, CampaignTarget,
+    CampaignTold,
 };
 pub use configured::Spared;
 pub use cookies::withdraw_cookies;

@@ -110,7 +110,9 @@ fn recall(state: &State, inputs: &mut Inputs, calm: Calm) {
     if !state.responder().recall(calm.packets, calm.places, are_countries) {
         info!("packets of calm times were not restored: another version wrote them, or none");
     }
-    state.campaigns().recall(calm.ordinary.recalled(are_systems));
+    state
+        .campaigns()
+        .recall(calm.ordinary.recalled(are_systems), calm.probes);
     inputs.ground.recall(calm.served);
     state.served().clone_from(inputs.ground.served());
 }

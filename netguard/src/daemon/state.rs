@@ -17,7 +17,10 @@ use crate::{
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
     config::Confirm,
     engine::{
-        Calm, Campaigns, Controller, Guard, Reputation, calm::Served, campaign::Ordinary, response::Responder,
+        Calm, Campaigns, Controller, Guard, Reputation,
+        calm::Served,
+        campaign::{Ordinary, Usual},
+        response::Responder,
     },
     metrics::{Figures, MetricsState},
     prefix::Prefix,
@@ -328,7 +331,10 @@ impl State {
     /// What is known of calm times beside what is normal.
     pub(super) fn calm(&self) -> Calm {
         let (packets, places) = self.responder().calm();
-        let ordinary = self.campaigns().ordinary().clone();
+        let (ordinary, probes) = {
+            let campaigns = self.campaigns();
+            (campaigns.ordinary().clone(), campaigns.usual().clone())
+        };
         let served = self
             .served()
             .iter()
@@ -339,6 +345,7 @@ impl State {
             packets,
             places,
             ordinary,
+            probes,
             ..Calm::default()
         }
     }
@@ -354,7 +361,7 @@ impl State {
         if service.is_none() {
             was |= self.calm().is_learnt();
             self.responder().forget_calm(fastrand::u64(..));
-            self.campaigns().recall(Ordinary::default());
+            self.campaigns().recall(Ordinary::default(), Usual::default());
         }
         if was {
             self.normal_asked.notify_one();

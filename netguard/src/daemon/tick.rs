@@ -133,7 +133,7 @@ impl Ticking {
             attacks::tell(state, &changes);
             respond::tick(state, &mut inputs.stands, &features, &seen, &inputs.known);
             let good = &inputs.known.good;
-            campaigns::tick(state, &mut inputs.ground, &changes, &seen, good, now_ns);
+            campaigns::tick(state, &mut inputs.ground, &changes, &seen, good, &step.window);
         }
         self.second.push(step.window);
         if !step.findings.is_empty() {

@@ -1,5 +1,5 @@
 //! Calm: what is learnt of calm times beside what is normal, as one daemon leaves it to the next: what is served, what ordinary packets look
-//! like, and where they come from. It learns nothing itself.
+//! like, where they come from, and how many ask in vain. It learns nothing itself.
 //!
 //! Each part is read by itself: one that another version wrote otherwise is left, and costs neither the others nor what is normal.
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
-    campaign::{Ordinary, Target},
+    campaign::{Ordinary, Target, Usual},
     peace::KeptPeace,
     places::KeptPlaces,
 };
@@ -28,6 +28,8 @@ pub struct Calm {
     pub packets: KeptPeace,
     pub places: KeptPlaces,
     pub ordinary: Ordinary,
+    /// How many ask in vain.
+    pub probes: Usual,
     /// Which parts were there and could not be read, and why.
     #[serde(skip)]
     pub left: Vec<String>,
@@ -48,7 +50,8 @@ impl Calm {
     pub fn is_learnt(&self) -> bool {
         let is_none = self.packets.is_empty()
             && self.places == KeptPlaces::default()
-            && self.ordinary == Ordinary::default();
+            && self.ordinary == Ordinary::default()
+            && self.probes.is_empty();
         !is_none
     }
 }
@@ -68,6 +71,7 @@ impl<'de> Deserialize<'de> for Calm {
             packets: part(&mut written, "packets", &mut left, KeptPeace::is_sound),
             places: part(&mut written, "places", &mut left, KeptPlaces::is_sound),
             ordinary: part(&mut written, "ordinary", &mut left, Ordinary::is_sound),
+            probes: part(&mut written, "probes", &mut left, Usual::is_sound),
             left,
         })
     }
@@ -105,10 +109,14 @@ mod tests {
             served: vec![(target, 7)],
             ..Calm::default()
         };
-        let learnt = json!({ "served": [[target, 7]], "places": [[null, 5]] });
-        let mut learnt: Calm = serde_json::from_value(learnt).expect("it is read");
-        assert!(learnt.is_learnt() && learnt.forget());
-        assert_eq!(learnt, served);
+        for part in [json!({ "places": [[null, 5]] }), json!({ "probes": [7] })] {
+            let mut learnt = part;
+            learnt["served"] = json!([[target, 7]]);
+            let mut learnt: Calm = serde_json::from_value(learnt).expect("it is read");
+            assert!(learnt.left.is_empty() && learnt.is_learnt() && learnt.forget());
+            assert_eq!(learnt, served);
+        }
+        let mut learnt = served.clone();
         assert!(!learnt.forget(), "nothing is learnt any more");
         assert_eq!(learnt, served);
     }
@@ -122,12 +130,19 @@ mod tests {
         };
         let calm = Calm {
             served: vec![(target, 1_800_000_000)],
+            probes: serde_json::from_value(json!([3, 15])).expect("counts"),
             ..Calm::default()
         };
         let good = serde_json::to_value(&calm).expect("it is JSON");
         assert!(good.get("left").is_none());
         let stratum = json!({ "protocol": 6, "port": 443, "opening": true });
+        let without_probes = Calm {
+            probes: Usual::default(),
+            ..calm.clone()
+        };
         for (name, wrong) in [
+            ("probes", json!([3, -1])),
+            ("probes", json!([8_193])),
             (
                 "packets",
                 json!({ "fields": "9 words", "strata": [[stratum, [[0, 0, 0, 0, 0, 0, 0, 0, 0]]]] }),
@@ -148,7 +163,11 @@ mod tests {
                     left: Vec::new(),
                     ..read
                 },
-                calm
+                if name == "probes" {
+                    without_probes.clone()
+                } else {
+                    calm.clone()
+                }
             );
         }
         let mut written = good.clone();

@@ -12,6 +12,8 @@ mod probing;
 mod record;
 mod rhythm;
 mod scene;
+mod share;
+mod suspicion;
 mod traits;
 
 use std::{
@@ -25,10 +27,13 @@ pub use attempt::{Attempt, Look, Target};
 pub use link::{JOINS, Link, LinkKind, links, score};
 pub use network::{Asn, Network, Ordinary, network};
 pub use overlap::{Overlap, Sources};
-pub use probing::{Group, Probing};
+pub use probing::{Early, Group, Probing, Usual};
 pub use record::{Campaign, CampaignKind, Joint, Part};
 pub use rhythm::{Together, together};
 pub use scene::{Scene, Turn};
+pub use share::Share;
+use share::Shares;
+use suspicion::Suspicion;
 pub use traits::Traits;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -59,9 +64,11 @@ pub struct Campaigns {
     looked_ns: Option<u64>,
     /// Those that turned out to be the same as others in the second that was looked at last, as they were then.
     absorbed: Vec<Campaign>,
-    /// Who turned out to probe in it, and all of whom that was said while this campaign's probing went on.
+    /// Of whom it is to be said since then that they probe, and of whom it is to be taken back.
     suspects: Vec<Account>,
-    suspected: (u64, BTreeSet<Account>),
+    cleared: Vec<Account>,
+    suspicion: Suspicion,
+    shares: Shares,
 }
 
 /// What is remembered of an attack beside what its own record has.
@@ -79,14 +86,17 @@ impl Campaigns {
     pub fn step(&mut self, scene: &Scene<'_>) -> Vec<Turn> {
         self.absorbed.clear();
         self.suspects.clear();
+        self.cleared.clear();
         self.turn(scene);
+        let mut turns = Vec::new();
+        self.withdraw(scene, &mut turns);
         self.attempts(scene);
         let before_ns = self.looked_ns.filter(|before_ns| *before_ns <= scene.now_ns);
         if before_ns.is_some_and(|before_ns| scene.now_ns - before_ns < SECOND_NS) {
-            return Vec::new();
+            return turns;
         }
         self.looked_ns = Some(scene.now_ns);
-        let mut turns = Vec::new();
+        self.shares.mark(scene.now_ns);
         self.look_at_probing(scene, &mut turns);
         self.look_at_attacks(scene, &mut turns);
         self.end(scene, &mut turns);
@@ -98,9 +108,15 @@ impl Campaigns {
         &self.ordinary
     }
 
-    /// Takes up what was learnt of that, or forgets it.
-    pub fn recall(&mut self, ordinary: Ordinary) {
+    /// How many ask in vain in calm times.
+    pub const fn usual(&self) -> &Usual {
+        self.probing.usual()
+    }
+
+    /// Takes up what was learnt of both, or forgets it.
+    pub fn recall(&mut self, ordinary: Ordinary, usual: Usual) {
         self.ordinary = ordinary;
+        self.probing.recall(usual);
     }
 
     /// Campaigns, the oldest first.
@@ -119,9 +135,14 @@ impl Campaigns {
             .or_else(|| absorbed.find(|campaign| campaign.id == id))
     }
 
-    /// Who turned out to probe in the last step; nobody twice for the same campaign while it goes on.
+    /// Of whom it is to be said since the last step that they probe: some time after they were found to, and now and then while they do.
     pub fn suspects(&self) -> &[Account] {
         &self.suspects
+    }
+
+    /// Of whom that is to be taken back: what they asked for is served since the last step.
+    pub fn cleared(&self) -> &[Account] {
+        &self.cleared
     }
 
     /// The campaign that the attack of this number is part of.

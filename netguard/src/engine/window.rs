@@ -6,7 +6,7 @@ use std::{
 };
 
 use netguard_common::{
-    Judgement, Verdict,
+    Action, Judgement, Verdict,
     layout::{Counter, Sample},
 };
 
@@ -77,6 +77,13 @@ impl Activity {
 }
 
 impl Window {
+    /// Packets whose verdict lets them pass, those not among them that were only counted as dropped.
+    pub fn passed(&self) -> u64 {
+        let verdicts = self.verdicts.iter();
+        let passed = verdicts.filter(|(judgement, _)| judgement.verdict.action() == Action::Pass);
+        passed.fold(0, |sum, (_, counter)| sum.saturating_add(counter.packets))
+    }
+
     /// `packets` in this window as packets per second.
     pub fn per_second(&self, packets: u64) -> u64 {
         if self.length_ns == 0 {

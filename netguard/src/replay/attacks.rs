@@ -71,8 +71,9 @@ pub(super) struct Attacks {
     refused: Refusals,
     campaigns: Campaigns,
     asns: Reading,
-    /// Sources that turned out to be some of many that probe, since the second before.
+    /// Sources that turned out to be some of many that probe, since the second before, and those that turned out to be none.
     suspects: Vec<Account>,
+    cleared: Vec<Account>,
 }
 
 impl Attacks {
@@ -88,6 +89,7 @@ impl Attacks {
             // What cannot be read says nothing, as in the daemon.
             asns: asns.map(|file| databases.reading(file)).unwrap_or_default(),
             suspects: Vec::new(),
+            cleared: Vec::new(),
         }
     }
 
@@ -116,12 +118,16 @@ impl Attacks {
             attacks: self.controller.tracker().attacks(),
             responder: self.response.responder(),
             seen: &seen,
+            passed: step.window.passed(),
             connected: good,
             is_calm: self.controller.is_calm(now_ns),
             is_served: &|seen| answers.is_served(seen),
             begun,
             asn: &|account| self.asns.asn(account.prefix().address()),
         });
+        let cleared = self.campaigns.cleared();
+        self.suspects.retain(|account| !cleared.contains(account));
+        self.cleared.extend(cleared);
         self.suspects.extend(self.campaigns.suspects());
         self.second.push(step.window.clone());
         let sum = match self.traffic.take() {
@@ -147,6 +153,11 @@ impl Attacks {
     /// Those who became suspicious.
     pub(super) fn suspects(&mut self) -> Vec<Account> {
         std::mem::take(&mut self.suspects)
+    }
+
+    /// Those who are not any more, since what they asked for is served.
+    pub(super) fn cleared(&mut self) -> Vec<Account> {
+        std::mem::take(&mut self.cleared)
     }
 
     pub(super) fn campaigns(&self) -> Vec<Campaign> {

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::clock::BEGIN_NS;
 use crate::{
-    daemon::{CampaignNetwork, CampaignSource, CampaignTarget},
-    engine::campaign::{Campaign as Known, CampaignKind, Link},
+    daemon::CampaignTold,
+    engine::campaign::{Campaign as Known, Link},
 };
 
 /// Sources that are told of each.
@@ -14,26 +14,16 @@ const SOURCES: usize = 10;
 /// Attacks, or sources of which none stands out, that belong together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Campaign {
-    pub id: u64,
-    pub kind: CampaignKind,
+    #[serde(flatten)]
+    pub told: CampaignTold,
     pub began_ms: u64,
     pub noticed_ms: u64,
     /// `None` where the capture ends before.
     pub ended_ms: Option<u64>,
+    /// When all of its probing was taken back, since what it asked for is served.
+    pub taken_back_ms: Option<u64>,
     /// Numbers of its attacks.
     pub attacks: Vec<u64>,
-    /// What its attacks were aimed at.
-    pub services: Vec<String>,
-    /// What its sources asked for where nobody is, with how many of them did when last looked.
-    pub targets: Vec<CampaignTarget>,
-    /// Packets that came to nothing among those that were looked at, one in eight, of sources that came within five minutes.
-    pub attempts: u64,
-    pub sources_seen: usize,
-    /// Those of them that proved themselves by a connection.
-    pub sources_proven: usize,
-    pub sources: Vec<CampaignSource>,
-    pub networks_seen: usize,
-    pub networks: Vec<CampaignNetwork>,
     /// What speaks for each of its parts.
     pub joints: Vec<Joint>,
 }
@@ -55,20 +45,12 @@ pub struct Joint {
 pub(super) fn told(campaign: &Known) -> Campaign {
     let ms = |at_ns: u64| at_ns.saturating_sub(BEGIN_NS) / 1_000_000;
     Campaign {
-        id: campaign.id,
-        kind: campaign.kind(),
+        told: CampaignTold::of(campaign, SOURCES),
         began_ms: ms(campaign.begun_ns),
         noticed_ms: ms(campaign.detected_ns),
         ended_ms: campaign.ended_ns.map(ms),
+        taken_back_ms: campaign.taken_back_ns.map(ms),
         attacks: campaign.attacks.iter().copied().collect(),
-        services: campaign.services.iter().cloned().collect(),
-        targets: CampaignTarget::all(campaign),
-        attempts: campaign.attempts,
-        sources_seen: campaign.sources_seen,
-        sources_proven: campaign.proven,
-        sources: CampaignSource::first(campaign, SOURCES),
-        networks_seen: campaign.networks_seen,
-        networks: CampaignNetwork::all(campaign),
         joints: campaign
             .joints
             .iter()

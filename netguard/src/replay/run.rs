@@ -257,6 +257,9 @@ impl Run<'_> {
             .tick(&step, now_ns, beside, &good, &self.answers, &begun);
         if let Some((windows, attacked)) = second {
             self.reputation.connect(self.handshakes.connections(), now_ns);
+            for account in self.attacks.cleared() {
+                self.reputation.clear_of_campaigns(account, now_ns);
+            }
             for account in self.attacks.suspects() {
                 let kind = CampaignKind::Probing.name();
                 self.reputation.campaigning(account, kind, now_ns);

@@ -154,6 +154,13 @@ impl<'lab> Flood<'lab> {
         Self::by_trafgen_config(lab, &trafgen_config(frames))
     }
 
+    /// [`Self::by_trafgen`], with so long between two frames, and a little more. (By `--rate` it sends all of a second at once.)
+    pub fn paced(lab: &'lab Lab, frames: &[Vec<u8>], gap: Duration) -> Result<Self> {
+        let mut command = trafgen(lab, &trafgen_config(frames), MAX_PACKETS)?;
+        command.args(["--gap", &format!("{}us", gap.as_micros())]);
+        Self::run(lab, command, MAX_CPU_S)
+    }
+
     fn by_trafgen_config(lab: &'lab Lab, text: &str) -> Result<Self> {
         Self::run(lab, trafgen(lab, text, MAX_PACKETS)?, MAX_CPU_S)
     }

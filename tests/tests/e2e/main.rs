@@ -52,6 +52,7 @@ mod state;
 mod steady;
 mod sysctls;
 mod telemetry;
+mod unusual;
 mod verdicts;
 
 use anyhow::Result;

@@ -3,6 +3,7 @@
 use std::{fs, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use netguard::bpf::{Pins, Services};
 use netguard_tests::lab::{Family, Flood, Honest, Lab, Netguard, growth, newcomers, output, wait_until};
 use serde_json::Value;
 
@@ -106,15 +107,17 @@ fn is_a_capture(netguard: &Netguard<'_>, id: &str) -> Result<()> {
     Ok(())
 }
 
+/// Without signatures, which would leave nothing to be limited; and cookies come late by themselves.
+const LIMITS_ONLY: &str =
+    "[response]\nsignatures = \"off\"\n[syn_cookies]\nrate_per_s = 1000000\nburst = 1000000\n";
+
 /// A hundred connections a second are usual; who asks beyond twice that must prove itself as long as the flood lasts.
 #[test]
 fn a_service_that_is_attacked_is_held_at_what_is_usual() -> Result<()> {
     let (lab, _server) = lab()?;
     lab.take_answers()?;
     crate::normal::prepare(&lab)?;
-    // Without signatures, which would leave nothing to be limited; and cookies come late by themselves.
-    let config = "[response]\nsignatures = \"off\"\n[syn_cookies]\nrate_per_s = 1000000\nburst = 1000000\n";
-    let netguard = protect(&lab, config)?;
+    let netguard = protect(&lab, LIMITS_ONLY)?;
     let before = service(&netguard)?;
     let honest = Honest::start(&lab, Family::V4, 20)?;
     let flood = Flood::lasting(&lab, Family::V4)?;
@@ -149,6 +152,31 @@ fn a_service_that_is_attacked_is_held_at_what_is_usual() -> Result<()> {
     wait_until("the limit to be taken back", Duration::from_secs(60), || {
         Ok((service(&netguard)? == before).then_some(()))
     })?;
+    Ok(())
+}
+
+/// Who was killed cannot take back what it tightened: that holds until the next start, which begins with what the configuration says.
+#[test]
+fn a_limit_that_a_killed_daemon_left_tightened_ends_with_the_next_start() -> Result<()> {
+    let (lab, _server) = lab()?;
+    lab.take_answers()?;
+    crate::normal::prepare(&lab)?;
+    let mut netguard = protect(&lab, LIMITS_ONLY)?;
+    let before = service(&netguard)?;
+    let flood = Flood::lasting(&lab, Family::V4)?;
+    wait_until("the service to be held", Duration::from_secs(10), || {
+        Ok((service(&netguard)? != before).then_some(()))
+    })?;
+    netguard.kill9();
+    flood.stop()?;
+    let left = Services::open(&Pins::of(&lab.name.parse()?))?.list()?;
+    ensure!(
+        left.iter()
+            .any(|service| (service.protocol, service.port) == (6, 80)),
+        "nobody takes it back: {left:?}"
+    );
+    netguard.restart()?;
+    ensure!(service(&netguard)? == before, "{}", service(&netguard)?);
     Ok(())
 }
 

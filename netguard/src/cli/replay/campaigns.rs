@@ -10,10 +10,11 @@ pub(super) fn campaigns(report: &Report) -> Option<String> {
     }
     let mut lines = vec!["CAMPAIGNS".to_owned()];
     for campaign in report.campaigns.iter().take(PRINTED) {
-        let end = campaign.ended_ms.map_or_else(
-            || "to the end".to_owned(),
-            |ms| format!("until {}", seconds_of(ms)),
-        );
+        let end = match (campaign.taken_back_ms, campaign.ended_ms) {
+            (Some(ms), _) => format!("and taken back {}", seconds_of(ms)),
+            (None, Some(ms)) => format!("until {}", seconds_of(ms)),
+            (None, None) => "to the end".to_owned(),
+        };
         let attacks: Vec<String> = campaign.attacks.iter().map(u64::to_string).collect();
         let of = match attacks.is_empty() {
             true => String::new(),
@@ -23,11 +24,11 @@ pub(super) fn campaigns(report: &Report) -> Option<String> {
             "",
             &format!(
                 "{} from {} {end}: {} sources in {} networks, {} of them proven{of}",
-                campaign.kind.name(),
+                campaign.told.kind.name(),
                 seconds_of(campaign.began_ms),
-                campaign.sources_seen,
-                campaign.networks_seen,
-                campaign.sources_proven
+                campaign.told.sources_seen,
+                campaign.told.networks_seen,
+                campaign.told.sources_proven
             ),
         ));
         for link in campaign.joints.iter().flat_map(|joint| &joint.evidence) {
@@ -41,27 +42,35 @@ pub(super) fn campaigns(report: &Report) -> Option<String> {
 mod tests {
     use super::*;
     use crate::{
+        daemon::CampaignTold,
         engine::campaign::{CampaignKind, Link, LinkKind},
         replay::{Campaign, Joint},
     };
 
     #[test]
     fn a_campaign_is_told_with_its_evidence() {
-        let campaign = Campaign {
+        let told = CampaignTold {
             id: 1,
             kind: CampaignKind::Attacks,
-            began_ms: 1_500,
-            noticed_ms: 2_500,
-            ended_ms: None,
-            attacks: vec![1, 2],
             services: Vec::new(),
             targets: Vec::new(),
+            served_since: Vec::new(),
+            passed: 0,
+            looked_at: 0,
             attempts: 0,
             sources_seen: 300,
             sources_proven: 4,
             sources: Vec::new(),
             networks_seen: 9,
             networks: Vec::new(),
+        };
+        let campaign = Campaign {
+            told,
+            began_ms: 1_500,
+            noticed_ms: 2_500,
+            ended_ms: None,
+            taken_back_ms: None,
+            attacks: vec![1, 2],
             joints: vec![Joint {
                 part: "attack 1".to_owned(),
                 with: Some("attack 2".to_owned()),
@@ -74,11 +83,16 @@ mod tests {
                 }],
             }],
         };
+        let early = Campaign {
+            taken_back_ms: Some(9_500),
+            ..campaign.clone()
+        };
         let report = Report {
-            campaigns: vec![campaign],
+            campaigns: vec![campaign, early],
             ..Report::default()
         };
         let text = campaigns(&report).expect("there is one");
+        assert!(text.contains("and taken back"), "{text}");
         assert!(text.contains("to the end: 300 sources in 9 networks"), "{text}");
         assert!(text.contains("attacks 1 2"), "{text}");
         assert!(text.contains("time: they began"), "{text}");

@@ -1,15 +1,14 @@
 //! Campaigns as they are told over the control socket, with the wall clock.
 
-use std::cmp::Reverse;
-
 use serde::{Deserialize, Serialize};
 
+use super::CampaignTold;
 use crate::{
     clock::monotonic_ns,
     daemon::attacks::told,
     engine::{
         Tracker,
-        campaign::{Campaign, CampaignKind, Campaigns, Joint, Link},
+        campaign::{Campaign, Campaigns, Joint, Link},
         detect::Class,
     },
 };
@@ -20,8 +19,8 @@ const SOURCES_TOLD: usize = 20;
 /// Answer of `GET /v1/campaigns/{id}`, and an element of that of `GET /v1/campaigns`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CampaignReport {
-    pub id: u64,
-    pub kind: CampaignKind,
+    #[serde(flatten)]
+    pub told: CampaignTold,
     /// The kind in a sentence.
     pub what: String,
     /// When the first of it began, and when that was noticed; RFC 3339, UTC.
@@ -29,23 +28,12 @@ pub struct CampaignReport {
     pub noticed: String,
     /// `None` while it goes on.
     pub ended: Option<String>,
+    /// When all of its probing was taken back, since what it asked for is served.
+    #[serde(default)]
+    pub taken_back: Option<String>,
     pub lasted_s: u64,
     /// The attacks that are its parts, as far as they are remembered.
     pub attacks: Vec<CampaignAttack>,
-    /// What its attacks were aimed at.
-    pub services: Vec<String>,
-    /// What its sources asked for where nobody is, with how many of them did when last looked.
-    pub targets: Vec<CampaignTarget>,
-    /// Packets that came to nothing among those that were looked at, one in eight, of sources that came within five minutes.
-    pub attempts: u64,
-    pub sources_seen: usize,
-    /// Those of them that proved themselves by a connection; all others may be forged.
-    pub sources_proven: usize,
-    /// Proven ones first.
-    pub sources: Vec<CampaignSource>,
-    pub networks_seen: usize,
-    /// Autonomous systems where a database says, else IPv4 /16 and IPv6 /32; most sources first.
-    pub networks: Vec<CampaignNetwork>,
     /// What speaks for each of its parts.
     pub joints: Vec<CampaignJoint>,
 }
@@ -54,26 +42,6 @@ pub struct CampaignReport {
 pub struct CampaignAttack {
     pub id: u64,
     pub class: Class,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CampaignTarget {
-    pub service: String,
-    pub sources: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CampaignSource {
-    /// An IPv4 address or an IPv6 /64.
-    pub source: String,
-    pub proven: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CampaignNetwork {
-    /// Such as `AS64496`, or `192.0.0.0/16`.
-    pub network: String,
-    pub sources: u32,
 }
 
 /// That a part belongs to a campaign.
@@ -100,12 +68,12 @@ impl CampaignReport {
         let until_ns = campaign.ended_ns.unwrap_or_else(monotonic_ns);
         let attacks = campaign.attacks.iter().filter_map(|id| tracker.attack(*id));
         Self {
-            id: campaign.id,
-            kind: campaign.kind(),
+            told: CampaignTold::of(campaign, SOURCES_TOLD),
             what: campaign.kind().describe().to_owned(),
             began: told(campaign.begun_ns),
             noticed: told(campaign.detected_ns),
             ended: campaign.ended_ns.map(told),
+            taken_back: campaign.taken_back_ns.map(told),
             lasted_s: until_ns.saturating_sub(campaign.begun_ns) / 1_000_000_000,
             attacks: attacks
                 .map(|attack| CampaignAttack {
@@ -113,14 +81,6 @@ impl CampaignReport {
                     class: attack.class,
                 })
                 .collect(),
-            services: campaign.services.iter().cloned().collect(),
-            targets: CampaignTarget::all(campaign),
-            attempts: campaign.attempts,
-            sources_seen: campaign.sources_seen,
-            sources_proven: campaign.proven,
-            sources: CampaignSource::first(campaign, SOURCES_TOLD),
-            networks_seen: campaign.networks_seen,
-            networks: CampaignNetwork::all(campaign),
             joints: campaign.joints.iter().map(joint).collect(),
         }
     }
@@ -129,44 +89,6 @@ impl CampaignReport {
     pub fn evidence(&self) -> impl Iterator<Item = String> {
         let links = self.joints.iter().flat_map(|joint| &joint.evidence);
         links.map(|link| format!("{}: {}", link.kind.name(), link.what))
-    }
-}
-
-impl CampaignTarget {
-    pub(crate) fn all(campaign: &Campaign) -> Vec<Self> {
-        let targets = campaign.targets.iter();
-        targets
-            .map(|(target, sources)| Self {
-                service: target.to_string(),
-                sources: *sources,
-            })
-            .collect()
-    }
-}
-
-impl CampaignSource {
-    /// The first so many, those that proved themselves before all others.
-    pub(crate) fn first(campaign: &Campaign, count: usize) -> Vec<Self> {
-        let mut sources: Vec<_> = campaign.sources().iter().collect();
-        sources.sort_by_key(|(account, is_proven)| (Reverse(**is_proven), **account));
-        let told = sources.into_iter().take(count);
-        told.map(|(account, is_proven)| Self {
-            source: account.to_string(),
-            proven: *is_proven,
-        })
-        .collect()
-    }
-}
-
-impl CampaignNetwork {
-    pub(crate) fn all(campaign: &Campaign) -> Vec<Self> {
-        let networks = campaign.networks.iter();
-        networks
-            .map(|(network, sources)| Self {
-                network: network.to_string(),
-                sources: *sources,
-            })
-            .collect()
     }
 }
 

@@ -1,20 +1,65 @@
 //! Which campaign it is that sources probe in, and who of them is suspicious for it. Who probes, `probing` says.
 
-use std::collections::BTreeSet;
-
-use super::{Attempt, Campaigns, Group, Joint, MEMORY_NS, Part, QUIET_NS, Scene, Turn, scene::is_flooded};
+use super::{
+    Attempt, Campaigns, Early, Group, Joint, MEMORY_NS, Part, QUIET_NS, Scene, Turn, scene::is_flooded,
+};
 use crate::engine::Account;
 
-/// Sources of which it is remembered that they were told to probe, beside those that do.
-const SUSPECTED: usize = 16_384;
-
 impl Campaigns {
+    /// Takes back what is served by now: who asked for it came a little early.
+    pub(super) fn withdraw(&mut self, scene: &Scene<'_>, turns: &mut Vec<Turn>) {
+        if scene.begun.is_empty() {
+            return;
+        }
+        let early = self.probing.withdraw(scene.begun);
+        for index in 0..self.campaigns.len() {
+            let campaign = &mut self.campaigns[index];
+            if !campaign.has(Part::Probing) || !campaign.withdraw(scene.begun, &early) {
+                continue;
+            }
+            let id = campaign.id;
+            let is_whole = !campaign.is_probed();
+            let cleared = self.cleared_of(index, &early, is_whole);
+            self.suspicion.forget(&cleared);
+            turns.push(Turn::Withdrawn {
+                id,
+                sources: cleared.len(),
+                is_whole,
+            });
+            let campaign = &mut self.campaigns[index];
+            if !is_whole {
+                campaign.clear(&cleared);
+            } else if campaign.take_back(scene.now_ns) {
+                turns.push(Turn::Ended(id));
+            }
+            if is_whole {
+                // What is left is for the next look to find.
+                self.group = None;
+            }
+            self.cleared.extend(cleared);
+        }
+    }
+
+    /// Sources of the campaign at `index` that have nothing against them any more: all where it `is_whole`, and none that is one of another.
+    fn cleared_of(&self, index: usize, early: &Early, is_whole: bool) -> Vec<Account> {
+        let is_other = |account: &Account| {
+            let campaigns = self.campaigns.iter().enumerate();
+            let mut others = campaigns.filter(|(other, campaign)| *other != index && campaign.has_probing);
+            others.any(|(_, campaign)| campaign.sources().contains_key(account))
+        };
+        let sources = self.campaigns[index].sources().keys();
+        sources
+            .filter(|account| is_whole || early.sources.contains(account))
+            .filter(|account| !is_other(account))
+            .copied()
+            .collect()
+    }
+
     /// What came to nothing; in calm times all else is ordinary.
     pub(super) fn attempts(&mut self, scene: &Scene<'_>) {
-        if !scene.begun.is_empty() {
-            self.probing.withdraw(scene.begun);
-        }
+        self.shares.sum.passed = self.shares.sum.passed.saturating_add(scene.passed);
         for seen in scene.seen {
+            self.shares.sum.look_at(seen.verdict);
             let is_proven = scene.connected.contains(&Account::of(seen.source));
             match Attempt::of(seen, (scene.is_served)(seen), is_proven) {
                 // Of a flood everything comes to nothing, whoever's name it is in: that is told as what it is.
@@ -37,17 +82,7 @@ impl Campaigns {
             return;
         };
         let id = self.probe(&group, now_ns, turns);
-        if self.suspected.0 != id {
-            self.suspected = (id, BTreeSet::new());
-        }
-        let (_, suspected) = &mut self.suspected;
-        let members = group.members.keys().copied();
-        self.suspects
-            .extend(members.filter(|account| suspected.insert(*account)));
-        // Whoever is forgotten as a source of it may be told once more.
-        if suspected.len() > SUSPECTED {
-            *suspected = group.members.keys().copied().collect();
-        }
+        self.suspects = self.suspicion.look(id, group.members.keys(), now_ns);
     }
 
     /// Takes in that `group` probes, and which campaign that is.
@@ -60,6 +95,7 @@ impl Campaigns {
         });
         if let Some(campaign) = known.next() {
             campaign.take_group(group);
+            campaign.share = self.shares.sum - campaign.share_before;
             if campaign.ended_ns.take().is_some() {
                 campaign.told = campaign.sources_seen;
                 turns.push(Turn::Grown(campaign.id));
@@ -72,7 +108,10 @@ impl Campaigns {
             at_ns: now_ns,
             links: group.links.clone(),
         };
+        let before = self.shares.at(group.begun_ns);
+        let share = self.shares.sum - before;
         let campaign = self.begin(group.begun_ns, now_ns, turns);
+        (campaign.share, campaign.share_before) = (share, before);
         campaign.add(Part::Probing);
         campaign.join(joint);
         campaign.last_ns = group.last_ns;

@@ -7,33 +7,25 @@
 
 mod group;
 mod kept;
+mod usual;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Attempt, Link, Look, Ordinary, QUIET_NS, Sources, Target, network::Asn};
 use crate::engine::Account;
 pub use group::Group;
+pub(super) use group::is_varied;
 use kept::{Kept, Shared};
+pub use usual::Usual;
 
 /// How far back it looks.
-const BACK_NS: u64 = 300_000_000_000;
+pub(super) const BACK_NS: u64 = 300_000_000_000;
 /// Sources that are remembered, and how many give way at once where there are more: to find who was met longest ago means to look at all.
 const SOURCES: usize = 8_192;
 const GIVE_WAY: usize = 128;
 /// What a source asked for, and what its packets look like, that is remembered.
 const TARGETS: usize = 16;
 const LOOKS: usize = 4;
-/// Sources among the packets that are looked at, below which it is none, and the same before anything is usual. At one packet in
-/// eight that are about 2,300, and 4,600, attempts an hour.
-const FLOOR: usize = 24;
-const COLD_FLOOR: usize = 48;
-/// So many times the most that was usual is none.
-const FACTOR: usize = 4;
-/// So many are one whatever is usual: who stays below the threshold for long must not move it out of reach.
-const MOST: usize = SOURCES / 8;
-/// Stretches that must be learnt, and those that are kept: four hours.
-const LEARNT: usize = 3;
-const KEPT: usize = 48;
 /// Sources of one network (IPv4 /24, IPv6 /48) that are remembered, and count: whoever owns one is not many.
 const OF_A_NETWORK: usize = 8;
 /// How long it goes on before it is usual.
@@ -46,11 +38,17 @@ pub struct Probing {
     /// What many of them had in common at the last look.
     targets: Shared<Target>,
     looks: Shared<Look>,
-    /// How many sources came in stretches of calm times, the newest last.
-    usual: VecDeque<usize>,
+    usual: Usual,
     /// When the stretch began that is to be learnt next.
     since_ns: Option<u64>,
     going: Option<Going>,
+}
+
+/// What was asked for before it was served, and who asked for nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Early {
+    pub targets: BTreeSet<Target>,
+    pub sources: BTreeSet<Account>,
 }
 
 /// A probe that goes on.
@@ -135,12 +133,30 @@ impl Probing {
         true
     }
 
-    /// Takes back what was asked for of services that have begun since: their clients came a little early.
-    pub fn withdraw(&mut self, begun: &BTreeSet<Target>) {
-        self.sources.retain(|_, prober| {
+    /// Takes back what was asked for of services that have `begun` since: their clients came a little early. Who asked for nothing else is
+    /// forgotten, and told.
+    pub fn withdraw(&mut self, begun: &BTreeSet<Target>) -> Early {
+        let mut early = Early::default();
+        let was_asked = |target: &&Target| self.sources.values().any(|prober| prober.targets.has(target));
+        early.targets = begun.iter().filter(was_asked).copied().collect();
+        self.sources.retain(|account, prober| {
             prober.targets.withdraw(begun);
+            if prober.targets.is_empty() {
+                early.sources.insert(*account);
+            }
             !prober.targets.is_empty()
         });
+        early
+    }
+
+    /// What is usual here.
+    pub const fn usual(&self) -> &Usual {
+        &self.usual
+    }
+
+    /// Takes up what was learnt of that, or forgets it.
+    pub fn recall(&mut self, usual: Usual) {
+        self.usual = usual;
     }
 
     /// What goes on at `now_ns`, once a second. `is_calm`: nothing else is attacked, so that what came is usual.
@@ -154,7 +170,7 @@ impl Probing {
         let count = counted(all.keys());
         let threshold = self
             .going
-            .map_or_else(|| self.threshold(), |going| going.threshold);
+            .map_or_else(|| self.usual.threshold(), |going| going.threshold);
         // It goes on with half of what it began with.
         let least = if self.going.is_some() {
             threshold / 2
@@ -164,7 +180,7 @@ impl Probing {
         let measure = Measure {
             threshold,
             least,
-            usual: self.usual.iter().max().copied(),
+            usual: self.usual.most(),
         };
         let group = match count >= least {
             true => self.found(&measure, ordinary, asn),
@@ -212,17 +228,6 @@ impl Probing {
         group::found(self, measure, ordinary, asn)
     }
 
-    /// From how many sources on it is one.
-    fn threshold(&self) -> usize {
-        let most = self.usual.iter().max().copied().unwrap_or(0);
-        let floor = if self.usual.len() < LEARNT {
-            COLD_FLOOR
-        } else {
-            FLOOR
-        };
-        floor.max(most.saturating_mul(FACTOR)).min(MOST)
-    }
-
     /// `count` sources came in the last five minutes. Who asks for what a crowd asks for is none of those that are usual: it would raise what
     /// it takes as well.
     fn learn(&mut self, now_ns: u64, count: usize, is_calm: bool) {
@@ -237,10 +242,7 @@ impl Probing {
                 Some(_) => count,
                 None => group::varied(&self.sources),
             };
-            self.usual.push_back(usual);
-            if self.usual.len() > KEPT {
-                self.usual.pop_front();
-            }
+            self.usual.learn(usual);
             // From now on that is how much comes here.
             if self.going.is_some_and(|going| is_given_in(going.since_ns)) {
                 self.going = None;

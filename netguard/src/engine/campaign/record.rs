@@ -7,8 +7,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Link, Sources, Target, network::Network, probing::Group, score, traits::Traits};
-use crate::engine::detect::Class;
+use super::{
+    Early, Link, Share, Sources, Target,
+    network::Network,
+    probing::{Group, is_varied},
+    score,
+    traits::Traits,
+};
+use crate::engine::{Account, detect::Class};
 
 /// Sources remembered of a campaign; later ones are counted as long as there is room for all.
 const SOURCES: usize = 8_192;
@@ -73,6 +79,15 @@ pub struct Campaign {
     /// What its attacks were aimed at, and what its probing asks for, with how many sources did at the last look.
     pub services: BTreeSet<String>,
     pub targets: Vec<(Target, usize)>,
+    /// As [`Group::asked`].
+    pub(super) asked: usize,
+    /// What its probing asked for and is served since: who asked for nothing else was an early client, and is none of its sources any more.
+    pub withdrawn: BTreeSet<Target>,
+    /// When too little was left of it for that reason: it was none.
+    pub taken_back_ns: Option<u64>,
+    /// How much was looked at of what passed while it probed, and how much before.
+    pub share: Share,
+    pub(super) share_before: Share,
     pub joints: Vec<Joint>,
     /// How many sources there were, as far as they had room.
     pub sources_seen: usize,
@@ -101,6 +116,11 @@ impl Campaign {
             classes: BTreeSet::new(),
             services: BTreeSet::new(),
             targets: Vec::new(),
+            asked: 0,
+            withdrawn: BTreeSet::new(),
+            taken_back_ns: None,
+            share: Share::default(),
+            share_before: Share::default(),
             joints: Vec::new(),
             sources_seen: 0,
             proven: 0,
@@ -177,9 +197,65 @@ impl Campaign {
         self.attempts = self.attempts.max(group.attempts);
         self.probed_ns = group.last_ns;
         self.last_ns = self.last_ns.max(group.last_ns);
-        self.targets = group.targets.clone();
+        (self.targets, self.asked) = (group.targets.clone(), group.asked);
         self.take_sources(&group.members);
         self.merge_networks(group.networks.iter().copied());
+    }
+
+    /// Takes back what it asked for of services that have `begun` since; whether it did ask for any.
+    pub(super) fn withdraw(&mut self, begun: &BTreeSet<Target>, early: &Early) -> bool {
+        let asked = |target: &&Target| self.targets.iter().any(|(known, _)| known == *target);
+        let mut withdrawn: BTreeSet<Target> = begun.iter().filter(asked).copied().collect();
+        if early
+            .sources
+            .iter()
+            .any(|account| self.sources.contains_key(account))
+        {
+            withdrawn.extend(&early.targets);
+        }
+        self.targets.retain(|(target, count)| {
+            let stays = !withdrawn.contains(target);
+            self.asked -= if stays { 0 } else { *count };
+            stays
+        });
+        let is_any = !withdrawn.is_empty();
+        self.withdrawn.extend(withdrawn);
+        while self.withdrawn.len() > SERVICES {
+            self.withdrawn.pop_first();
+        }
+        is_any
+    }
+
+    /// Whether what is left of its targets is still a probe.
+    pub(super) fn is_probed(&self) -> bool {
+        is_varied(&self.targets, self.asked)
+    }
+
+    /// Forgets that those are its sources, unless they may be those of its attacks.
+    pub(super) fn clear(&mut self, cleared: &[Account]) {
+        if !self.attacks.is_empty() {
+            return;
+        }
+        let before = self.sources.len();
+        for account in cleared {
+            self.sources.remove(account);
+        }
+        self.sources_seen = self.sources_seen.saturating_sub(before - self.sources.len());
+        self.proven = self.sources.values().filter(|is_proven| **is_proven).count();
+    }
+
+    /// Nothing of its probing is left: whether nothing else is, so that it is over.
+    pub(super) fn take_back(&mut self, now_ns: u64) -> bool {
+        self.taken_back_ns = Some(now_ns);
+        self.targets.clear();
+        let is_all = self.attacks.is_empty();
+        if is_all {
+            self.ended_ns = Some(now_ns);
+            self.forget_sources();
+        } else {
+            self.has_probing = false;
+        }
+        is_all
     }
 
     fn take_sources(&mut self, sources: &Sources) {
@@ -219,6 +295,11 @@ impl Campaign {
         self.services.extend(other.services.iter().cloned());
         if self.targets.is_empty() {
             self.targets.clone_from(&other.targets);
+            self.asked = other.asked;
+        }
+        self.withdrawn.extend(&other.withdrawn);
+        if self.share == Share::default() {
+            (self.share, self.share_before) = (other.share, other.share_before);
         }
         self.take_sources(&other.sources);
         self.merge_networks(other.networks.iter().copied());

@@ -16,6 +16,8 @@ pub struct Scene<'a> {
     pub responder: &'a Responder,
     /// Packets whose heads were told since the moment before.
     pub seen: &'a [Seen],
+    /// How many packets passed since then.
+    pub passed: u64,
     /// Sources with an established connection.
     pub connected: &'a HashSet<Account>,
     /// Whether nothing is attacked, nor was lately.
@@ -37,6 +39,12 @@ pub enum Turn {
     Merged {
         id: u64,
         into: u64,
+    },
+    /// What its sources asked for is served since. So many of them asked for nothing else; `is_whole`: too little is left to be a probe.
+    Withdrawn {
+        id: u64,
+        sources: usize,
+        is_whole: bool,
     },
     Ended(u64),
 }

@@ -1,5 +1,7 @@
 //! Campaigns as attacks and packets come, a second at a time. What links two, and who probes, their own tests say.
 
+mod early;
+
 use std::{collections::HashSet, net::Ipv4Addr};
 
 use netguard_common::{Verdict, layout::Sample, packet::mapped, telemetry::Kind};
@@ -82,6 +84,7 @@ impl World {
             attacks: self.tracker.attacks(),
             responder: &self.responder,
             seen,
+            passed: 8 * seen.len() as u64,
             connected: &self.connected,
             is_calm: floods.is_empty(),
             is_served: &|seen| Some(seen.stratum.port == 80),
@@ -218,6 +221,12 @@ fn many_sources_that_each_do_hardly_anything_are_one_and_a_flood_by_them_is_its_
     );
     assert!(campaign.sources_seen >= 48, "{campaign:?}");
     assert!(campaign.services.is_empty() && campaign.targets.len() == 3);
+    // Since more had come than are usual.
+    let share = Share {
+        looked_at: 90,
+        passed: 720,
+    };
+    assert_eq!(campaign.share, share);
     let grown = world.seconds(3, &[(Class::UdpFlood, 0, 100)]);
     assert_eq!(grown, [Turn::Grown(1)]);
     let campaign = &world.campaigns.all()[0];
@@ -291,18 +300,6 @@ fn turns_of_what_became_part_of_another_at_once_are_told() {
     let attacks = |id| campaigns.turned(id).map(|campaign| campaign.attacks.len());
     assert_eq!([1, 2, 3, 4].map(attacks), [Some(6), Some(4), Some(2), None]);
     assert_eq!(campaigns.all().len(), 1);
-}
-
-#[test]
-fn who_asked_before_a_service_began_means_no_harm() {
-    let mut world = World::new();
-    probe(&mut world, &[22, 25, 443]);
-    world.begun = [22, 25].map(|port| Target { protocol: 6, port }).into();
-    assert_eq!(world.seconds(70, &[]), [Turn::Ended(1)]);
-    assert!(
-        !world.campaigns.probing.is_empty(),
-        "they asked for the third as well"
-    );
 }
 
 #[test]

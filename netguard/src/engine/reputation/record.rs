@@ -91,6 +91,14 @@ impl Record {
         true
     }
 
+    /// Takes back all evidence of `kind`; tells whether there was any.
+    pub fn take_back(&mut self, kind: Kind) -> bool {
+        let before = self.traces.len();
+        self.traces.retain(|trace| trace.kind != kind);
+        self.reasons.retain(|reason| reason.kind != kind);
+        self.traces.len() < before
+    }
+
     /// What nobody can have forged comes to: blocks rest on this alone.
     pub fn proven(&self, at_ns: u64, half_life_ns: u64) -> Level {
         self.sum(true, at_ns, half_life_ns)
@@ -244,6 +252,22 @@ mod tests {
         assert!(
             (25..=30).contains(&score),
             "{score}: there is a most of each kind"
+        );
+    }
+
+    #[test]
+    fn what_is_taken_back_was_never_said_and_the_rest_stays() {
+        let mut record = Record::default();
+        record.take(&evidence(Kind::Malformed, true), 5, HALF_LIFE);
+        let before = record.clone();
+        for proven in [false, true] {
+            record.take(&evidence(Kind::Campaign, proven), 5, HALF_LIFE);
+        }
+        assert!(record.take_back(Kind::Campaign) && !record.take_back(Kind::Campaign));
+        assert_eq!(record, before);
+        assert!(
+            record.take(&evidence(Kind::Campaign, false), 6, HALF_LIFE),
+            "it can be said anew"
         );
     }
 

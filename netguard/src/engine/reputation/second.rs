@@ -52,6 +52,24 @@ impl Reputation {
         self.take(account, &evidence, now_ns);
     }
 
+    /// Takes back that `account` is a source of campaigns; tells whether that was said.
+    pub fn clear_of_campaigns(&mut self, account: Account, now_ns: u64) -> bool {
+        if self.book.record(account).is_none() {
+            return false;
+        }
+        let (at_ns, settings) = (self.at(now_ns), self.settings);
+        let (mut was, mut is_nothing) = (false, false);
+        self.book.change(account, at_ns, &settings, |record| {
+            was = record.take_back(Kind::Campaign);
+            is_nothing = record.is_neutral(at_ns, settings.half_life_ns, &settings.terms);
+            was
+        });
+        if was && is_nothing {
+            self.book.forget(account);
+        }
+        was
+    }
+
     fn met(&mut self, account: Account, kind: Kind, detail: &str, packets: u64, now_ns: u64) {
         let evidence = Evidence {
             kind,
@@ -180,6 +198,25 @@ mod tests {
             reputation.view(one, 500 * SECOND).score < 50,
             "all of that blocks nobody"
         );
+    }
+
+    /// Found in review: clients who came before their service did were suspicious for hours.
+    #[test]
+    fn who_is_cleared_of_campaigns_has_nothing_against_it_but_what_else_there_is() {
+        let mut reputation = reputation();
+        let [early, worse, unknown] = [1, 2, 3].map(|number| Account::of([192, 0, 2, number].into()));
+        for account in [early, worse] {
+            reputation.campaigning(account, "probing", SECOND);
+        }
+        reputation.listed(worse, "drop", SECOND);
+        let cleared =
+            [early, worse, unknown].map(|account| reputation.clear_of_campaigns(account, 2 * SECOND));
+        assert_eq!(cleared, [true, true, false]);
+        assert_eq!(reputation.counts().0, 1, "of the first nothing is remembered");
+        let view = reputation.view(worse, 2 * SECOND);
+        assert_eq!((view.score, view.record.reasons.len()), (20, 1));
+        reputation.campaigning(early, "probing", 3 * SECOND);
+        assert_eq!(score(&reputation, 3), 10, "it can be one of another");
     }
 
     /// Found in review: packets over a limit counted as malformed as soon as one malformed one was seen last.

@@ -3,8 +3,9 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
-    Account, Asn, FACTOR, Link, Look, Measure, Ordinary, Prober, Probing, Sources, Target, counted,
+    Account, Asn, Link, Look, Measure, Ordinary, Prober, Probing, Sources, Target, counted,
     kept::{Shared, most},
+    usual::FACTOR,
 };
 use crate::engine::campaign::{LinkKind, Network, link::told, network::network};
 
@@ -42,6 +43,8 @@ pub struct Group {
     pub attempts: u64,
     /// What most ask for, with how many sources do.
     pub targets: Vec<(Target, usize)>,
+    /// The same of all targets together, also those that are not told.
+    pub asked: usize,
     /// Where they are, with how many are there.
     pub networks: Vec<(Network, u32)>,
     pub links: Vec<Link>,
@@ -154,6 +157,7 @@ fn told_as(
         begun_ns: begun_ns(group, measure),
         last_ns: group.values().map(|prober| prober.last_ns).max().unwrap_or(0),
         attempts: group.values().map(|prober| u64::from(prober.attempts)).sum(),
+        asked: sum(&targets) as usize,
         targets: targets
             .into_iter()
             .take(TOLD)
@@ -210,7 +214,6 @@ fn beside_crowds(
     least: usize,
     is_common: impl Fn(&Target) -> bool,
 ) -> Option<(Members<'_>, Vec<Target>)> {
-    let sum = |asked: &[(Target, u32)]| asked.iter().map(|(_, count)| f64::from(*count)).sum::<f64>();
     let mut crowded = Vec::new();
     while counted(group.keys()) >= least {
         let asked = group.values().flat_map(|prober| prober.targets.iter());
@@ -229,4 +232,14 @@ fn beside_crowds(
         });
     }
     None
+}
+
+fn sum(asked: &[(Target, u32)]) -> f64 {
+    asked.iter().map(|(_, count)| f64::from(*count)).sum()
+}
+
+/// Whether `targets`, the most wanted first, of `asked` together can still be those of a probe: several, and not nearly all for one or two.
+pub(in crate::engine::campaign) fn is_varied(targets: &[(Target, usize)], asked: usize) -> bool {
+    let two: usize = targets.iter().take(2).map(|(_, count)| count).sum();
+    targets.len() >= SERVICES && two as f64 <= TWO * asked as f64
 }

@@ -34,7 +34,7 @@ fn attempt(at_s: u64, source: Account, port: u16, window: u16) -> Attempt {
 }
 
 /// Looks each second, from `from_s` to `to_s`.
-fn wait(probing: &mut Probing, from_s: u64, to_s: u64) -> Option<Group> {
+pub(super) fn wait(probing: &mut Probing, from_s: u64, to_s: u64) -> Option<Group> {
     let ordinary = Ordinary::default();
     (from_s..to_s)
         .map(|at_s| probing.look(at_s * SECOND, &ordinary, &|_| None, true))
@@ -43,7 +43,7 @@ fn wait(probing: &mut Probing, from_s: u64, to_s: u64) -> Option<Group> {
 }
 
 /// `sources` that ask for these ports in turn, `each` times, within a minute.
-fn asked(sources: u32, each: u32, ports: &[u16]) -> Probing {
+pub(super) fn asked(sources: u32, each: u32, ports: &[u16]) -> Probing {
     let mut probing = Probing::default();
     for number in 0..sources * each {
         let port = ports[(number + number / sources) as usize % ports.len()];
@@ -279,7 +279,7 @@ fn a_crowd_that_stays_does_not_move_what_it_takes() {
         assert_eq!(wait(&mut probing, at_s, at_s + 1), None);
     }
     assert!(
-        probing.usual.len() > LEARNT && probing.threshold() == FLOOR,
+        probing.usual.len() > usual::LEARNT && probing.usual.threshold() == usual::FLOOR,
         "{probing:?}"
     );
     for number in 0..60_u32 {
@@ -326,10 +326,14 @@ fn what_is_served_since_is_taken_back() {
     let mut probing = asked(100, 2, &[22, 25, 443]);
     assert!(wait(&mut probing, 1_060, 1_061).is_some());
     let target = |port| Target { protocol: 6, port };
-    probing.withdraw(&BTreeSet::from([target(25), target(80)]));
+    probing.take(&attempt(1_060, source(500), 25, 64_240));
+    let early = probing.withdraw(&BTreeSet::from([target(25), target(80)]));
+    // All others asked for two.
+    let one = (BTreeSet::from([target(25)]), BTreeSet::from([source(500)]));
+    assert_eq!((early.targets, early.sources), one);
     assert_eq!(wait(&mut probing, 1_061, 1_062), None, "two ports are a service");
-    probing.withdraw(&BTreeSet::from([22, 443].map(target)));
-    assert!(probing.is_empty());
+    let early = probing.withdraw(&BTreeSet::from([22, 443].map(target)));
+    assert!(probing.is_empty() && early.sources.len() == 100);
 }
 
 /// Ports by chance, and a program that ordinary clients do not have.

@@ -187,17 +187,17 @@ fn limits_services_and_removals_go_back() -> Result<()> {
     assert_eq!(limit_of(&netguard, "icmp")?, 700);
 
     // In order, the daemon leaves nothing that nobody confirmed.
-    netguard.must(&["block", "add", "10.0.0.0/8", "--confirm", "1h"])?;
+    netguard.must(&["block", "add", "11.0.0.0/8", "--confirm", "1h"])?;
     netguard.stop()?;
     ensure!(netguard.blocked()?.is_empty());
-    let alone = netguard.cli(&["block", "add", "10.0.0.0/8"])?;
+    let alone = netguard.cli(&["block", "add", "11.0.0.0/8"])?;
     ensure!(
         alone.status == 2
             && alone.stderr.contains("no daemon runs")
             && alone.stderr.contains("--confirm never"),
         "{alone:?}"
     );
-    netguard.must(&["block", "add", "10.0.0.0/8", "--confirm", "never"])?;
+    netguard.must(&["block", "add", "11.0.0.0/8", "--confirm", "never"])?;
     let nobody = netguard.cli(&["confirm"])?;
     ensure!(
         nobody.status == 1 && nobody.stderr.contains("no daemon runs"),

@@ -18,7 +18,7 @@ use tabled::Tabled;
 
 use super::{
     CliError, Context,
-    alone::{alone, record},
+    alone::{alone, record, tell_unasked},
     output::{seconds, table},
 };
 use crate::{
@@ -50,7 +50,8 @@ where
         /// Why, in your words (up to 64 bytes are kept).
         #[arg(long = "reason", value_name = "TEXT")]
         note: Option<String>,
-        /// Add it even if it touches this machine's own addresses, gateways, name servers or your own session.
+        /// Add it even if it touches this machine's own addresses, gateways, name servers, your own session, or what a feed says
+        /// never to block.
         #[arg(long)]
         force: bool,
     },
@@ -68,7 +69,8 @@ where
         /// How long the rules hold.
         #[arg(long)]
         ttl: Option<Period>,
-        /// Add even what touches this machine's own addresses, gateways, name servers or your own session.
+        /// Add even what touches this machine's own addresses, gateways, name servers, your own session, or what a feed says never
+        /// to block.
         #[arg(long)]
         force: bool,
     },
@@ -209,6 +211,9 @@ impl<'a> Target<'a> {
                 };
                 let outcomes = result.map_err(|failed| failed.failure())?;
                 record(context, told::added(list, &additions, &outcomes));
+                if list == List::Block && additions.iter().any(|addition| !addition.force) {
+                    tell_unasked();
+                }
                 Ok(outcomes)
             }
         }

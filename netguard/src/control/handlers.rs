@@ -21,7 +21,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::{
     DaemonStatus, Failure, FailureKind, Import, LimitChange, RequestError, RuleAddition, RuleOutcome,
     RuleRemoval, ServiceChange, SignatureAddition, SignatureOutcome, Stats, change_limit, change_service,
-    peer::By, remove_rule, reset_service, server::Refusal, told,
+    listed::refuse_listed, peer::By, remove_rule, reset_service, server::Refusal, told,
 };
 use crate::{
     audit::Author,
@@ -182,6 +182,7 @@ async fn import(
     additions: Vec<RuleAddition>,
 ) -> Result<Vec<RuleOutcome>, Refusal> {
     let _writing = state.write().await;
+    refuse_listed(&state, list, &additions)?;
     let mut import = Import::new(&state.guard(), list, additions.clone(), monotonic_ns())?;
     let result = loop {
         let step = import.step(&mut state.rules());

@@ -91,8 +91,13 @@ pub(super) async fn run(context: &Context, args: &CheckArgs) -> Result<(), CliEr
     let read = |file, format, action| read(args, file, format, action);
     let feed = read(&args.file, args.format, FeedAction::Block)?;
     let before = match &args.before {
-        Before { against: Some(file), .. } => Some(size(&read(file, args.format, FeedAction::Block)?)),
-        Before { against_feed: Some(name), .. } => of_daemon(context, name).await?,
+        Before {
+            against: Some(file), ..
+        } => Some(size(&read(file, args.format, FeedAction::Block)?)),
+        Before {
+            against_feed: Some(name),
+            ..
+        } => of_daemon(context, name).await?,
         Before { against_entries, .. } => *against_entries,
     };
     if let Some(before) = before {
@@ -112,12 +117,7 @@ pub(super) async fn run(context: &Context, args: &CheckArgs) -> Result<(), CliEr
     context.output.print(&report(args, feed, &spared, before), text)
 }
 
-fn read(
-    args: &CheckArgs,
-    file: &Path,
-    format: FeedFormat,
-    action: FeedAction,
-) -> Result<Feed, CliError> {
+fn read(args: &CheckArgs, file: &Path, format: FeedFormat, action: FeedAction) -> Result<Feed, CliError> {
     let reading = Reading {
         format,
         action,
@@ -131,7 +131,7 @@ fn read(
         return lists::read_feed(file, &reading).map_err(refused);
     }
     let mut bytes = Vec::new();
-    // What is longer is refused there.
+    // What is longer is refused below.
     let start = io::stdin().take(reading.max_bytes + 1).read_to_end(&mut bytes);
     start.map_err(|error| CliError::Failed(format!("standard input: {error}")))?;
     lists::parse_feed("standard input", bytes, &reading).map_err(refused)
@@ -146,9 +146,10 @@ async fn of_daemon(context: &Context, name: &str) -> Result<Option<usize>, CliEr
     let mut client = Client::connect(&context.instance).await?;
     let lists: Vec<ListReport> = client.request(Method::GET, "/v1/lists", None::<&()>).await?;
     let is_meant = |list: &&ListReport| list.kind == "feed" && list.name == name;
-    let list = lists.iter().find(is_meant).ok_or_else(|| {
-        CliError::Usage(format!("there is no feed {name:?}: see `netguard feed list`"))
-    })?;
+    let list = lists
+        .iter()
+        .find(is_meant)
+        .ok_or_else(|| CliError::Usage(format!("there is no feed {name:?}: see `netguard feed list`")))?;
     Ok(list.read_s_ago.map(|_| list.prefixes + list.ended))
 }
 

@@ -59,8 +59,17 @@ mod tests {
         };
         let listed = ["192.0.2.0/24", "2001:db8:1::1", "198.51.100.7"].map(prefix);
         for (additions, expected) in [
-            (vec![addition("192.0.3.0/24", false), addition("2001:db8:2::/48", false)], None),
-            (vec![addition("192.0.2.9", true), addition("192.0.2.9", false)], Some((1, listed[0]))),
+            (
+                vec![
+                    addition("192.0.3.0/24", false),
+                    addition("2001:db8:2::/48", false),
+                ],
+                None,
+            ),
+            (
+                vec![addition("192.0.2.9", true), addition("192.0.2.9", false)],
+                Some((1, listed[0])),
+            ),
             (vec![addition("2001:db8::/32", false)], Some((0, listed[1]))),
             (vec![addition("198.51.100.7", true)], None),
             (vec![addition("198.51.100.0/28", false)], Some((0, listed[2]))),

@@ -161,7 +161,9 @@ impl Lists {
 
     /// The feed that has `prefix` among those never to block.
     pub(crate) fn protecting_at(&self, prefix: &Prefix) -> Option<String> {
-        let source = self.protecting().find(|source| source.prefixes().binary_search(prefix).is_ok())?;
+        let source = self
+            .protecting()
+            .find(|source| source.prefixes().binary_search(prefix).is_ok())?;
         Some(source.name().unwrap_or_default().to_owned())
     }
 

@@ -115,7 +115,9 @@ pub fn fetch(request: &Request) -> Result<Fetched, FetchError> {
     let bytes = match events {
         None => bytes,
         Some(events) => {
-            let urls = events.iter().map(|event| beside(&request.url, &misp::file(event)));
+            let urls = events
+                .iter()
+                .map(|event| beside(&request.url, &misp::file(event)));
             joined(&agent, request, urls, end)?
         }
     };
@@ -155,9 +157,7 @@ fn answer(
     let mut bytes = Vec::new();
     // The reader's own bound would be an error that is hard to tell from others.
     let reader = body.into_with_config().limit(u64::MAX).reader();
-    let read = reader
-        .take(max_bytes.saturating_add(1))
-        .read_to_end(&mut bytes);
+    let read = reader.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(|source| failed(source.into()))?;
     if bytes.len() as u64 > max_bytes {
         return Err(FetchError::TooLong {

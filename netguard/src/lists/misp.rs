@@ -53,7 +53,11 @@ pub(super) fn files(directory: &Path, max_bytes: u64) -> Result<Vec<PathBuf>, Li
 /// The names of the events in the manifest `text`, sorted; `None`: it is none.
 pub(super) fn events(text: &str) -> Option<Vec<String>> {
     // Others may be long, and are not read for nothing.
-    let first = text.trim_start().strip_prefix('{')?.trim_start().strip_prefix('"')?;
+    let first = text
+        .trim_start()
+        .strip_prefix('{')?
+        .trim_start()
+        .strip_prefix('"')?;
     if !is_uuid(first.get(..36)?) {
         return None;
     }
@@ -116,11 +120,18 @@ mod tests {
     fn a_directory_is_read_as_its_manifest_says() {
         let directory = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
-        assert!(read_it(directory.path()).unwrap_err().contains("without manifest.json"));
+        assert!(
+            read_it(directory.path())
+                .unwrap_err()
+                .contains("without manifest.json")
+        );
         write(MANIFEST, &manifest(&[TWO, ONE]));
         write(&file(ONE), &event(&["192.0.2.1", "2001:db8::1", "nonsense"]));
         let error = read_it(directory.path()).unwrap_err();
-        assert!(error.contains(TWO) && error.contains("copy the whole feed"), "{error}");
+        assert!(
+            error.contains(TWO) && error.contains("copy the whole feed"),
+            "{error}"
+        );
         // One without an address, and one that nobody named.
         write(&file(TWO), &event(&[]));
         write("other.json", &event(&["192.0.2.9"]));
@@ -131,16 +142,32 @@ mod tests {
         let refused = &feed.refused.first[0];
         assert!(refused.contains(&format!("{ONE}.json: entry 3: ")), "{refused}");
 
-        for (text, told) in [("{\"Event\"", "cut short"), ("7", "is not what its format"), ("\u{1}", "is not what")] {
+        for (text, told) in [
+            ("{\"Event\"", "cut short"),
+            ("7", "is not what its format"),
+            ("\u{1}", "is not what"),
+        ] {
             write(&file(TWO), text);
             let error = read_it(directory.path()).unwrap_err();
             assert!(error.contains(told) && error.contains(TWO), "{text}: {error}");
         }
         write(&file(TWO), &event(&["192.0.2.2"]));
-        let little = Reading { max_bytes: 300, ..Reading::default() };
-        assert!(matches!(read_feed(directory.path(), &little), Err(ListError::TooLong { .. })));
-        let plain = Reading { format: FeedFormat::Plain, ..Reading::default() };
-        assert!(matches!(read_feed(directory.path(), &plain), Err(ListError::NoFile(_))));
+        let little = Reading {
+            max_bytes: 300,
+            ..Reading::default()
+        };
+        assert!(matches!(
+            read_feed(directory.path(), &little),
+            Err(ListError::TooLong { .. })
+        ));
+        let plain = Reading {
+            format: FeedFormat::Plain,
+            ..Reading::default()
+        };
+        assert!(matches!(
+            read_feed(directory.path(), &plain),
+            Err(ListError::NoFile(_))
+        ));
     }
 
     #[test]
@@ -153,12 +180,19 @@ mod tests {
         }
         assert_eq!(events(&manifest(&[TWO, ONE, ONE])).unwrap(), [ONE, TWO]);
         for format in [FeedFormat::Auto, FeedFormat::Misp] {
-            let reading = Reading { format, ..Reading::default() };
+            let reading = Reading {
+                format,
+                ..Reading::default()
+            };
             let error = parse_feed("f", manifest(&[ONE]).into_bytes(), &reading).unwrap_err();
             assert!(error.to_string().contains("write the directory"), "{error}");
         }
         let directory = tempfile::tempdir().unwrap();
-        for (text, told) in [("{\"a\":{}}", "names no event"), ("{\"", "cut short"), ("{}", "names no event")] {
+        for (text, told) in [
+            ("{\"a\":{}}", "names no event"),
+            ("{\"", "cut short"),
+            ("{}", "names no event"),
+        ] {
             fs::write(directory.path().join(MANIFEST), text).unwrap();
             let error = read_it(directory.path()).unwrap_err();
             assert!(error.contains(told), "{error}");
@@ -174,7 +208,12 @@ mod tests {
         let before = stamp(directory.path()).unwrap();
         assert_eq!((before.1, stamp(&inside).map(|stamp| stamp.1)), (1, Some(1)));
         let later = before.0 + Duration::from_secs(60);
-        fs::File::options().write(true).open(&inside).unwrap().set_modified(later).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(&inside)
+            .unwrap()
+            .set_modified(later)
+            .unwrap();
         assert_eq!(stamp(directory.path()), Some((later, 1)));
     }
 }

@@ -33,7 +33,9 @@ pub enum ListError {
     #[error("{file} is longer than {mib} MiB: this is hardly the right file")]
     TooLong { file: String, mib: u64 },
     /// It is packed so well that there is hardly anything in it.
-    #[error("{file} has more than {mib} MiB when it is unpacked: if that is as it should be, write a higher `max_mib`")]
+    #[error(
+        "{file} has more than {mib} MiB when it is unpacked: if that is as it should be, write a higher `max_mib`"
+    )]
     Bomb { file: String, mib: u64 },
     #[error("{file} is packed with gzip, and damaged or followed by something else: {source}")]
     Packed { file: String, source: io::Error },

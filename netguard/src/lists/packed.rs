@@ -9,21 +9,24 @@ use super::ListError;
 /// How all of them begin: the magic number, and the only way to pack that there is (RFC 1952 section 2.3.1).
 const BEGINNING: [u8; 3] = [0x1f, 0x8b, 8];
 
-/// `bytes` as they were before they were packed, if they are; no more than `max_bytes`.
+/// `bytes`, as they were before they were packed if they are; no more than `max_bytes`.
 pub(super) fn unpacked(name: &str, bytes: Vec<u8>, max_bytes: u64) -> Result<Vec<u8>, ListError> {
+    let file = || name.to_owned();
     if !bytes.starts_with(&BEGINNING) {
+        if bytes.len() as u64 > max_bytes {
+            return Err(ListError::TooLong {
+                file: file(),
+                mib: max_bytes >> 20,
+            });
+        }
         return Ok(bytes);
     }
-    let file = || name.to_owned();
     let damaged = |source: io::Error| match source.kind() {
         io::ErrorKind::UnexpectedEof => ListError::CutShort {
             file: file(),
             why: "it is packed with gzip, and ends in the midst".to_owned(),
         },
-        _ => ListError::Packed {
-            file: file(),
-            source,
-        },
+        _ => ListError::Packed { file: file(), source },
     };
     // Counted first, and kept only when it is known to be whole and how long it is.
     let mut counted = MultiGzDecoder::new(bytes.as_slice()).take(max_bytes.saturating_add(1));
@@ -70,7 +73,13 @@ mod tests {
         assert_eq!(unpack(&both).unwrap(), b"192.0.2.1\n192.0.2.2\n");
         // Nor is it much work to unpack nothing again and again.
         assert_eq!(unpack(&packed(b"").repeat(100_000)).unwrap(), b"");
-        for other in [&b"192.0.2.1\n"[..], b"", b"\x1f\x8b", b"\x1f\x8b\x07x", b"PK\x03\x04"] {
+        for other in [
+            &b"192.0.2.1\n"[..],
+            b"",
+            b"\x1f\x8b",
+            b"\x1f\x8b\x07x",
+            b"PK\x03\x04",
+        ] {
             assert_eq!(unpack(other).unwrap(), other);
         }
     }
@@ -102,6 +111,10 @@ mod tests {
         assert!(bomb.len() < 100_000);
         let error = unpack(&bomb).unwrap_err();
         assert!(error.contains("more than 4 MiB when it is unpacked"), "{error}");
-        assert_eq!(unpack(&packed(&vec![b'1'; MAX as usize])).unwrap().len(), MAX as usize);
+        for fits in [packed(&vec![b'1'; MAX as usize]), vec![b'1'; MAX as usize]] {
+            assert_eq!(unpack(&fits).unwrap().len(), MAX as usize);
+        }
+        let error = unpack(&vec![b'1'; MAX as usize + 1]).unwrap_err();
+        assert!(error.contains("longer than 4 MiB"), "{error}");
     }
 }

@@ -43,10 +43,7 @@ impl Mute {
         fs::create_dir_all(directory)?;
         let device = File::options().read(true).write(true).open("/dev/fuse");
         let device = Arc::new(device.context("opening /dev/fuse")?);
-        let how = format!(
-            "fd={},rootmode=40755,user_id=0,group_id=0",
-            device.as_raw_fd()
-        );
+        let how = format!("fd={},rootmode=40755,user_id=0,group_id=0", device.as_raw_fd());
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         mount(Some("mute"), directory, Some("fuse"), flags, Some(how.as_str())).context("mounting")?;
         let mute = Self {
@@ -90,7 +87,8 @@ fn serve(mut device: &File, opened: &AtomicBool) {
             _ => return,
         };
         let request = &buffer[..length];
-        let number = |at: usize| u32::from_ne_bytes([request[at], request[at + 1], request[at + 2], request[at + 3]]);
+        let number =
+            |at: usize| u32::from_ne_bytes([request[at], request[at + 1], request[at + 2], request[at + 3]]);
         let (operation, unique) = (number(4), &request[8..16]);
         let node = u64::from(number(16));
         let answer: Result<Vec<u8>, i32> = match operation {

@@ -48,7 +48,10 @@ fn from_publisher(lab: &Lab, name: &str, path: &str) -> Result<String> {
 fn refused(lab: &Lab, netguard: &Netguard<'_>, name: &str, told: &str) -> Result<()> {
     let synced = netguard.cli(&["feed", "sync", name])?;
     let fault = netguard.list(name)?["fault"].to_string();
-    ensure!(synced.status == 1 && fault.contains(told), "{told}: {synced:?} {fault}");
+    ensure!(
+        synced.status == 1 && fault.contains(told),
+        "{told}: {synced:?} {fault}"
+    );
     stands(lab, netguard)
 }
 
@@ -68,8 +71,14 @@ fn a_packed_file_is_read_and_a_damaged_one_refused() -> Result<()> {
     stands(&lab, &netguard)?;
     for (content, told) in [
         (whole[..whole.len() - 5].to_vec(), "ends in the midst"),
-        ([&whole, b"<html>".as_slice()].concat(), "followed by something else"),
-        (packed(&"1".repeat(3 << 20))?, "more than 1 MiB when it is unpacked"),
+        (
+            [&whole, b"<html>not found</html>".as_slice()].concat(),
+            "followed by something else",
+        ),
+        (
+            packed(&"1".repeat(3 << 20))?,
+            "more than 1 MiB when it is unpacked",
+        ),
         (packed("<html>no</html>")?, "page of the web"),
         (b"\x1f\x8b\x08 no gzip".to_vec(), "packed with gzip"),
     ] {
@@ -110,7 +119,10 @@ fn a_misp_feed_is_read_from_its_directory_and_followed() -> Result<()> {
     let netguard = protect(&lab, &file("misp", &directory))?;
     stands(&lab, &netguard)?;
     let listed = netguard.list("misp")?;
-    ensure!(listed["format"] == "misp" && listed["passed_over"] == 2, "{listed}");
+    ensure!(
+        listed["format"] == "misp" && listed["passed_over"] == 2,
+        "{listed}"
+    );
 
     // An event is changed, and the daemon not asked.
     write(&format!("{TWO}.json"), &event("2001:db8:77:1::1"))?;
@@ -139,7 +151,8 @@ fn packed_lists_and_misp_feeds_come_from_a_server() -> Result<()> {
     Publisher::publish(&lab, &format!("{ONE}.json"), event("2001:db8:77::1"))?;
     Publisher::publish(&lab, &format!("{TWO}.json"), event("198.18.0.3"))?;
     let publisher = Publisher::start(&lab, Manner::Good)?;
-    let config = from_publisher(&lab, "packed", "list.gz")? + &from_publisher(&lab, "misp", "manifest.json?key=s3cret")?;
+    let config = from_publisher(&lab, "packed", "list.gz")?
+        + &from_publisher(&lab, "misp", "manifest.json?key=s3cret")?;
     let mut netguard = protect(&lab, &config)?;
     wait_until("both fetches", Duration::from_secs(15), || {
         let prefixes = |name: &str| Ok::<_, anyhow::Error>(netguard.list(name)?["prefixes"].clone());
@@ -150,7 +163,10 @@ fn packed_lists_and_misp_feeds_come_from_a_server() -> Result<()> {
     let asked = publisher.answers()?.len();
     netguard.must(&["feed", "sync", "misp"])?;
     let answers = publisher.answers()?;
-    ensure!(answers[asked..] == ["304"], "what has not changed is not sent again: {answers:?}");
+    ensure!(
+        answers[asked..] == ["304"],
+        "what has not changed is not sent again: {answers:?}"
+    );
 
     // What names an event that is not there is no feed.
     Publisher::publish(&lab, "manifest.json", manifest(&[ONE, &TWO.replace('5', "6")]))?;
@@ -186,19 +202,36 @@ fn a_check_tells_sudden_growth_beforehand() -> Result<()> {
     ] {
         let check = [&["feed", "check", next][..], against].concat();
         let refused = netguard.cli(&check)?;
-        ensure!(refused.status == 1 && refused.stderr.contains(told), "{refused:?}");
+        ensure!(
+            refused.status == 1 && refused.stderr.contains(told),
+            "{refused:?}"
+        );
         let lenient = netguard.json(&[&check[..], &["--max-shrink", "3", "--json"]].concat())?;
-        ensure!(lenient["before"] == 2_000 && lenient["entries"] == 900, "{lenient}");
+        ensure!(
+            lenient["before"] == 2_000 && lenient["entries"] == 900,
+            "{lenient}"
+        );
     }
     // And so does the daemon.
     fs::copy(next, now)?;
     let synced = netguard.cli(&["feed", "sync", "a"])?;
-    ensure!(synced.status == 1 && netguard.list("a")?["fault"].to_string().contains(told), "{synced:?}");
-    ensure!(netguard.cli(&["feed", "check", next, "--against-feed", "b"])?.status == 2);
+    ensure!(
+        synced.status == 1 && netguard.list("a")?["fault"].to_string().contains(told),
+        "{synced:?}"
+    );
+    ensure!(
+        netguard
+            .cli(&["feed", "check", next, "--against-feed", "b"])?
+            .status
+            == 2
+    );
     let both = ["feed", "check", next, "--against", now, "--against-entries", "7"];
     ensure!(netguard.cli(&both)?.status == 2);
     let text = netguard.must(&["feed", "check", next, "--against-entries", "1000"])?;
-    ensure!(text.contains("900 entries after 1000, which is no sudden change"), "{text}");
+    ensure!(
+        text.contains("900 entries after 1000, which is no sudden change"),
+        "{text}"
+    );
     Ok(())
 }
 
@@ -227,19 +260,24 @@ fn an_operator_is_told_whom_never_to_block() -> Result<()> {
     let import = import.display().to_string();
     let refused = netguard.cli(&["block", "import", &import])?;
     ensure!(
-        refused.status == 2 && refused.stderr.contains("import:2: ") && refused.stderr.contains("nothing was added"),
+        refused.status == 2
+            && refused.stderr.contains("import:2: ")
+            && refused.stderr.contains("nothing was added"),
         "{refused:?}"
     );
     ensure!(netguard.blocked()?.is_empty());
     netguard.must(&["block", "add", "198.18.1.1"])?;
     netguard.must(&["block", "add", "198.18.0.9", "--force"])?;
-    judged(&lab, &netguard, "198.18.0.9", "block")?;
+    judged(&lab, &netguard, "198.18.0.9", "block-address")?;
     netguard.must(&["allow", "add", "198.18.0.7"])?;
 
     // Without a daemon nobody knows, and that is told.
     netguard.kill9();
     let added = netguard.cli(&["block", "add", "198.18.0.8"])?;
-    ensure!(added.status == 0 && added.stderr.contains("they were not asked"), "{added:?}");
+    ensure!(
+        added.status == 0 && added.stderr.contains("they were not asked"),
+        "{added:?}"
+    );
     let forced = netguard.cli(&["block", "add", "198.18.0.10", "--force"])?;
     ensure!(forced.status == 0 && forced.stderr.is_empty(), "{forced:?}");
     Ok(())

@@ -9,7 +9,9 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use netguard_tests::{
     frames::frame,
-    lab::{Family, Flood, Honest, IFACE, Lab, Mute, Netguard, Steady, growth, newcomers, send_frames, wait_until},
+    lab::{
+        Family, Flood, Honest, IFACE, Lab, Mute, Netguard, Steady, growth, newcomers, send_frames, wait_until,
+    },
 };
 use serde_json::Value;
 
@@ -278,7 +280,10 @@ fn who_stops_lets_go_also_while_a_file_does_not_answer() -> Result<()> {
     let directory = tempfile::TempDir::new()?;
     let mute = Mute::mount(&directory.path().join("mute"))?;
     begins_anew(|lab, netguard| {
-        let feed = netguard.list("a")?["file"].as_str().unwrap_or_default().to_owned();
+        let feed = netguard.list("a")?["file"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         fs::remove_file(&feed)?;
         std::os::unix::fs::symlink(mute.file(), &feed)?;
         wait_until("the file to be read", Duration::from_secs(30), || {

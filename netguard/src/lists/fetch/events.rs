@@ -64,7 +64,10 @@ mod tests {
     /// What is fetched of a server that has a manifest of two events, and `event` for each of them, of no more than `max_bytes`.
     fn fetched(event: &'static str, max_bytes: u64) -> Result<Fetched, String> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/f/manifest.json?token=s3cret", listener.local_addr().unwrap());
+        let url = format!(
+            "http://{}/f/manifest.json?token=s3cret",
+            listener.local_addr().unwrap()
+        );
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let (mut stream, mut asked, mut buffer) = (stream.unwrap(), Vec::new(), [0; 1024]);
@@ -113,14 +116,25 @@ mod tests {
         for (event, max_bytes, told) in [
             ("7", 100, None),
             ("gone", 1 << 20, Some("is no event of MISP")),
-            ("{\"Event\":{}},{\"Event\":{}}", 1 << 20, Some("is no event of MISP")),
+            (
+                "{\"Event\":{}},{\"Event\":{}}",
+                1 << 20,
+                Some("is no event of MISP"),
+            ),
             ("{\"Event\":", 1 << 20, Some("is no event of MISP")),
-            ("{\"Event\":{\"info\":\"1234567890123456789012345678901234567890\"}}", 100, Some("sends more than")),
+            (
+                "{\"Event\":{\"info\":\"1234567890123456789012345678901234567890\"}}",
+                100,
+                Some("sends more than"),
+            ),
         ] {
             let error = fetched(event, max_bytes).err();
             assert_eq!(error.is_some(), told.is_some(), "{event}: {error:?}");
             let error = error.unwrap_or_default();
-            assert!(error.contains(told.unwrap_or_default()) && !error.contains("s3cret"), "{error}");
+            assert!(
+                error.contains(told.unwrap_or_default()) && !error.contains("s3cret"),
+                "{error}"
+            );
         }
     }
 
@@ -132,7 +146,10 @@ mod tests {
                 "https://x.example/a/manifest.json?token=a/b#c",
                 "https://x.example/a/e.json?token=a/b",
             ),
-            ("https://x.example:8443/manifest.json", "https://x.example:8443/e.json"),
+            (
+                "https://x.example:8443/manifest.json",
+                "https://x.example:8443/e.json",
+            ),
         ] {
             assert_eq!(beside(url, "e.json"), expected);
         }

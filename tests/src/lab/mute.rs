@@ -25,6 +25,9 @@ const INIT: u32 = 26;
 const ROOT: u64 = 1;
 const MUTE: u64 = 2;
 
+/// Whoever closes the file is not to wait for an answer, either (`FOPEN_NOFLUSH`, Linux 5.16).
+const NO_FLUSH: u64 = 1 << 5;
+
 /// Bytes before a request, and before an answer.
 const REQUEST: usize = 40;
 const ANSWER: u32 = 16;
@@ -96,7 +99,7 @@ fn serve(mut device: &File, opened: &AtomicBool) {
             LOOKUP if request[REQUEST..].starts_with(b"mute\0") => Ok(entry()),
             LOOKUP => Err(-libc::ENOENT),
             GETATTR => Ok([&words(&[FOREVER, 0]), attributes(node).as_slice()].concat()),
-            OPEN => Ok(words(&[1, 0])),
+            OPEN => Ok(words(&[1, NO_FLUSH])),
             _ => Err(-libc::ENOSYS),
         };
         let (error, body) = answer.map_or_else(|error| (error, Vec::new()), |body| (0, body));

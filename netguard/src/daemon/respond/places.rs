@@ -203,6 +203,10 @@ impl Desk {
             if Instant::now() >= end {
                 break;
             }
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a lock of std cannot be waited for with an end"
+            )]
             thread::sleep(TURN);
         }
         let ended = Ranges::open(&Pins::of(&state.instance)).and_then(|table| table.end_sparing());

@@ -14,6 +14,7 @@
 mod about;
 mod author;
 mod files;
+mod follow;
 mod line;
 mod own;
 mod place;
@@ -29,6 +30,7 @@ use std::{io, path::PathBuf};
 
 pub use author::{Author, operator, user_name};
 pub use files::{files, make_directory};
+pub use follow::Follower;
 pub use line::{Fault, Hash, Head, LONGEST_EVENT, Line, LineError, Record, encode, sha256};
 pub use place::Place;
 pub use queue::Worth;

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Bytes of a line that are looked at; no line of a trail is longer.
-const LONGEST: u64 = 256 * 1024;
+pub(super) const LONGEST: u64 = 256 * 1024;
 
 /// A line as it is found.
 #[derive(Clone, Copy, Debug)]

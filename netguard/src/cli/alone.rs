@@ -53,6 +53,13 @@ pub(super) fn record(context: &Context, events: impl IntoIterator<Item = EventKi
     }
 }
 
+/// Who knows which feeds say never to block whom is the daemon.
+pub(super) fn tell_unasked() {
+    let told = "netguard: no daemon runs that knows whom feeds say never to block (`action = \"never-block\"`): they were not asked";
+    // Beside the answer: it is done all the same.
+    let _told = writeln!(io::stderr(), "{told}");
+}
+
 fn told(error: &DaemonError) -> String {
     let DaemonError::AlreadyRunning { pid, .. } = error else {
         return error.to_string();

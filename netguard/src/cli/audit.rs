@@ -1,5 +1,7 @@
 //! `netguard audit`: the trail of what was decided, by whom; read and checked without a daemon.
 
+mod follow;
+
 use std::{
     collections::VecDeque,
     io::{self, Write as _},
@@ -22,6 +24,7 @@ use crate::{
     clock::wall_clock_before,
     control::{Client, DaemonStatus},
 };
+use follow::follow;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum AuditCommand {
@@ -49,6 +52,9 @@ pub(super) struct VerifyArgs {
 pub(super) struct ShowArgs {
     /// Files of a trail; without any, the whole trail of the instance.
     files: Vec<PathBuf>,
+    /// Stay, and print lines as they are written, also by a daemon that begins later.
+    #[arg(short, long, conflicts_with = "files")]
+    follow: bool,
     /// Only what happened since then: a time (2026-01-31T12:00:00Z, in UTC), or a duration such as 1h.
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<String>,
@@ -100,6 +106,7 @@ impl From<AuditError> for CliError {
 pub(super) async fn run(context: &Context, command: AuditCommand) -> Result<(), CliError> {
     match command {
         AuditCommand::Verify(args) => check(context, args).await,
+        AuditCommand::Show(args) if args.follow => follow(context, &args).await,
         AuditCommand::Show(args) => show(context, &args),
         AuditCommand::Head => newest(context),
     }
@@ -251,13 +258,18 @@ fn show(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
             &[0],
         ))?;
     }
+    unsound(unread);
+    Ok(())
+}
+
+/// Tells that `unread` lines are not as they were written, if there are any.
+fn unsound(unread: u64) {
     if unread > 0 {
         let told =
             format!("netguard: not as they were written: {unread} of the lines, see `netguard audit verify`");
         // Beside the answer, which is whole without it.
         let _told = writeln!(io::stderr(), "{told}");
     }
-    Ok(())
 }
 
 impl ShowArgs {

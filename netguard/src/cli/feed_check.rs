@@ -1,16 +1,21 @@
-//! `netguard feed check`: what would be in force of a file, without a daemon and without doing it.
+//! `netguard feed check`: what would be in force of a file, without doing it, and without a daemon unless it is asked what is now.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
+use hyper::Method;
 use serde::Serialize;
 
 use super::{CliError, Context, feed::told};
 use crate::{
     config::{FeedAction, FeedFormat},
-    control::essentials,
+    control::{Client, essentials},
+    daemon::ListReport,
     host,
-    lists::{self, Feed, Protected, Reading, Told},
+    lists::{self, Feed, ListError, Protected, Reading, Told, size},
     prefix::Prefix,
 };
 
@@ -21,7 +26,7 @@ const MAX_MIB: u64 = 512;
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct CheckArgs {
-    /// The file.
+    /// The file, the directory of a MISP feed, or - for standard input.
     file: PathBuf,
     /// What is in it.
     #[arg(long, value_enum, default_value_t = FeedFormat::Auto)]
@@ -38,6 +43,29 @@ pub(super) struct CheckArgs {
     /// Leave private space in.
     #[arg(long)]
     keep_private: bool,
+    #[command(flatten)]
+    before: Before,
+    /// By what factor a list of over 1000 entries may have grown.
+    #[arg(long, value_name = "FACTOR", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    max_growth: u32,
+    /// By what factor a list of over 1000 entries may have shrunk.
+    #[arg(long, value_name = "FACTOR", default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    max_shrink: u32,
+}
+
+/// What the file would take the place of: a daemon refuses a list that is much longer or shorter than before.
+#[derive(Args, Clone, Debug)]
+#[group(multiple = false)]
+struct Before {
+    /// Refuse it, as a daemon would, if it has suddenly grown or shrunk since this file.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// The same, since what the running daemon has read of this feed.
+    #[arg(long, value_name = "NAME")]
+    against_feed: Option<String>,
+    /// The same, since it had so many entries.
+    #[arg(long, value_name = "ENTRIES")]
+    against_entries: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -52,12 +80,30 @@ struct Report {
     trimmed_first: Vec<String>,
     passed_over: usize,
     ended: usize,
+    /// Those that count when it is asked whether a list has grown or shrunk.
+    entries: usize,
+    /// How many it is held against; `null`: it is not.
+    before: Option<usize>,
 }
 
 pub(super) async fn run(context: &Context, args: &CheckArgs) -> Result<(), CliError> {
     let facts = host::facts().await?;
     let read = |file, format, action| read(args, file, format, action);
     let feed = read(&args.file, args.format, FeedAction::Block)?;
+    let before = match &args.before {
+        Before {
+            against: Some(file), ..
+        } => Some(size(&read(file, args.format, FeedAction::Block)?)),
+        Before {
+            against_feed: Some(name),
+            ..
+        } => of_daemon(context, name).await?,
+        Before { against_entries, .. } => *against_entries,
+    };
+    if let Some(before) = before {
+        let name = args.file.display().to_string();
+        lists::steady(&name, before, size(&feed), args.max_growth, args.max_shrink).map_err(refused)?;
+    }
     let needed: Vec<Prefix> = essentials(facts)
         .map(|(prefix, _)| prefix.within(32, 64))
         .collect();
@@ -68,15 +114,10 @@ pub(super) async fn run(context: &Context, args: &CheckArgs) -> Result<(), CliEr
         protected.push(Protected::new(format!("in {}", file.display()), &list.prefixes));
     }
     let spared = lists::spared(&feed, &protected);
-    context.output.print(&report(args, feed, &spared), text)
+    context.output.print(&report(args, feed, &spared, before), text)
 }
 
-fn read(
-    args: &CheckArgs,
-    file: &std::path::Path,
-    format: FeedFormat,
-    action: FeedAction,
-) -> Result<Feed, CliError> {
+fn read(args: &CheckArgs, file: &Path, format: FeedFormat, action: FeedAction) -> Result<Feed, CliError> {
     let reading = Reading {
         format,
         action,
@@ -86,10 +127,34 @@ fn read(
         max_bytes: MAX_MIB << 20,
         ..Reading::default()
     };
-    lists::read_feed(file, &reading).map_err(|error| CliError::Failed(format!("refused as a whole: {error}")))
+    if file != Path::new("-") {
+        return lists::read_feed(file, &reading).map_err(refused);
+    }
+    let mut bytes = Vec::new();
+    // What is longer is refused below.
+    let start = io::stdin().take(reading.max_bytes + 1).read_to_end(&mut bytes);
+    start.map_err(|error| CliError::Failed(format!("standard input: {error}")))?;
+    lists::parse_feed("standard input", bytes, &reading).map_err(refused)
 }
 
-fn report(args: &CheckArgs, feed: Feed, spared: &Told) -> Report {
+fn refused(error: ListError) -> CliError {
+    CliError::Failed(format!("refused as a whole: {error}"))
+}
+
+/// The entries of the feed `name` that the daemon has read; `None`: none yet, and any number is taken.
+async fn of_daemon(context: &Context, name: &str) -> Result<Option<usize>, CliError> {
+    let mut client = Client::connect(&context.instance).await?;
+    let lists: Vec<ListReport> = client.request(Method::GET, "/v1/lists", None::<&()>).await?;
+    let is_meant = |list: &&ListReport| list.kind == "feed" && list.name == name;
+    let list = lists
+        .iter()
+        .find(is_meant)
+        .ok_or_else(|| CliError::Usage(format!("there is no feed {name:?}: see `netguard feed list`")))?;
+    Ok(list.read_s_ago.map(|_| list.prefixes + list.ended))
+}
+
+fn report(args: &CheckArgs, feed: Feed, spared: &Told, before: Option<usize>) -> Report {
+    let entries = size(&feed);
     let mut trimmed = feed.trimmed;
     trimmed.and(spared);
     Report {
@@ -102,6 +167,8 @@ fn report(args: &CheckArgs, feed: Feed, spared: &Told) -> Report {
         trimmed_first: trimmed.first,
         passed_over: feed.passed_over,
         ended: feed.ended,
+        entries,
+        before,
     }
 }
 
@@ -116,6 +183,12 @@ fn text(report: &Report) -> String {
         report.passed_over,
         report.ended
     );
+    if let Some(before) = report.before {
+        text.push_str(&format!(
+            "\n{name}: {} entries after {before}, which is no sudden change",
+            report.entries
+        ));
+    }
     for prefix in report.prefixes.iter().take(SHOWN) {
         text.push_str(&format!("\n  {prefix}"));
     }

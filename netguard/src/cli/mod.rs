@@ -32,6 +32,7 @@ use std::{
     io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -172,7 +173,10 @@ pub fn main() -> ExitCode {
         }
     };
     let json = cli.json;
-    match runtime.block_on(dispatch(cli)) {
+    let done = runtime.block_on(dispatch(cli));
+    // Whoever reads a file that never comes to its end is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(CliError::Negative) => ExitCode::from(1),
         Err(error) => {

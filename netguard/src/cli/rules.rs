@@ -45,7 +45,8 @@ where
         /// Why, in your words (up to 64 bytes are kept).
         #[arg(long = "reason", value_name = "TEXT")]
         note: Option<String>,
-        /// Add it even if it touches this machine's own addresses, gateways, name servers or your own session.
+        /// Add it even if it touches this machine's own addresses, gateways, name servers, your own session, or what a feed says
+        /// never to block.
         #[arg(long)]
         force: bool,
         #[command(flatten)]
@@ -67,7 +68,8 @@ where
         /// How long the rules hold.
         #[arg(long)]
         ttl: Option<Period>,
-        /// Add even what touches this machine's own addresses, gateways, name servers or your own session.
+        /// Add even what touches this machine's own addresses, gateways, name servers, your own session, or what a feed says never
+        /// to block.
         #[arg(long)]
         force: bool,
         #[command(flatten)]

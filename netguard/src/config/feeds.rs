@@ -18,10 +18,10 @@ use super::{Period, PolicyMode, Within};
 pub struct Feed {
     /// What the feed is called in answers of netguard.
     pub name: String,
-    /// A file on this machine, read again when it has changed.
+    /// A file on this machine, or the directory of a MISP feed, read again when it has changed.
     #[serde(default)]
     pub file: Option<PathBuf>,
-    /// Where it is fetched from instead, by https.
+    /// Where it is fetched from instead, by https; of a MISP feed the address of its `manifest.json`.
     #[serde(default)]
     pub url: Option<String>,
     /// What is in it.
@@ -96,7 +96,7 @@ pub enum FeedFormat {
     Crowdsec,
     /// What `ipset save` prints.
     Ipset,
-    /// Attributes or events of MISP as JSON.
+    /// Attributes or events of MISP as JSON, or a whole feed of it.
     Misp,
     /// A STIX 2.1 bundle with indicators.
     Stix,

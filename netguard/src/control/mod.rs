@@ -5,6 +5,7 @@ mod client;
 mod handlers;
 mod import;
 mod limits;
+mod listed;
 mod peer;
 mod requests;
 pub mod risk;

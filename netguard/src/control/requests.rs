@@ -23,6 +23,14 @@ pub enum RequestError {
         guarded: Prefix,
         what: &'static str,
     },
+    #[error(
+        "blocking {prefix} would touch {guarded}, which {list} says never to block (`netguard feed list`): add --force if you mean it"
+    )]
+    Listed {
+        prefix: Prefix,
+        guarded: Prefix,
+        list: String,
+    },
     #[error(transparent)]
     Prefix(#[from] crate::prefix::PrefixError),
     #[error("a rule holds from 1 second to 365 days, not {0} s; without a time, until it is removed")]

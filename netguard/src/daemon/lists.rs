@@ -10,7 +10,14 @@ mod report;
 mod sources;
 mod wanted;
 
-use std::{borrow::Cow, net::IpAddr};
+use std::{
+    borrow::Cow,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tracing::{info, warn};
 
@@ -60,6 +67,8 @@ pub struct Lists {
     in_force: bool,
     /// Whether nothing is to be dropped.
     shadow: bool,
+    /// Whether nothing is to be held any more: said while somebody else may be at it.
+    over: Arc<AtomicBool>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +99,7 @@ impl Lists {
             fault: None,
             in_force: false,
             shadow: config.mode == Mode::Shadow,
+            over: Arc::default(),
         })
     }
 
@@ -147,6 +157,14 @@ impl Lists {
         self.protecting()
             .flat_map(|source| source.prefixes().iter().copied())
             .collect()
+    }
+
+    /// The feed that has `prefix` among those never to block.
+    pub(crate) fn protecting_at(&self, prefix: &Prefix) -> Option<String> {
+        let source = self
+            .protecting()
+            .find(|source| source.prefixes().binary_search(prefix).is_ok())?;
+        Some(source.name().unwrap_or_default().to_owned())
     }
 
     /// The feeds that servers are to be asked for: those that are due, or with `now` all, or that of this `name`. Each has to be
@@ -251,6 +269,9 @@ impl Lists {
         }
         let compiled = compile(&listings, self.table.seed())?;
         self.table.install(&compiled)?;
+        if self.over.load(Ordering::SeqCst) {
+            self.table.end_sparing()?;
+        }
         info!(ranges = compiled.ranges, "lists in force");
         Ok(Some(compiled.ranges))
     }

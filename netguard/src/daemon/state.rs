@@ -1,8 +1,8 @@
 //! What the tick and the control socket share.
 
 use std::sync::{
-    Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use serde::{Deserialize, Serialize};
@@ -143,6 +143,7 @@ pub struct State {
     writing: AsyncMutex<()>,
     unconfirmed: Mutex<Waiting>,
     lists: Mutex<Lists>,
+    pub(super) holds_over: Arc<AtomicBool>,
     /// Beside the lists: these are locked for as long as it takes to read them.
     list_faults: Mutex<Vec<String>>,
     database_faults: Mutex<Vec<String>>,
@@ -173,6 +174,7 @@ impl State {
             list_faults: Mutex::new(parts.lists.faults()),
             database_faults: Mutex::default(),
             never_block: Mutex::new(parts.lists.never_block()),
+            holds_over: parts.lists.over(),
             lists: Mutex::new(parts.lists),
             reach: Mutex::new(parts.reach),
             reflection: Mutex::new(parts.reflection),

@@ -8,7 +8,7 @@ use maxminddb::{Reader, WithinOptions};
 use super::{
     ListError, MAX_BYTES,
     geo::{Record, is_mmdb, places_of_mmdb},
-    read_regular,
+    read,
     table::Table,
 };
 use crate::{config::Place, prefix::Prefix};
@@ -62,7 +62,7 @@ impl Atlas {
     /// # Errors
     /// When it cannot be read, is no regular file and no database, or says of no address what it is to be asked for.
     pub fn read(file: &Path, wanted: &[Of]) -> Result<Self, ListError> {
-        let bytes = read_regular(file, MAX_BYTES)?;
+        let bytes = read(file, MAX_BYTES)?;
         let name = file.display().to_string();
         let content = if is_mmdb(&bytes) {
             let reader = Reader::from_source(bytes).map_err(mmdb_error(&name))?;

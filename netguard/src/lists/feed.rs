@@ -10,7 +10,7 @@ mod table;
 
 use std::{path::Path, time::SystemTime};
 
-use super::{ListError, Told, read};
+use super::{ListError, Told, misp, packed::unpacked, read};
 use crate::{
     config::{FeedAction, FeedFormat},
     prefix::Prefix,
@@ -78,11 +78,15 @@ pub struct Feed {
     pub next_end: Option<SystemTime>,
 }
 
-/// Reads the feed in `file`.
+/// Reads the feed in `file`, or one of MISP in the directory of this name.
 ///
 /// # Errors
 /// When it cannot be read, or is no feed.
 pub fn read_feed(file: &Path, reading: &Reading) -> Result<Feed, ListError> {
+    let may_be_misp = matches!(reading.format, FeedFormat::Auto | FeedFormat::Misp);
+    if may_be_misp && file.is_dir() {
+        return events(file, reading);
+    }
     let bytes = read(file, reading.max_bytes)?;
     let written = || file.metadata().and_then(|metadata| metadata.modified()).ok();
     let reading = Reading {
@@ -92,11 +96,40 @@ pub fn read_feed(file: &Path, reading: &Reading) -> Result<Feed, ListError> {
     parse_feed(&file.display().to_string(), bytes, &reading)
 }
 
+/// Reads the feed of MISP in `directory`. Places are those within its events.
+fn events(directory: &Path, reading: &Reading) -> Result<Feed, ListError> {
+    let name = directory.display().to_string();
+    let files = misp::files(directory, reading.max_bytes)?;
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    let mut left = reading.max_bytes;
+    let mut gathered = Gathered::new(&name, reading);
+    for (file, event) in files.iter().zip(&names) {
+        let bytes = read(file, left).map_err(|error| match error {
+            ListError::Unreadable { source, .. } => ListError::NoEvent {
+                event: event.clone(),
+                source,
+            },
+            ListError::TooLong { .. } => ListError::TooLong {
+                file: name.clone(),
+                mib: reading.max_bytes >> 20,
+            },
+            other => other,
+        })?;
+        left = left.saturating_sub(bytes.len() as u64);
+        let text = String::from_utf8(bytes).map_err(|_| ListError::NotText(event.clone()))?;
+        gathered.name = event;
+        json::misp(&text, &mut gathered)?;
+    }
+    gathered.name = &name;
+    gathered.finish(FeedFormat::Misp)
+}
+
 /// Reads the feed in `bytes`; `name` is what errors call it.
 ///
 /// # Errors
 /// When it is no feed.
 pub fn parse_feed(name: &str, bytes: Vec<u8>, reading: &Reading) -> Result<Feed, ListError> {
+    let bytes = unpacked(name, bytes, reading.max_bytes)?;
     let text = String::from_utf8(bytes).map_err(|_| ListError::NotText(name.to_owned()))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let start = text.trim_start();
@@ -110,6 +143,9 @@ pub fn parse_feed(name: &str, bytes: Vec<u8>, reading: &Reading) -> Result<Feed,
         FeedFormat::Auto => recognise::recognise(name, text)?,
         named => named,
     };
+    if matches!(format, FeedFormat::Misp) && misp::events(start).is_some() {
+        return Err(ListError::Manifest(name.to_owned()));
+    }
     // It lists those who are to be spared.
     if format != reading.format && format == FeedFormat::Warninglist && reading.action == FeedAction::Block {
         return Err(ListError::NotToBlock(name.to_owned()));

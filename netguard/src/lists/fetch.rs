@@ -1,21 +1,26 @@
 //! Fetches a feed from its server once, by https, with a bound on time and size. It keeps nothing and judges nothing.
 
+mod agent;
+mod events;
+
 use std::{
     fs, io,
     io::Read as _,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
 use ureq::{
-    Agent,
+    RequestBuilder,
     http::{HeaderName, HeaderValue, StatusCode, header},
-    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+    typestate::WithoutBody,
 };
 
+use super::misp;
 use crate::config::bare;
+use agent::agent;
+use events::{beside, joined};
 
 /// No header is longer.
 const MAX_HEADER: u64 = 64 << 10;
@@ -67,6 +72,8 @@ pub enum FetchError {
     },
     #[error("{url} sends more than {mib} MiB: if that is as it should be, write a higher `max_mib`")]
     TooLong { url: String, mib: u64 },
+    #[error("{url} is no event of MISP: {source}")]
+    NoEvent { url: String, source: serde_json::Error },
     #[error("{} cannot be read: {source}", .file.display())]
     Unreadable { file: PathBuf, source: io::Error },
     #[error("{} is no header: write one line such as `Authorization: Bearer TOKEN`", .0.display())]
@@ -83,17 +90,14 @@ pub enum FetchError {
     NoAuthorities,
 }
 
-/// Asks once. Blocks for as long as `timeout`.
+/// Asks once; of a manifest of MISP for each of its events, too, which are one document then. Blocks for as long as `timeout`.
 ///
 /// # Errors
 /// When there is no whole answer.
 pub fn fetch(request: &Request) -> Result<Fetched, FetchError> {
-    let url = || bare(&request.url).to_owned();
-    let failed = |source| FetchError::Failed {
-        url: url(),
-        source: Box::new(source),
-    };
-    let mut asked = agent(request)?.get(&request.url);
+    let agent = agent(request)?;
+    let end = Instant::now() + request.timeout;
+    let mut asked = agent.get(&request.url);
     let validators = &request.validators;
     for (name, value) in [
         (header::IF_NONE_MATCH, &validators.etag),
@@ -103,6 +107,35 @@ pub fn fetch(request: &Request) -> Result<Fetched, FetchError> {
             asked = asked.header(name, value);
         }
     }
+    let answer = answer(request, asked, &request.url, request.max_bytes)?;
+    let Fetched::New { bytes, validators } = answer else {
+        return Ok(answer);
+    };
+    let events = std::str::from_utf8(&bytes).ok().and_then(misp::events);
+    let bytes = match events {
+        None => bytes,
+        Some(events) => {
+            let urls = events
+                .iter()
+                .map(|event| beside(&request.url, &misp::file(event)));
+            joined(&agent, request, urls, end)?
+        }
+    };
+    Ok(Fetched::New { bytes, validators })
+}
+
+/// What the server answers to `asked`, which is about `url`; no more than `max_bytes`.
+fn answer(
+    request: &Request,
+    mut asked: RequestBuilder<WithoutBody>,
+    url: &str,
+    max_bytes: u64,
+) -> Result<Fetched, FetchError> {
+    let url = || bare(url).to_owned();
+    let failed = |source| FetchError::Failed {
+        url: url(),
+        source: Box::new(source),
+    };
     if let Some(file) = &request.header_file {
         let (name, value) = secret(file)?;
         asked = asked.header(name, value);
@@ -124,11 +157,9 @@ pub fn fetch(request: &Request) -> Result<Fetched, FetchError> {
     let mut bytes = Vec::new();
     // The reader's own bound would be an error that is hard to tell from others.
     let reader = body.into_with_config().limit(u64::MAX).reader();
-    let read = reader
-        .take(request.max_bytes.saturating_add(1))
-        .read_to_end(&mut bytes);
+    let read = reader.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(|source| failed(source.into()))?;
-    if bytes.len() as u64 > request.max_bytes {
+    if bytes.len() as u64 > max_bytes {
         return Err(FetchError::TooLong {
             url: url(),
             mib: request.max_bytes >> 20,
@@ -154,56 +185,6 @@ fn next_step(status: StatusCode) -> &'static str {
         429 => "it is asked too often: write a longer `refresh`",
         _ => "it is asked again",
     }
-}
-
-fn agent(request: &Request) -> Result<Agent, FetchError> {
-    let encrypted = request.url.starts_with("https:");
-    let mut config = Agent::config_builder()
-        .https_only(encrypted)
-        .http_status_as_error(false)
-        .timeout_global(Some(request.timeout))
-        .user_agent(concat!("netguard/", env!("CARGO_PKG_VERSION")))
-        // What is secret is not shown to whom a server points.
-        .max_redirects(if encrypted && request.header_file.is_none() {
-            5
-        } else {
-            0
-        })
-        .max_redirects_will_error(request.header_file.is_none() && encrypted);
-    if encrypted {
-        let tls = TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .root_certs(authorities(request.ca.as_deref())?);
-        config = config.tls_config(tls.build());
-    }
-    Ok(config.build().new_agent())
-}
-
-fn authorities(ca: Option<&Path>) -> Result<RootCerts, FetchError> {
-    let Some(file) = ca else {
-        let system = rustls_native_certs::load_native_certs().certs;
-        if system.is_empty() {
-            return Err(FetchError::NoAuthorities);
-        }
-        return Ok(system
-            .iter()
-            .map(|der| Certificate::from_der(der).to_owned())
-            .into());
-    };
-    let pem = fs::read(file).map_err(|source| FetchError::Unreadable {
-        file: file.to_owned(),
-        source,
-    })?;
-    let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err(FetchError::NoCertificate(file.to_owned()));
-    }
-    Ok(certificates.into())
 }
 
 /// The header in `file`. No error repeats it.

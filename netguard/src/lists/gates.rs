@@ -82,6 +82,12 @@ pub(super) fn outside_special(prefix: Prefix) -> Vec<Prefix> {
         .collect()
 }
 
+/// Entries, those that have ended among them: that they end is no sudden shrink.
+#[must_use]
+pub const fn size(feed: &Feed) -> usize {
+    feed.prefixes.len() + feed.ended
+}
+
 /// Refuses a list of `now` entries that had `before`.
 ///
 /// # Errors

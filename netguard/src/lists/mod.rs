@@ -5,15 +5,18 @@ mod feed;
 mod fetch;
 mod gates;
 mod geo;
+mod misp;
+mod packed;
 mod table;
 
-use std::{fs::File, io, io::Read as _, path::Path};
+use std::{fs::File, io, io::Read as _, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 pub use crate::config::Place;
 pub use atlas::{Atlas, Of, read_places};
 pub use feed::{Feed, Reading, parse_feed, read_feed};
 pub use fetch::{FetchError, Fetched, Request, Validators, fetch};
-pub use gates::{Protected, Told, spared, steady};
+pub use gates::{Protected, Told, size, spared, steady};
+pub use misp::{Stamp, stamp};
 
 /// No database is longer.
 const MAX_BYTES: u64 = 512 << 20;
@@ -23,13 +26,30 @@ const MAX_BYTES: u64 = 512 << 20;
 pub enum ListError {
     #[error("{file} cannot be read: {source}")]
     Unreadable { file: String, source: io::Error },
-    /// What is none may never come to its end.
     #[error("{0} is no regular file")]
     NoFile(String),
     #[error("{file} says of no address which {of} it belongs to: this is hardly the right database")]
     NoPlace { file: String, of: Of },
     #[error("{file} is longer than {mib} MiB: this is hardly the right file")]
     TooLong { file: String, mib: u64 },
+    /// It is packed so well that there is hardly anything in it.
+    #[error(
+        "{file} has more than {mib} MiB when it is unpacked: if that is as it should be, write a higher `max_mib`"
+    )]
+    Bomb { file: String, mib: u64 },
+    #[error("{file} is packed with gzip, and damaged or followed by something else: {source}")]
+    Packed { file: String, source: io::Error },
+    #[error("{0} is a directory without manifest.json: of directories only the feeds of MISP are read")]
+    NoManifest(String),
+    #[error("{0} names no event: this is hardly the manifest of a MISP feed")]
+    NoEvents(String),
+    #[error("{event}, which the manifest beside it names, cannot be read: {source}; copy the whole feed")]
+    NoEvent { event: String, source: io::Error },
+    #[error(
+        "{0} is the manifest of a MISP feed: the addresses are in the files of its events; write the directory in which it is \
+         beside them as `file`, or its address at its server as `url`"
+    )]
+    Manifest(String),
     #[error("{0} is not text")]
     NotText(String),
     #[error(
@@ -119,14 +139,20 @@ impl ListError {
     }
 }
 
-/// All bytes of `file`, which may be `max_bytes` long.
+/// All bytes of `file`, which may be `max_bytes` long. What is no regular file may never come to its end, and is not read.
 fn read(file: &Path, max_bytes: u64) -> Result<Vec<u8>, ListError> {
     let name = || file.display().to_string();
     let unreadable = |source| ListError::Unreadable { file: name(), source };
+    // To open a FIFO waits for somebody who writes to it, otherwise.
+    let mut how = File::options();
+    let opened = how.read(true).custom_flags(libc::O_NONBLOCK).open(file);
+    let opened = opened.map_err(unreadable)?;
+    if !opened.metadata().map_err(unreadable)?.is_file() {
+        return Err(ListError::NoFile(name()));
+    }
     let mut bytes = Vec::new();
-    File::open(file)
-        .and_then(|file| file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
+    let mut start = opened.take(max_bytes.saturating_add(1));
+    start.read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > max_bytes {
         return Err(ListError::TooLong {
             file: name(),
@@ -136,10 +162,27 @@ fn read(file: &Path, max_bytes: u64) -> Result<Vec<u8>, ListError> {
     Ok(bytes)
 }
 
-/// The same, of what ends some day.
-fn read_regular(file: &Path, max_bytes: u64) -> Result<Vec<u8>, ListError> {
-    match file.metadata() {
-        Ok(metadata) if !metadata.is_file() => Err(ListError::NoFile(file.display().to_string())),
-        _ => read(file, max_bytes),
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Found in review: a feed that was a FIFO held up whoever asked the lists, and the end of the daemon.
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for file in [fifo.as_path(), directory.path(), Path::new("/dev/zero")] {
+            let error = read(file, 1 << 20).unwrap_err().to_string();
+            assert!(error.contains("is no regular file"), "{error}");
+        }
+        let file = directory.path().join("file");
+        let error = read(&file, 4).unwrap_err().to_string();
+        assert!(error.contains("cannot be read"), "{error}");
+        fs::write(&file, "12345").unwrap();
+        assert!(matches!(read(&file, 4), Err(ListError::TooLong { .. })));
+        assert_eq!(read(&file, 5).unwrap(), b"12345");
     }
 }

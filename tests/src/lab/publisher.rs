@@ -70,11 +70,11 @@ impl Publisher {
         Self::dir(lab).join("cert.pem")
     }
 
-    /// Publishes `text` under `name`; a file that is replaced within a second is another one all the same.
-    pub fn publish(lab: &Lab, name: &str, text: &str) -> Result<()> {
+    /// Publishes `content` under `name`; a file that is replaced within a second is another one all the same.
+    pub fn publish(lab: &Lab, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
         let directory = Self::dir(lab).join("www");
         fs::create_dir_all(&directory)?;
-        Ok(fs::write(directory.join(name), text)?)
+        Ok(fs::write(directory.join(name), content)?)
     }
 
     /// The status of each answer to a list so far.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use netguard_tests::lab::{Attack, Family, Flood, Lab, Netguard, flood_frames, wait_until};
+use netguard_tests::lab::{Attack, Family, Flood, Lab, Netguard, Running, flood_frames, wait_until};
 use serde_json::Value;
 
 use crate::{lab, protect};
@@ -42,6 +42,51 @@ pub(crate) fn must_verify(netguard: &Netguard) -> Result<Value> {
     let verified = netguard.json(&["audit", "verify", "--json"])?;
     ensure!(verified["ok"] == true, "{verified}");
     Ok(verified)
+}
+
+/// Over the end of a daemon, what is done without one, and the next.
+#[test]
+fn the_trail_is_followed() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let mut netguard = protect(&lab, "")?;
+    netguard.must(&["block", "add", "198.18.0.1"])?;
+    let log = lab.dir.path().join("followed");
+    let mut command = netguard.command()?;
+    command.args([
+        "audit",
+        "show",
+        "--follow",
+        "--json",
+        "-n",
+        "2",
+        "--kind",
+        "rule-added",
+    ]);
+    let _follower = Running::start(&mut command, &log)?;
+    let follows = |expected: &[&str]| {
+        let what = format!("{expected:?}");
+        wait_until(&what, Duration::from_secs(20), || {
+            let lines = fs::read_to_string(&log)?;
+            let prefixes = lines.lines().filter_map(|line| {
+                let line: Value = serde_json::from_str(line).ok()?;
+                Some(line["prefix"].as_str()?.trim_end_matches("/32").to_owned())
+            });
+            Ok((prefixes.collect::<Vec<_>>() == expected).then_some(()))
+        })
+    };
+    follows(&["198.18.0.1"])?;
+    netguard.must(&["block", "add", "198.18.0.2"])?;
+    netguard.must(&["block", "del", "198.18.0.1"])?;
+    follows(&["198.18.0.1", "198.18.0.2"])?;
+    netguard.stop()?;
+    netguard.must(&["block", "add", "198.18.0.3"])?;
+    follows(&["198.18.0.1", "198.18.0.2", "198.18.0.3"])?;
+    netguard.restart()?;
+    netguard.must(&["block", "add", "198.18.0.4"])?;
+    follows(&["198.18.0.1", "198.18.0.2", "198.18.0.3", "198.18.0.4"])?;
+    let trail = netguard.trail().display().to_string();
+    ensure!(netguard.cli(&["audit", "show", "--follow", &trail])?.status == 2);
+    Ok(())
 }
 
 #[test]

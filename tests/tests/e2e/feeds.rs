@@ -51,7 +51,7 @@ fn refused(lab: &Lab, netguard: &Netguard<'_>, name: &str, told: &str) -> Result
 #[test]
 fn a_feed_from_a_server_outlives_it() -> Result<()> {
     let (lab, server) = lab()?;
-    Publisher::publish(&lab, "list", &list(2_000))?;
+    Publisher::publish(&lab, "list", list(2_000))?;
     let publisher = Publisher::start(&lab, Manner::Good)?;
     let config = from_publisher(&lab, "far", Family::V4, "")?;
     let mut netguard = protect(&lab, &config)?;
@@ -77,9 +77,9 @@ fn a_feed_from_a_server_outlives_it() -> Result<()> {
     let whole = list(2_000);
     Publisher::publish(&lab, "list", &whole[..whole.len() - 3])?;
     refused(&lab, &netguard, "far", "its last line does not end")?;
-    Publisher::publish(&lab, "list", &list(500))?;
+    Publisher::publish(&lab, "list", list(500))?;
     refused(&lab, &netguard, "far", "shrunk from 2000 entries to 500")?;
-    Publisher::publish(&lab, "list", &list(20_001))?;
+    Publisher::publish(&lab, "list", list(20_001))?;
     refused(&lab, &netguard, "far", "grown from 2000 entries to 20001")?;
     drop(publisher);
     refused(&lab, &netguard, "far", "cannot be fetched")?;
@@ -131,7 +131,7 @@ fn a_feed_from_a_server_outlives_it() -> Result<()> {
 #[test]
 fn half_a_transfer_is_none() -> Result<()> {
     let (lab, _server) = lab()?;
-    Publisher::publish(&lab, "list", &list(2_000))?;
+    Publisher::publish(&lab, "list", list(2_000))?;
     let publisher = Publisher::start(&lab, Manner::Good)?;
     let config = from_publisher(&lab, "six", Family::V6, "refresh = \"1h\"")?.replace("\"2s\"", "\"12s\"");
     let netguard = protect(&lab, &config)?;
@@ -139,7 +139,7 @@ fn half_a_transfer_is_none() -> Result<()> {
         Ok((netguard.list("six")?["prefixes"] == 2_000).then_some(()))
     })?;
     drop(publisher);
-    Publisher::publish(&lab, "list", &list(3_000))?;
+    Publisher::publish(&lab, "list", list(3_000))?;
     let publisher = Publisher::start(&lab, Manner::Slow)?;
     std::thread::scope(|scope| -> Result<()> {
         let syncing = scope.spawn(|| netguard.cli(&["feed", "sync", "six"]));

@@ -21,6 +21,7 @@ mod detach;
 mod detector;
 mod dns;
 mod egress;
+mod feed_forms;
 mod feeds;
 mod floods;
 mod guard;

@@ -1,12 +1,14 @@
 //! Feeds: no text makes a parser panic or give what must not be blocked, and what a format can say is read as it was said.
 
 use std::{
+    io::Write as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::Path,
     process::Command,
     time::{Duration, SystemTime},
 };
 
+use flate2::{Compression, write::GzEncoder};
 use netguard::{
     config::{FeedAction, FeedFormat},
     lists::{Feed, Reading, parse_feed, read_feed},
@@ -49,6 +51,12 @@ fn is_sane(feed: &Feed) {
             assert!(!private.covers(prefix) && !prefix.covers(&private), "{prefix}");
         }
     }
+}
+
+fn packed(text: &[u8]) -> Vec<u8> {
+    let mut packing = GzEncoder::new(Vec::new(), Compression::default());
+    packing.write_all(text).expect("memory");
+    packing.finish().expect("memory")
 }
 
 /// Prefixes that may be blocked.
@@ -161,6 +169,44 @@ proptest! {
                 is_sane(&feed);
             }
         }
+    }
+
+    /// Packed in one part or in two, cut, and with bits that are wrong or something behind them.
+    #[test]
+    fn no_packed_feed_is_too_much(
+        prefixes in prop::collection::vec(prefix(), 1..40),
+        parts in 1..3_usize,
+        cut in 0.0..1.0_f64,
+        wrong in any::<prop::sample::Index>(),
+        noise in prop::collection::vec(any::<u8>(), 1..30),
+    ) {
+        let (format, text) = &rendered(&prefixes)[0];
+        let middle = text.len() / parts;
+        let parts = [&text.as_bytes()[..middle], &text.as_bytes()[middle..]].map(packed);
+        let whole = parts.concat();
+        let read = |bytes: Vec<u8>| parse_feed("f", bytes, &reading(FeedFormat::Auto));
+        let feed = read(whole.clone()).expect("it is whole");
+        prop_assert_eq!(feed.format, *format);
+        prop_assert_eq!(feed.prefixes, parse_feed("f", text.clone().into_bytes(), &reading(*format)).expect("a list").prefixes);
+        let short = &whole[..(whole.len() as f64 * cut) as usize];
+        // Its first part may be all of it.
+        if short.len() != parts[0].len() {
+            prop_assert!(read(short.to_vec()).is_err());
+        }
+        let mut bits = whole.clone();
+        let at = wrong.index(bits.len());
+        bits[at] ^= 1 << (at % 8);
+        for broken in [bits, [whole.clone(), noise.clone()].concat()] {
+            if let Ok(feed) = read(broken) {
+                is_sane(&feed);
+            }
+        }
+        // The bound is that of the text.
+        let bounded = |max_bytes| {
+            let reading = Reading { max_bytes, ..reading(FeedFormat::Auto) };
+            parse_feed("f", whole.clone(), &reading).is_ok()
+        };
+        prop_assert!(bounded(text.len() as u64) && !bounded(text.len() as u64 - 1));
     }
 
     #[test]

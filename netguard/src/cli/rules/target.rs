@@ -6,7 +6,7 @@ use hyper::Method;
 
 use super::super::{
     CliError, Context,
-    alone::{alone, record},
+    alone::{alone, record, tell_unasked},
     confirm::{ConfirmOption, TTL},
 };
 use crate::{
@@ -81,6 +81,9 @@ impl<'a> Target<'a> {
                 };
                 let outcomes = result.map_err(|failed| failed.failure())?;
                 record(context, told::added(list, &additions, &outcomes));
+                if list == List::Block && additions.iter().any(|addition| !addition.force) {
+                    tell_unasked();
+                }
                 Ok(outcomes)
             }
         }

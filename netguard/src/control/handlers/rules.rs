@@ -9,8 +9,8 @@ use axum::{
 
 use super::{
     super::{
-        Failure, FailureKind, Import, RequestError, RuleAddition, RuleOutcome, RuleRemoval, peer::By,
-        remove_rule, risk, server::Refusal, told,
+        Failure, FailureKind, Import, RequestError, RuleAddition, RuleOutcome, RuleRemoval,
+        listed::refuse_listed, peer::By, remove_rule, risk, server::Refusal, told,
     },
     changes::Asked,
 };
@@ -48,6 +48,7 @@ async fn import(
     additions: Vec<RuleAddition>,
 ) -> Result<Vec<RuleOutcome>, Refusal> {
     let _writing = state.write().await;
+    refuse_listed(&state, list, &additions)?;
     let now_ns = monotonic_ns();
     let mut import = Import::new(&state.guard(), list, additions.clone(), now_ns)?;
     let risk = risk::of_additions(&state.guard(), list, &additions, asked.within_s(&state));

@@ -1,6 +1,11 @@
 //! Places that are held among the lists: their numbers, and how they come in force and go. Which are held the response says.
 
-use std::{borrow::Cow, collections::HashMap, ops::Range};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    ops::Range,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use netguard_common::ranges::POLICIES;
 use tracing::{info, warn};
@@ -70,6 +75,11 @@ impl Lists {
             self.held = Held::default();
         }
         Ok(())
+    }
+
+    /// Where to say that nothing is to be held any more, without the lists themselves.
+    pub(crate) fn over(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.over)
     }
 
     /// Whether `place` is held.

@@ -9,7 +9,7 @@ use std::{
 use super::remote::Remote;
 use crate::{
     config::{self, FeedAction},
-    lists::{self, Feed, FetchError, Fetched, ListError, Reading},
+    lists::{self, Feed, FetchError, Fetched, ListError, Reading, size},
 };
 
 /// A published list.
@@ -131,11 +131,6 @@ impl Published {
             _ => Ok(()),
         }
     }
-}
-
-/// Entries, those that have ended among them: that they end is no sudden shrink.
-pub(super) const fn size(feed: &Feed) -> usize {
-    feed.prefixes.len() + feed.ended
 }
 
 #[cfg(test)]

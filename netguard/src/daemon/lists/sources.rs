@@ -3,19 +3,18 @@
 
 use std::{
     collections::HashMap,
-    fs,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use super::{
-    published::{Published, SourceError, size},
+    published::{Published, SourceError},
     remote::Remote,
 };
 use crate::{
     clock::monotonic_ns,
     config,
-    lists::{self, Feed, FetchError, Fetched, ListError, Place, Request, Told},
+    lists::{self, Feed, FetchError, Fetched, ListError, Place, Request, Stamp, Told, size, stamp},
     prefix::Prefix,
 };
 
@@ -38,9 +37,6 @@ pub(super) struct Source {
     /// What of a feed is left alone because something else protects it.
     spared: Told,
 }
-
-/// When a file was written, and how long it is.
-type Stamp = (SystemTime, u64);
 
 enum Kind {
     Feed(Box<Published>),
@@ -135,7 +131,7 @@ impl Source {
 
     /// Whether the file is not what it was when it was last read, successfully or not, or something in it has ended.
     pub(super) fn has_changed(&self) -> bool {
-        self.seen != Some(look(&self.file)) || self.has_ended()
+        self.seen != Some(stamp(&self.file)) || self.has_ended()
     }
 
     fn has_ended(&self) -> bool {
@@ -150,7 +146,7 @@ impl Source {
     /// Reads the file. After a failure the content stays.
     pub(super) fn read(&mut self) -> Result<(), SourceError> {
         // A file that is not there has been looked at all the same: its fault is told once.
-        let stamp = look(&self.file);
+        let stamp = stamp(&self.file);
         self.seen = Some(stamp);
         let content = self.content();
         let written = stamp.map(|(written, _)| written);
@@ -176,7 +172,7 @@ impl Source {
                 Ok(())
             }
             Ok(Some(content)) => {
-                self.seen = Some(look(&self.file));
+                self.seen = Some(stamp(&self.file));
                 self.set_accepted(false);
                 self.settle(Ok(Content::Feed(content)), None)
             }
@@ -271,13 +267,10 @@ impl Source {
     }
 }
 
-fn look(file: &Path) -> Option<Stamp> {
-    let metadata = fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::config::Config;
 

@@ -4,12 +4,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     thread,
+    time::{Duration, Instant},
 };
 
 use super::Report;
 use crate::{
+    bpf::{Pins, Ranges},
     config::Place,
     daemon::{Hold, Lists, State},
     engine::response::{Measure, Mode, Standing, Taken},
@@ -21,6 +23,10 @@ use crate::{
 const RENEWED_NS: u64 = 300_000_000_000;
 const AGAIN_NS: u64 = 1_000_000_000;
 const READ_NS: u64 = 100_000_000;
+
+/// How long the end of the daemon waits for lists that are being read, and how often it asks.
+const PATIENCE: Duration = Duration::from_secs(1);
+const TURN: Duration = Duration::from_millis(20);
 
 /// Where places are held.
 pub(crate) trait Holder {
@@ -184,10 +190,27 @@ impl Desk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1.take()
     }
 
-    /// Lets all places go, and waits for it: nobody will later.
+    /// Lets all places go, and waits for it: nobody will later. For good, since whoever reads the lists just now may never come to an
+    /// end (a file on a server that does not answer), and is not waited for longer than [`PATIENCE`].
     pub(super) fn let_go(&self, state: &State, now_ns: u64) -> Result<(), String> {
         let _void = self.order();
-        state.lists().let_go(now_ns)
+        state.holds_over.store(true, Ordering::SeqCst);
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(mut lists) = state.try_lists() {
+                return lists.let_go(now_ns);
+            }
+            if Instant::now() >= end {
+                break;
+            }
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a lock of std cannot be waited for with an end"
+            )]
+            thread::sleep(TURN);
+        }
+        let ended = Ranges::open(&Pins::of(&state.instance)).and_then(|table| table.end_sparing());
+        ended.map(drop).map_err(|error| error.to_string())
     }
 }
 

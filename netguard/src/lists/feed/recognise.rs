@@ -3,7 +3,7 @@
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::ListError;
-use crate::config::FeedFormat;
+use crate::{config::FeedFormat, lists::misp};
 
 /// Names by which JSON formats are told apart.
 #[derive(Deserialize)]
@@ -44,6 +44,10 @@ pub(super) fn recognise(name: &str, text: &str) -> Result<FeedFormat, ListError>
 }
 
 fn recognise_json(name: &str, text: &str) -> Result<FeedFormat, ListError> {
+    // Of a manifest is told that it is one.
+    if misp::events(text).is_some() {
+        return Ok(FeedFormat::Misp);
+    }
     // Only Spamhaus writes several documents, each on its line.
     let mut lines = text.lines();
     let first = lines

@@ -20,6 +20,7 @@ mod normal;
 mod offer;
 mod own;
 pub(crate) mod places;
+mod protected;
 mod reach;
 pub(crate) mod reflection;
 pub(crate) mod reputation;
@@ -66,6 +67,7 @@ pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
 pub use normal::{NormalFileError, NormalState, normal_file, read_normal, write_normal};
 pub use offer::CookieOptions;
 pub use own::sentence as left_out_sentence;
+pub use protected::Protected;
 pub use reach::StateReach;
 pub use reflection::ReflectionState;
 pub use reputation::{
@@ -75,7 +77,7 @@ pub use reputation::{
 };
 pub use responses::{MeasureReport, PacketReport, ResponseReport, WithheldReport};
 pub use settings::{limit_rate, service_entry, settings};
-pub use state::{CookieState, Protected, State, Stop};
+pub use state::{CookieState, State, Stop};
 pub use sysctls::{restore_sysctls, sysctl_faults};
 pub use traffic::{Entropies, HeavyRate, KindRate, ServiceRate, Spread, TrafficReport};
 pub use unconfirmed::{Unconfirmed, UnconfirmedChange};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify, watch};
 
 use super::{
-    EventKind, Journal, Lists, NormalState, ReflectionState, Spared, StateReach, TrafficReport,
+    EventKind, Journal, Lists, NormalState, Protected, ReflectionState, Spared, StateReach, TrafficReport,
     cookies::Wanted, reputation::Keeper, unconfirmed::Waiting,
 };
 use crate::{
@@ -32,27 +32,6 @@ pub enum Stop {
     Signal,
     /// Over the control socket: protection goes, too.
     Detach,
-}
-
-/// An interface that is to be protected.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Protected {
-    /// As it is configured.
-    pub interface: String,
-    /// What it is called now, where that is something else; the filter stays with it.
-    pub renamed: Option<String>,
-    /// `native` or `generic`.
-    pub mode: String,
-    /// Whether the filter of an earlier daemon was taken over.
-    pub adopted: bool,
-    /// Why the interface is not protected at the moment.
-    pub fault: Option<String>,
-}
-
-impl Protected {
-    pub fn name_now(&self) -> &str {
-        self.renamed.as_ref().unwrap_or(&self.interface)
-    }
 }
 
 /// Whether services are answered for with SYN cookies.

@@ -9,6 +9,9 @@ use std::{
 
 use super::{files::files, read::LONGEST};
 
+/// How often it is looked again for a file that got another name meanwhile; the next time will do.
+const TRIES: u32 = 8;
+
 /// A trail, and how far it was read.
 #[derive(Debug)]
 pub struct Follower {
@@ -43,27 +46,54 @@ impl Follower {
     /// # Errors
     /// When a file cannot be read.
     pub fn read(&mut self, mut each: impl FnMut(&[u8])) -> io::Result<()> {
-        // First: whatever is in the last file when a later one is there is all that will ever be.
-        let files = files(&self.file)?;
-        let mut next = 0;
-        if let Some(open) = &mut self.open {
-            open.read(&mut each)?;
-            let at = files.iter().position(|file| identity(file) == Some(open.is));
-            // It is kept no longer, and nobody knows which come behind it but the one that is written.
-            next = at.map_or(files.len().saturating_sub(1), |at| at + 1);
+        loop {
+            if let Some(open) = &mut self.open {
+                open.read(&mut each)?;
+            }
+            let Some(next) = self.next()? else {
+                return Ok(());
+            };
+            // Whatever is in a file when a later one is there is all that will ever be.
+            if let Some(open) = &mut self.open {
+                open.read(&mut each)?;
+            }
+            self.open = Some(next);
         }
-        for file in &files[next..] {
-            match Open::begin(file) {
-                Ok(mut open) => {
-                    open.read(&mut each)?;
-                    self.open = Some(open);
+    }
+
+    /// The file behind the one that is open, if there is one.
+    fn next(&self) -> io::Result<Option<Open>> {
+        for _ in 0..TRIES {
+            let Some(path) = self.behind(&files(&self.file)?) else {
+                return Ok(None);
+            };
+            match Open::begin(&path) {
+                // The file that is written gets another name when it is full: this may be the one behind that.
+                Ok(next) => {
+                    let now = self.behind(&files(&self.file)?);
+                    if now.as_deref().and_then(identity) == Some(next.is) {
+                        return Ok(Some(next));
+                    }
                 }
                 // It was just given its name, or went.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Which of `files`, the oldest first, is behind the one that is open.
+    fn behind(&self, files: &[PathBuf]) -> Option<PathBuf> {
+        let next = match &self.open {
+            None => 0,
+            // Where it is kept no longer, nobody knows which come behind it but the one that is written.
+            Some(open) => files
+                .iter()
+                .position(|file| identity(file) == Some(open.is))
+                .map_or(files.len().saturating_sub(1), |at| at + 1),
+        };
+        files.get(next).cloned()
     }
 }
 
@@ -153,6 +183,22 @@ mod tests {
         assert_eq!(read(), [""; 0]);
         write("\n8\n");
         assert_eq!(read(), ["8"]);
+        // Found in review: one became full while those before it were read, and its lines were lost.
+        write("8.1\n");
+        full(81);
+        write("8.2\n");
+        let mut late = Follower::new(&file);
+        let mut lines = 0;
+        let each = |_: &[u8]| {
+            lines += 1;
+            if lines == 1 {
+                full(82);
+                write("8.3\n");
+            }
+        };
+        late.read(each).expect("read");
+        assert_eq!(lines, 11, "all of 1 to 8.3");
+        assert_eq!(read(), ["8.1", "8.2", "8.3"]);
         // What was read is kept no longer.
         write("9\n");
         full(8);

@@ -112,6 +112,14 @@ impl Signatures {
             .any(|(index, standing)| *index == slot && same(standing)))
     }
 
+    /// Whether the entry `slot` holds `signature`, with this end.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn stands(&self, slot: u32, signature: &Signature) -> Result<bool, BpfError> {
+        Ok(self.standing()?.contains(&(slot, *signature)))
+    }
+
     /// Frees entry `slot`; false when it is free.
     ///
     /// # Errors

@@ -90,8 +90,9 @@ fn row(campaign: &CampaignReport) -> Row {
             false => attacks.join(" "),
         },
         state: match (&campaign.taken_back, &campaign.ended) {
-            (Some(_), Some(_)) => "taken back",
-            (None, Some(_)) => "over",
+            // Its attacks were real all the same.
+            (Some(_), Some(_)) if campaign.attacks.is_empty() => "taken back",
+            (_, Some(_)) => "over",
             (_, None) => "goes on",
         },
     }
@@ -298,6 +299,9 @@ mod tests {
         assert!(text.contains("so its probing was none, and all"), "{text}");
         assert!(text.contains("while it probed none"), "{text}");
         assert!(text.lines().all(|line| line.len() <= 110), "{text}");
+        // Found in review: so did one whose attacks were real.
+        assert!(!list(std::slice::from_ref(&taken_back)).contains("taken back"));
+        taken_back.attacks.clear();
         assert!(list(&[taken_back]).contains("taken back"));
         let json = serde_json::to_value(campaign()).expect("it is JSON");
         let mut older = json.clone();

@@ -31,6 +31,18 @@ impl ConfirmOption {
         }
     }
 
+    /// The same for rules of which one may hold an address from which whoever asks is logged in.
+    pub(super) fn ask_about(self, path: &str, own_session: bool) -> String {
+        let path = self.ask(path);
+        match own_session {
+            true => format!(
+                "{path}{}own_session=true",
+                if path.contains('?') { '&' } else { '?' }
+            ),
+            false => path,
+        }
+    }
+
     /// The same for a change that nobody could take back, since no daemon runs. `risk` gets the seconds in which it would have to be
     /// confirmed; `instead` says what else would do, and ends with "or".
     ///

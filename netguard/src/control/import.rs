@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     bpf::{Batch, InsertOutcome, List, Rules},
+    clock::monotonic_ns,
     engine::Guard,
-    prefix::BlockPrefix,
+    prefix::{BlockPrefix, Prefix},
 };
 
 /// Additions put in force in portions, so that whoever shares the tables gets its turn in between.
@@ -36,6 +37,15 @@ pub struct RuleTrial {
 }
 
 impl RuleTrial {
+    pub const fn list(&self) -> List {
+        self.batch.list()
+    }
+
+    /// What was added.
+    pub fn prefixes(&self) -> impl Iterator<Item = Prefix> {
+        self.additions.iter().map(|addition| addition.prefix)
+    }
+
     /// Takes a portion back, but for what somebody changed meanwhile; false when there is no more.
     pub fn take_back(&mut self, rules: &mut Rules) -> bool {
         self.batch.undo(rules, PORTION)
@@ -116,11 +126,12 @@ impl Import {
     /// When the kernel refuses a read.
     pub fn confirmed(trial: &RuleTrial, rules: &mut Rules) -> Result<Self, RequestError> {
         let gone = trial.batch.gone(rules)?;
-        let additions = trial.additions.iter();
-        let additions: Vec<_> = additions
-            .filter(|addition| !gone.contains(&addition.prefix))
-            .cloned()
-            .collect();
+        let now_ns = monotonic_ns();
+        let stays = |addition: &&RuleAddition| {
+            // One that has ended would take the place of what stands.
+            !gone.contains(&addition.prefix) && !rule(addition, trial.begun_ns).expired(now_ns)
+        };
+        let additions: Vec<_> = trial.additions.iter().filter(stays).cloned().collect();
         Ok(Self {
             batch: Batch::new(trial.batch.list()),
             outcomes: Vec::with_capacity(additions.len()),
@@ -145,7 +156,10 @@ impl Import {
         if self.outcomes.len() < self.additions.len() {
             return None;
         }
-        self.batch.finish(rules);
+        // On trial nothing else goes: rules that end early may hide these for a moment.
+        if self.trial_ends_at.is_none() {
+            self.batch.finish(rules);
+        }
         Some(Ok(std::mem::take(&mut self.outcomes)))
     }
 
@@ -161,6 +175,13 @@ impl Import {
                 .batch
                 .insert(rules, addition.prefix, rule, addition.note.as_deref())
                 .map_err(|error| FailedAt::addition(index)(error.into()))?;
+            if let (InsertOutcome::Added { before: Some(before) }, Some(_)) = (&inserted, self.trial_ends_at)
+                && before.origin != Origin::Detector as u8
+                && (before.is_permanent() || before.expires_at > rule.expires_at)
+            {
+                // It says the same for longer, and would be gone if nobody were left to put it back.
+                self.batch.undo(rules, 1);
+            }
             self.outcomes.push(match inserted {
                 InsertOutcome::Added { before } => RuleOutcome {
                     shortened: before.and_then(|before| shortened(&before, &meant, self.now_ns)),

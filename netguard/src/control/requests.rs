@@ -58,6 +58,10 @@ pub enum RequestError {
         "{why}, and no daemon runs that could take it back: {instead}add --confirm never if you are sure"
     )]
     Alone { why: String, instead: &'static str },
+    #[error(
+        "change {id}, {what}, waits for confirmation and is about the same: `netguard confirm {id}` or `netguard undo {id}` first"
+    )]
+    Waits { id: u64, what: String },
     #[error(transparent)]
     Signature(#[from] crate::signature::SignatureError),
     #[error(transparent)]

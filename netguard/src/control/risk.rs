@@ -1,8 +1,11 @@
 //! By which changes an operator can lock themselves out: those are taken back unless they are confirmed. It says why in a sentence.
 
-use netguard_common::layout::{Mode, Rate, Settings};
+use netguard_common::{
+    layout::{Mode, Rate, Settings},
+    limit::Class,
+};
 
-use super::{LimitChange, LimitName, RuleAddition, SignatureAddition};
+use super::{Level, LimitChange, LimitName, RuleAddition, SignatureAddition};
 use crate::{
     bpf::List,
     config::ServicePort,
@@ -13,7 +16,7 @@ use crate::{
 /// The widest prefixes that published lists hold are an IPv4 /12 and an IPv6 /24: what is wider is a person's idea.
 const WIDE: (u8, u8) = (11, 23);
 
-/// A limit at less than this part of what it was is hardly meant for the common client.
+/// A limit at this part of what it was, or less, is hardly meant for the common client.
 const TIGHTER: u64 = 10;
 
 /// Where nothing is known to compare it with, less than this is a slip.
@@ -52,12 +55,14 @@ pub fn of_removal(guard: &Guard, list: List, prefix: Prefix) -> Option<String> {
     ))
 }
 
-/// Of a `change` of the limit `name`, which was `before` it.
+/// Of a `change` of the limit `name`, which was `before` it. Who asks for connections beyond that of TCP services is asked to prove
+/// themselves, and can.
 pub fn of_limit(settings: &Settings, name: LimitName, before: Rate, change: LimitChange) -> Option<String> {
-    if Mode::from_number(settings.limit) != Mode::Enforce {
+    let only_asks = name.level == Level::Service && name.class == Class::Syn;
+    if only_asks || Mode::from_number(settings.limit) != Mode::Enforce {
         return None;
     }
-    tighter(before, change.rate_per_s).map(|than| format!("the limit {name} is {than}"))
+    tighter(before, change).map(|than| format!("the limit {name} is {than}"))
 }
 
 /// Of a `rate_per_s` of the service at `port`, to which in half of all seconds `usual` packets or more come, as far as that is known: only of
@@ -92,13 +97,18 @@ fn is_wide(prefix: Prefix) -> bool {
     prefix.bits() <= if prefix.address().is_ipv4() { v4 } else { v6 }
 }
 
-fn tighter(before: Rate, rate_per_s: u32) -> Option<String> {
-    let rate_per_s = u64::from(rate_per_s);
+fn tighter(before: Rate, change: LimitChange) -> Option<String> {
+    let rate_per_s = u64::from(change.rate_per_s);
     if before.interval_ns == 0 {
         return (rate_per_s < FEW_PER_S).then(|| format!("{rate_per_s}/s, where there was none"));
     }
-    let was = before.per_second();
-    (rate_per_s.saturating_mul(TIGHTER) < was).then(|| format!("less than a tenth of the {was}/s it was"))
+    let is_tighter = |now: u64, was: u64| now.saturating_mul(TIGHTER) <= was;
+    let (was, burst) = (before.per_second(), before.burst());
+    if is_tighter(rate_per_s, was) {
+        return Some(format!("a tenth or less of the {was}/s it was"));
+    }
+    is_tighter(u64::from(change.burst), burst)
+        .then(|| format!("for bursts of a tenth or less of the {burst} packets it was"))
 }
 
 #[cfg(test)]
@@ -138,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_risky_at_less_than_a_tenth() {
+    fn a_limit_is_risky_at_a_tenth() {
         let mut settings = Settings::ZERO;
         settings.limit = Mode::Enforce as u32;
         let name = LimitName::parse("udp").expect("a limit");
@@ -149,8 +159,9 @@ mod tests {
             };
             of_limit(settings, name, before, change).is_some()
         };
-        assert!(of(&settings, Rate::new(1_000, 1_000), 99));
-        assert!(!of(&settings, Rate::new(1_000, 1_000), 100));
+        assert!(of(&settings, Rate::new(1_000, 1_000), 100));
+        assert!(!of(&settings, Rate::new(1_000, 1_000), 101));
+        assert!(of(&settings, Rate::new(1_000, 5_000), 500), "no burst is left");
         assert!(!of(&settings, Rate::new(1_000, 1_000), 5_000));
         assert!(of(&settings, Rate::UNLIMITED, 9) && !of(&settings, Rate::UNLIMITED, 10));
         let service = |name: &str, usual, rate_per_s| {

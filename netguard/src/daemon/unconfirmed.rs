@@ -20,6 +20,8 @@ pub(crate) use undo::{Step, Undo};
 const MOST: usize = 64;
 /// How much later than the daemon the kernel ends a rule that nobody confirmed.
 const AFTER_NS: u64 = 2_000_000_000;
+/// How long it takes to add one rule of many, at the most.
+const EACH_NS: u64 = 50_000;
 /// When a change is looked at again that could not be taken back.
 const AGAIN_NS: u64 = 1_000_000_000;
 
@@ -36,9 +38,11 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    /// When the kernel ends what is added at `now_ns`, if the daemon does not; as rules tell it.
-    pub(crate) fn expiry(&self, now_ns: u64) -> u32 {
-        Rule::expiry(now_ns, nanoseconds(self.within).saturating_add(AFTER_NS))
+    /// When the kernel ends what is added from `now_ns` on, `many` things, if the daemon does not; as rules tell it.
+    pub(crate) fn expiry(&self, now_ns: u64, many: usize) -> u32 {
+        let adding_ns = EACH_NS.saturating_mul(many as u64);
+        let after_ns = nanoseconds(self.within).saturating_add(AFTER_NS);
+        Rule::expiry(now_ns, after_ns.saturating_add(adding_ns))
     }
 }
 
@@ -121,6 +125,13 @@ impl Waiting {
     /// What held before the changes that wait, where `of` knows the one that it is about.
     pub(crate) fn before<T>(&self, of: impl Fn(&Undo) -> Option<T>) -> Option<T> {
         self.changes.values().find_map(|change| of(&change.undo))
+    }
+
+    /// The change that waits and is about the same as another, as `is_same` says.
+    pub(crate) fn in_the_way(&self, is_same: impl Fn(&Undo) -> bool) -> Option<(u64, &str)> {
+        let mut changes = self.changes.iter();
+        let (id, change) = changes.find(|(_, change)| is_same(&change.undo))?;
+        Some((*id, &change.what))
     }
 
     fn begin(&mut self, what: String, author: Author, trial: &Trial, undo: Undo, now_ns: u64) -> u64 {
@@ -266,10 +277,12 @@ pub(crate) async fn confirm(
     id: u64,
     author: Author,
 ) -> Result<UnconfirmedChange, ChangeError> {
+    let asked_ns = monotonic_ns();
     let _writing = state.write().await;
     let (told, mut change) = take(state, id)?;
-    // The turn to write can have come late: what the kernel ends by itself may be gone.
-    if change.ends_ns <= monotonic_ns() {
+    // The turn to write can have come late: what the kernel ends by itself may be gone then.
+    let late_ns = monotonic_ns().saturating_sub(AFTER_NS / 2);
+    if change.ends_ns <= asked_ns.max(late_ns) {
         again(state, id, change);
         return Err(ChangeError::TooLate(id));
     }
@@ -375,6 +388,10 @@ mod tests {
         };
         assert_eq!(of("udp"), Some((Rate::new(100, 100), Rate::new(1, 1))));
         assert_eq!(of("syn"), None);
+        assert_eq!(waiting.in_the_way(|undo| undo.is_signature(1)), None);
+        let name = LimitName::parse("udp").expect("a limit");
+        let in_the_way = waiting.in_the_way(|undo| undo.limit_before(name).is_some());
+        assert_eq!(in_the_way, Some((1, "udp")));
         for _ in 1..MOST {
             assert!(!waiting.is_full());
             waiting.begin("syn".to_owned(), Author::Daemon, &trial, limit("syn", 1), 0);

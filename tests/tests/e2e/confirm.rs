@@ -220,6 +220,48 @@ fn a_killed_daemon_does_not_keep_the_operator_out() -> Result<()> {
     Ok(())
 }
 
+/// Found in review: of two changes of the same the one that was taken back first brought the other's rule back, narrower rules were lost with a
+/// wide one that waited, and one for good with a daemon that was killed.
+#[test]
+fn rules_beside_a_change_that_waits_stay_as_they_are() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let mut netguard = protect(&lab, "")?;
+    let first = lab.client.ip4.split('.').next().unwrap_or_default();
+    let [good, ends] = [77, 78].map(|second| format!("{first}.{second}.0.0/16"));
+    netguard.must(&["block", "add", &good])?;
+    netguard.must(&["block", "add", &ends, "--ttl", "600s"])?;
+    let wide = wide(&lab)?;
+    netguard.must(&["block", "add", &wide])?;
+    for beside in [
+        &["block", "add", &good, "--ttl", "60s"][..],
+        &["block", "del", &good],
+        &["block", "del", &wide],
+    ] {
+        let refused = netguard.cli(beside)?;
+        ensure!(
+            refused.status == 2 && refused.stderr.contains("`netguard undo 1` first"),
+            "{beside:?}: {refused:?}"
+        );
+    }
+    netguard.must(&["block", "add", "192.0.2.7"])?;
+    netguard.must(&["undo", "1"])?;
+    assert_eq!(
+        netguard.blocked()?,
+        ["192.0.2.7/32", &good, &ends].map(str::to_owned)
+    );
+
+    netguard.must(&["block", "add", &wide, "--confirm", "never"])?;
+    netguard.must(&["block", "add", &wide, "--confirm", "1s"])?;
+    netguard.kill9();
+    netguard.restart()?;
+    netguard.must(&["limit", "set", "udp", "--rate", "9000", "--confirm", "5s"])?;
+    wait_until("a later change to go back", Duration::from_secs(10), || {
+        Ok(waiting(&netguard)?.is_empty().then_some(()))
+    })?;
+    ensure!(netguard.blocked()?.contains(&wide), "what held for good is lost");
+    Ok(())
+}
+
 /// The /8 that the client is in.
 fn wide(lab: &Lab) -> Result<String> {
     let first = lab.client.ip4.split('.').next().unwrap_or_default();

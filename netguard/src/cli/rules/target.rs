@@ -54,10 +54,18 @@ impl<'a> Target<'a> {
         additions: Vec<RuleAddition>,
         confirm: ConfirmOption,
     ) -> Result<Vec<RuleOutcome>, Failure> {
-        refuse_own_session(list, &additions, &host::own_session_peers())?;
+        let clients = host::own_session_peers();
+        refuse_own_session(list, &additions, &clients)?;
+        let holds_client =
+            |addition: &RuleAddition| clients.iter().any(|client| addition.prefix.contains(*client));
+        let own_session = list == List::Block && additions.iter().any(holds_client);
         match self {
             Self::Daemon(client) => client
-                .request(Method::POST, &confirm.ask(&path(list)), Some(&additions))
+                .request(
+                    Method::POST,
+                    &confirm.ask_about(&path(list), own_session),
+                    Some(&additions),
+                )
                 .await
                 .map_err(Failure::from),
             Self::Maps {
@@ -70,7 +78,10 @@ impl<'a> Target<'a> {
                     .map_err(|failed| failed.failure())?;
                 confirm
                     .alone(
-                        |within_s| risk::of_additions(guard, list, &additions, within_s),
+                        |within_s| {
+                            risk::of_additions(guard, list, &additions, within_s)
+                                .or_else(|| own_session.then(|| "you are logged in from there".to_owned()))
+                        },
                         TTL,
                     )
                     .map_err(|error| error.failure())?;

@@ -10,12 +10,15 @@ use serde::Deserialize;
 
 use super::super::{Failure, FailureKind, RequestError, peer::By, server::Refusal};
 use crate::{
+    bpf::List,
     clock::monotonic_ns,
     config::Confirm,
     daemon::{
         State, UnconfirmedChange,
-        unconfirmed::{self, ChangeError, Trial},
+        unconfirmed::{self, ChangeError, Trial, Undo},
     },
+    engine::{Guard, GuardKind},
+    prefix::Prefix,
 };
 
 /// The part of a request that is the same for all changes.
@@ -23,6 +26,9 @@ use crate::{
 pub(in crate::control) struct Asked {
     /// Seconds until the change goes back; 0: it stays. `None`: that depends on its risk.
     confirm_s: Option<u64>,
+    /// The prefix holds an address from which whoever asks is logged in: the command line knows that at once.
+    #[serde(default)]
+    pub(super) own_session: bool,
 }
 
 impl Asked {
@@ -33,6 +39,8 @@ impl Asked {
 
     /// Whether a change with this `risk` must be confirmed.
     pub(super) fn trial(&self, state: &State, risk: Option<String>) -> Result<Option<Trial>, RequestError> {
+        // Where nothing is dropped nobody is locked out.
+        let risk = risk.filter(|_| state.mode != "shadow");
         let (within_s, why) = match (self.confirm_s, risk) {
             (Some(0), _) | (None, None) => return Ok(None),
             (Some(within_s), _) if within_s > Confirm::LONGEST.as_secs() => {
@@ -50,6 +58,32 @@ impl Asked {
         let within = Duration::from_secs(within_s);
         Ok(Some(Trial { within, why }))
     }
+}
+
+/// Refuses a change that is about the same as one that waits: what would be put back is not what was before.
+pub(super) fn refuse_waiting(state: &State, is_same: impl Fn(&Undo) -> bool) -> Result<(), RequestError> {
+    let waiting = state.unconfirmed();
+    let Some((id, what)) = waiting.in_the_way(is_same) else {
+        return Ok(());
+    };
+    let what = what.to_owned();
+    Err(RequestError::Waits { id, what })
+}
+
+/// The same for rules of `list` that touch one of `prefixes`.
+pub(super) fn refuse_waiting_rules(
+    state: &State,
+    list: List,
+    prefixes: impl Iterator<Item = Prefix>,
+) -> Result<(), RequestError> {
+    // Nothing waits nearly always.
+    if state.unconfirmed().len() == 0 {
+        return Ok(());
+    }
+    let about = Guard::new(prefixes.map(|prefix| (prefix, GuardKind::Configured)));
+    refuse_waiting(state, |undo| {
+        undo.is_of_rules(list, |waiting| about.objection(waiting).is_some())
+    })
 }
 
 /// What waits for confirmation.

@@ -12,7 +12,7 @@ use super::{
         Failure, FailureKind, Import, RequestError, RuleAddition, RuleOutcome, RuleRemoval,
         listed::refuse_listed, peer::By, remove_rule, risk, server::Refusal, told,
     },
-    changes::Asked,
+    changes::{Asked, refuse_waiting_rules},
 };
 use crate::{
     audit::Author,
@@ -49,12 +49,17 @@ async fn import(
 ) -> Result<Vec<RuleOutcome>, Refusal> {
     let _writing = state.write().await;
     refuse_listed(&state, list, &additions)?;
+    refuse_waiting_rules(&state, list, additions.iter().map(|addition| addition.prefix))?;
     let now_ns = monotonic_ns();
     let mut import = Import::new(&state.guard(), list, additions.clone(), now_ns)?;
-    let risk = risk::of_additions(&state.guard(), list, &additions, asked.within_s(&state));
-    let trial = asked.trial(&state, risk)?;
+    let risk = risk::of_additions(&state.guard(), list, &additions, asked.within_s(&state)).or_else(|| {
+        asked
+            .own_session
+            .then(|| "you are logged in from there".to_owned())
+    });
+    let trial = asked.trial(&state, risk)?.filter(|_| !additions.is_empty());
     if let Some(trial) = &trial {
-        import = import.on_trial(trial.expiry(now_ns));
+        import = import.on_trial(trial.expiry(now_ns, additions.len()));
     }
     let result = loop {
         let step = import.step(&mut state.rules());
@@ -98,6 +103,7 @@ pub(in crate::control) async fn remove(
     let list = named(&list)?;
     let _writing = state.write().await;
     let prefix = removal.prefix;
+    refuse_waiting_rules(&state, list, [prefix].into_iter())?;
     let risk = risk::of_removal(&state.guard(), list, prefix);
     let trial = asked.trial(&state, risk)?;
     let (mut outcome, removed) = remove_rule(&mut state.rules(), list, &removal)?;

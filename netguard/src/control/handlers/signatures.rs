@@ -13,7 +13,7 @@ use super::{
         SignatureAddition, SignatureOutcome, add_signature, import::first_end, peer::By, remove_signature,
         risk, server::Refusal, signature, told,
     },
-    changes::Asked,
+    changes::{Asked, refuse_waiting},
 };
 use crate::{
     clock::monotonic_ns,
@@ -34,7 +34,7 @@ pub(in crate::control) async fn add(
     let expires_at = meant.expires_at;
     let risk = risk::of_signature(&addition, asked.within_s(&state));
     let trial = asked.trial(&state, risk)?;
-    let ends_at = trial.as_ref().map(|trial| trial.expiry(now_ns));
+    let ends_at = trial.as_ref().map(|trial| trial.expiry(now_ns, 1));
     let standing = Signature {
         expires_at: first_end(expires_at, ends_at),
         ..meant
@@ -60,6 +60,7 @@ pub(in crate::control) async fn remove(
     By(author): By,
     Path(id): Path<u32>,
 ) -> Result<Json<SignatureOutcome>, Refusal> {
+    refuse_waiting(&state, |undo| undo.is_signature(id))?;
     let outcome = remove_signature(&mut state.signatures(), id)?;
     if let Some(event) = told::signature_removed(&outcome) {
         state.journal.record_by(author, event);

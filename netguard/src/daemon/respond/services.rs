@@ -76,12 +76,13 @@ impl Held {
         });
         for (name, wish) in &wishes {
             let outcome = match name.parse::<ServicePort>() {
-                // Whoever asks a TCP service too often is asked to prove itself: without that nothing holds it.
+                // Whoever asks a TCP service too often is asked to prove itself: without that nothing holds it. The operator says so, and it
+                // will not be otherwise in a moment.
                 Ok(port) if port.is_tcp() && settings.cookies == Cookies::Off as u32 => {
-                    Standing::Failed(NO_COOKIES.to_owned())
+                    Standing::Given(NO_COOKIES.to_owned())
                 }
                 Ok(port) if port.is_tcp() && is_excepted(port, current(port), settings) => {
-                    Standing::Failed(NO_COOKIES_HERE.to_owned())
+                    Standing::Given(NO_COOKIES_HERE.to_owned())
                 }
                 Ok(port) => self
                     .hold(name, port, wish, current(port).copied(), kernel, settings)

@@ -80,6 +80,22 @@ impl Undo {
         }
     }
 
+    /// Whether this is a change of rules of `list` of which `touches` says so.
+    pub(crate) fn is_of_rules(&self, list: List, touches: impl Fn(&Prefix) -> bool) -> bool {
+        match self {
+            Self::Added(trial) => trial.list() == list && trial.prefixes().any(|prefix| touches(&prefix)),
+            Self::Removed {
+                list: own, prefix, ..
+            } => *own == list && touches(prefix),
+            _ => false,
+        }
+    }
+
+    /// Whether this is the addition of signature `id`.
+    pub(crate) fn is_signature(&self, id: u32) -> bool {
+        matches!(self, Self::Signature { id: own, .. } if *own == id)
+    }
+
     /// Takes a portion of the change back.
     ///
     /// # Errors
@@ -129,7 +145,7 @@ impl Undo {
             }
             Self::Signature { id, standing, .. } => {
                 let mut signatures = state.signatures();
-                if signatures.holds(*id, standing)? {
+                if signatures.stands(*id, standing)? {
                     signatures.remove(*id)?;
                 }
             }

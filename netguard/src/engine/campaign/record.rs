@@ -164,7 +164,10 @@ impl Campaign {
                     self.attacks.pop_first();
                 }
             }
-            Part::Probing => self.has_probing = true,
+            Part::Probing => {
+                self.has_probing = true;
+                self.taken_back_ns = None;
+            }
         }
     }
 

@@ -37,15 +37,15 @@ pub(super) struct Tried {
 /// A service, and the rate that it may be held at.
 type Target = (String, u64);
 
-/// The rung below the first of the lowest two that could not be taken or kept for `service` and may be tried again.
+/// The first of the lowest two rungs that could not be taken or kept for `service`, and may be tried again.
 fn failed(taken: &[Taken], service: &str, now_ns: u64) -> Option<Rung> {
-    let below = |taken: &Taken| match &taken.measure {
-        Measure::Limit { service: held, .. } if held == service => Some(Rung::Alert),
-        Measure::Challenge { service: held } if held == service => Some(Rung::Limit),
+    let rung_of = |taken: &Taken| match &taken.measure {
+        Measure::Limit { service: held, .. } if held == service => Some(Rung::Limit),
+        Measure::Challenge { service: held } if held == service => Some(Rung::Challenge),
         _ => None,
     };
-    [Rung::Alert, Rung::Limit].into_iter().find(|rung| {
-        let like = || taken.iter().filter(|taken| below(taken) == Some(*rung));
+    [Rung::Limit, Rung::Challenge].into_iter().find(|rung| {
+        let like = || taken.iter().filter(|taken| rung_of(taken) == Some(*rung));
         like().next_back().is_some_and(|last| last.ended_for(Why::Failed)) && !is_early(like(), now_ns)
     })
 }
@@ -74,15 +74,15 @@ impl Course {
             targets = vec![(String::new(), 0)];
         }
         self.rest(length_ns, &targets);
+        // Beside the climb, which goes on meanwhile.
+        let failed = |target: &Target| Some((failed(&self.taken, &target.0, moment.now_ns)?, target.clone()));
+        let again: Vec<(Rung, Target)> = targets.iter().filter_map(failed).collect();
         let mut due = Vec::new();
         for target in targets {
-            let failed = failed(&self.taken, &target.0, moment.now_ns);
             let tried = self.tried.entry(target.0.clone()).or_insert(Tried {
                 rung: Rung::Alert,
                 passing_ns: 0,
             });
-            // It is there no more, and may be had by now.
-            tried.rung = failed.map_or(tried.rung, |below| below.min(tried.rung));
             let next = tried.rung.next(&target.0, knowledge.settings);
             due.extend(
                 next.filter(|next| tried.passing_ns >= next.patience_ns())
@@ -90,9 +90,13 @@ impl Course {
             );
             tried.passing_ns = tried.passing_ns.saturating_add(length_ns).min(PASSING_CAP_NS);
         }
+        let mut asked = Vec::new();
+        for (rung, target) in again {
+            asked.extend(self.untaken(rung, &[target], attack, moment, knowledge));
+        }
         // Those of a carpet that are least far up are the first.
         let Some(rung) = due.iter().map(|(rung, _)| *rung).min() else {
-            return Vec::new();
+            return asked;
         };
         due.retain(|(next, _)| *next == rung);
         let targets: Vec<Target> = due.into_iter().map(|(_, target)| target).collect();
@@ -101,8 +105,21 @@ impl Course {
             self.tried.insert(service.clone(), Tried { rung, passing_ns });
         }
         self.withheld.remove(rung.name());
-        let (asked, mode) = self.asked(rung, &targets, attack, moment, knowledge);
-        // Nor again where somebody took it back: that is their word. What failed may do so no more after a while.
+        asked.extend(self.untaken(rung, &targets, attack, moment, knowledge));
+        asked
+    }
+
+    /// What `rung` asks for and is not there already. Nor again where somebody took it back: that is their word. What failed may do so no
+    /// more after a while.
+    fn untaken(
+        &mut self,
+        rung: Rung,
+        targets: &[Target],
+        attack: &Attack,
+        moment: &Moment<'_>,
+        knowledge: &Knowledge<'_>,
+    ) -> Vec<(Measure, Mode)> {
+        let (asked, mode) = self.asked(rung, targets, attack, moment, knowledge);
         let is_new = |measure: &Measure| {
             let like = || self.taken.iter().filter(|taken| taken.measure.is_like(measure));
             !like().any(|taken| taken.is_wanted() || taken.ended_for(Why::Given))

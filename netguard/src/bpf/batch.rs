@@ -131,7 +131,7 @@ impl Batch {
             let prefix = step.prefix;
             // What the kernel refuses now stays, and the others go all the same.
             if let Err(error) = self.take_back(rules, step) {
-                warn!(%prefix, "a rule of a failed import stays: {error}");
+                warn!(%prefix, "a rule that was to be taken back stays: {error}");
             }
         }
         true

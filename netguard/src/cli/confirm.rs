@@ -2,6 +2,7 @@
 
 use clap::Args;
 use hyper::Method;
+use serde::Serialize;
 
 use super::{CliError, Context};
 use crate::{
@@ -99,10 +100,27 @@ pub(super) async fn run(context: &Context, word: Word, args: &ChangeArgs) -> Res
     };
     let path = format!("/v1/changes/{id}");
     let change: UnconfirmedChange = client.request(method, &path, None::<&()>).await?;
-    context.output.print(&change, |change| match word {
-        Word::Confirm => format!("change {}, {}, stays", change.id, change.what),
-        Word::Undo => format!("change {}, {}, is taken back", change.id, change.what),
+    let done = Done {
+        id: change.id,
+        what: change.what,
+        outcome: match word {
+            Word::Confirm => "confirmed",
+            Word::Undo => "undone",
+        },
+    };
+    context.output.print(&done, |done| match word {
+        Word::Confirm => format!("change {}, {}, stays", done.id, done.what),
+        Word::Undo => format!("change {}, {}, is taken back", done.id, done.what),
     })
+}
+
+/// The answer.
+#[derive(Serialize)]
+struct Done {
+    id: u64,
+    what: String,
+    /// `confirmed`, or `undone`.
+    outcome: &'static str,
 }
 
 fn the_only(waiting: Vec<UnconfirmedChange>) -> Result<u64, CliError> {

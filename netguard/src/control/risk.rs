@@ -19,8 +19,9 @@ const WIDE: (u8, u8) = (11, 23);
 /// A limit at this part of what it was, or less, is hardly meant for the common client.
 const TIGHTER: u64 = 10;
 
-/// Where nothing is known to compare it with, less than this is a slip.
-const FEW_PER_S: u64 = 10;
+/// Where there was no limit, or nothing is known of what usually comes to a service, less than this is a slip.
+const FEW_PER_S: u64 = 100;
+const FEW_OF_A_SERVICE_PER_S: u64 = 10;
 
 /// Of additions to `list`, that of a rule which could lock its author out if it held longer than `within_s`.
 pub fn of_additions(guard: &Guard, list: List, additions: &[RuleAddition], within_s: u64) -> Option<String> {
@@ -80,7 +81,7 @@ pub fn of_service(
         Some(usual) if f64::from(rate_per_s) < usual => {
             Some(format!("{usual:.0} packets/s usually come to {port}"))
         }
-        _ => (u64::from(rate_per_s) < FEW_PER_S)
+        _ => (u64::from(rate_per_s) < FEW_OF_A_SERVICE_PER_S)
             .then(|| format!("{rate_per_s}/s is hardly anything for {port}")),
     }
 }
@@ -163,7 +164,7 @@ mod tests {
         assert!(!of(&settings, Rate::new(1_000, 1_000), 101));
         assert!(of(&settings, Rate::new(1_000, 5_000), 500), "no burst is left");
         assert!(!of(&settings, Rate::new(1_000, 1_000), 5_000));
-        assert!(of(&settings, Rate::UNLIMITED, 9) && !of(&settings, Rate::UNLIMITED, 10));
+        assert!(of(&settings, Rate::UNLIMITED, 99) && !of(&settings, Rate::UNLIMITED, 100));
         let service = |name: &str, usual, rate_per_s| {
             let port = name.parse().expect("a service");
             of_service(&settings, port, usual, rate_per_s).is_some()

@@ -76,7 +76,8 @@ fn what_is_confirmed_stays_and_what_is_undone_goes_at_once() -> Result<()> {
     };
     let first = add("8s", "600s")?;
     ensure!(!reaches(&lab, &server, Family::V4));
-    netguard.must(&["confirm", &first.to_string()])?;
+    let confirmed = netguard.json(&["confirm", &first.to_string(), "--json"])?;
+    assert_eq!(confirmed["outcome"], "confirmed");
     // What began later and waits longer than the kernel would goes back.
     netguard.must(&["limit", "set", "udp", "--rate", "9000", "--confirm", "11s"])?;
     wait_until("a later change to go back", Duration::from_secs(15), || {

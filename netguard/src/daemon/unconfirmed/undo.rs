@@ -5,6 +5,8 @@ use netguard_common::{
     signature::Signature,
 };
 
+use tracing::warn;
+
 use super::{super::State, ChangeError};
 use crate::{
     bpf::{BpfError, List},
@@ -113,6 +115,14 @@ impl Undo {
                 note,
             } => {
                 let now_ns = monotonic_ns();
+                // Whoever became essential since is not blocked by what comes back.
+                let objection = state.guard().objection(prefix);
+                if *list == List::Block
+                    && let Some((guarded, kind)) = objection.filter(|(_, kind)| kind.is_essential())
+                {
+                    warn!(%prefix, %guarded, "a block does not come back: that is {}", kind.describe());
+                    return Ok(Step::Done);
+                }
                 let mut rules = state.rules();
                 let standing = rules.entries(*list)?;
                 let stands = |(other, rule): &(Prefix, Rule)| other == prefix && !rule.expired(now_ns);

@@ -23,6 +23,8 @@ use crate::{
 const SHOWN: usize = 10;
 /// What the configuration does not say is as by default.
 const MAX_MIB: u64 = 512;
+const MAX_GROWTH: u32 = 10;
+const MAX_SHRINK: u32 = 2;
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct CheckArgs {
@@ -45,12 +47,12 @@ pub(super) struct CheckArgs {
     keep_private: bool,
     #[command(flatten)]
     before: Before,
-    /// By what factor a list of over 1000 entries may have grown.
-    #[arg(long, value_name = "FACTOR", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
-    max_growth: u32,
-    /// By what factor a list of over 1000 entries may have shrunk.
-    #[arg(long, value_name = "FACTOR", default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
-    max_shrink: u32,
+    /// By what factor a list of over 1000 entries may have grown: 10, or what the feed of --against-feed may.
+    #[arg(long, value_name = "FACTOR", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    max_growth: Option<u32>,
+    /// By what factor a list of over 1000 entries may have shrunk: 2, or what the feed of --against-feed may.
+    #[arg(long, value_name = "FACTOR", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    max_shrink: Option<u32>,
 }
 
 /// What the file would take the place of: a daemon refuses a list that is much longer or shorter than before.
@@ -87,22 +89,30 @@ struct Report {
 }
 
 pub(super) async fn run(context: &Context, args: &CheckArgs) -> Result<(), CliError> {
+    once(args)?;
     let facts = host::facts().await?;
     let read = |file, format, action| read(args, file, format, action);
     let feed = read(&args.file, args.format, FeedAction::Block)?;
-    let before = match &args.before {
-        Before {
-            against: Some(file), ..
-        } => Some(size(&read(file, args.format, FeedAction::Block)?)),
-        Before {
-            against_feed: Some(name),
-            ..
-        } => of_daemon(context, name).await?,
-        Before { against_entries, .. } => *against_entries,
+    let known = match &args.before.against_feed {
+        Some(name) => Some(of_daemon(context, name).await?),
+        None => None,
+    };
+    let before = match (&args.before.against, &known) {
+        (Some(file), _) => Some(size(&read(file, args.format, FeedAction::Block)?)),
+        // `None`: none was read yet, and any number is taken.
+        (None, Some(list)) => list.read_s_ago.map(|_| list.prefixes + list.ended),
+        (None, None) => args.before.against_entries,
     };
     if let Some(before) = before {
         let name = args.file.display().to_string();
-        lists::steady(&name, before, size(&feed), args.max_growth, args.max_shrink).map_err(refused)?;
+        let of = |given: Option<u32>, of_feed: fn(&ListReport) -> Option<u32>, default| {
+            given
+                .or_else(|| known.as_ref().and_then(of_feed))
+                .unwrap_or(default)
+        };
+        let growth = of(args.max_growth, |list| list.max_growth, MAX_GROWTH);
+        let shrink = of(args.max_shrink, |list| list.max_shrink, MAX_SHRINK);
+        lists::steady(&name, before, size(&feed), growth, shrink).map_err(refused)?;
     }
     let needed: Vec<Prefix> = essentials(facts)
         .map(|(prefix, _)| prefix.within(32, 64))
@@ -115,6 +125,20 @@ pub(super) async fn run(context: &Context, args: &CheckArgs) -> Result<(), CliEr
     }
     let spared = lists::spared(&feed, &protected);
     context.output.print(&report(args, feed, &spared, before), text)
+}
+
+/// Refuses to read standard input twice: the second time it is empty.
+fn once(args: &CheckArgs) -> Result<(), CliError> {
+    let files = [&args.file]
+        .into_iter()
+        .chain(&args.before.against)
+        .chain(&args.never_block);
+    match files.filter(|file| *file == Path::new("-")).count() {
+        0 | 1 => Ok(()),
+        _ => Err(CliError::Usage(
+            "standard input can be read once only: write one of the lists to a file".to_owned(),
+        )),
+    }
 }
 
 fn read(args: &CheckArgs, file: &Path, format: FeedFormat, action: FeedAction) -> Result<Feed, CliError> {
@@ -141,16 +165,13 @@ fn refused(error: ListError) -> CliError {
     CliError::Failed(format!("refused as a whole: {error}"))
 }
 
-/// The entries of the feed `name` that the daemon has read; `None`: none yet, and any number is taken.
-async fn of_daemon(context: &Context, name: &str) -> Result<Option<usize>, CliError> {
+/// What the daemon says of the feed `name`.
+async fn of_daemon(context: &Context, name: &str) -> Result<ListReport, CliError> {
     let mut client = Client::connect(&context.instance).await?;
     let lists: Vec<ListReport> = client.request(Method::GET, "/v1/lists", None::<&()>).await?;
-    let is_meant = |list: &&ListReport| list.kind == "feed" && list.name == name;
-    let list = lists
-        .iter()
-        .find(is_meant)
-        .ok_or_else(|| CliError::Usage(format!("there is no feed {name:?}: see `netguard feed list`")))?;
-    Ok(list.read_s_ago.map(|_| list.prefixes + list.ended))
+    let is_meant = |list: &ListReport| list.kind == "feed" && list.name == name;
+    let list = lists.into_iter().find(is_meant);
+    list.ok_or_else(|| CliError::Usage(format!("there is no feed {name:?}: see `netguard feed list`")))
 }
 
 fn report(args: &CheckArgs, feed: Feed, spared: &Told, before: Option<usize>) -> Report {

@@ -193,7 +193,8 @@ fn a_check_tells_sudden_growth_beforehand() -> Result<()> {
     fs::write(&next, list(900))?;
     let names = [&now, &next].map(|path| path.display().to_string());
     let [now, next] = &names;
-    let netguard = protect(&lab, &file("a", Path::new(now)))?;
+    let own = file("own", Path::new(now)) + "max_shrink = 3\n";
+    let netguard = protect(&lab, &(file("a", Path::new(now)) + &own))?;
     let told = "shrunk from 2000 entries to 900";
     for against in [
         &["--against", now][..],
@@ -212,6 +213,14 @@ fn a_check_tells_sudden_growth_beforehand() -> Result<()> {
             "{lenient}"
         );
     }
+    // Found in review: what the feed itself may was not asked for.
+    let own = netguard.json(&["feed", "check", next, "--against-feed", "own", "--json"])?;
+    ensure!(own["before"] == 2_000, "{own}");
+    let twice = netguard.cli(&["feed", "check", "-", "--against", "-"])?;
+    ensure!(
+        twice.status == 2 && twice.stderr.contains("read once only"),
+        "{twice:?}"
+    );
     // And so does the daemon.
     fs::copy(next, now)?;
     let synced = netguard.cli(&["feed", "sync", "a"])?;

@@ -59,6 +59,11 @@ impl Published {
         }
     }
 
+    /// By what factors it may grow and shrink at once.
+    pub(super) const fn may_change_by(&self) -> (u32, u32) {
+        (self.max_growth, self.max_shrink)
+    }
+
     /// Whether it says whom never to block.
     pub(super) fn protects(&self) -> bool {
         self.reading.action == FeedAction::NeverBlock

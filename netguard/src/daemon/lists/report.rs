@@ -52,6 +52,11 @@ pub struct ListReport {
     pub passed_over: usize,
     /// Entries that had ended when the list was read.
     pub ended: usize,
+    /// By what factors it may grow and shrink at once, if it is a feed.
+    #[serde(default)]
+    pub max_growth: Option<u32>,
+    #[serde(default)]
+    pub max_shrink: Option<u32>,
 }
 
 /// A list that holds a source.
@@ -105,6 +110,8 @@ pub(super) fn source_report(source: &Source) -> ListReport {
         trimmed_first: trimmed.first,
         passed_over: feed.map_or(0, |feed| feed.passed_over),
         ended: feed.map_or(0, |feed| feed.ended),
+        max_growth: source.may_change_by().map(|(growth, _)| growth),
+        max_shrink: source.may_change_by().map(|(_, shrink)| shrink),
         ..ListReport::default()
     }
 }

@@ -113,6 +113,11 @@ impl Source {
         self.as_feed().map(|feed| feed.name.as_str())
     }
 
+    /// By what factors it may grow and shrink at once.
+    pub(super) fn may_change_by(&self) -> Option<(u32, u32)> {
+        self.as_feed().map(Published::may_change_by)
+    }
+
     /// Whether it says whom never to block.
     pub(super) fn protects(&self) -> bool {
         self.as_feed().is_some_and(Published::protects)

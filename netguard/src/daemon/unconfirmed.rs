@@ -28,7 +28,7 @@ const AGAIN_NS: u64 = 1_000_000_000;
 
 const NOBODY: &str = "nobody confirmed it in time";
 const STOPPED: &str = "the daemon stops";
-const SUPERSEDED: &str = "another change of the same came after it";
+const SUPERSEDED: &str = "another change of the same came after it, and stands";
 
 /// That a change must be confirmed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::{
     config::Confirm,
     daemon::{
         State, UnconfirmedChange,
-        unconfirmed::{self, ChangeError, Trial, Undo},
+        unconfirmed::{self, ChangeError, Trial},
     },
     engine::{Guard, GuardKind},
     prefix::Prefix,
@@ -60,30 +60,26 @@ impl Asked {
     }
 }
 
-/// Refuses a change that is about the same as one that waits: what would be put back is not what was before.
-pub(super) fn refuse_waiting(state: &State, is_same: impl Fn(&Undo) -> bool) -> Result<(), RequestError> {
-    let waiting = state.unconfirmed();
-    let Some((id, what)) = waiting.in_the_way(is_same) else {
-        return Ok(());
-    };
-    let what = what.to_owned();
-    Err(RequestError::Waits { id, what })
-}
-
-/// The same for rules of `list` that touch one of `prefixes`.
-pub(super) fn refuse_waiting_rules(
+/// Refuses to add rules of `prefixes` to `list` where one that waits touches them: what would be put back is not what was before, and the
+/// new ones may only be covered by what goes back.
+pub(super) fn refuse_waiting(
     state: &State,
     list: List,
     prefixes: impl Iterator<Item = Prefix>,
 ) -> Result<(), RequestError> {
+    let waiting = state.unconfirmed();
     // Nothing waits nearly always.
-    if state.unconfirmed().len() == 0 {
+    if waiting.len() == 0 {
         return Ok(());
     }
     let about = Guard::new(prefixes.map(|prefix| (prefix, GuardKind::Configured)));
-    refuse_waiting(state, |undo| {
-        undo.is_of_rules(list, |waiting| about.objection(waiting).is_some())
-    })
+    let in_the_way =
+        waiting.in_the_way(|undo| undo.is_of_rules(list, |prefix| about.objection(prefix).is_some()));
+    let Some((id, what)) = in_the_way else {
+        return Ok(());
+    };
+    let what = what.to_owned();
+    Err(RequestError::Waits { id, what })
 }
 
 /// What waits for confirmation.

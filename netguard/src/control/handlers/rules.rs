@@ -12,7 +12,7 @@ use super::{
         Failure, FailureKind, Import, RequestError, RuleAddition, RuleOutcome, RuleRemoval,
         listed::refuse_listed, peer::By, remove_rule, risk, server::Refusal, told,
     },
-    changes::{Asked, refuse_waiting_rules},
+    changes::{Asked, refuse_waiting},
 };
 use crate::{
     audit::Author,
@@ -49,7 +49,7 @@ async fn import(
 ) -> Result<Vec<RuleOutcome>, Refusal> {
     let _writing = state.write().await;
     refuse_listed(&state, list, &additions)?;
-    refuse_waiting_rules(&state, list, additions.iter().map(|addition| addition.prefix))?;
+    refuse_waiting(&state, list, additions.iter().map(|addition| addition.prefix))?;
     let now_ns = monotonic_ns();
     let mut import = Import::new(&state.guard(), list, additions.clone(), now_ns)?;
     let risk = risk::of_additions(&state.guard(), list, &additions, asked.within_s(&state)).or_else(|| {
@@ -103,10 +103,11 @@ pub(in crate::control) async fn remove(
     let list = named(&list)?;
     let _writing = state.write().await;
     let prefix = removal.prefix;
-    refuse_waiting_rules(&state, list, [prefix].into_iter())?;
     let risk = risk::of_removal(&state.guard(), list, prefix);
     let trial = asked.trial(&state, risk)?;
     let (mut outcome, removed) = remove_rule(&mut state.rules(), list, &removal)?;
+    // Whoever removes what waits needs no other word.
+    unconfirmed::supersede(&state, &author, |undo| undo.is_only(list, &prefix));
     if let Some(event) = told::removed(list, &outcome) {
         state.journal.record_by(author.clone(), event);
         if list == List::Block {

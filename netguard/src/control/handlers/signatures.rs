@@ -13,7 +13,7 @@ use super::{
         SignatureAddition, SignatureOutcome, add_signature, import::first_end, peer::By, remove_signature,
         risk, server::Refusal, signature, told,
     },
-    changes::{Asked, refuse_waiting},
+    changes::Asked,
 };
 use crate::{
     clock::monotonic_ns,
@@ -60,8 +60,8 @@ pub(in crate::control) async fn remove(
     By(author): By,
     Path(id): Path<u32>,
 ) -> Result<Json<SignatureOutcome>, Refusal> {
-    refuse_waiting(&state, |undo| undo.is_signature(id))?;
     let outcome = remove_signature(&mut state.signatures(), id)?;
+    unconfirmed::supersede(&state, &author, |undo| undo.is_signature(id));
     if let Some(event) = told::signature_removed(&outcome) {
         state.journal.record_by(author, event);
     }

@@ -93,6 +93,11 @@ impl Undo {
         }
     }
 
+    /// Whether this is the addition of a rule for `prefix` to `list`, and of nothing else.
+    pub(crate) fn is_only(&self, list: List, prefix: &Prefix) -> bool {
+        matches!(self, Self::Added(trial) if trial.list() == list && trial.prefixes().eq([*prefix]))
+    }
+
     /// Whether this is the addition of signature `id`.
     pub(crate) fn is_signature(&self, id: u32) -> bool {
         matches!(self, Self::Signature { id: own, .. } if *own == id)

@@ -93,14 +93,18 @@ impl Import {
         for (index, addition) in additions.iter().enumerate() {
             check(guard, list, addition).map_err(FailedAt::addition(index))?;
         }
-        Ok(Self {
+        Ok(Self::of(list, additions, now_ns))
+    }
+
+    fn of(list: List, additions: Vec<RuleAddition>, now_ns: u64) -> Self {
+        Self {
             batch: Batch::new(list),
             outcomes: Vec::with_capacity(additions.len()),
             additions,
             failure: None,
             now_ns,
             trial_ends_at: None,
-        })
+        }
     }
 
     /// The rules end at `ends_at`, unless they end before: the kernel sees to it, whatever becomes of the daemon.
@@ -132,14 +136,7 @@ impl Import {
             !gone.contains(&addition.prefix) && !rule(addition, trial.begun_ns).expired(now_ns)
         };
         let additions: Vec<_> = trial.additions.iter().filter(stays).cloned().collect();
-        Ok(Self {
-            batch: Batch::new(trial.batch.list()),
-            outcomes: Vec::with_capacity(additions.len()),
-            additions,
-            failure: None,
-            now_ns: trial.begun_ns,
-            trial_ends_at: None,
-        })
+        Ok(Self::of(trial.list(), additions, trial.begun_ns))
     }
 
     /// Inserts the next portion, or takes one back after a failure; the answer comes when all is done.

@@ -42,6 +42,11 @@ pub fn of_additions(guard: &Guard, list: List, additions: &[RuleAddition], withi
     })
 }
 
+/// Of additions of which one may hold an address from which whoever asks is logged in, as the command line knows.
+pub fn of_session(is_own: bool) -> Option<String> {
+    is_own.then(|| "you are logged in from there".to_owned())
+}
+
 /// Of the removal of `prefix` from `list`.
 pub fn of_removal(guard: &Guard, list: List, prefix: Prefix) -> Option<String> {
     if list == List::Block {

@@ -14,7 +14,7 @@ use super::{ListError, read};
 
 const MANIFEST: &str = "manifest.json";
 
-/// When something was last written, and how long it is.
+/// When something was last written, and how long it is; of a directory a number that changes with any file in it.
 pub type Stamp = (SystemTime, u64);
 
 /// The stamp of a file, or of all files in a directory together; `None`: there is none.

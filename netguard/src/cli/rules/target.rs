@@ -80,7 +80,7 @@ impl<'a> Target<'a> {
                     .alone(
                         |within_s| {
                             risk::of_additions(guard, list, &additions, within_s)
-                                .or_else(|| own_session.then(|| "you are logged in from there".to_owned()))
+                                .or_else(|| risk::of_session(own_session))
                         },
                         TTL,
                     )

@@ -52,11 +52,8 @@ async fn import(
     refuse_waiting(&state, list, additions.iter().map(|addition| addition.prefix))?;
     let now_ns = monotonic_ns();
     let mut import = Import::new(&state.guard(), list, additions.clone(), now_ns)?;
-    let risk = risk::of_additions(&state.guard(), list, &additions, asked.within_s(&state)).or_else(|| {
-        asked
-            .own_session
-            .then(|| "you are logged in from there".to_owned())
-    });
+    let risk = risk::of_additions(&state.guard(), list, &additions, asked.within_s(&state))
+        .or_else(|| risk::of_session(asked.own_session));
     let trial = asked.trial(&state, risk)?.filter(|_| !additions.is_empty());
     if let Some(trial) = &trial {
         import = import.on_trial(trial.expiry(now_ns, additions.len()));

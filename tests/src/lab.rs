@@ -38,6 +38,7 @@ use std::{
     fs::File,
     path::Path,
     process::{Command, id},
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context, Result};
@@ -136,9 +137,12 @@ pub struct Lab {
     pub switch: Namespace,
     /// Files of the servers and tools in the lab.
     pub dir: TempDir,
-    /// One lab at a time: two floods on one machine spoil each other's figures.
+    /// Two floods on one machine spoil each other's figures.
     _alone: File,
 }
+
+/// Labs of one process are made one after the other: two would remove the same remains of dead ones.
+static MAKING: Mutex<()> = Mutex::new(());
 
 /// The hardware address of the router.
 pub const ROUTER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -146,7 +150,16 @@ pub const ROUTER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 impl Lab {
     /// Builds the network. Waits for other labs on this machine to end; needs root, `ip` and `ethtool`.
     pub fn new() -> Result<Self> {
-        let alone = remains::wait_for_others()?;
+        Self::of(remains::wait_for_others()?)
+    }
+
+    /// As [`Self::new`], for who neither floods nor measures: others may do so beside it, too.
+    pub fn beside_others() -> Result<Self> {
+        Self::of(remains::wait_for_floods()?)
+    }
+
+    fn of(alone: File) -> Result<Self> {
+        let making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         remains::remove_of_dead()?;
         let name = remains::next_name();
         let ns = |place: &str| Namespace::create(&format!("{name}-{place}"));
@@ -174,6 +187,7 @@ impl Lab {
             _alone: alone,
             name,
         };
+        drop(making);
         lab.build()
             .with_context(|| format!("building the lab network {} of process {}", lab.name, id()))?;
         Ok(lab)
@@ -183,6 +197,7 @@ impl Lab {
     /// open.
     pub fn bare() -> Result<(Namespace, File)> {
         let alone = remains::wait_for_others()?;
+        let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         remains::remove_of_dead()?;
         Ok((
             Namespace::create(&format!("{}-bare", remains::next_name()))?,

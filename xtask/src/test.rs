@@ -1,8 +1,9 @@
 //! `test`: the rungs of the test ladder, from those that need nothing to those that need root and real floods.
 
+mod e2e;
 mod tally;
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command, time::Instant};
+use std::{collections::BTreeSet, fs, process::Command, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -10,7 +11,7 @@ use clap::ValueEnum;
 pub(crate) use self::tally::passed;
 use self::tally::{Outcome, Tally, table};
 use crate::{
-    build_ebpf, process, release,
+    build_ebpf, process,
     setup::{self, Purpose},
     workspace,
 };
@@ -123,7 +124,7 @@ impl Rung {
                     tally,
                 )
             }
-            Self::E2e => e2e(tally),
+            Self::E2e => e2e::run(tally),
             Self::FuzzSmoke => fuzz_smoke(tally),
         }
     }
@@ -136,53 +137,6 @@ fn cargo_test(args: &[&str], tally: &mut Tally) -> Result<()> {
             .args(args),
         |line| tally.read(line),
     )
-}
-
-/// The system under test is the release binary; its tests own addresses and interfaces, so they take turns.
-///
-/// They pit real tools against each other in real time, on cores that other machines may use meanwhile. So a few that failed are run
-/// again, by themselves: one that fails twice is broken, and one that does not is told in the table.
-fn e2e(tally: &mut Tally) -> Result<()> {
-    setup::require_root("the e2e rung")?;
-    let netguard = release::build(&["netguard"])?.join("netguard");
-    let first = e2e_tests(&netguard, &[], tally);
-    let Some(failed) = first.as_ref().err().and(tally.to_run_again(RUN_AGAIN)) else {
-        return first;
-    };
-    println!("\n---- run again: {} ----", failed.join(", "));
-    let mut again = Tally::default();
-    let second = e2e_tests(&netguard, &failed, &mut again);
-    if second.is_err() || again.passed != failed.len() as u64 {
-        return first;
-    }
-    tally.forgive();
-    Ok(())
-}
-
-/// So many tests are run again at most: more did not fail by chance.
-const RUN_AGAIN: usize = 3;
-
-/// Runs the tests with these names; without any, all.
-fn e2e_tests(netguard: &Path, names: &[String], tally: &mut Tally) -> Result<()> {
-    const ALL: [&str; 8] = [
-        "test",
-        "--locked",
-        "--release",
-        "--package",
-        "netguard-tests",
-        "--test",
-        "e2e",
-        "--",
-    ];
-    let mut cargo = process::host_cargo();
-    cargo
-        .args(ALL)
-        .arg("--test-threads=1")
-        .env("NETGUARD_BIN", netguard);
-    if !names.is_empty() {
-        cargo.arg("--exact").args(names);
-    }
-    process::watch(&mut cargo, |line| tally.read(line))
 }
 
 /// Every target, briefly, from its committed seeds and with a fixed random seed. New inputs go to the first

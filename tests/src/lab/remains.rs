@@ -1,7 +1,7 @@
 //! Names of labs, and what is left of labs whose process is gone: namespaces, pins, sockets, files.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     path::Path,
     process,
     sync::atomic::{AtomicU32, Ordering},
@@ -27,11 +27,20 @@ pub(super) fn next_name() -> String {
 
 /// Takes the machine-wide lock on being the only lab; it is held as long as the file is open.
 pub(super) fn wait_for_others() -> Result<File> {
+    wait_for("another lab", File::try_lock)
+}
+
+/// Takes the same lock beside all who take it like this.
+pub(super) fn wait_for_floods() -> Result<File> {
+    wait_for("a lab that must be alone", File::try_lock_shared)
+}
+
+fn wait_for(whom: &str, try_lock: impl Fn(&File) -> Result<(), TryLockError>) -> Result<File> {
     let path = "/run/netguard-lab.lock";
     let file = File::create(path).with_context(|| format!("creating {path}: is this root?"))?;
-    if file.try_lock().is_err() {
-        eprintln!("lab: waiting for another lab on this machine to end ({path})");
-        wait_until("the other lab to end", PATIENCE, || Ok(file.try_lock().ok()))?;
+    if try_lock(&file).is_err() {
+        eprintln!("lab: waiting for {whom} on this machine to end ({path})");
+        wait_until("the other lab to end", PATIENCE, || Ok(try_lock(&file).ok()))?;
     }
     Ok(file)
 }

@@ -63,7 +63,7 @@ fn takes_nobody_new(family: Family) -> Result<()> {
     let (lab, _server) = lab()?;
     lab.take_answers()?;
     survive(&lab)?;
-    crate::normal::prepare(&lab)?;
+    crate::calm::normal::prepare(&lab)?;
     let netguard = protect(&lab, &format!("{HELPLESS}circuit_break = \"enforce\"\n"))?;
     let steady = Steady::start(&lab, family, 5)?;
     let client = lab.client.ip(family);
@@ -122,7 +122,7 @@ fn come(lab: &Lab, family: Family) -> Result<usize> {
 fn unless_the_operator_says_so_it_is_only_told() -> Result<()> {
     let (lab, _server) = lab()?;
     lab.take_answers()?;
-    crate::normal::prepare(&lab)?;
+    crate::calm::normal::prepare(&lab)?;
     let lacks = "[geo]\ncountry_database = \"/nowhere/country.csv\"\n";
     let netguard = protect(&lab, &format!("{HELPLESS}{lacks}"))?;
     let flood = Flood::lasting(&lab, Family::V4)?;
@@ -162,7 +162,7 @@ fn in_the_world<'lab>(lab: &'lab Lab, response: &str) -> Result<Netguard<'lab>> 
     let hosts = [(&lab.attacker, "AQ"), (&lab.client, "BV")];
     let hosts = hosts.map(|(host, code)| format!("{}/32,{code}\n{}/128,{code}\n", host.ip4, host.ip6));
     fs::write(&database, format!("{world}{}", hosts.concat()))?;
-    crate::normal::prepare(lab)?;
+    crate::calm::normal::prepare(lab)?;
     protect(
         lab,
         &format!(

@@ -116,7 +116,7 @@ const LIMITS_ONLY: &str =
 fn a_service_that_is_attacked_is_held_at_what_is_usual() -> Result<()> {
     let (lab, _server) = lab()?;
     lab.take_answers()?;
-    crate::normal::prepare(&lab)?;
+    crate::calm::normal::prepare(&lab)?;
     let netguard = protect(&lab, LIMITS_ONLY)?;
     let before = service(&netguard)?;
     let honest = Honest::start(&lab, Family::V4, 20)?;
@@ -160,7 +160,7 @@ fn a_service_that_is_attacked_is_held_at_what_is_usual() -> Result<()> {
 fn a_limit_that_a_killed_daemon_left_tightened_ends_with_the_next_start() -> Result<()> {
     let (lab, _server) = lab()?;
     lab.take_answers()?;
-    crate::normal::prepare(&lab)?;
+    crate::calm::normal::prepare(&lab)?;
     let mut netguard = protect(&lab, LIMITS_ONLY)?;
     let before = service(&netguard)?;
     let flood = Flood::lasting(&lab, Family::V4)?;

@@ -73,7 +73,7 @@ fn every_case_of_other_suites_is_answered() {
             assert!(missing.is_empty(), "no line for P{missing:?}");
         }
     }
-    // `rung::file::test`, or `rung::file` for all of a file.
+    // `rung::file::test`, or `rung::file` for all of a file; a file may be in a directory.
     let names = CASES
         .split('`')
         .skip(1)
@@ -81,11 +81,13 @@ fn every_case_of_other_suites_is_answered() {
         .filter(|name| name.contains("::"));
     let mut count = 0;
     for name in names {
-        let mut parts = name.split("::");
-        let (rung, file) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/{rung}/{file}.rs"));
-        let source = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
-        if let Some(test) = parts.next() {
+        let file = |name: &str| {
+            let path = name.replace("::", "/");
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/{path}.rs"))
+        };
+        if !file(name).is_file() {
+            let (of, test) = name.rsplit_once("::").unwrap_or_default();
+            let source = fs::read_to_string(file(of)).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert!(source.contains(&format!("fn {test}(")), "there is no test {name}");
         }
         count += 1;

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use netguard_tests::lab::{Family, Lab, Netguard, Nginx, wait_until};
 use serde_json::Value;
 
-use crate::{lab, protect};
+use crate::{calm::lab, protect};
 
 /// An operator who works over IPv4 from where the client is, and cuts themselves off with a slip of the finger.
 #[test]

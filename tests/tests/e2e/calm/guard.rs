@@ -11,7 +11,7 @@ use std::{
 use anyhow::Result;
 use netguard_tests::lab::{IFACE, Lab, Netguard, wait_until};
 
-use crate::{lab, protect};
+use crate::{calm::lab, protect};
 
 /// Found in review: an address that came after the start could lie in a configured block.
 #[test]

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use flate2::{Compression, write::GzEncoder};
 use netguard_tests::lab::{Family, Lab, Manner, Netguard, Publisher, TOKEN, wait_until};
 
-use crate::{lab, protect, verdicts::judged};
+use crate::{calm::lab, protect, verdicts::judged};
 
 const ONE: &str = "54f5e5bc-8a20-4bcb-8f61-2f3f950d210f";
 const TWO: &str = "5d8e0d7c-0b2c-4a6f-9d2c-06d2950d210f";

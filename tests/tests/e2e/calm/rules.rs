@@ -9,7 +9,8 @@ use netguard_tests::{
 };
 
 use crate::{
-    lab, protect,
+    calm::lab,
+    protect,
     verdicts::{datagram, judged},
 };
 

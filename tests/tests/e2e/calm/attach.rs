@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use netguard_tests::lab::{IFACE, Lab, Netguard, Running, wait_until};
 
-use crate::{lab, protect};
+use crate::{calm::lab, protect};
 
 /// A pair of interfaces of which nobody has heard.
 const PAIR: &str = "link add v9 type veth peer name v9p";

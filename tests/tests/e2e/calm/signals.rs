@@ -9,7 +9,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{lab, protect};
+use crate::{calm::lab, protect};
 
 /// Found in review: a line of the log that could not be written ended the daemon, and so did the one that said that it stops.
 #[test]

@@ -11,7 +11,7 @@ use netguard_tests::{
     lab::{Family, Lab, growth, send_frames, wait_until},
 };
 
-use crate::{lab, protect};
+use crate::{calm::lab, protect};
 
 #[test]
 fn own_sources_and_overlaps_are_dropped() -> Result<()> {

@@ -10,7 +10,8 @@ use netguard_tests::{
 };
 
 use crate::{
-    lab, protect,
+    calm::lab,
+    protect,
     verdicts::{datagram, judged},
 };
 

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use anyhow::Result;
 use netguard_tests::lab::{Netguard, wait_until};
 
-use crate::{lab, protect, verdicts::judged};
+use crate::{calm::lab, protect, verdicts::judged};
 
 const BLOCKED: [&str; 4] = [
     "192.0.2.77",

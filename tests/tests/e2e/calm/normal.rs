@@ -13,7 +13,7 @@ use netguard_common::telemetry::Kind;
 use netguard_tests::lab::{Lab, Netguard, binary, output, wait_until};
 use serde_json::Value;
 
-use crate::{audit::is, audit::shown, lab};
+use crate::{audit::is, audit::shown, calm::lab};
 
 /// Seconds that were learnt before.
 const LEARNT: u64 = 900;

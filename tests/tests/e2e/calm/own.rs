@@ -8,7 +8,7 @@ use netguard_tests::{
     lab::{Family, IFACE, Lab, growth, send_frames, wait_until},
 };
 
-use crate::{lab, protect};
+use crate::{calm::lab, protect};
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 /// Addresses of each family that the victim gets besides its own.

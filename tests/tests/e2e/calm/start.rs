@@ -13,7 +13,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{lab, protect};
+use crate::{calm::lab, protect};
 
 /// A pair of interfaces of which nobody has heard.
 const PAIR: &str = "link add v9 type veth peer name v9p";

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use anyhow::Result;
 use netguard_tests::lab::{IFACE, Netguard, Output, output as run};
 
-use crate::{lab, protect};
+use crate::{calm::lab, protect};
 
 #[test]
 fn bad_arguments_change_nothing() -> Result<()> {

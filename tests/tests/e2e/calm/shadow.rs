@@ -3,7 +3,7 @@
 use anyhow::Result;
 use netguard_tests::lab::{Family, Netguard, binary, growth};
 
-use crate::lab;
+use crate::calm::lab;
 
 #[test]
 fn a_shadow_counts_and_drops_nothing() -> Result<()> {

@@ -6,7 +6,7 @@ use std::{fmt::Write as _, fs, time::Duration};
 use anyhow::{Result, ensure};
 use netguard_tests::lab::{Family, Lab, Manner, Netguard, Publisher, TOKEN, wait_until};
 
-use crate::{lab, protect, verdicts::judged};
+use crate::{calm::lab, protect, verdicts::judged};
 
 /// A feed from the publisher, with its token.
 fn from_publisher(lab: &Lab, name: &str, family: Family, more: &str) -> Result<String> {

@@ -11,7 +11,7 @@ use netguard_tests::{
     lab::{ECHO_PORT, Echo, Family, IFACE, Lab, Netguard, ask, output, send_frames, wait_until},
 };
 
-use crate::{lab, protect};
+use crate::{calm::lab, protect};
 
 /// Adds a signature of one whole service; tells its number.
 fn cut(netguard: &Netguard<'_>, conditions: &[&str]) -> Result<u64> {

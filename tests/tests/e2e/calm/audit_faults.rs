@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use crate::{
     audit::{is, must_verify, one, shown, trail},
-    lab, protect,
+    calm::lab,
+    protect,
 };
 
 #[test]

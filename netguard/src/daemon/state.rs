@@ -15,6 +15,7 @@ use super::{
 use crate::{
     audit::Author,
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
+    clock::wall_clock,
     config::Confirm,
     engine::{
         Calm, Campaigns, Controller, Guard, Reputation,
@@ -168,7 +169,7 @@ impl State {
             reputation: Mutex::default(),
             keeper: OnceLock::new(),
             writing: AsyncMutex::default(),
-            unconfirmed: Mutex::default(),
+            unconfirmed: Mutex::new(Waiting::since(wall_clock())),
             confirm: parts.confirm,
             sysctls: parts.sysctls,
             stop,

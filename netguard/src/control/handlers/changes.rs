@@ -15,7 +15,7 @@ use crate::{
     config::Confirm,
     daemon::{
         State, UnconfirmedChange,
-        unconfirmed::{self, ChangeError, Trial},
+        unconfirmed::{self, ChangeError, Trial, Undo},
     },
     engine::{Guard, GuardKind},
     prefix::Prefix,
@@ -37,8 +37,13 @@ impl Asked {
         self.confirm_s.unwrap_or_else(|| state.confirm.seconds())
     }
 
-    /// Whether a change with this `risk` must be confirmed.
-    pub(super) fn trial(&self, state: &State, risk: Option<String>) -> Result<Option<Trial>, RequestError> {
+    /// Whether a change with this `risk` must be confirmed, which takes the place of those that wait and `is_replaced` says.
+    pub(super) fn trial(
+        &self,
+        state: &State,
+        risk: Option<String>,
+        is_replaced: impl Fn(&Undo) -> bool,
+    ) -> Result<Option<Trial>, RequestError> {
         // Where nothing is dropped nobody is locked out.
         let risk = risk.filter(|_| state.mode != "shadow");
         let (within_s, why) = match (self.confirm_s, risk) {
@@ -52,7 +57,7 @@ impl Asked {
         if within_s == 0 {
             return Ok(None);
         }
-        if state.unconfirmed().is_full() {
+        if !state.unconfirmed().has_room(is_replaced) {
             return Err(RequestError::TooManyUnconfirmed);
         }
         let within = Duration::from_secs(within_s);

@@ -32,16 +32,18 @@ pub(in crate::control) async fn limit(
     Json(change): Json<LimitChange>,
 ) -> Result<Json<Changed<LimitChange>>, Refusal> {
     let name = LimitName::parse(&class)?;
+    let is_same = |undo: &Undo| undo.limit_before(name).is_some();
     let (before, set, trial) = {
         let mut map = state.settings();
         let settings = map.read().map_err(RequestError::from)?;
         let standing = name.rate(&settings);
         let waiting = state.unconfirmed().before(|undo| undo.limit_before(name));
         let before = origin(standing, waiting);
-        let trial = asked.trial(&state, risk::of_limit(&settings, name, before, change))?;
+        let risk = risk::of_limit(&settings, name, before, change);
+        let trial = asked.trial(&state, risk, is_same)?;
         (before, change_limit(&mut map, name, change)?, trial)
     };
-    unconfirmed::supersede(&state, &author, |undo| undo.limit_before(name).is_some());
+    unconfirmed::supersede(&state, &author, is_same);
     let event = told::limit_changed(name.to_string(), change);
     state.journal.record_by(author.clone(), event);
     let unconfirmed = trial.map(|trial| {
@@ -68,6 +70,7 @@ pub(in crate::control) async fn service(
     let usual = state.controller().normal(wall_clock_s());
     let usual = usual
         .services
+    let is_same = |undo: &Undo| undo.service_before(port).is_some();
         .get(&port.to_string())
         .map(|service| service.packets.median);
     let held = state.responder().limits(&port.to_string());
@@ -81,11 +84,11 @@ pub(in crate::control) async fn service(
                 .map_err(RequestError::from)?,
         );
         let risk = risk::of_service(&settings, port, usual, change.rate_per_s);
-        let trial = refuse_held(asked.trial(&state, risk)?, held, port)?;
+        let trial = refuse_held(asked.trial(&state, risk, is_same)?, held, port)?;
         (before, change_service(&mut services, port, change)?, trial)
     };
     let name = port.to_string();
-    unconfirmed::supersede(&state, &author, |undo| undo.service_before(port).is_some());
+    unconfirmed::supersede(&state, &author, is_same);
     state
         .journal
         .record_by(author.clone(), told::service_changed(name.clone(), change));

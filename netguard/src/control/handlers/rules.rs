@@ -54,7 +54,9 @@ async fn import(
     let mut import = Import::new(&state.guard(), list, additions.clone(), now_ns)?;
     let risk = risk::of_additions(&state.guard(), list, &additions, asked.within_s(&state))
         .or_else(|| risk::of_session(asked.own_session));
-    let trial = asked.trial(&state, risk)?.filter(|_| !additions.is_empty());
+    let trial = asked
+        .trial(&state, risk, |_| false)?
+        .filter(|_| !additions.is_empty());
     if let Some(trial) = &trial {
         import = import.on_trial(trial.expiry(now_ns, additions.len()));
     }
@@ -101,10 +103,11 @@ pub(in crate::control) async fn remove(
     let _writing = state.write().await;
     let prefix = removal.prefix;
     let risk = risk::of_removal(&state.guard(), list, prefix);
-    let trial = asked.trial(&state, risk)?;
+    let is_same = |undo: &Undo| undo.is_only(list, &prefix);
+    let trial = asked.trial(&state, risk, is_same)?;
     let (mut outcome, removed) = remove_rule(&mut state.rules(), list, &removal)?;
     // Whoever removes what waits needs no other word.
-    unconfirmed::supersede(&state, &author, |undo| undo.is_only(list, &prefix));
+    unconfirmed::supersede(&state, &author, is_same);
     if let Some(event) = told::removed(list, &outcome) {
         state.journal.record_by(author.clone(), event);
         if list == List::Block {

@@ -33,7 +33,7 @@ pub(in crate::control) async fn add(
     let meant = signature(&addition, now_ns)?;
     let expires_at = meant.expires_at;
     let risk = risk::of_signature(&addition, asked.within_s(&state));
-    let trial = asked.trial(&state, risk)?;
+    let trial = asked.trial(&state, risk, |_| false)?;
     let ends_at = trial.as_ref().map(|trial| trial.expiry(now_ns, 1));
     let standing = Signature {
         expires_at: first_end(expires_at, ends_at),

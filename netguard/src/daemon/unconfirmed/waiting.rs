@@ -1,6 +1,9 @@
 //! The changes that wait for their confirmation, by number.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use super::{Trial, UnconfirmedChange, Undo, nanoseconds};
 use crate::audit::Author;
@@ -8,8 +11,13 @@ use crate::audit::Author;
 /// Changes that wait at the same time, at the most.
 const MOST: usize = 64;
 
+/// A daemon begins with the hundredth of a second at which it does, in seven digits: they come round after a day.
+const FIRST_ID: u64 = 1_000_000;
+const FIRST_IDS: u64 = 9_000_000;
+const MS_PER_ID: u128 = 10;
+
 /// The changes that wait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Waiting {
     last_id: u64,
     pub(super) changes: BTreeMap<u64, Change>,
@@ -27,9 +35,21 @@ pub(super) struct Change {
 }
 
 impl Waiting {
-    /// Whether no more can wait.
-    pub(crate) fn is_full(&self) -> bool {
-        self.changes.len() >= MOST
+    /// Nothing waits. The number of the first that will is one that no daemon told before this one, which begins at `now`: whoever confirms
+    /// what an earlier one told confirms nothing else.
+    pub(crate) fn since(now: SystemTime) -> Self {
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let turn = (since.as_millis() / MS_PER_ID) % u128::from(FIRST_IDS);
+        Self {
+            last_id: FIRST_ID + u64::try_from(turn).unwrap_or(0),
+            changes: BTreeMap::new(),
+        }
+    }
+
+    /// Whether another can wait, in place of those that `is_replaced` says or beside them.
+    pub(crate) fn has_room(&self, is_replaced: impl Fn(&Undo) -> bool) -> bool {
+        let stays = |change: &&Change| !is_replaced(&change.undo);
+        self.changes.len() < MOST || self.changes.values().filter(stays).count() < MOST
     }
 
     /// What waits, at `now_ns`.
@@ -102,6 +122,14 @@ mod tests {
     use super::*;
     use crate::control::LimitName;
 
+    /// As a daemon has it whose numbers begin with 1.
+    fn nothing() -> Waiting {
+        Waiting {
+            last_id: 0,
+            changes: BTreeMap::new(),
+        }
+    }
+
     fn limit(name: &str, before: u32) -> Undo {
         Undo::Limit {
             name: LimitName::parse(name).expect("a limit"),
@@ -112,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_change_is_due_once_and_not_before_its_end() {
-        let mut waiting = Waiting::default();
+        let mut waiting = nothing();
         let trial = Trial {
             within: Duration::from_secs(10),
             why: None,
@@ -140,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_held_before_is_found_by_what_it_is_about() {
-        let mut waiting = Waiting::default();
+        let mut waiting = nothing();
         let trial = Trial {
             within: Duration::from_secs(10),
             why: None,
@@ -156,10 +184,49 @@ mod tests {
         let name = LimitName::parse("udp").expect("a limit");
         let in_the_way = waiting.in_the_way(|undo| undo.limit_before(name).is_some());
         assert_eq!(in_the_way, Some((1, "udp")));
-        for _ in 1..MOST {
-            assert!(!waiting.is_full());
-            waiting.begin("syn".to_owned(), Author::Daemon, &trial, limit("syn", 1), 0);
+    }
+
+    /// Found in review: a change that would have taken the place of one of them was refused, too.
+    #[test]
+    fn there_is_room_for_so_many_and_for_what_replaces_one_of_them() {
+        let mut waiting = nothing();
+        let trial = Trial {
+            within: Duration::from_secs(10),
+            why: None,
+        };
+        for number in 0..MOST {
+            assert!(waiting.has_room(|_| false), "{number}");
+            let name = if number == 7 { "udp" } else { "syn" };
+            waiting.begin(name.to_owned(), Author::Daemon, &trial, limit(name, 1), 0);
         }
-        assert!(waiting.is_full());
+        let is_of = |name: &str| {
+            let name = LimitName::parse(name).expect("a limit");
+            waiting.has_room(|undo| undo.limit_before(name).is_some())
+        };
+        assert!(!waiting.has_room(|_| false));
+        assert!(is_of("udp") && !is_of("icmp"));
+    }
+
+    /// Found in review: after each start numbers began with 1, so whoever confirmed one that was told before confirmed another change.
+    #[test]
+    fn no_number_comes_again_after_a_restart() {
+        let trial = Trial {
+            within: Duration::from_secs(10),
+            why: None,
+        };
+        let first_at = |ms: u64| {
+            let mut waiting = Waiting::since(UNIX_EPOCH + Duration::from_millis(ms));
+            waiting.begin("udp".to_owned(), Author::Daemon, &trial, limit("udp", 1), 0)
+        };
+        let start = 1_796_000_000_000;
+        let first = first_at(start);
+        assert!((FIRST_ID..FIRST_ID + FIRST_IDS + 1).contains(&first), "{first}");
+        assert!(first_at(start + 1_000) >= first + MOST as u64, "a second later");
+        // Over the moment at which the digits begin anew.
+        let day = FIRST_IDS * 10;
+        let ids: std::collections::BTreeSet<u64> =
+            (0..100).map(|s| first_at(day * 9 - 50_000 + s * 1_000)).collect();
+        assert_eq!(ids.len(), 100);
+        assert!(first_at(0) > 0 && Waiting::since(UNIX_EPOCH - Duration::from_secs(9)).last_id == FIRST_ID);
     }
 }

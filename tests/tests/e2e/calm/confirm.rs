@@ -232,14 +232,18 @@ fn rules_beside_a_change_that_waits_stay_as_they_are() -> Result<()> {
     netguard.must(&["block", "add", &good])?;
     netguard.must(&["block", "add", &ends, "--ttl", "600s"])?;
     let wide = wide(&lab)?;
-    netguard.must(&["block", "add", &wide])?;
+    let added = netguard.json(&["block", "add", &wide, "--json"])?;
+    let first_id = added["unconfirmed"]["id"].to_string();
     let refused = netguard.cli(&["block", "add", &good, "--ttl", "60s"])?;
     ensure!(
-        refused.status == 2 && refused.stderr.contains("`netguard undo 1` first"),
+        refused.status == 2
+            && refused
+                .stderr
+                .contains(&format!("`netguard undo {first_id}` first")),
         "{refused:?}"
     );
     netguard.must(&["block", "add", "192.0.2.7"])?;
-    netguard.must(&["undo", "1"])?;
+    netguard.must(&["undo", &first_id])?;
     assert_eq!(
         netguard.blocked()?,
         ["192.0.2.7/32", &good, &ends].map(str::to_owned)
@@ -255,6 +259,12 @@ fn rules_beside_a_change_that_waits_stay_as_they_are() -> Result<()> {
     netguard.kill9();
     netguard.restart()?;
     netguard.must(&["limit", "set", "udp", "--rate", "9000", "--confirm", "5s"])?;
+    // What an earlier daemon told is the number of nothing else.
+    let late = netguard.cli(&["confirm", &first_id])?;
+    ensure!(
+        late.status == 2 && late.stderr.contains("waits for confirmation"),
+        "{late:?}"
+    );
     wait_until("a later change to go back", Duration::from_secs(10), || {
         Ok(waiting(&netguard)?.is_empty().then_some(()))
     })?;

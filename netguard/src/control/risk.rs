@@ -29,7 +29,7 @@ pub fn of_additions(guard: &Guard, list: List, additions: &[RuleAddition], withi
         return None;
     }
     let lasts = |addition: &&RuleAddition| addition.ttl_s.is_none_or(|ttl_s| ttl_s > within_s);
-    additions.iter().filter(lasts).find_map(|addition| {
+    let one = additions.iter().filter(lasts).find_map(|addition| {
         let prefix = addition.prefix;
         if is_wide(prefix) {
             return Some(format!("{prefix} is very wide"));
@@ -39,7 +39,45 @@ pub fn of_additions(guard: &Guard, list: List, additions: &[RuleAddition], withi
             "{prefix} touches {guarded}, and that is {}",
             kind.describe()
         ))
+    });
+    one.or_else(|| of_all(additions.iter().filter(lasts).map(|addition| addition.prefix)))
+}
+
+/// Of `prefixes` that are not wide one by one.
+fn of_all(prefixes: impl Iterator<Item = Prefix> + Clone) -> Option<String> {
+    [true, false].into_iter().find_map(|is_ipv4| {
+        let (family, longest, wide) = if is_ipv4 {
+            ("IPv4", 32, WIDE.0)
+        } else {
+            ("IPv6", 128, WIDE.1)
+        };
+        let of_family = prefixes
+            .clone()
+            .filter(|prefix| prefix.address().is_ipv4() == is_ipv4);
+        let least = 1_u128 << (longest - wide);
+        // What stands there twice is looked for only where it can make the difference.
+        if of_family.clone().map(size).fold(0, u128::saturating_add) < least {
+            return None;
+        }
+        let mut distinct: Vec<Prefix> = of_family.collect();
+        distinct.sort_unstable();
+        distinct.dedup_by(|prefix, wider| wider.covers(prefix));
+        let sum = distinct.iter().copied().map(size).fold(0, u128::saturating_add);
+        let bits = u32::from(longest).saturating_sub(sum.checked_ilog2()?);
+        (sum >= least).then(|| {
+            format!(
+                "{} prefixes, each of them small, are together as wide as an {family} /{bits}",
+                distinct.len()
+            )
+        })
     })
+}
+
+/// How many addresses `prefix` has.
+fn size(prefix: Prefix) -> u128 {
+    let longest = if prefix.address().is_ipv4() { 32 } else { 128 };
+    let bits = longest - u32::from(prefix.bits());
+    1_u128.checked_shl(bits).unwrap_or(u128::MAX)
 }
 
 /// Of additions of which one may hold an address from which whoever asks is logged in, as the command line knows.
@@ -151,6 +189,43 @@ mod tests {
         let session: Prefix = "192.0.2.0/24".parse().expect("a prefix");
         assert!(of_removal(&guard, List::Allow, session).is_some_and(|why| why.contains("192.0.2.1/32")));
         assert_eq!(of_removal(&guard, List::Block, session), None);
+    }
+
+    /// Found in review: a thousand /20 were no risk, although together they are as wide as a /10.
+    #[test]
+    fn many_small_blocks_are_as_risky_as_the_wide_one_that_they_make() {
+        let of = |prefixes: &[String], ttl_s| {
+            let additions: Vec<RuleAddition> = prefixes
+                .iter()
+                .flat_map(|prefix| addition(prefix, ttl_s))
+                .collect();
+            of_additions(&Guard::default(), List::Block, &additions, 60)
+        };
+        // 512 of them make a /11.
+        let v4 = |count: u32| -> Vec<String> {
+            (0..count)
+                .map(|number| format!("20.{}.{}.0/20", number / 16 * 2, number % 16 * 16))
+                .collect()
+        };
+        let v6 = |count: u32| -> Vec<String> {
+            (0..count)
+                .map(|number| format!("2001:{number:x}00::/24"))
+                .collect()
+        };
+        let told = of(&v4(512), None).expect("risky");
+        assert_eq!(
+            told,
+            "512 prefixes, each of them small, are together as wide as an IPv4 /11"
+        );
+        assert_eq!(of(&v4(511), None), None);
+        assert_eq!(of(&v4(512), Some(60)), None, "it ends soon");
+        assert_eq!(of(&v6(1), None), None);
+        let told = of(&[v4(511), v6(3)].concat(), None).expect("risky");
+        assert!(told.contains("3 prefixes") && told.contains("IPv6 /23"), "{told}");
+        // What stands there twice, or in another, is no wider.
+        let within = ["20.0.0.0/20".to_owned(), "20.0.7.0/24".to_owned()];
+        assert_eq!(of(&[v4(511), v4(511), within.to_vec()].concat(), None), None);
+        assert!(of(&[v4(511), v4(511), v4(512)].concat(), None).is_some());
     }
 
     #[test]

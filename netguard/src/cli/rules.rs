@@ -25,7 +25,7 @@ use crate::{
     bpf::{Entry, List, Rules},
     clock::monotonic_ns,
     config::Period,
-    control::{Failure, RuleAddition, RuleOutcome, RuleRemoval},
+    control::{Failure, Force, RuleAddition, RuleOutcome, RuleRemoval},
     prefix::{Prefix, PrefixError},
 };
 use target::Target;
@@ -45,10 +45,10 @@ where
         /// Why, in your words (up to 64 bytes are kept).
         #[arg(long = "reason", value_name = "TEXT")]
         note: Option<String>,
-        /// Add it even if it touches this machine's own addresses, gateways, name servers, your own session, or what a feed says
-        /// never to block.
-        #[arg(long)]
-        force: bool,
+        /// Add it even if it touches this machine's own addresses, gateways, name servers or your own session (`=lock-out`), or
+        /// what a feed says never to block (`=never-block`); by itself, both.
+        #[arg(long, value_name = "GUARD", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+        force: Option<Force>,
         #[command(flatten)]
         confirm: ConfirmOption,
     },
@@ -68,10 +68,10 @@ where
         /// How long the rules hold.
         #[arg(long)]
         ttl: Option<Period>,
-        /// Add even what touches this machine's own addresses, gateways, name servers, your own session, or what a feed says never
-        /// to block.
-        #[arg(long)]
-        force: bool,
+        /// Add even what touches this machine's own addresses, gateways, name servers or your own session (`=lock-out`), or what a
+        /// feed says never to block (`=never-block`); by itself, both.
+        #[arg(long, value_name = "GUARD", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+        force: Option<Force>,
         #[command(flatten)]
         confirm: ConfirmOption,
     },
@@ -93,7 +93,7 @@ where
                 prefix: prefix.into(),
                 ttl_s: ttl.map(whole_seconds),
                 note,
-                force,
+                force: force.unwrap_or_default(),
             };
             let outcomes = Target::of(context)
                 .await?
@@ -133,7 +133,7 @@ where
                         prefix,
                         ttl_s: ttl.map(whole_seconds),
                         note: None,
-                        force,
+                        force: force.unwrap_or_default(),
                     };
                     (line, addition)
                 })
@@ -170,11 +170,14 @@ where
     }
 }
 
-/// `failure` with the line that it is about; `lines` are in the order of the additions.
+/// `failure` with the lines that it is about; `lines` are in the order of the additions.
 fn with_line(mut failure: Failure, lines: &[String]) -> CliError {
-    if let Some(line) = failure.index.and_then(|index| lines.get(index)) {
-        failure.message = format!("{line}: {}; nothing was added", failure.message);
-    }
+    let place = |index: usize| lines.get(index).map(String::as_str);
+    failure.message = match (&failure.objections, failure.index.and_then(place)) {
+        (Some(objections), _) => format!("{}; nothing was added", objections.text(place)),
+        (None, Some(line)) => format!("{line}: {}; nothing was added", failure.message),
+        (None, None) => failure.message,
+    };
     CliError::from(failure)
 }
 

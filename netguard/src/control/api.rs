@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Force, Objections};
 use crate::{
     audit::AuditState,
     daemon::{
@@ -80,8 +81,8 @@ pub struct RuleAddition {
     /// `None`: for good.
     pub ttl_s: Option<u64>,
     pub note: Option<String>,
-    /// Block even what the guard list objects to.
-    pub force: bool,
+    /// Block even what is guarded.
+    pub force: Force,
 }
 
 /// Body of `DELETE /v1/rules/{allow|block}`.
@@ -104,6 +105,9 @@ pub struct RuleOutcome {
     /// It goes back unless that is confirmed.
     #[serde(default)]
     pub unconfirmed: Option<Unconfirmed>,
+    /// With the first of several: feeds that say never to block whom and were never read, so that nobody could ask them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unasked: Vec<String>,
 }
 
 /// Answer to a change of a limit: the change, and whether it must be confirmed.
@@ -177,4 +181,19 @@ pub struct Failure {
     /// Which of several additions it is about, from 0.
     #[serde(default)]
     pub index: Option<usize>,
+    /// What guards say against them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objections: Option<Objections>,
+}
+
+impl Failure {
+    /// One of which there is nothing more to say than `message`.
+    pub const fn new(kind: FailureKind, message: String) -> Self {
+        Self {
+            kind,
+            message,
+            index: None,
+            objections: None,
+        }
+    }
 }

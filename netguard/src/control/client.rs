@@ -38,11 +38,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Refused(failure) => failure,
-            other => Self {
-                kind: FailureKind::Failed,
-                message: other.to_string(),
-                index: None,
-            },
+            other => Self::new(FailureKind::Failed, other.to_string()),
         }
     }
 }
@@ -96,13 +92,12 @@ impl Client {
             return serde_json::from_slice(&bytes).map_err(broken);
         }
         Err(ClientError::Refused(
-            serde_json::from_slice(&bytes).unwrap_or_else(|_| Failure {
-                kind: FailureKind::Failed,
-                index: None,
-                message: format!(
-                    "the daemon answered {status}: {}",
-                    String::from_utf8_lossy(&bytes)
-                ),
+            serde_json::from_slice(&bytes).unwrap_or_else(|_| {
+                let said = String::from_utf8_lossy(&bytes);
+                Failure::new(
+                    FailureKind::Failed,
+                    format!("the daemon answered {status}: {said}"),
+                )
             }),
         ))
     }

@@ -6,7 +6,7 @@ use netguard_common::{
 };
 
 use super::{
-    Failure, RequestError, RuleAddition, RuleOutcome, Shortened,
+    Failure, Objections, Objector, RequestError, RuleAddition, RuleOutcome, Shortened,
     requests::{LONGEST_S, outcome},
 };
 use crate::{
@@ -80,18 +80,33 @@ impl FailedAt {
 const PORTION: usize = 2_000;
 
 impl Import {
-    /// Checks all additions, that of rules to hold from `now_ns`.
+    /// Checks all additions, that of rules to hold from `now_ns`. `objections` are those of others than the `guard` to blocks.
     ///
     /// # Errors
-    /// When the guard objects and `force` is not set, a prefix is too wide, or a time is out of range.
+    /// When somebody objects whom `force` does not override, a prefix is too wide, or a time is out of range.
     pub fn new(
         guard: &Guard,
+        mut objections: Objections,
         list: List,
         additions: Vec<RuleAddition>,
         now_ns: u64,
     ) -> Result<Self, FailedAt> {
         for (index, addition) in additions.iter().enumerate() {
-            check(guard, list, addition).map_err(FailedAt::addition(index))?;
+            check(list, addition).map_err(FailedAt::addition(index))?;
+        }
+        if list == List::Block {
+            objections.find(Objector::LockOut, guard, &additions, |prefix, guarded, kind| {
+                format!(
+                    "blocking {prefix} would touch {guarded}, and that is {}",
+                    kind.describe()
+                )
+            });
+        }
+        if !objections.is_empty() {
+            return Err(FailedAt {
+                index: objections.index(),
+                error: RequestError::Guarded(objections),
+            });
         }
         Ok(Self::of(list, additions, now_ns))
     }
@@ -194,25 +209,16 @@ impl Import {
     }
 }
 
-fn check(guard: &Guard, list: List, addition: &RuleAddition) -> Result<(), RequestError> {
+fn check(list: List, addition: &RuleAddition) -> Result<(), RequestError> {
     if let Some(ttl_s) = addition.ttl_s
         && !(1..=LONGEST_S).contains(&ttl_s)
     {
         return Err(RequestError::Ttl(ttl_s));
     }
-    if list == List::Allow {
-        return Ok(());
+    if list == List::Block {
+        BlockPrefix::try_from(addition.prefix)?;
     }
-    let prefix = addition.prefix;
-    BlockPrefix::try_from(prefix)?;
-    match guard.objection(&prefix) {
-        Some((guarded, kind)) if !addition.force && kind.is_essential() => Err(RequestError::Guarded {
-            prefix,
-            guarded,
-            what: kind.describe(),
-        }),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// The earlier of the end that is `meant` (0: never) and that of a trial.

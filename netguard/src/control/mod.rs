@@ -6,6 +6,7 @@ mod handlers;
 mod import;
 mod limits;
 mod listed;
+mod objections;
 mod peer;
 mod requests;
 pub mod risk;
@@ -25,6 +26,7 @@ pub use api::{
 pub use client::{Client, ClientError};
 pub use import::{FailedAt, Import, RuleTrial};
 pub use limits::{Level, LimitName, change_limit};
+pub use objections::{Force, Objection, Objections, Objector};
 pub use requests::{RequestError, essentials, remove_rule};
 pub use server::{listen, remove_socket, serve};
 pub use services::{ServiceChange, change_service, reset_service, service_named};

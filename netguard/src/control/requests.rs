@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::{Failure, FailureKind, RuleOutcome, RuleRemoval};
+use super::{Failure, FailureKind, Objections, RuleOutcome, RuleRemoval};
 use crate::{
     bpf::{BpfError, List, NotedRule, Rules},
     config::Period,
@@ -17,20 +17,8 @@ pub(super) const LONGEST_S: u64 = Period::LONGEST.as_secs();
 
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    #[error("blocking {prefix} would touch {guarded}, and that is {what}: add --force if you mean it")]
-    Guarded {
-        prefix: Prefix,
-        guarded: Prefix,
-        what: &'static str,
-    },
-    #[error(
-        "blocking {prefix} would touch {guarded}, which {list} says never to block (`netguard feed list`): add --force if you mean it"
-    )]
-    Listed {
-        prefix: Prefix,
-        guarded: Prefix,
-        list: String,
-    },
+    #[error("{}", .0.text(|_| None))]
+    Guarded(Objections),
     #[error(transparent)]
     Prefix(#[from] crate::prefix::PrefixError),
     #[error("a rule holds from 1 second to 365 days, not {0} s; without a time, until it is removed")]
@@ -76,9 +64,11 @@ impl RequestError {
             _ => FailureKind::Usage,
         };
         Failure {
-            kind,
-            message: self.to_string(),
-            index: None,
+            objections: match self {
+                Self::Guarded(objections) => Some(objections.clone()),
+                _ => None,
+            },
+            ..Failure::new(kind, self.to_string())
         }
     }
 }
@@ -117,6 +107,7 @@ pub(super) fn outcome(prefix: Prefix, outcome: &str) -> RuleOutcome {
         covered_by: None,
         shortened: None,
         unconfirmed: None,
+        unasked: Vec::new(),
     }
 }
 

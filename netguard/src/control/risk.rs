@@ -160,13 +160,14 @@ mod tests {
     use netguard_common::shared::Field as _;
 
     use super::*;
+    use crate::control::Force;
 
     fn addition(prefix: &str, ttl_s: Option<u64>) -> [RuleAddition; 1] {
         [RuleAddition {
             prefix: prefix.parse().expect("a prefix"),
             ttl_s,
             note: None,
-            force: true,
+            force: Force::All,
         }]
     }
 

@@ -115,11 +115,7 @@ async fn authorise(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next:
     let message = "only root and the user that runs the daemon may use its control socket".to_owned();
     (
         StatusCode::FORBIDDEN,
-        Json(Failure {
-            kind: FailureKind::Failed,
-            message,
-            index: None,
-        }),
+        Json(Failure::new(FailureKind::Failed, message)),
     )
         .into_response()
 }
@@ -147,12 +143,7 @@ async fn refuse_in_json(request: Request, next: Next) -> Response {
     } else {
         FailureKind::Usage
     };
-    let failure = Failure {
-        kind,
-        message,
-        index: None,
-    };
-    (status, Json(failure)).into_response()
+    (status, Json(Failure::new(kind, message))).into_response()
 }
 
 /// Who asks for a change and is refused stands in the journal, too.
@@ -186,11 +177,7 @@ pub(super) struct Refusal(pub(super) Failure);
 
 impl Refusal {
     pub(super) fn failed(message: String) -> Self {
-        Self(Failure {
-            kind: FailureKind::Failed,
-            message,
-            index: None,
-        })
+        Self(Failure::new(FailureKind::Failed, message))
     }
 }
 

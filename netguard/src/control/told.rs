@@ -2,7 +2,9 @@
 
 use netguard_common::layout::Rate;
 
-use super::{LimitChange, RuleAddition, RuleOutcome, ServiceChange, SignatureAddition, SignatureOutcome};
+use super::{
+    Force, LimitChange, RuleAddition, RuleOutcome, ServiceChange, SignatureAddition, SignatureOutcome,
+};
 use crate::{
     audit::sha256,
     bpf::List,
@@ -35,7 +37,7 @@ pub fn added(list: List, additions: &[RuleAddition], outcomes: &[RuleOutcome]) -
             prefix: outcome.prefix.to_string(),
             for_s: addition.and_then(|addition| addition.ttl_s),
             note: addition.and_then(|addition| addition.note.clone()),
-            forced: addition.is_some_and(|addition| addition.force),
+            forced: addition.is_some_and(|addition| addition.force != Force::Nothing),
         }
     };
     added.map(event).collect()
@@ -117,7 +119,7 @@ mod tests {
             prefix,
             ttl_s: Some(60),
             note: Some("why".to_owned()),
-            force: number == 1,
+            force: if number == 1 { Force::All } else { Force::Nothing },
         };
         (addition, super::super::requests::outcome(prefix, "added"))
     }

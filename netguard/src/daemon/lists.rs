@@ -4,6 +4,7 @@
 mod copies;
 mod held;
 mod holding;
+mod protecting;
 mod published;
 mod remote;
 mod report;
@@ -37,6 +38,7 @@ use wanted::{Wanted, wanted};
 
 use held::Held;
 pub use held::Hold;
+pub use protecting::NeverBlock;
 pub use report::{ListMatch, ListReport};
 
 /// A feed that a server is to be asked for.
@@ -146,25 +148,6 @@ impl Lists {
             let spared = source.as_read().map(|feed| lists::spared(feed, &protected));
             source.set_spared(spared.unwrap_or_default());
         }
-    }
-
-    fn protecting(&self) -> impl Iterator<Item = &Source> {
-        self.sources.iter().filter(|source| source.protects())
-    }
-
-    /// Whom never to block, as feeds say.
-    pub fn never_block(&self) -> Vec<Prefix> {
-        self.protecting()
-            .flat_map(|source| source.prefixes().iter().copied())
-            .collect()
-    }
-
-    /// The feed that has `prefix` among those never to block.
-    pub(crate) fn protecting_at(&self, prefix: &Prefix) -> Option<String> {
-        let source = self
-            .protecting()
-            .find(|source| source.prefixes().binary_search(prefix).is_ok())?;
-        Some(source.name().unwrap_or_default().to_owned())
     }
 
     /// The feeds that servers are to be asked for: those that are due, or with `now` all, or that of this `name`. Each has to be
@@ -287,7 +270,7 @@ impl Lists {
         if listings.is_empty() && self.held.len() == 0 {
             return listings;
         }
-        let spared = self.spared.iter().copied().chain(self.never_block());
+        let spared = self.spared.iter().copied().chain(self.protected_prefixes());
         listings.push(Listing {
             effect: Effect::Spare,
             prefixes: Cow::Owned(spared.collect()),

@@ -62,7 +62,7 @@ pub use cookies::withdraw_cookies;
 pub use event::{Event, EventKind};
 pub use fetches::begin_fetches;
 pub use journal::Journal;
-pub use lists::{Download, Hold, ListMatch, ListReport, Lists};
+pub use lists::{Download, Hold, ListMatch, ListReport, Lists, NeverBlock};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
 pub use normal::{NormalFileError, NormalState, normal_file, read_normal, write_normal};
 pub use offer::CookieOptions;

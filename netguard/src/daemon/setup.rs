@@ -166,7 +166,7 @@ impl Start<'_> {
             monotonic_ns(),
         );
         let sessions = self.facts.session_ports.iter().copied().collect();
-        let guard = guard(self.facts, &allowed, &configured, &lists.never_block());
+        let guard = guard(self.facts, &allowed, &configured, &lists.never_block().prefixes);
         if !reflection.watches() {
             attachment.watch_nothing();
         }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify, watch};
 
 use super::{
-    EventKind, Journal, Lists, NormalState, Protected, ReflectionState, Spared, StateReach, TrafficReport,
-    cookies::Wanted, reputation::Keeper, unconfirmed::Waiting,
+    EventKind, Journal, Lists, NeverBlock, NormalState, Protected, ReflectionState, Spared, StateReach,
+    TrafficReport, cookies::Wanted, reputation::Keeper, unconfirmed::Waiting,
 };
 use crate::{
     audit::Author,
@@ -127,7 +127,7 @@ pub struct State {
     /// Beside the lists: these are locked for as long as it takes to read them.
     list_faults: Mutex<Vec<String>>,
     database_faults: Mutex<Vec<String>>,
-    never_block: Mutex<Vec<Prefix>>,
+    never_block: Mutex<NeverBlock>,
     sysctls: Wanted,
     stop: watch::Sender<Option<Stop>>,
 }
@@ -244,7 +244,7 @@ impl State {
     }
 
     /// Whom never to block, as feeds say.
-    pub fn never_block(&self) -> MutexGuard<'_, Vec<Prefix>> {
+    pub fn never_block(&self) -> MutexGuard<'_, NeverBlock> {
         lock(&self.never_block)
     }
 

@@ -350,7 +350,7 @@ fn review(state: &State, facts: host::Facts, configured: &mut Configured) {
         warn!("the guard list lacks the allowlist: {error}");
         Vec::new()
     });
-    let never_block = state.never_block().clone();
+    let never_block = state.never_block().prefixes.clone();
     *state.guard() = guard(facts, &allowed, configured, &never_block);
     // While somebody writes, the next time will do.
     if let (true, Some(_writing)) = (outdated, state.try_write())

@@ -78,7 +78,7 @@ pub(super) fn prepare(
     let allowed = rules.list(List::Allow, 0)?;
     notes.extend(sentences(config, servers));
     let prepared = Prepared {
-        guard: guard(facts, &allowed, &configured, &lists.never_block()),
+        guard: guard(facts, &allowed, &configured, &lists.never_block().prefixes),
         rules,
         asking: asking(settings, &own),
         notes,

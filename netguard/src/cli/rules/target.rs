@@ -1,6 +1,9 @@
 //! Who changes the rules: the daemon if one runs, this process otherwise.
 
-use std::net::IpAddr;
+use std::{
+    io::{self, Write as _},
+    net::IpAddr,
+};
 
 use hyper::Method;
 
@@ -13,8 +16,8 @@ use crate::{
     bpf::{List, Rules},
     clock::monotonic_ns,
     control::{
-        Client, ClientError, Failure, FailureKind, Import, RuleAddition, RuleOutcome, RuleRemoval,
-        essentials, remove_rule, risk, told,
+        Client, ClientError, Failure, Import, Objections, Objector, RequestError, RuleAddition, RuleOutcome,
+        RuleRemoval, essentials, remove_rule, risk, told,
     },
     daemon::Lock,
     engine::Guard,
@@ -60,21 +63,24 @@ impl<'a> Target<'a> {
             |addition: &RuleAddition| clients.iter().any(|client| addition.prefix.contains(*client));
         let own_session = list == List::Block && additions.iter().any(holds_client);
         match self {
-            Self::Daemon(client) => client
-                .request(
-                    Method::POST,
-                    &confirm.ask_about(&path(list), own_session),
-                    Some(&additions),
-                )
-                .await
-                .map_err(Failure::from),
+            Self::Daemon(client) => {
+                let path = confirm.ask_about(&path(list), own_session);
+                let outcomes: Vec<RuleOutcome> =
+                    client.request(Method::POST, &path, Some(&additions)).await?;
+                let unasked = outcomes.first().map_or(&[][..], |first| &first.unasked[..]);
+                if !unasked.is_empty() {
+                    tell_unread(unasked);
+                }
+                Ok(outcomes)
+            }
             Self::Maps {
                 context,
                 rules,
                 guard,
                 ..
             } => {
-                let mut import = Import::new(guard, list, additions.clone(), monotonic_ns())
+                let nobody = Objections::default();
+                let mut import = Import::new(guard, nobody, list, additions.clone(), monotonic_ns())
                     .map_err(|failed| failed.failure())?;
                 confirm
                     .alone(
@@ -92,7 +98,8 @@ impl<'a> Target<'a> {
                 };
                 let outcomes = result.map_err(|failed| failed.failure())?;
                 record(context, told::added(list, &additions, &outcomes));
-                if list == List::Block && additions.iter().any(|addition| !addition.force) {
+                let asks = |addition: &RuleAddition| !addition.force.overrides(Objector::NeverBlock);
+                if list == List::Block && additions.iter().any(asks) {
                     tell_unasked();
                 }
                 Ok(outcomes)
@@ -125,6 +132,15 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Beside the answer: the daemon does not know what these `feeds` would say.
+fn tell_unread(feeds: &[String]) {
+    let told = format!(
+        "netguard: {} was never read and says never to block whom, which nobody could ask: see `netguard feed list`",
+        feeds.join(", ")
+    );
+    let _told = writeln!(io::stderr(), "{told}");
+}
+
 fn path(list: List) -> String {
     format!("/v1/rules/{}", list.name())
 }
@@ -134,21 +150,21 @@ fn refuse_own_session(list: List, additions: &[RuleAddition], clients: &[IpAddr]
     if list == List::Allow {
         return Ok(());
     }
-    for (index, addition) in additions
-        .iter()
-        .enumerate()
-        .filter(|(_, addition)| !addition.force)
-    {
-        if let Some(client) = clients.iter().find(|client| addition.prefix.contains(**client)) {
-            return Err(Failure {
-                kind: FailureKind::Usage,
-                message: format!(
-                    "{} holds {client}, from where you are logged in: add --force if you mean it",
-                    addition.prefix
-                ),
-                index: Some(index),
+    let mut objections = Objections::default();
+    for (index, addition) in additions.iter().enumerate() {
+        let prefix = addition.prefix;
+        let client = clients.iter().find(|client| prefix.contains(**client));
+        if let Some(client) = client.filter(|_| !addition.force.overrides(Objector::LockOut)) {
+            objections.add(Objector::LockOut, index, prefix, || {
+                format!("{prefix} holds {client}, from where you are logged in")
             });
         }
     }
-    Ok(())
+    match objections.index() {
+        None => Ok(()),
+        index => Err(Failure {
+            index,
+            ..RequestError::Guarded(objections).failure()
+        }),
+    }
 }

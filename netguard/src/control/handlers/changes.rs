@@ -121,13 +121,10 @@ async fn finished(
 ) -> Result<Json<UnconfirmedChange>, Refusal> {
     let done = task.await.map_err(|error| Refusal::failed(error.to_string()))?;
     done.map(Json).map_err(|error| {
-        Refusal(Failure {
-            kind: match error {
-                ChangeError::None(_) => FailureKind::Usage,
-                _ => FailureKind::Failed,
-            },
-            message: error.to_string(),
-            index: None,
-        })
+        let kind = match error {
+            ChangeError::None(_) => FailureKind::Usage,
+            _ => FailureKind::Failed,
+        };
+        Refusal(Failure::new(kind, error.to_string()))
     })
 }

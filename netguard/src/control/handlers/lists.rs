@@ -80,14 +80,9 @@ async fn sync(
     })
     .await?;
     let Some(due) = due else {
-        return Err(Refusal(Failure {
-            kind: FailureKind::Usage,
-            message: format!(
-                "there is no feed {:?}: see `netguard feed list`",
-                name.unwrap_or_default()
-            ),
-            index: None,
-        }));
+        let named = name.unwrap_or_default();
+        let message = format!("there is no feed {named:?}: see `netguard feed list`");
+        return Err(Refusal(Failure::new(FailureKind::Usage, message)));
     };
     // Those that are slower go on, and the report says so.
     let fetches = begin_fetches(&state, due);

@@ -9,8 +9,12 @@ use axum::{
 
 use super::{
     super::{
-        Failure, FailureKind, Import, RequestError, RuleAddition, RuleOutcome, RuleRemoval,
-        listed::refuse_listed, peer::By, remove_rule, risk, server::Refusal, told,
+        Failure, FailureKind, Import, Objections, RequestError, RuleAddition, RuleOutcome, RuleRemoval,
+        listed::{self, find_listed},
+        peer::By,
+        remove_rule, risk,
+        server::Refusal,
+        told,
     },
     changes::{Asked, refuse_waiting},
 };
@@ -48,10 +52,14 @@ async fn import(
     additions: Vec<RuleAddition>,
 ) -> Result<Vec<RuleOutcome>, Refusal> {
     let _writing = state.write().await;
-    refuse_listed(&state, list, &additions)?;
+    let (mut objections, mut unasked) = (Objections::default(), Vec::new());
+    if list == List::Block {
+        find_listed(&state, &additions, &mut objections);
+        unasked = listed::unasked(&state, &additions);
+    }
     refuse_waiting(&state, list, additions.iter().map(|addition| addition.prefix))?;
     let now_ns = monotonic_ns();
-    let mut import = Import::new(&state.guard(), list, additions.clone(), now_ns)?;
+    let mut import = Import::new(&state.guard(), objections, list, additions.clone(), now_ns)?;
     let risk = risk::of_additions(&state.guard(), list, &additions, asked.within_s(&state))
         .or_else(|| risk::of_session(asked.own_session));
     let trial = asked
@@ -88,6 +96,9 @@ async fn import(
         for outcome in &mut outcomes {
             outcome.unconfirmed = Some(unconfirmed.clone());
         }
+    }
+    if let Some(first) = outcomes.first_mut() {
+        first.unasked = unasked;
     }
     Ok(outcomes)
 }
@@ -132,10 +143,7 @@ fn named(list: &str) -> Result<List, Refusal> {
         .into_iter()
         .find(|known| known.name() == list)
         .ok_or_else(|| {
-            Refusal(Failure {
-                kind: FailureKind::Usage,
-                message: format!("there is no list {list:?}: the lists are allow and block"),
-                index: None,
-            })
+            let message = format!("there is no list {list:?}: the lists are allow and block");
+            Refusal(Failure::new(FailureKind::Usage, message))
         })
 }

@@ -259,6 +259,26 @@ fn an_operator_is_told_whom_never_to_block() -> Result<()> {
     ] {
         let refused = netguard.cli(&["block", "add", prefix])?;
         let told = format!("would touch {listed}, which resolvers says never to block");
+    // Of two guards each speaks for itself.
+    let own = lab.victim.ip4;
+    fs::write(&import, format!("198.18.1.1\n198.18.0.9\n{own}\n198.18.0.8\n"))?;
+    for (force, told, not_told) in [
+        (
+            "--ttl=1h",
+            &["import:2: ", "import:3: ", "import:4: "][..],
+            "more",
+        ),
+        ("--force=lock-out", &["import:2: ", "import:4: "], "import:3: "),
+        ("--force=never-block", &["import:3: "], "import:2: "),
+    ] {
+        let refused = netguard.cli(&["block", "import", &import, force])?;
+        ensure!(
+            refused.status == 2
+                && told.iter().all(|told| refused.stderr.contains(told))
+                && !refused.stderr.contains(not_told),
+            "{force}: {refused:?}"
+        );
+    }
         ensure!(
             refused.status == 2 && refused.stderr.contains(&told) && refused.stderr.contains("--force"),
             "{refused:?}"
@@ -276,7 +296,7 @@ fn an_operator_is_told_whom_never_to_block() -> Result<()> {
     );
     ensure!(netguard.blocked()?.is_empty());
     netguard.must(&["block", "add", "198.18.1.1"])?;
-    netguard.must(&["block", "add", "198.18.0.9", "--force"])?;
+    netguard.must(&["block", "add", "198.18.0.9", "--force=never-block"])?;
     judged(&lab, &netguard, "198.18.0.9", "block-address")?;
     netguard.must(&["allow", "add", "198.18.0.7"])?;
 

@@ -195,6 +195,11 @@ fn whom_never_to_block_is_not_blocked() -> Result<()> {
         for (source, expected) in [
             ("198.18.0.1", "pass"),
             ("198.18.1.1", "block-feed"),
+    let added = netguard.cli(&["block", "add", "198.18.9.9"])?;
+    ensure!(
+        added.status == 0 && added.stderr.contains("good was never read"),
+        "{added:?}"
+    );
             ("198.18.2.1", "pass"),
             ("2001:db8:77:1::1", "pass"),
             ("2001:db8:77:2::1", "block-feed"),

@@ -37,6 +37,10 @@ pub enum ListError {
         "{file} has more than {mib} MiB when it is unpacked: if that is as it should be, write a higher `max_mib`"
     )]
     Bomb { file: String, mib: u64 },
+    #[error(
+        "{file} is packed with gzip in more than {most} parts: no program packs a list like that, pack it anew"
+    )]
+    Parts { file: String, most: usize },
     #[error("{file} is packed with gzip, and damaged or followed by something else: {source}")]
     Packed { file: String, source: io::Error },
     #[error("{0} is a directory without manifest.json: of directories only the feeds of MISP are read")]

@@ -8,11 +8,15 @@ use tabled::Tabled;
 
 use super::{
     CliError, Context,
+    alone::{alone, record},
     output::{seconds, table},
 };
 use crate::{
-    control::Client,
-    daemon::{Forgotten, ReasonReport, ReputationReport, SourceReputation, StoreState},
+    control::{Client, ClientError, told},
+    daemon::{
+        Forgotten, ReasonReport, ReputationReport, SourceReputation, StoreError, StoreState, forget_kept,
+        kept_reputation, reputation_place,
+    },
 };
 
 #[derive(Subcommand, Debug)]
@@ -56,7 +60,11 @@ struct Row {
 }
 
 pub(super) async fn run(context: &Context, command: ReputationCommand) -> Result<(), CliError> {
-    let mut client = Client::connect(&context.instance).await?;
+    let mut client = match Client::connect(&context.instance).await {
+        Ok(client) => client,
+        Err(ClientError::NotRunning) => return without_daemon(context, command).await,
+        Err(error) => return Err(error.into()),
+    };
     match command {
         ReputationCommand::List { top } => {
             let path = format!("/v1/reputation?top={top}");
@@ -69,11 +77,44 @@ pub(super) async fn run(context: &Context, command: ReputationCommand) -> Result
                 |address| format!("/v1/reputation/{address}"),
             );
             let forgotten: Forgotten = client.request(Method::DELETE, &path, None::<&()>).await?;
-            context.output.print(&forgotten, sentence)?;
-            let is_done = forgotten.fault.is_none() && (forgotten.forgotten > 0 || address.is_none());
-            if is_done { Ok(()) } else { Err(CliError::Negative) }
+            tell_forgotten(context, address, &forgotten)
         }
     }
+}
+
+/// What the last daemon kept. Nobody must begin meanwhile.
+async fn without_daemon(context: &Context, command: ReputationCommand) -> Result<(), CliError> {
+    let _lock = alone(context).await?;
+    let (file, config) = reputation_place(&context.instance);
+    let shown = file.display();
+    let failed = |error: StoreError| CliError::Failed(error.to_string());
+    match command {
+        ReputationCommand::List { top } => {
+            let kept = kept_reputation(&file, &config, &context.pins, top.into()).map_err(failed)?;
+            let Some(report) = kept else {
+                return Err(CliError::Failed(format!(
+                    "no daemon is running for this instance, and none kept anything in {shown}: start it with `netguard run`"
+                )));
+            };
+            context.output.print(&report, |report| {
+                format!(
+                    "no daemon runs: this is what was kept in {shown}\n{}",
+                    text(report)
+                )
+            })
+        }
+        ReputationCommand::Forget(ForgetArgs { address, .. }) => {
+            let forgotten = forget_kept(&file, address).map_err(failed)?;
+            record(context, told::forgotten(&forgotten));
+            tell_forgotten(context, address, &forgotten)
+        }
+    }
+}
+
+fn tell_forgotten(context: &Context, address: Option<IpAddr>, forgotten: &Forgotten) -> Result<(), CliError> {
+    context.output.print(forgotten, sentence)?;
+    let is_done = forgotten.fault.is_none() && (forgotten.forgotten > 0 || address.is_none());
+    if is_done { Ok(()) } else { Err(CliError::Negative) }
 }
 
 fn sentence(forgotten: &Forgotten) -> String {

@@ -20,6 +20,11 @@ pub(super) fn find(state: &State, reputation: &mut Reputation, now_ns: u64) {
         warn!("what was blocked before is not known: {error}");
         Vec::new()
     });
+    take_over(found, reputation, now_ns);
+}
+
+/// Takes over those of the rules that were `found` which detectors made.
+pub(super) fn take_over(found: Vec<(Prefix, Rule)>, reputation: &mut Reputation, now_ns: u64) {
     let found = found.into_iter().filter(|(_, rule)| is_ours(rule, now_ns));
     let found = found.filter_map(|(prefix, rule)| Some((prefix, rule.remaining_ns(now_ns)?)));
     reputation.found_blocks(found, now_ns);

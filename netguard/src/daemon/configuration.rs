@@ -15,6 +15,7 @@ use tracing::warn;
 use super::EventKind;
 use crate::{
     audit::{Place, make_directory, sha256},
+    bpf::InstanceName,
     config::Config,
 };
 
@@ -39,6 +40,17 @@ pub(super) fn tell(config: &Config, place: &Place) -> EventKind {
         );
     }
     told
+}
+
+/// The configuration with which a daemon of `instance` started last; `None`: nobody knows.
+pub(super) fn last_of(instance: &InstanceName) -> Option<Config> {
+    last(&Place::noted(instance))
+}
+
+/// The copy beside the trail at `place`.
+fn last(place: &Place) -> Option<Config> {
+    let copy = place.on.then(|| fs::read(copy(&place.file)))?.ok()?;
+    serde_json::from_slice(&copy).ok()
 }
 
 /// SHA-256 over the JSON of `config`, as the event tells it.

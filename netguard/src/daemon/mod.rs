@@ -72,8 +72,8 @@ pub use reach::StateReach;
 pub use reflection::ReflectionState;
 pub use reputation::{
     Forgotten, Kept, OutcomeCount, ReasonReport, ReputationReport, SourceReputation, Store, StoreError,
-    StoreState, forget as forget_reputation, of_source as source_reputation, report as reputation_report,
-    store_state,
+    StoreState, forget as forget_reputation, forget_kept, kept_reputation, of_source as source_reputation,
+    report as reputation_report, reputation_place, store_state,
 };
 pub use responses::{MeasureReport, PacketReport, ResponseReport, WithheldReport};
 pub use settings::{limit_rate, service_entry, settings};

@@ -226,6 +226,20 @@ fn a_penalty_outlives_a_restart() -> Result<()> {
     flood.stop()?;
     let before = netguard.json(&["explain", lab.attacker.ip4, "--json"])?;
     netguard.stop()?;
+    // Without a daemon the file says it.
+    let kept = netguard.json(&["reputation", "list", "--json"])?;
+    let listed = kept["sources"].as_array().into_iter().flatten();
+    ensure!(
+        listed
+            .filter(|source| source["blocked_times"] == 1)
+            .any(|source| source["source"] == format!("{}/32", lab.attacker.ip4)),
+        "{kept}"
+    );
+    let nobody = netguard.cli(&["reputation", "forget", "198.18.7.7"])?;
+    ensure!(
+        nobody.status == 1 && nobody.stdout.contains("nothing is remembered"),
+        "{nobody:?}"
+    );
     netguard.restart()?;
     let after = netguard.json(&["explain", lab.attacker.ip4, "--json"])?;
     for key in ["blocked_times", "next_block_s"] {
@@ -250,6 +264,11 @@ fn a_damaged_store_is_put_beside_and_told() -> Result<()> {
     ensure!(fs::metadata(&file)?.len() > 0, "nothing was kept");
     let damage = b"this is no store".repeat(512);
     fs::write(&file, &damage)?;
+    let refused = netguard.cli(&["reputation", "list"])?;
+    ensure!(
+        refused.status == 1 && refused.stderr.contains("cannot be used"),
+        "{refused:?}"
+    );
     netguard.restart()?;
     let status = netguard.json(&["status", "--json"])?;
     let damaged = status["daemon"]["reputation"]["damaged"]

@@ -1,6 +1,7 @@
 //! Reputation in the daemon: taken up at the start from where the last one left it, fed by what the ticks see, kept on disk beside
 //! them. What a score is made of is the engine's business.
 
+mod alone;
 mod keeper;
 mod report;
 mod store;
@@ -22,6 +23,7 @@ use crate::{
     engine::{Account, Reputation, Window, detect::Class, reputation::Settings},
 };
 
+pub use alone::{forget_kept, kept_reputation, reputation_place};
 pub(super) use keeper::Keeper;
 pub use keeper::StoreState;
 pub use report::{

@@ -10,7 +10,7 @@ use crate::{
     clock::{monotonic_ns, wall_clock_before},
     daemon::State,
     engine::{
-        Account, Reputation, accountable, objection,
+        Account, Guard, Reputation, accountable, objection,
         reputation::{Reason, View},
     },
 };
@@ -110,10 +110,21 @@ pub struct Forgotten {
 pub fn report(state: &State, top: usize) -> ReputationReport {
     let guard = state.guard().clone();
     let now_ns = monotonic_ns();
-    let reputation = state.reputation();
+    let store = state.keeper.get().map(Keeper::state);
+    of(&state.reputation(), &guard, store, top, now_ns)
+}
+
+/// The same of any `reputation`.
+pub(super) fn of(
+    reputation: &Reputation,
+    guard: &Guard,
+    store: Option<StoreState>,
+    top: usize,
+    now_ns: u64,
+) -> ReputationReport {
     let settings = reputation.settings();
     let (remembered, displaced) = reputation.counts();
-    let told = |view: View| source(view, &reputation, &guard, now_ns);
+    let told = |view: View| source(view, reputation, guard, now_ns);
     ReputationReport {
         mode: match settings.mode {
             Mode::Off => "off",
@@ -132,7 +143,7 @@ pub fn report(state: &State, top: usize) -> ReputationReport {
                 count,
             })
             .collect(),
-        store: state.keeper.get().map(Keeper::state),
+        store,
         sources: reputation.top(top, now_ns).into_iter().map(told).collect(),
     }
 }
@@ -150,12 +161,7 @@ pub fn of_source(state: &State, address: IpAddr) -> Option<SourceReputation> {
     Some(source(view, &reputation, &guard, now_ns))
 }
 
-fn source(
-    view: View,
-    reputation: &Reputation,
-    guard: &crate::engine::Guard,
-    now_ns: u64,
-) -> SourceReputation {
+fn source(view: View, reputation: &Reputation, guard: &Guard, now_ns: u64) -> SourceReputation {
     // Whoever is blocked is not to be told why not.
     let objection = objection(view.account, guard, reputation, now_ns);
     let not_blocked = objection.err().filter(|_| !view.blocked);

@@ -40,6 +40,8 @@ pub enum StoreError {
     Used { file: PathBuf },
     #[error("{file} was written by another version (format {found}): move it away, or run that version")]
     Format { file: PathBuf, found: u64 },
+    #[error("{file} cannot be used: {why}; a daemon that starts puts a damaged file beside and begins anew")]
+    Unusable { file: PathBuf, why: String },
     #[error("{file} is damaged ({why}) and could not be put beside ({source}): move it away")]
     Stuck {
         file: PathBuf,
@@ -89,6 +91,25 @@ impl Store {
             }
             opened => opened.map_err(|fault| fault.told(file)),
         }
+    }
+
+    /// Opens `file` as it stands; `None`: it is not there. Whatever is wrong with it, it stays where it is.
+    ///
+    /// # Errors
+    /// When it cannot be read, or another process uses it.
+    pub fn standing(file: &Path) -> Result<Option<(Self, Kept)>, StoreError> {
+        let unusable = |why: String| StoreError::Unusable {
+            file: file.to_owned(),
+            why,
+        };
+        if !file.try_exists().map_err(|error| unusable(error.to_string()))? {
+            return Ok(None);
+        }
+        Self::try_open(file).map(Some).map_err(|fault| match fault {
+            Fault::Open(source) => unusable(source.to_string()),
+            Fault::Damaged(why) | Fault::Broken(why) => unusable(why),
+            Fault::Used | Fault::Format(_) => fault.told(file),
+        })
     }
 
     fn try_open(file: &Path) -> Result<(Self, Kept), Fault> {

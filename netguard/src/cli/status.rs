@@ -11,11 +11,14 @@ use crate::{
     control::{Client, ClientError, DaemonStatus},
     daemon::{
         CookieOptions, CookieState, NormalState, ReflectionState, Spared, StoreState, UnconfirmedChange,
-        left_out_sentence, lock_holder,
+        changed_limits, left_out_sentence, lock_holder,
     },
     host,
     metrics::MetricsState,
 };
+
+/// Limits that are told one by one.
+const FEW: usize = 8;
 
 /// The answer.
 #[derive(Serialize)]
@@ -32,6 +35,8 @@ struct Status {
     /// Interfaces that should and do not: they were removed or made anew.
     unprotected: Vec<String>,
     rules: Option<RuleCounts>,
+    /// Where no daemon answers: limits that are not those of its configuration.
+    limits_changed: Vec<String>,
     daemon: Option<DaemonStatus>,
 }
 
@@ -53,6 +58,10 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
         Ok(counts) => Some(counts),
         Err(BpfError::NothingPinned(_)) => None,
         Err(error) => return Err(error.into()),
+    };
+    let limits_changed = match (&daemon, &rules) {
+        (None, Some(_)) => changed_limits(&context.pins, &context.instance)?,
+        _ => Vec::new(),
     };
     let standing = host::interfaces().await?;
     let filters = |name: &String| {
@@ -85,6 +94,7 @@ pub(super) async fn run(context: &Context) -> Result<(), CliError> {
         protected,
         unprotected,
         rules,
+        limits_changed,
         daemon,
     };
     context.output.print(&status, text)?;
@@ -129,6 +139,15 @@ fn unjudged(daemon: &DaemonStatus) -> Option<String> {
         _ => "segments without a connection are not judged",
     };
     Some(format!("{left}: {why}"))
+}
+
+/// The first few, and how many more there are.
+fn listed(limits: &[String]) -> String {
+    let told = limits.iter().take(FEW).cloned().collect::<Vec<_>>().join(", ");
+    match limits.len().saturating_sub(FEW) {
+        0 => told,
+        more => format!("{told} and {more} more (`netguard limit list`, `netguard service list`)"),
+    }
 }
 
 fn text(status: &Status) -> String {
@@ -232,6 +251,13 @@ fn text(status: &Status) -> String {
                 ));
             }
         }
+    }
+    if !status.limits_changed.is_empty() {
+        lines.push(format!(
+            "limits that are not as configured, changed by a person or because of an attack: {}; the next start has those of the \
+             configuration",
+            listed(&status.limits_changed)
+        ));
     }
     if let Some(rules) = &status.rules {
         lines.push(format!("rules: {} allow, {} block", rules.allow, rules.block));

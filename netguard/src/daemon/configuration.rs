@@ -176,6 +176,14 @@ mod tests {
             told(tell(&first, &place)),
             (digest.clone(), Some(digest.clone()), vec![])
         );
+        assert_eq!(last(&place), Some(first));
+        assert_eq!(
+            last(&Place {
+                on: false,
+                ..place.clone()
+            }),
+            None
+        );
         let second = config(
             "block = [\"192.0.2.0/31\"]\nlimit.syn = { rate_per_s = 7, burst = 9 }\nmode = \"shadow\"",
         );

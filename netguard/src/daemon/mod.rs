@@ -7,6 +7,7 @@ mod authors;
 mod before;
 mod blocks;
 mod campaigns;
+mod changed;
 mod configuration;
 pub(crate) mod configured;
 mod cookies;
@@ -57,6 +58,7 @@ pub use campaigns::{
     CampaignAttack, CampaignJoint, CampaignNetwork, CampaignReport, CampaignSource, CampaignTarget,
     CampaignTold,
 };
+pub use changed::changed_limits;
 pub use configured::Spared;
 pub use cookies::withdraw_cookies;
 pub use event::{Event, EventKind};

@@ -175,6 +175,11 @@ fn a_limit_that_a_killed_daemon_left_tightened_ends_with_the_next_start() -> Res
             .any(|service| (service.protocol, service.port) == (6, 80)),
         "nobody takes it back: {left:?}"
     );
+    let status = netguard.cli(&["status"])?;
+    ensure!(
+        status.stdout.contains("limits that are not as configured") && status.stdout.contains("tcp/80 at"),
+        "{status:?}"
+    );
     netguard.restart()?;
     ensure!(service(&netguard)? == before, "{}", service(&netguard)?);
     Ok(())

@@ -95,6 +95,10 @@ impl Campaigns {
         });
         if let Some(campaign) = known.next() {
             campaign.take_group(group);
+            // Of one that goes on again what came meanwhile is none of it.
+            let told = campaign.share_before + campaign.share;
+            let meanwhile = self.shares.at(group.begun_ns) - told;
+            campaign.share_before = campaign.share_before + meanwhile;
             campaign.share = self.shares.sum - campaign.share_before;
             if campaign.ended_ns.take().is_some() {
                 campaign.told = campaign.sources_seen;

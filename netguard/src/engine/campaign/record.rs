@@ -85,7 +85,7 @@ pub struct Campaign {
     pub withdrawn: BTreeSet<Target>,
     /// When too little was left of it for that reason: it was none.
     pub taken_back_ns: Option<u64>,
-    /// How much was looked at of what passed while it probed, and how much before.
+    /// How much was looked at of what passed while it probed, and how much before and in between.
     pub share: Share,
     pub(super) share_before: Share,
     pub joints: Vec<Joint>,

@@ -1,7 +1,10 @@
 //! Share: how many of the packets that passed were looked at. One in eight is, and fewer where many pass: whoever reads what was seen of a probe must
 //! know of how much.
 
-use std::{collections::VecDeque, ops::Sub};
+use std::{
+    collections::VecDeque,
+    ops::{Add, Sub},
+};
 
 use netguard_common::{Action, Verdict};
 
@@ -31,6 +34,17 @@ impl Sub for Share {
         Self {
             looked_at: self.looked_at.saturating_sub(before.looked_at),
             passed: self.passed.saturating_sub(before.passed),
+        }
+    }
+}
+
+impl Add for Share {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            looked_at: self.looked_at.saturating_add(more.looked_at),
+            passed: self.passed.saturating_add(more.passed),
         }
     }
 }

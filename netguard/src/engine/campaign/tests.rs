@@ -26,6 +26,8 @@ struct World {
     connected: HashSet<Account>,
     begun: BTreeSet<Target>,
     at_s: u64,
+    /// Packets that pass in a second beside those that are looked at.
+    passing: u64,
 }
 
 /// A flood of `class` by so many sources from this number on.
@@ -52,6 +54,7 @@ impl World {
             connected: HashSet::new(),
             begun: BTreeSet::new(),
             at_s: 10_000,
+            passing: 0,
         }
     }
 
@@ -84,7 +87,7 @@ impl World {
             attacks: self.tracker.attacks(),
             responder: &self.responder,
             seen,
-            passed: 8 * seen.len() as u64,
+            passed: self.passing + 8 * seen.len() as u64,
             connected: &self.connected,
             is_calm: floods.is_empty(),
             is_served: &|seen| Some(seen.stratum.port == 80),
@@ -253,6 +256,23 @@ fn a_probe_is_over_a_minute_after_its_last_packet_and_another_is_another() {
     assert_eq!(world.seconds(70, &[]), [Turn::Ended(1)]);
     let others = probe_by(&mut world, 5_000, &[22, 25, 443]);
     assert_eq!(others, [Turn::Begun(2), Turn::Grown(2)]);
+}
+
+/// Found in review: what passed in the quiet time between counted as if it had passed while it probed.
+#[test]
+fn of_a_probe_that_goes_on_again_the_time_between_does_not_count() {
+    let mut world = World::new();
+    probe(&mut world, &[22, 25, 443]);
+    world.seconds(70, &[]);
+    let before = world.campaigns.all()[0].share;
+    assert_eq!(before.passed, 8 * before.looked_at);
+    world.passing = 1_000;
+    world.seconds(400, &[]);
+    world.passing = 0;
+    assert!(probe(&mut world, &[22, 25, 443]).starts_with(&[Turn::Grown(1)]));
+    let share = world.campaigns.all()[0].share;
+    assert!(share.looked_at > before.looked_at + 50, "{share:?}");
+    assert_eq!(share.passed, 8 * share.looked_at);
 }
 
 /// Found in review: whoever came between the beginning and twice as many had nothing against it.

@@ -213,7 +213,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     let _kept = keeper.await;
     // An import under way is brought to its end, and none begins after it, as long as this is held.
     let _writing = state.write().await;
-    unconfirmed::stop(&state);
+    unconfirmed::stop(&state).await;
     server.abort();
     control::remove_socket(&options.instance);
     let detach = match reason {

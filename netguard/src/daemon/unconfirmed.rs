@@ -15,7 +15,8 @@ use tracing::{info, warn};
 
 use super::{EventKind, State};
 use crate::{audit::Author, bpf::BpfError, clock::monotonic_ns};
-pub(crate) use undo::{Step, Undo};
+use undo::End;
+pub(crate) use undo::Undo;
 use waiting::Change;
 pub(crate) use waiting::Waiting;
 
@@ -135,18 +136,12 @@ pub(super) fn tick(state: &Arc<State>) {
 }
 
 /// Takes everything back, since nobody is left to do it later. The turn to write is the caller's.
-pub(super) fn stop(state: &State) {
+pub(super) async fn stop(state: &State) {
     let waiting = std::mem::take(&mut state.unconfirmed().changes);
     for (id, mut change) in waiting {
-        loop {
-            match change.undo.step(state) {
-                Ok(Step::More) => {}
-                Ok(Step::Done | Step::Held) => break,
-                Err(error) => {
-                    warn!(id, "{} stays, although nobody confirmed it: {error}", change.what);
-                    break;
-                }
-            }
+        // What a measure holds goes with it.
+        if let Err(error) = change.undo.take_back(state).await {
+            warn!(id, "{} stays, although nobody confirmed it: {error}", change.what);
         }
         tell_undone(state, id, change.what, Author::Daemon, STOPPED);
     }
@@ -178,13 +173,10 @@ pub(crate) async fn take_back(
 ) -> Result<UnconfirmedChange, ChangeError> {
     let _writing = state.write().await;
     let (told, mut change) = take(state, id)?;
-    let failure = loop {
-        match change.undo.step(state) {
-            Ok(Step::More) => tokio::task::yield_now().await,
-            Ok(Step::Done) => break None,
-            Ok(Step::Held) => break Some(ChangeError::Held(change.what.clone())),
-            Err(error) => break Some(error.into()),
-        }
+    let failure = match change.undo.take_back(state).await {
+        Ok(End::Done) => None,
+        Ok(End::Held) => Some(ChangeError::Held(change.what.clone())),
+        Err(error) => Some(error.into()),
     };
     if let Some(failure) = failure {
         again(state, id, change);

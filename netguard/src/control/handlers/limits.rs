@@ -67,13 +67,10 @@ pub(in crate::control) async fn service(
 ) -> Result<Json<Changed<ServiceChange>>, Refusal> {
     let port = service_named(&format!("{protocol}/{port}"))?;
     let settings = state.settings().read().map_err(RequestError::from)?;
-    let usual = state.controller().normal(wall_clock_s());
-    let usual = usual
-        .services
-    let is_same = |undo: &Undo| undo.service_before(port).is_some();
-        .get(&port.to_string())
-        .map(|service| service.packets.median);
+    // What usually comes to TCP services makes no difference.
+    let usual = (!port.is_tcp()).then(|| usual(&state, port)).flatten();
     let held = state.responder().limits(&port.to_string());
+    let is_same = |undo: &Undo| undo.service_before(port).is_some();
     let (before, set, trial) = {
         let mut services = state.services();
         let before = before(
@@ -117,6 +114,13 @@ pub(in crate::control) async fn reset(
             .record_by(author, EventKind::ServiceReset { service });
     }
     Ok(Json(was_set))
+}
+
+/// How many packets come to the service at `port` in half of all seconds.
+fn usual(state: &State, port: ServicePort) -> Option<f64> {
+    let normal = state.controller().normal(wall_clock_s());
+    let service = normal.services.get(&port.to_string())?;
+    Some(service.packets.median)
 }
 
 /// What held for the service at `port`, of which `standing` holds now, before any change that still waits.

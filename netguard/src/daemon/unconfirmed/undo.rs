@@ -47,12 +47,10 @@ pub(crate) enum Undo {
     },
 }
 
-/// How far an undoing is.
+/// How an undoing ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(super) enum End {
     Done,
-    /// Let others have their turn, and go on.
-    More,
     /// What is done about an attack stands upon it.
     Held,
 }
@@ -103,16 +101,27 @@ impl Undo {
         matches!(self, Self::Signature { id: own, .. } if *own == id)
     }
 
-    /// Takes a portion of the change back.
+    /// Takes the change back; others have their turn in between.
     ///
     /// # Errors
     /// When the kernel refuses: it can be tried again.
-    pub(super) fn step(&mut self, state: &State) -> Result<Step, BpfError> {
+    pub(super) async fn take_back(&mut self, state: &State) -> Result<End, BpfError> {
         match self {
             Self::Added(trial) => {
-                let more = trial.take_back(&mut state.rules());
-                return Ok(if more { Step::More } else { Step::Done });
+                while trial.take_back(&mut state.rules()) {
+                    tokio::task::yield_now().await;
+                }
+                Ok(End::Done)
             }
+            rest => rest.put_back(state),
+        }
+    }
+
+    /// [`Self::take_back`] of what takes one step.
+    fn put_back(&mut self, state: &State) -> Result<End, BpfError> {
+        match self {
+            // It goes back in portions.
+            Self::Added(_) => {}
             Self::Removed {
                 list,
                 prefix,
@@ -126,7 +135,7 @@ impl Undo {
                     && let Some((guarded, kind)) = objection.filter(|(_, kind)| kind.is_essential())
                 {
                     warn!(%prefix, %guarded, "a block does not come back: that is {}", kind.describe());
-                    return Ok(Step::Done);
+                    return Ok(End::Done);
                 }
                 let mut rules = state.rules();
                 let standing = rules.entries(*list)?;
@@ -149,7 +158,7 @@ impl Undo {
                 let mut services = state.services();
                 if services.of(port.protocol(), port.port())? != *set {
                     // Once the measure ends it leaves what it found, which is this change.
-                    return Ok(if held { Step::Held } else { Step::Done });
+                    return Ok(if held { End::Held } else { End::Done });
                 }
                 match before {
                     Some(before) => services.set(*before)?,
@@ -165,7 +174,7 @@ impl Undo {
                 }
             }
         }
-        Ok(Step::Done)
+        Ok(End::Done)
     }
 
     /// Gives what ends soon the end that was meant. The turn to write is the caller's.

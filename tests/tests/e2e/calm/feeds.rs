@@ -8,15 +8,20 @@ use netguard_tests::lab::{Family, Lab, Manner, Netguard, Publisher, TOKEN, wait_
 
 use crate::{calm::lab, protect, verdicts::judged};
 
-/// A feed from the publisher, with its token.
-fn from_publisher(lab: &Lab, name: &str, family: Family, more: &str) -> Result<String> {
+/// What the publisher has at `path` as a feed, with its token.
+pub(super) fn published(lab: &Lab, name: &str, family: Family, path: &str) -> Result<String> {
     let token = lab.dir.path().join("token");
     fs::write(&token, TOKEN)?;
     Ok(format!(
-        "[[feed]]\nname = \"{name}\"\nurl = \"{}list?key=s3cret\"\nca = {:?}\nheader_file = {token:?}\ntimeout = \"2s\"\n{more}\n",
+        "[[feed]]\nname = \"{name}\"\nurl = \"{}{path}\"\nca = {:?}\nheader_file = {token:?}\n",
         Publisher::url(lab, family),
         Publisher::certificate(lab),
     ))
+}
+
+fn from_publisher(lab: &Lab, name: &str, family: Family, more: &str) -> Result<String> {
+    let feed = published(lab, name, family, "list?key=s3cret")?;
+    Ok(format!("{feed}timeout = \"2s\"\n{more}\n"))
 }
 
 /// A list of as many entries, the first of which are tested.
@@ -29,7 +34,8 @@ fn list(entries: u32) -> String {
     text
 }
 
-fn stands(lab: &Lab, netguard: &Netguard<'_>) -> Result<()> {
+/// What both of the first two entries say is in force, and nothing else.
+pub(super) fn stands(lab: &Lab, netguard: &Netguard<'_>) -> Result<()> {
     judged(lab, netguard, "198.18.0.1", "block-feed")?;
     judged(lab, netguard, "2001:db8:77::1", "block-feed")?;
     judged(lab, netguard, "198.20.3.10", "pass")
@@ -189,17 +195,17 @@ fn whom_never_to_block_is_not_blocked() -> Result<()> {
     judged(&lab, &netguard, "198.18.1.1", "pass")?;
     let status = netguard.must(&["status"])?;
     ensure!(status.contains("no list is put in force until"), "{status}");
+    let added = netguard.cli(&["block", "add", "198.18.9.9"])?;
+    ensure!(
+        added.status == 0 && added.stderr.contains("good was never read"),
+        "{added:?}"
+    );
     fs::write(file("good"), good)?;
     netguard.must(&["feed", "sync"])?;
     let as_told = || -> Result<()> {
         for (source, expected) in [
             ("198.18.0.1", "pass"),
             ("198.18.1.1", "block-feed"),
-    let added = netguard.cli(&["block", "add", "198.18.9.9"])?;
-    ensure!(
-        added.status == 0 && added.stderr.contains("good was never read"),
-        "{added:?}"
-    );
             ("198.18.2.1", "pass"),
             ("2001:db8:77:1::1", "pass"),
             ("2001:db8:77:2::1", "block-feed"),

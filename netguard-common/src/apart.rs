@@ -4,7 +4,7 @@
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict, cookie, dns, head, layout::Settings, level, reflection, signature, state,
+    Packet, Verdict, connection, cookie, dns, head, layout::Settings, level, reflection, signature, state,
     tables::Tables, view::View,
 };
 
@@ -23,6 +23,8 @@ pub enum Part {
     Truncate,
     /// `head::emit`, for packets whose turn it is.
     Head,
+    /// `connection::is_over`, for who asks for a connection and may hold many.
+    Connection,
     /// `level::is_trusted`, for what is over the limit of a place that spares who is known.
     Trusted,
 }
@@ -37,6 +39,7 @@ impl Part {
             | Self::Reflection
             | Self::Truncate
             | Self::Head
+            | Self::Connection
             | Self::Trusted => 0,
         }
     }
@@ -57,6 +60,7 @@ pub fn run<V: View, T: Tables>(
         Part::Reflection => u32::from(reflection::is_unasked(view, packet, settings, tables)),
         Part::Cookie => number(cookie::ask(view, packet, settings, tables)),
         Part::Head => u32::from(head::emit(view, tables)),
+        Part::Connection => u32::from(connection::is_over(packet, settings, tables)),
         Part::Trusted => u32::from(level::is_trusted(view, packet, settings, tables)),
         Part::Truncate => u32::from(dns::truncate(view, packet, settings, tables)),
     }

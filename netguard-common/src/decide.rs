@@ -1,11 +1,11 @@
 //! The datapath as one total function: frame in, verdict out. Stages in order: parse, sanity, allow, control messages, own
-//! source, block, ranges, signature, state, reflection, limit of the source, closed ports, limit of its prefix and of the service,
-//! cookie, DNS, telemetry, sample. A stage in shadow mode never ends the judgement: later stages still enforce.
+//! source, block, ranges, signature, state, reflection, connections, limit of the source, closed ports, limit of its prefix and of the
+//! service, cookie, DNS, telemetry, sample. A stage in shadow mode never ends the judgement: later stages still enforce.
 
 use core::ops::ControlFlow;
 
 use crate::{
-    Packet, Verdict, apart, cookie, dns, fragment, hint,
+    Packet, Verdict, apart, connection, cookie, dns, fragment, hint,
     layout::{Mode, Settings},
     level,
     limit::{self, Class},
@@ -220,6 +220,12 @@ fn stages<V: View, T: Tables>(
     let reflection_mode = Mode::from_number(view.opaque(settings.reflection.mode));
     if class == Class::Udp as u32 && !matches!(reflection_mode, Mode::Off) {
         shadow.rule(reflection_mode, reflection::check(view, packet, settings, tables))?;
+    }
+    let packet = view.forget(packet);
+    let class = view.opaque(class);
+    let connection_mode = Mode::from_number(view.opaque(settings.connections.mode));
+    if class == Class::Syn as u32 && !matches!(connection_mode, Mode::Off) {
+        shadow.rule(connection_mode, connection::check(view, packet, settings, tables))?;
     }
     let packet = view.forget(packet);
     // Asked before the limits, and told after that of the source, which knows more of a flood from a single one. A busy CPU asks

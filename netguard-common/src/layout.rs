@@ -3,6 +3,7 @@
 //! Addresses are in network byte order; all other integers in the byte order of the machine.
 
 use crate::{
+    connection::{self, ConnectionLimits},
     head,
     maps::MAPS,
     packet::{self, Address},
@@ -46,6 +47,7 @@ crate::shared! {
         pub telemetry: TelemetrySettings,
         pub offer: Offer,
         pub segments: Segments,
+        pub connections: ConnectionLimits,
     }
 
     /// What becomes of packets that are well formed and yet belong to nobody.
@@ -318,37 +320,16 @@ impl Rate {
 /// object or a pinned map with another one is refused.
 pub const FINGERPRINT: u64 = {
     let mut hash = FNV_START;
+    let mut list = 0;
+    while list < ALL_STRUCTS.len() {
+        let mut i = 0;
+        while i < ALL_STRUCTS[list].len() {
+            hash = fnv1a(hash, &ALL_STRUCTS[list][i].1.to_le_bytes());
+            i += 1;
+        }
+        list += 1;
+    }
     let mut i = 0;
-    while i < STRUCTS.len() {
-        hash = fnv1a(hash, &STRUCTS[i].1.to_le_bytes());
-        i += 1;
-    }
-    i = 0;
-    while i < head::STRUCTS.len() {
-        hash = fnv1a(hash, &head::STRUCTS[i].1.to_le_bytes());
-        i += 1;
-    }
-    i = 0;
-    while i < packet::STRUCTS.len() {
-        hash = fnv1a(hash, &packet::STRUCTS[i].1.to_le_bytes());
-        i += 1;
-    }
-    i = 0;
-    while i < signature::STRUCTS.len() {
-        hash = fnv1a(hash, &signature::STRUCTS[i].1.to_le_bytes());
-        i += 1;
-    }
-    i = 0;
-    while i < state::STRUCTS.len() {
-        hash = fnv1a(hash, &state::STRUCTS[i].1.to_le_bytes());
-        i += 1;
-    }
-    i = 0;
-    while i < telemetry::STRUCTS.len() {
-        hash = fnv1a(hash, &telemetry::STRUCTS[i].1.to_le_bytes());
-        i += 1;
-    }
-    i = 0;
     while i < MAPS.len() {
         hash = MAPS[i].fold(hash);
         i += 1;
@@ -365,6 +346,17 @@ pub const FINGERPRINT: u64 = {
     }
     hash
 };
+
+/// The shared structs of all modules, with their fingerprints.
+const ALL_STRUCTS: [&[(&str, u64)]; 7] = [
+    STRUCTS,
+    connection::STRUCTS,
+    head::STRUCTS,
+    packet::STRUCTS,
+    signature::STRUCTS,
+    state::STRUCTS,
+    telemetry::STRUCTS,
+];
 
 /// Name of the ELF section of the kernel object that holds [`FINGERPRINT`], eight bytes little-endian.
 pub const FINGERPRINT_SECTION: &str = ".netguard.layout";

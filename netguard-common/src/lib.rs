@@ -11,6 +11,7 @@ extern crate std;
 pub mod apart;
 pub mod bucket;
 pub mod clock;
+pub mod connection;
 pub mod cookie;
 pub mod decide;
 pub mod dns;

@@ -1,16 +1,17 @@
 //! The catalogue of BPF maps: name, shape, size and purpose. The kernel object declares the same maps; a
 //! kernel test holds the two against each other, and the layout fingerprint covers the list.
 
+mod capacity;
+mod spec;
 mod table;
 
 use crate::{
     Packet,
     bucket::{self, BucketLine},
     clock::Clock,
+    connection::{self, Held, Holder},
     exact::{self, ExactLine},
-    fragment,
     head::Head,
-    heavy,
     hint::{HintLine, LINES},
     known::{self, KnownLine},
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Service, Settings},
@@ -19,74 +20,20 @@ use crate::{
     packet::Address,
     ranges::{InForce, POLICIES, RANGES},
     service::{self, ServiceLine},
-    shared::fnv1a,
     signature::{Features, SIGNATURES, Signature},
     state::{self, Strays},
     syn_ack::SynAck,
     telemetry::{GENERATIONS, Sketch, Telemetry},
-    verdict::Verdict,
 };
 
+pub use capacity::{
+    ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, CORRECTIONS, COUNTERS, EXCESS_BYTES, FRAGMENT_CELLS,
+    HEADS_BYTES, HOLDERS, LIMIT_CELLS, NOTES, OWN, PORT_WORDS, PROVEN, QUESTIONS, SAMPLES_BYTES,
+    SIGNATURES_USED_AT,
+};
+use spec::{Lpm, ring, spec};
+pub use spec::{MapKind, MapSpec};
 pub use table::Table;
-
-/// The kinds of map that netguard uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MapKind {
-    Array,
-    PerCpuArray,
-    Hash,
-    LpmTrie,
-    RingBuf,
-    /// An array of arrays.
-    ArrayOfMaps,
-    LruHash,
-}
-
-/// One map of the catalogue. Sizes are in bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct MapSpec {
-    pub name: &'static str,
-    pub kind: MapKind,
-    pub key_size: u32,
-    pub value_size: u32,
-    /// Default number of entries (bytes for a ring buffer); rule tables can be resized by configuration.
-    pub max_entries: u32,
-    pub help: &'static str,
-}
-
-impl MapSpec {
-    /// Folds what must agree between object, pins and daemon into `hash`. The size does not: it is configurable.
-    pub(crate) const fn fold(&self, hash: u64) -> u64 {
-        let hash = fnv1a(hash, self.name.as_bytes());
-        let hash = fnv1a(hash, &(self.kind as u32).to_le_bytes());
-        let hash = fnv1a(hash, &self.key_size.to_le_bytes());
-        fnv1a(hash, &self.value_size.to_le_bytes())
-    }
-}
-
-/// Default capacities of the rule tables; `tables` in the configuration changes them.
-pub const BLOCK_ADDRESSES: usize = 131_072;
-pub const BLOCK_PREFIXES: usize = 16_384;
-pub const ALLOW_PREFIXES: usize = 4_096;
-pub const NOTES: usize = 16_384;
-/// Bytes of the ring buffer; a power of two and a multiple of the page size.
-pub const SAMPLES_BYTES: usize = 262_144;
-pub const HEADS_BYTES: usize = 524_288;
-/// Two banks of counters: verdicts enforced, verdicts in shadow.
-pub const COUNTERS: usize = Verdict::ALL.len() * 2;
-/// A machine with thousands of containers or anycast addresses has as many; `tables` in the configuration changes it.
-pub const OWN: usize = 65_536;
-pub const FRAGMENT_CELLS: usize = fragment::CELLS as usize;
-/// Words of a bit for each port.
-pub const PORT_WORDS: usize = 65_536 / 64;
-/// The word behind those of the ports: a bit for each signature that there is.
-pub const SIGNATURES_USED_AT: usize = PORT_WORDS;
-/// Cells of services, the one of newcomers, that of fragments nobody asked for, and those of buckets of which much is used.
-pub const LIMIT_CELLS: usize = (heavy::CELLS_AT + heavy::CELLS) as usize;
-/// Sources that have proven their address.
-pub const PROVEN: usize = 16_384;
-/// Each question to a new peer takes two.
-pub const QUESTIONS: usize = 16_384;
 
 /// Every map of the kernel object.
 pub const MAPS: &[MapSpec] = &[
@@ -229,28 +176,22 @@ pub const MAPS: &[MapSpec] = &[
         1,
         "budget of the samples, and how many were lost",
     ),
-    MapSpec {
-        name: "SAMPLES",
-        kind: MapKind::RingBuf,
-        key_size: 0,
-        value_size: 0,
-        max_entries: SAMPLES_BYTES as u32,
-        help: "samples of dropped packets on their way to the daemon",
-    },
+    ring(
+        "SAMPLES",
+        SAMPLES_BYTES,
+        "samples of dropped packets on their way to the daemon",
+    ),
     spec::<u32, Head>(
         "HEAD",
         MapKind::PerCpuArray,
         1,
         "the head of the packet that a CPU is telling: of no meaning afterwards",
     ),
-    MapSpec {
-        name: "HEADS",
-        kind: MapKind::RingBuf,
-        key_size: 0,
-        value_size: 0,
-        max_entries: HEADS_BYTES as u32,
-        help: "the first bytes of some packets on their way to the daemon",
-    },
+    ring(
+        "HEADS",
+        HEADS_BYTES,
+        "the first bytes of some packets on their way to the daemon",
+    ),
     spec::<NoteKey, Note>(
         "NOTES",
         MapKind::Hash,
@@ -353,22 +294,42 @@ pub const MAPS: &[MapSpec] = &[
         GENERATIONS,
         "distinct sources and heavy ones, in two generations that are written in turn",
     ),
+    spec::<Holder, Held>(
+        "CONNECTIONS",
+        MapKind::Hash,
+        HOLDERS,
+        "TCP connections that sources and prefixes hold, and how long who asked for too many is refused",
+    ),
+    spec::<u32, u64>(
+        "CONNECTION_HINTS",
+        MapKind::Array,
+        connection::HINTS as usize,
+        "hashed: how many of the sources and prefixes that share a word hold some connections",
+    ),
+    spec::<Holder, i32>(
+        "CORRECTIONS",
+        MapKind::Hash,
+        CORRECTIONS,
+        "by what the counts of CONNECTIONS are wrong: connections that stood before they were counted",
+    ),
+    spec::<i32, u64>(
+        "COUNTED",
+        MapKind::SocketStorage,
+        0,
+        "a mark at each socket whose connection is counted",
+    ),
+    spec::<u32, u64>(
+        "UNCOUNTED",
+        MapKind::PerCpuArray,
+        1,
+        "connections that were not counted, since CONNECTIONS was full",
+    ),
+    ring(
+        "EXCESS",
+        EXCESS_BYTES,
+        "connections above a limit on their way to the daemon, which ends them",
+    ),
 ];
-
-/// Size of an LPM trie key: a 32-bit prefix length before the data.
-#[repr(C, packed)]
-struct Lpm<K>(u32, K);
-
-const fn spec<K, V>(name: &'static str, kind: MapKind, max_entries: usize, help: &'static str) -> MapSpec {
-    MapSpec {
-        name,
-        kind,
-        key_size: size_of::<K>() as u32,
-        value_size: size_of::<V>() as u32,
-        max_entries: max_entries as u32,
-        help,
-    }
-}
 
 /// Size of one ring buffer record, in bytes.
 pub const SAMPLE_SIZE: usize = size_of::<Sample>();

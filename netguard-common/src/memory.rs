@@ -1,9 +1,12 @@
 //! [`Tables`] in ordinary memory: the datapath on the host, for tests, fuzzing and replay.
 
+mod connections;
+mod lines;
+
 use core::{
     cell::{Cell, RefCell, RefMut},
     ops::DerefMut,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{AtomicU32, AtomicU64},
 };
 use std::{
     boxed::Box,
@@ -14,6 +17,7 @@ use std::{
 
 use crate::{
     Packet, bucket,
+    connection::{Held, Holder, Ledger as _},
     head::Head,
     hint, known,
     layout::{Counter, Mode, Question, Rate, Rule, Sample, Sampler, Service, Settings},
@@ -26,9 +30,12 @@ use crate::{
     signature::{Features, SIGNATURES, Signature},
     state::{KINDS, Standing, Strays},
     syn_ack::{Cookie, SynAck, TCP_AT},
-    tables::{ExactWords, Generation, LimitCell, SLOTS, Slots, Tables},
+    tables::{ExactWords, Generation, LimitCell, Slots, Tables},
     telemetry::{GENERATIONS, Sketch, Telemetry},
 };
+
+pub use connections::Connections;
+use lines::NoWords;
 
 /// Prefixes of one family, by length and network; looked up from the longest.
 type Prefixes<const N: usize> = HashMap<(u32, [u8; N]), Rule>;
@@ -74,6 +81,7 @@ pub struct Memory {
     pub cells: Box<[AtomicU64]>,
     pub fragments: Box<[AtomicU64]>,
     pub known: Box<[[AtomicU32; 8]]>,
+    pub connections: Connections,
     /// Until when, by source key.
     pub proven: HashMap<u64, u64>,
     /// By slot, see [`crate::service::slot`].
@@ -124,6 +132,7 @@ impl Memory {
             cells: (0..LIMIT_CELLS).map(|_| AtomicU64::new(0)).collect(),
             fragments: (0..FRAGMENT_CELLS).map(|_| AtomicU64::new(0)).collect(),
             known: (0..known::LINES).map(|_| Default::default()).collect(),
+            connections: Connections::default(),
             proven: HashMap::new(),
             services: HashMap::new(),
             pace: RefCell::new(Pace::ZERO),
@@ -238,6 +247,18 @@ impl Tables for Memory {
     fn standing(&self, _: &Packet) -> Standing {
         self.standing
     }
+    fn holders(&self, hint: u32) -> u64 {
+        self.connections.hints.borrow()[hint as usize]
+    }
+    fn held(&self, holder: &Holder) -> Option<Held> {
+        self.connections.get(holder)
+    }
+    fn correction(&self, holder: &Holder) -> i32 {
+        self.connections.correction(holder)
+    }
+    fn punish(&self, holder: &Holder, penalties: u32, until_ns: u64) {
+        self.connections.punish(holder, penalties, until_ns);
+    }
     fn is_flagged(&self, _: u16) -> bool {
         true
     }
@@ -308,39 +329,6 @@ impl Tables for Memory {
     fn emit_head(&self, head: &Head) -> bool {
         self.heads.borrow_mut().push(*head);
         true
-    }
-}
-
-impl Generation for &[Line] {
-    fn line(&self, index: u32) -> Option<&Line> {
-        self.get(index as usize)
-    }
-}
-
-/// Lines that are not there.
-enum NoWords {}
-
-impl ExactWords for NoWords {
-    fn word(&self, _: u32) -> u64 {
-        match *self {}
-    }
-}
-
-impl Slots<u64> for &[AtomicU64; 8] {
-    fn load(&self, index: u32) -> u64 {
-        self[(index % SLOTS) as usize].load(Ordering::Relaxed)
-    }
-    fn store(&self, index: u32, slot: u64) {
-        self[(index % SLOTS) as usize].store(slot, Ordering::Relaxed);
-    }
-}
-
-impl Slots<u32> for &[AtomicU32; 8] {
-    fn load(&self, index: u32) -> u32 {
-        self[(index % SLOTS) as usize].load(Ordering::Relaxed)
-    }
-    fn store(&self, index: u32, slot: u32) {
-        self[(index % SLOTS) as usize].store(slot, Ordering::Relaxed);
     }
 }
 

@@ -9,6 +9,7 @@ use core::{
 use crate::{
     Packet,
     apart::{self, Part},
+    connection::{Held, Holder},
     head::Head,
     layout::{Question, Rule, Sample, Sampler, Service, Settings},
     pace::Pace,
@@ -83,6 +84,15 @@ pub trait Tables: Sized {
     fn strays(&self, kind: u32) -> Option<impl DerefMut<Target = Strays>>;
     /// What the table of sockets says about `packet`, which has a TCP header.
     fn standing(&self, packet: &Packet) -> Standing;
+
+    /// How many holders that share the word `hint` of the hints hold some connections, see [`crate::connection`].
+    fn holders(&self, hint: u32) -> u64;
+    /// The connections of `holder`.
+    fn held(&self, holder: &Holder) -> Option<Held>;
+    /// By what user space found the count of `holder` to be wrong.
+    fn correction(&self, holder: &Holder) -> i32;
+    /// Has `holder` refused until `until_ns`, which is the `penalties`th time in a row.
+    fn punish(&self, holder: &Holder, penalties: u32, until_ns: u64);
 
     /// Whether there are signatures for `port`; 0 where a packet has none.
     fn is_flagged(&self, port: u16) -> bool;

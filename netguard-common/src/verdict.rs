@@ -107,6 +107,7 @@ verdicts! {
     47 DnsTruncate      Answer "dns-truncate"    "a DNS query over a limit: the source is told to ask again over TCP";
     48 Reflection       Drop "reflection"        "from a port that reflectors answer from, or a later piece of such an answer, and this host did not ask";
     49 ClosedPort       Drop "closed-port"       "a datagram to a UDP port where nothing listens, while such datagrams come in numbers";
+    50 ConnectionLimit  Drop "connection-limit"  "the source, or its prefix, holds as many TCP connections as it may";
 }
 
 impl Verdict {

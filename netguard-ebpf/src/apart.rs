@@ -37,10 +37,13 @@ parts! {
     Truncate   netguard_truncate;
     Head       netguard_head;
     Trusted    netguard_trusted;
+    Connection netguard_connection;
 }
 
 #[inline(always)]
 fn begin(part: Part, ctx: *mut xdp_md) -> u32 {
+    // A part that reads nothing of the frame would be called without its context, which the verifier demands.
+    keep(ctx);
     let ctx = XdpContext::new(ctx);
     let (Some(settings), Some(packet)) = (tables::settings(), tables::packet()) else {
         return part.nothing();
@@ -48,4 +51,15 @@ fn begin(part: Part, ctx: *mut xdp_md) -> u32 {
     let view = XdpView::with_len(&ctx, packet.frame_len as u32);
     let tables = KernelTables::at(packet.judged_at_ns, &ctx, view.zero);
     run(part, &view, packet, settings, &tables)
+}
+
+/// Has the compiler believe that `pointer` is used.
+#[inline(always)]
+fn keep<T>(pointer: *mut T) {
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: no instruction at all.
+    unsafe {
+        core::arch::asm!("/* {0} */", in(reg) pointer, options(nostack));
+    }
+    let _ = pointer;
 }

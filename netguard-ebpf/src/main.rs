@@ -10,6 +10,7 @@ mod answer;
 mod apart;
 mod cells;
 mod clock;
+mod connections;
 mod maps;
 mod object;
 mod skb;
@@ -21,8 +22,8 @@ mod view;
 
 use aya_ebpf::{
     bindings::xdp_action,
-    macros::{classifier, xdp},
-    programs::{TcContext, XdpContext},
+    macros::{classifier, sock_ops, xdp},
+    programs::{SockOpsContext, TcContext, XdpContext},
 };
 use netguard_common::{Action, Judgement, decide, layout, reflection};
 
@@ -77,6 +78,13 @@ pub fn netguard_egress(ctx: TcContext) -> i32 {
     let view = SkbView::new(&ctx);
     reflection::remember(&view, &KernelTables::new(&ctx, view.zero));
     NEXT
+}
+
+/// Counts the connections of all sockets in a cgroup; it changes and refuses nothing.
+#[sock_ops]
+pub fn netguard_sock(ctx: SockOpsContext) -> u32 {
+    connections::notice(&ctx);
+    1
 }
 
 #[inline(always)]

@@ -2,21 +2,23 @@
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SkStorage},
     macros::btf_map,
 };
 use netguard_common::{
     Packet,
     bucket::{BucketLine, LINES as BUCKET_LINES},
+    connection::{HINTS as CONNECTION_HINTS_LEN, Held, Holder},
     exact::{ExactLine, LINES as EXACT_LINES},
     head::Head,
     hint::{HintLine, LINES},
     known::{KnownLine, LINES as KNOWN_LINES},
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sampler, Service, Settings},
     maps::{
-        ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, FRAGMENT_CELLS,
-        HEADS_BYTES, LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS,
-        PROVEN as PROVEN_LEN, QUESTIONS as QUESTIONS_LEN, SAMPLES_BYTES,
+        ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, CORRECTIONS as CORRECTIONS_LEN,
+        COUNTERS as COUNTERS_LEN, EXCESS_BYTES, FRAGMENT_CELLS, HEADS_BYTES, HOLDERS, LIMIT_CELLS as CELLS,
+        NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS, PROVEN as PROVEN_LEN, QUESTIONS as QUESTIONS_LEN,
+        SAMPLES_BYTES,
     },
     own::{OwnSeen, SEEN},
     pace::Pace,
@@ -123,3 +125,15 @@ pub(crate) static EXACT: Array<ExactLine, { EXACT_LINES as usize }, MAPPABLE> = 
 pub(crate) static BUCKETS: Array<BucketLine, { BUCKET_LINES as usize }> = Array::new();
 #[btf_map]
 pub(crate) static QUESTIONS: LruHashMap<Question, u64, QUESTIONS_LEN> = LruHashMap::new();
+#[btf_map]
+pub(crate) static CONNECTIONS: HashMap<Holder, Held, HOLDERS, GROWING> = HashMap::new();
+#[btf_map]
+pub(crate) static CONNECTION_HINTS: Array<u64, { CONNECTION_HINTS_LEN as usize }> = Array::new();
+#[btf_map]
+pub(crate) static CORRECTIONS: HashMap<Holder, i32, CORRECTIONS_LEN, GROWING> = HashMap::new();
+#[btf_map]
+pub(crate) static COUNTED: SkStorage<u64> = SkStorage::new();
+#[btf_map]
+pub(crate) static UNCOUNTED: PerCpuArray<u64, 1> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static EXCESS: RingBuf<(), EXCESS_BYTES> = RingBuf::new();

@@ -6,6 +6,7 @@ use aya_ebpf::{EbpfContext, btf_maps::lpm_trie::Key};
 use netguard_common::{
     Packet,
     apart::Part,
+    connection::{Held, Holder},
     head::Head,
     hint::LINE,
     layout::{Counter, Question, Rule, Sample, Sampler, Service, Settings},
@@ -27,7 +28,7 @@ use netguard_common::{
 use crate::{
     apart,
     cells::{self, SlotLine, byte},
-    clock,
+    clock, connections,
     maps::*,
     sockets,
     time_cell::TimeCell,
@@ -239,6 +240,30 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     #[inline(always)]
     fn standing(&self, packet: &Packet) -> Standing {
         sockets::standing(self.ctx, packet)
+    }
+
+    #[inline(always)]
+    fn holders(&self, hint: u32) -> u64 {
+        CONNECTION_HINTS.get(hint).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn held(&self, holder: &Holder) -> Option<Held> {
+        // SAFETY: as for `block_v4`.
+        unsafe { CONNECTIONS.get(holder) }.copied()
+    }
+
+    #[inline(always)]
+    fn correction(&self, holder: &Holder) -> i32 {
+        connections::correction(holder)
+    }
+
+    #[inline(always)]
+    fn punish(&self, holder: &Holder, penalties: u32, until_ns: u64) {
+        if let Some(held) = CONNECTIONS.get_ptr_mut(holder) {
+            // SAFETY: as for `count` of `connections`; another CPU that punishes at this moment writes the same.
+            unsafe { ((*held).penalties, (*held).until_ns) = (penalties, until_ns) };
+        }
     }
 
     #[inline(always)]

@@ -13,7 +13,7 @@ use netguard_common::{
     bucket::BucketLine,
     layout::{CLASSES, Mode, Question, Rate, Rule, Settings},
     limit::source_key,
-    maps::{ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, OWN, Table},
+    maps::{ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, HOLDERS, OWN, Table},
     memory::Memory,
     packet::Address,
     reflection::hints_of,
@@ -47,6 +47,7 @@ pub const DEFAULT_SIZES: TableSizes = TableSizes {
     block_addresses: BLOCK_ADDRESSES as u32,
     block_prefixes: BLOCK_PREFIXES as u32,
     allow_prefixes: ALLOW_PREFIXES as u32,
+    connection_holders: HOLDERS as u32,
     own_addresses: OWN as u32,
 };
 

@@ -8,6 +8,7 @@ use std::{
 
 use aya::maps::{HashMap, LpmTrie, Map, MapData, MapError};
 use netguard_common::{
+    connection::{Held, Holder},
     layout::{NetworkV4, Note, NoteKey, Question, Rule},
     maps::{MAPS, MapKind, MapSpec},
     shared::Shared,
@@ -21,7 +22,7 @@ mod arrays;
 mod render;
 
 use render::render;
-pub use render::source as source_of_key;
+pub use render::{holder as holder_text, source as source_of_key};
 
 /// A pinned map as the kernel describes it.
 #[derive(Clone, Debug, Serialize)]
@@ -211,6 +212,28 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
             });
             entries.collect()
         }
+        "CONNECTIONS" => {
+            let map: HashMap<_, Raw<Holder>, Raw<Held>> = map.try_into().map_err(&wrap)?;
+            pairs(map.iter(), |key| render::holder(&key.0))
+        }
+        "CORRECTIONS" => {
+            let map: HashMap<_, Raw<Holder>, i32> = map.try_into().map_err(&wrap)?;
+            let entries = map.iter().map(|entry| {
+                let (key, value) = entry?;
+                Ok(DumpedEntry {
+                    key: Value::String(render::holder(&key.0)),
+                    value: value.into(),
+                })
+            });
+            entries.collect()
+        }
+        _ if spec.kind == MapKind::SocketStorage => {
+            return Err(BpfError::BadKey {
+                map: spec.name,
+                key: String::new(),
+                expected: "its values lie at sockets, which cannot be listed; `netguard connections` shows who has how many",
+            });
+        }
         _ if spec.kind == MapKind::RingBuf => {
             return Err(BpfError::BadKey {
                 map: spec.name,
@@ -285,6 +308,7 @@ const fn kind_name(kind: MapKind) -> &'static str {
         MapKind::RingBuf => "ring buffer",
         MapKind::ArrayOfMaps => "array of maps",
         MapKind::LruHash => "lru hash",
+        MapKind::SocketStorage => "socket storage",
     }
 }
 
@@ -296,6 +320,7 @@ pub(super) fn map_data(map: &Map) -> Option<&MapData> {
         | Map::HashMap(data)
         | Map::LpmTrie(data)
         | Map::ArrayOfMaps(data)
+        | Map::SkStorage(data)
         | Map::RingBuf(data) => Some(data),
         _ => None,
     }

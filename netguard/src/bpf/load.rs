@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{Array, Map},
-    programs::{ProgramError, SchedClassifier, Xdp},
+    programs::{ProgramError, SchedClassifier, SockOps, Xdp},
 };
 use netguard_common::{
     layout::FINGERPRINT,
@@ -18,6 +18,8 @@ use super::{BpfError, Pins, embedded_object, verify_object};
 pub(super) const XDP_PROGRAM: &str = "netguard_xdp";
 /// Name of the program that remembers questions.
 pub(super) const EGRESS_PROGRAM: &str = "netguard_egress";
+/// Name of the program that counts connections.
+pub(super) const SOCK_PROGRAM: &str = "netguard_sock";
 
 /// Capacities of the tables that can be resized, in entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,7 @@ pub struct TableSizes {
     pub block_prefixes: u32,
     pub allow_prefixes: u32,
     pub own_addresses: u32,
+    pub connection_holders: u32,
 }
 
 impl TableSizes {
@@ -39,7 +42,10 @@ impl TableSizes {
             };
             (table.map(), entries)
         });
-        rules.into_iter().chain([("OWN", self.own_addresses)])
+        rules.into_iter().chain([
+            ("OWN", self.own_addresses),
+            ("CONNECTIONS", self.connection_holders),
+        ])
     }
 }
 
@@ -115,6 +121,12 @@ pub(super) fn classifier(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, BpfErr
     ebpf.program_mut(EGRESS_PROGRAM)
         .and_then(|program| program.try_into().ok())
         .ok_or_else(|| BpfError::Load(format!("it has no classifier {EGRESS_PROGRAM}")))
+}
+
+pub(super) fn sock_ops(ebpf: &mut Ebpf) -> Result<&mut SockOps, BpfError> {
+    ebpf.program_mut(SOCK_PROGRAM)
+        .and_then(|program| program.try_into().ok())
+        .ok_or_else(|| BpfError::Load(format!("it has no program {SOCK_PROGRAM} for sockets")))
 }
 
 pub(super) fn refused_program(name: &'static str, error: &ProgramError) -> BpfError {

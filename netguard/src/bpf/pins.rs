@@ -79,6 +79,11 @@ impl Pins {
         self.root.join("egress")
     }
 
+    /// Pin of the link by which connections are counted, see [`super::sock`].
+    pub(super) fn sock(&self) -> PathBuf {
+        self.root.join("sock").join("connections")
+    }
+
     /// Whether maps are pinned: a daemon ran here and did not detach.
     pub fn exist(&self) -> bool {
         MAPS.iter().any(|spec| self.map(spec.name).exists())
@@ -106,7 +111,7 @@ impl Pins {
     /// When there is no bpffs, or no right to write to it.
     pub fn create(&self) -> Result<(), BpfError> {
         require_bpffs()?;
-        for directory in ["links", "egress", "progs", "maps"] {
+        for directory in ["links", "egress", "sock", "progs", "maps"] {
             let path = self.root.join(directory);
             fs::create_dir_all(&path).map_err(|source| BpfError::Pin { path, source })?;
         }
@@ -132,7 +137,7 @@ impl Pins {
     /// When a pin cannot be removed.
     pub fn remove(&self) -> Result<Vec<String>, BpfError> {
         let interfaces = self.interfaces();
-        for directory in ["links", "egress", "progs", "maps"] {
+        for directory in ["links", "egress", "sock", "progs", "maps"] {
             remove_tree(&self.root.join(directory))?;
         }
         remove_tree(&self.root)?;

@@ -1,12 +1,13 @@
-//! Drains the ring buffers: samples of dropped packets, and heads of packets.
+//! Drains the ring buffers: samples of dropped packets, heads of packets, connections in excess.
 
 use std::marker::PhantomData;
 
 use aya::maps::{MapData, RingBuf};
 use netguard_common::{
+    connection::Excess,
     head::Head,
     layout::Sample,
-    maps::{HEADS_BYTES, SAMPLES_BYTES},
+    maps::{EXCESS_BYTES, HEADS_BYTES, SAMPLES_BYTES},
     shared::Shared,
 };
 
@@ -20,6 +21,8 @@ pub struct Records<T> {
 
 /// Of the map `SAMPLES`.
 pub type Samples = Records<Sample>;
+/// Of the map `EXCESS`.
+pub type Excesses = Records<Excess>;
 /// Of the map `HEADS`.
 pub type Heads = Records<Head>;
 
@@ -30,6 +33,16 @@ impl Samples {
     /// When nothing is pinned or it may not be opened.
     pub fn open(pins: &Pins) -> Result<Self, BpfError> {
         Self::named(pins, "SAMPLES", SAMPLES_BYTES)
+    }
+}
+
+impl Excesses {
+    /// Opens the pinned ring buffer.
+    ///
+    /// # Errors
+    /// When nothing is pinned or it may not be opened.
+    pub fn open(pins: &Pins) -> Result<Self, BpfError> {
+        Self::named(pins, "EXCESS", EXCESS_BYTES)
     }
 }
 

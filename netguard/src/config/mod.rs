@@ -2,6 +2,7 @@
 
 mod audit;
 mod confirm;
+mod connections;
 mod feeds;
 mod limits;
 mod lists;
@@ -26,6 +27,7 @@ use crate::prefix::{BlockPrefix, Prefix};
 
 pub use audit::{Audit, AuditFile, AuditFileSize, AuditMode, KeptFiles};
 pub use confirm::{Confirm, ConfirmError};
+pub use connections::{Connections, EndSlow, MostConnections};
 pub use feeds::{Feed, FeedAction, FeedFormat, Feeds, bare};
 pub use limits::{Dns, Limit, Limits, PrefixLimits, Service, ServiceLimits, ServicePort};
 pub use lists::{Country, Geo, GeoAction, GeoDefault, GeoPolicy, Place};
@@ -77,6 +79,8 @@ pub struct Config {
     pub geo: Geo,
     /// TCP segments of connections that do not exist, when they come in numbers.
     pub state: StatePolicy,
+    /// TCP connections that others hold with this machine.
+    pub connections: Connections,
     /// Packets that look like those of an attack, as `netguard signature` describes them.
     pub signatures: Policy,
     /// What becomes of DNS queries over a limit.
@@ -294,6 +298,8 @@ pub struct Tables {
     pub allow_prefixes: TableSize,
     /// Addresses of this machine, for which it may be answered and which nobody else may use.
     pub own_addresses: TableSize,
+    /// Sources and prefixes whose connections are counted.
+    pub connection_holders: TableSize,
 }
 
 impl PolicyMode {
@@ -361,6 +367,7 @@ impl Default for Tables {
             block_prefixes: Within::constant::<16_384>(),
             allow_prefixes: Within::constant::<4_096>(),
             own_addresses: Within::constant::<65_536>(),
+            connection_holders: Within::constant::<131_072>(),
         }
     }
 }

@@ -30,10 +30,17 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// When the kernel does not answer.
 pub fn established_peers() -> Result<HashMap<IpAddr, u32>, HostError> {
     let mut peers = HashMap::new();
-    each_socket("TCP connections", IPPROTO_TCP, StateFlags::ESTABLISHED, |id| {
-        let count = peers.entry(id.destination_address.to_canonical()).or_default();
-        *count = u32::saturating_add(*count, 1);
-    })?;
+    each_socket(
+        "TCP connections",
+        IPPROTO_TCP,
+        StateFlags::ESTABLISHED,
+        NOTHING,
+        |header, _| {
+            let id = &header.socket_id;
+            let count = peers.entry(id.destination_address.to_canonical()).or_default();
+            *count = u32::saturating_add(*count, 1);
+        },
+    )?;
     Ok(peers)
 }
 
@@ -44,15 +51,30 @@ pub fn established_peers() -> Result<HashMap<IpAddr, u32>, HostError> {
 /// When the kernel does not answer.
 pub fn served_connections() -> Result<u64, HostError> {
     let mut listening = BTreeSet::new();
-    each_socket("listening sockets", IPPROTO_TCP, StateFlags::LISTEN, |id| {
-        listening.insert(id.source_port);
-    })?;
+    each_socket(
+        "listening sockets",
+        IPPROTO_TCP,
+        StateFlags::LISTEN,
+        NOTHING,
+        |header, _| {
+            let id = &header.socket_id;
+            listening.insert(id.source_port);
+        },
+    )?;
     let mut count = 0;
-    each_socket("TCP connections", IPPROTO_TCP, StateFlags::ESTABLISHED, |id| {
-        let [own, peer] = [id.source_address, id.destination_address].map(|address| address.to_canonical());
-        let within = peer.is_loopback() || peer == own;
-        count += u64::from(!within && listening.contains(&id.source_port));
-    })?;
+    each_socket(
+        "TCP connections",
+        IPPROTO_TCP,
+        StateFlags::ESTABLISHED,
+        NOTHING,
+        |header, _| {
+            let id = &header.socket_id;
+            let [own, peer] =
+                [id.source_address, id.destination_address].map(|address| address.to_canonical());
+            let within = peer.is_loopback() || peer == own;
+            count += u64::from(!within && listening.contains(&id.source_port));
+        },
+    )?;
     Ok(count)
 }
 
@@ -76,17 +98,31 @@ pub fn served_ports(waiting: &Ports) -> Ports {
 pub fn waiting_ports() -> Result<Ports, HostError> {
     let [mut tcp, mut udp] = [BTreeSet::new(), BTreeSet::new()];
     let is_open = |id: &SocketId| !id.source_address.to_canonical().is_loopback();
-    each_socket("listening sockets", IPPROTO_TCP, StateFlags::LISTEN, |id| {
-        if is_open(id) {
-            tcp.insert(id.source_port);
-        }
-    })?;
+    each_socket(
+        "listening sockets",
+        IPPROTO_TCP,
+        StateFlags::LISTEN,
+        NOTHING,
+        |header, _| {
+            let id = &header.socket_id;
+            if is_open(id) {
+                tcp.insert(id.source_port);
+            }
+        },
+    )?;
     // A datagram socket without a peer counts as closed.
-    each_socket("UDP sockets", IPPROTO_UDP, StateFlags::CLOSE, |id| {
-        if is_open(id) {
-            udp.insert(id.source_port);
-        }
-    })?;
+    each_socket(
+        "UDP sockets",
+        IPPROTO_UDP,
+        StateFlags::CLOSE,
+        NOTHING,
+        |header, _| {
+            let id = &header.socket_id;
+            if is_open(id) {
+                udp.insert(id.source_port);
+            }
+        },
+    )?;
     Ok([tcp, udp])
 }
 
@@ -100,12 +136,18 @@ fn client_ports() -> RangeInclusive<u16> {
     }
 }
 
-/// Shows every socket of `protocol` in one of `states` to `each`.
-fn each_socket(
+/// No more than the header of each socket.
+const NOTHING: ExtensionFlags = ExtensionFlags::empty();
+/// `struct inet_diag_msg` (linux/inet_diag.h), behind which the attributes follow.
+const HEADER_BYTES: usize = 72;
+
+/// Shows every socket of `protocol` in one of `states` to `each`, with the attributes of `extensions`.
+pub(super) fn each_socket(
     what: &'static str,
     protocol: u8,
     states: StateFlags,
-    mut each: impl FnMut(&SocketId),
+    extensions: ExtensionFlags,
+    mut each: impl FnMut(&InetResponseHeader, &[u8]),
 ) -> Result<(), HostError> {
     let mut socket = Socket::new(NETLINK_SOCK_DIAG).map_err(HostError::Netlink)?;
     socket
@@ -116,7 +158,7 @@ fn each_socket(
         let request = InetRequest {
             family,
             protocol,
-            extensions: ExtensionFlags::empty(),
+            extensions: ExtensionFlags::from_bits_truncate(extensions.bits()),
             states: StateFlags::from_bits_truncate(states.bits()),
             socket_id,
         };
@@ -130,7 +172,11 @@ fn each_socket(
 }
 
 /// Sends one request and shows the sockets of all parts of the answer to `each`.
-fn dump(socket: &Socket, request: InetRequest, each: &mut impl FnMut(&SocketId)) -> io::Result<()> {
+fn dump(
+    socket: &Socket,
+    request: InetRequest,
+    each: &mut impl FnMut(&InetResponseHeader, &[u8]),
+) -> io::Result<()> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
     let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
@@ -152,10 +198,9 @@ fn dump(socket: &Socket, request: InetRequest, each: &mut impl FnMut(&SocketId))
             let message = NetlinkBuffer::new_checked(rest).map_err(broken)?;
             let payload = message.payload();
             match message.message_type() {
-                // Only the header: the attributes behind it are of no interest here, and unknown ones must not matter.
                 SOCK_DIAG_BY_FAMILY => {
                     let header = InetResponseHeader::parse(payload).map_err(broken)?;
-                    each(&header.socket_id);
+                    each(&header, payload.get(HEADER_BYTES..).unwrap_or_default());
                 }
                 NLMSG_DONE => {
                     return outcome(DoneBuffer::new_checked(payload).map_err(broken)?.code());
@@ -174,7 +219,7 @@ fn dump(socket: &Socket, request: InetRequest, each: &mut impl FnMut(&SocketId))
 }
 
 /// The end of an answer: 0, or a negative error number.
-fn outcome(code: i32) -> io::Result<()> {
+pub(super) fn outcome(code: i32) -> io::Result<()> {
     if code == 0 {
         Ok(())
     } else {
@@ -182,7 +227,7 @@ fn outcome(code: i32) -> io::Result<()> {
     }
 }
 
-fn broken(error: impl ToString) -> io::Error {
+pub(super) fn broken(error: impl ToString) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netguard_common::{
+    connection::{Holder, Level},
     layout::{NoteKey, Question},
     packet::Address,
     shared::{Field as _, Shared, Visitor},
@@ -47,6 +48,20 @@ pub fn source(key: u64) -> String {
             let mut octets = [0; 16];
             octets[..8].copy_from_slice(&network);
             format!("{}/64", Ipv6Addr::from(octets))
+        }
+    }
+}
+
+/// Who holds connections: a source, or a prefix.
+pub fn holder(holder: &Holder) -> String {
+    if holder.level == Level::Source as u64 {
+        return source(holder.key);
+    }
+    match holder.key.to_ne_bytes() {
+        [0xff, 0xff, 0, 0, a, b, c, _] => format!("{}/24", Ipv4Addr::from([a, b, c, 0])),
+        [a, b, c, d, e, f, ..] => {
+            let [first, second, third] = [[a, b], [c, d], [e, f]].map(u16::from_be_bytes);
+            format!("{}/48", Ipv6Addr::new(first, second, third, 0, 0, 0, 0, 0))
         }
     }
 }

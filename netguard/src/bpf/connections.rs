@@ -1,0 +1,226 @@
+//! The maps of the connection stage: who holds how many connections, what corrects these numbers, and which connections are in excess.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use aya::maps::{HashMap as KernelMap, Map, MapData, MapError, PerCpuArray};
+use netguard_common::{
+    connection::{Held, Holder, NOTHING, corrected},
+    packet::Address,
+};
+
+use super::{BpfError, Pins, catalogue::map_data, many::read_all, raw::Raw, storage::missing};
+
+/// The counts of an instance.
+pub struct Connections {
+    held: KernelMap<MapData, Raw<Holder>, Raw<Held>>,
+    /// Again, for reading all of it at once.
+    all_held: Map,
+    corrections: KernelMap<MapData, Raw<Holder>, i32>,
+    uncounted: PerCpuArray<MapData, u64>,
+}
+
+/// Key and level of a [`Holder`].
+pub type HolderKey = (u64, u64);
+
+/// What one holder has, as [`Connections::list`] tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldBy {
+    pub holder: Holder,
+    /// What the kernel counted, and what there is with the correction.
+    pub counted: u64,
+    pub count: u32,
+    pub penalties: u32,
+    /// Until when (monotonic) no connection more is admitted.
+    pub until_ns: u64,
+}
+
+impl Connections {
+    /// Opens the pinned maps.
+    ///
+    /// # Errors
+    /// When nothing is pinned or they may not be opened.
+    pub fn open(pins: &Pins) -> Result<Self, BpfError> {
+        let held = pins.open(HELD)?.try_into().map_err(BpfError::map(HELD, 0))?;
+        let corrections = pins.open(CORRECTIONS)?;
+        let uncounted = pins.open(UNCOUNTED)?;
+        Ok(Self {
+            held,
+            all_held: pins.open(HELD)?,
+            corrections: corrections.try_into().map_err(BpfError::map(CORRECTIONS, 0))?,
+            uncounted: uncounted.try_into().map_err(BpfError::map(UNCOUNTED, 0))?,
+        })
+    }
+
+    /// Every holder that has connections, had some lately, or is refused.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn list(&self) -> Result<Vec<HeldBy>, BpfError> {
+        let mut corrections = self.corrections()?;
+        let mut list: Vec<HeldBy> = self
+            .held()?
+            .into_iter()
+            .map(|(holder, held)| told(holder, held, corrections.remove(&key(&holder)).unwrap_or(0)))
+            .collect();
+        // Whose connections all stood before they were counted.
+        list.extend(
+            corrections
+                .into_iter()
+                .map(|(at, correction)| told(holder(at), NOTHING, correction)),
+        );
+        Ok(list)
+    }
+
+    /// What `source` has, and what its prefix has, if it has one.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn of(&self, source: IpAddr) -> Result<(HeldBy, Option<HeldBy>), BpfError> {
+        let (family, source) = Address::of(source.to_canonical());
+        let (source, prefix) = Holder::of(family, source);
+        Ok((
+            self.one(source)?,
+            prefix.map(|prefix| self.one(prefix)).transpose()?,
+        ))
+    }
+
+    /// What the kernel counted, by holder, without corrections.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn counted(&self) -> Result<HashMap<HolderKey, u32>, BpfError> {
+        let held = self.held()?;
+        Ok(held
+            .iter()
+            .map(|(holder, held)| (key(holder), u32::try_from(held.count).unwrap_or(u32::MAX)))
+            .collect())
+    }
+
+    /// Makes `corrections` hold, and no others. Where there is no room, those that stand stay. Tells how many there are then.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn correct(&mut self, corrections: &HashMap<HolderKey, i32>) -> Result<usize, BpfError> {
+        let standing = self.corrections()?;
+        let failed = BpfError::map(CORRECTIONS, 0);
+        let mut held = standing.len();
+        for gone in standing.keys().filter(|key| !corrections.contains_key(key)) {
+            self.corrections.remove(&Raw(holder(*gone))).map_err(&failed)?;
+            held -= 1;
+        }
+        for (key, correction) in corrections {
+            if standing.get(key) == Some(correction) {
+                continue;
+            }
+            match self.corrections.insert(Raw(holder(*key)), correction, 0) {
+                Ok(()) => held += usize::from(!standing.contains_key(key)),
+                // Those that have room are right; the others are counted from now on only.
+                Err(_) if !standing.contains_key(key) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(held)
+    }
+
+    /// Forgets holders that have nothing any more and are not refused at `now_ns`, nor were for `remember_ns` before. Tells how many.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn forget(&mut self, now_ns: u64, remember_ns: u64) -> Result<usize, BpfError> {
+        let idle = |held: &Held| held.count == 0 && held.until_ns.saturating_add(remember_ns) < now_ns;
+        let idle: Vec<Holder> = self
+            .held()?
+            .into_iter()
+            .filter(|(_, held)| idle(held))
+            .map(|(holder, _)| holder)
+            .collect();
+        let mut forgotten = 0;
+        for holder in idle {
+            // Who opened one just now keeps its entry; in the moment between these two calls it is put right by a correction.
+            let still = self.held.get(&Raw(holder), 0).is_ok_and(|held| held.0.count == 0);
+            forgotten += usize::from(still && self.held.remove(&Raw(holder)).is_ok());
+        }
+        Ok(forgotten)
+    }
+
+    /// Connections that were not counted since the maps were made, since there was no room.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn uncounted(&self) -> Result<u64, BpfError> {
+        let cpus = self.uncounted.get(&0, 0).map_err(BpfError::map(UNCOUNTED, 0))?;
+        Ok(cpus.iter().sum())
+    }
+
+    fn one(&self, holder: Holder) -> Result<HeldBy, BpfError> {
+        let held = found(HELD, self.held.get(&Raw(holder), 0))?;
+        let correction = found(CORRECTIONS, self.corrections.get(&Raw(holder), 0))?;
+        Ok(told(
+            holder,
+            held.map_or(NOTHING, |held| held.0),
+            correction.unwrap_or(0),
+        ))
+    }
+
+    fn held(&self) -> Result<Vec<(Holder, Held)>, BpfError> {
+        let Some(data) = map_data(&self.all_held) else {
+            return Err(BpfError::NoSuchMap(HELD.to_owned()));
+        };
+        let all = read_all(data, (Raw(holder((0, 0))), Raw(NOTHING)));
+        let all = all.map_err(|source| BpfError::Read { map: HELD, source })?;
+        Ok(all.into_iter().map(|(holder, held)| (holder.0, held.0)).collect())
+    }
+
+    /// By what counts are corrected.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn corrections(&self) -> Result<HashMap<HolderKey, i32>, BpfError> {
+        self.corrections
+            .iter()
+            .map(|entry| entry.map(|(holder, correction)| (key(&holder.0), correction)))
+            .collect::<Result<_, _>>()
+            .map_err(BpfError::map(CORRECTIONS, 0))
+    }
+}
+
+const HELD: &str = "CONNECTIONS";
+const CORRECTIONS: &str = "CORRECTIONS";
+const UNCOUNTED: &str = "UNCOUNTED";
+
+fn told(holder: Holder, held: Held, correction: i32) -> HeldBy {
+    HeldBy {
+        holder,
+        counted: held.count,
+        count: corrected(held.count, correction),
+        penalties: held.penalties,
+        until_ns: held.until_ns,
+    }
+}
+
+/// What was found in `map`; `None` where there is nothing.
+fn found<T>(map: &'static str, found: Result<T, MapError>) -> Result<Option<T>, BpfError> {
+    match found {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if missing(&error) => Ok(None),
+        Err(error) => Err(BpfError::map(map, 0)(error)),
+    }
+}
+
+const fn key(holder: &Holder) -> HolderKey {
+    (holder.key, holder.level)
+}
+
+const fn holder((key, level): HolderKey) -> Holder {
+    Holder { key, level }
+}
+
+/// The numbers under which the connections of `peer` are counted, see [`Holder::of`].
+pub fn holders_of(peer: IpAddr) -> impl Iterator<Item = HolderKey> {
+    let (family, peer) = Address::of(peer.to_canonical());
+    let (source, prefix) = Holder::of(family, peer);
+    [Some(source), prefix]
+        .into_iter()
+        .flatten()
+        .map(|holder| key(&holder))
+}

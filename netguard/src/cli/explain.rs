@@ -1,5 +1,6 @@
 //! `netguard explain`: why a source is treated as it is, and how to change that.
 
+mod connections;
 mod verdict;
 
 use std::net::IpAddr;
@@ -49,6 +50,8 @@ struct Explanation {
     campaigns: Vec<u64>,
     rules: Vec<RuleMatch>,
     limits: Vec<LimitUse>,
+    /// TCP connections that it holds, and its prefix, as the kernel counts them.
+    connections: Vec<connections::Holding>,
     /// Commands that change the verdict.
     undo: Vec<String>,
 }
@@ -109,6 +112,8 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
     {
         evidence.push("its address is proven: it is served first when a UDP service is flooded".to_owned());
     }
+    let holdings = connections::holdings(&context.pins, &settings, address, now_ns)?;
+    evidence.extend(holdings.iter().filter_map(connections::Holding::sentence));
     evidence.extend(report.guarded);
     if matching
         .iter()
@@ -136,6 +141,7 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
         campaigns: report.campaigns,
         proof: if connections > 0 { "handshake" } else { "none" },
         evidence,
+        connections: holdings,
         undo: matching
             .iter()
             .map(|(list, entry)| format!("netguard {} del {}", list.name(), entry.prefix))

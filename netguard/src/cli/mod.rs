@@ -8,6 +8,7 @@ mod audit;
 mod campaigns;
 mod config;
 mod confirm;
+mod connections;
 mod detach;
 mod doctor;
 mod events;
@@ -93,6 +94,8 @@ enum Command {
     /// Look into the kernel's maps; works with the daemon dead.
     #[command(subcommand)]
     Map(map::MapCommand),
+    /// Show who holds how many TCP connections with this machine; works with the daemon dead.
+    Connections(connections::ConnectionArgs),
     /// Show what happened lately.
     Events(events::EventArgs),
     /// Show which attacks were recognised, and by what.
@@ -214,6 +217,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Signature(command) => signature::run(&context, command).await,
         Command::Service(command) => service::run(&context, command).await,
         Command::Map(command) => map::run(&context, &command),
+        Command::Connections(args) => connections::run(&context, &args).await,
         Command::Events(args) => events::run(&context, &args).await,
         Command::Attacks(command) => attacks::run(&context, command).await,
         Command::Campaigns(command) => campaigns::run(&context, command).await,

@@ -3,7 +3,7 @@
 use hyper::Method;
 use serde::Serialize;
 
-use super::{CliError, Context, output::seconds};
+use super::{CliError, Context, connections::pressed, output::seconds};
 use crate::{
     audit::AuditState,
     bpf::{BpfError, Link, List, Rules},
@@ -197,6 +197,8 @@ fn text(status: &Status) -> String {
                     "reflection is OFF until questions can be remembered: see `netguard events`".to_owned(),
                 );
             }
+            lines.extend(pressed(&daemon.connections));
+            lines.extend(daemon.connections.faults());
             if daemon.own_left_out > 0 {
                 lines.push(left_out_sentence(daemon.own_left_out));
             }

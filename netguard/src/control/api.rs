@@ -6,8 +6,8 @@ use super::{Force, Objections};
 use crate::{
     audit::AuditState,
     daemon::{
-        CookieOptions, CookieState, ListMatch, NormalState, Protected, ReflectionState, SourceReputation,
-        Spared, StateReach, StoreState, TrafficReport, Unconfirmed, UnconfirmedChange,
+        ConnectionsReport, CookieOptions, CookieState, ListMatch, NormalState, Protected, ReflectionState,
+        SourceReputation, Spared, StateReach, StoreState, TrafficReport, Unconfirmed, UnconfirmedChange,
     },
     metrics::MetricsState,
     prefix::Prefix,
@@ -60,6 +60,9 @@ pub struct DaemonStatus {
     /// Changes that go back unless they are confirmed.
     #[serde(default)]
     pub unconfirmed: Vec<UnconfirmedChange>,
+    /// The connections of others, as they were looked at last.
+    #[serde(default)]
+    pub connections: ConnectionsReport,
 }
 
 /// Answer of `GET /v1/stats`.

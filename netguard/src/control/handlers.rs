@@ -60,6 +60,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         metrics: state.metrics().clone(),
         reputation: store_state(&state),
         unconfirmed: state.unconfirmed().report(monotonic_ns()),
+        connections: state.connections().clone(),
     })
 }
 

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::{DaemonError, EventKind, Protected, State, segments::segments, setup::suitable};
 use crate::{
-    bpf::{self, AttachError, AttachMode, Attached, BpfError, EgressError, Link, Loaded, Pins},
+    bpf::{self, AttachError, AttachMode, Attached, BpfError, EgressError, Link, Loaded, NotCounted, Pins},
     config::Attach,
     host::{self, Interface},
 };
@@ -72,6 +72,11 @@ impl Attachment {
     /// Whether the maps of an earlier daemon were taken over.
     pub(super) fn adopted(&self) -> bool {
         self.loaded.adopted
+    }
+
+    /// Has the kernel count connections; false when an earlier daemon had already.
+    pub(super) fn count_connections(&mut self) -> Result<bool, NotCounted> {
+        bpf::count_connections(&mut self.loaded, &self.pins)
     }
 
     /// Watches what `interfaces` send, and nothing else, from now on; true when one of them was not watched until now.

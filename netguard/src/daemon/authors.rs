@@ -46,6 +46,9 @@ impl EventKind {
             | Self::RuleFailed { .. }
             | Self::AttackResumed { .. }
             | Self::CampaignGrown { .. }
+            | Self::ConnectionsEnded { .. }
+            | Self::ServicePressed { .. }
+            | Self::ServiceRelieved { .. }
             | Self::NormalChanged { .. }
             | Self::SamplesLost { .. }
             | Self::Missed { .. } => Worth::Strangers,

@@ -191,6 +191,22 @@ pub enum EventKind {
     Stopped { detach: bool },
     /// These interfaces are no longer filtered, and all rules are gone.
     Detached { interfaces: Vec<String> },
+    /// The kernel does not count connections as they open and close: sockets are listed every few seconds instead.
+    ConnectionsListed { why: String },
+    /// A service is under pressure: its queue fills up, or many of its connections say nothing.
+    ServicePressed { service: String },
+    /// It is not any more.
+    ServiceRelieved { service: String },
+    /// Connections were ended, or, in shadow, would have been: `excess`, `blocked`, `crowd`, `share`, `slow` or `half-open`.
+    ConnectionsEnded {
+        service: String,
+        reason: String,
+        count: usize,
+        sources: usize,
+        /// Who had most of them.
+        top_source: Option<String>,
+        shadow: bool,
+    },
     /// So many addresses of this machine find no room in the kernel's table; 0: no more.
     OwnLeftOut { count: usize },
     /// An attack was recognised, or a crowd that is none; `evidence` are sentences.

@@ -10,6 +10,7 @@ mod campaigns;
 mod changed;
 mod configuration;
 pub(crate) mod configured;
+mod connections;
 mod cookies;
 pub(crate) mod database;
 mod event;
@@ -60,6 +61,7 @@ pub use campaigns::{
 };
 pub use changed::changed_limits;
 pub use configured::Spared;
+pub use connections::{ConnectionsReport, Ended};
 pub use cookies::withdraw_cookies;
 pub use event::{Event, EventKind};
 pub use fetches::begin_fetches;
@@ -188,6 +190,8 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         journal.finish();
     })?;
     let state = Arc::new(state);
+    let not_counted = inputs.not_counted.take();
+    connections::begin(&state, &pins, &options.config, not_counted, stopped.clone());
     reputation::begin(&state, &options.config).await;
     if let Some(address) = options.config.metrics.listen {
         let digest = configuration::digest(&options.config);

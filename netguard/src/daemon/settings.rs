@@ -9,6 +9,7 @@ use netguard_common::{
     state::Reach,
 };
 
+use super::connections;
 use crate::config::{Config, CookieMode, Limit, PolicyMode, TelemetryMode};
 
 /// Samples per second and CPU that the kernel sends at the most, and at once.
@@ -54,6 +55,7 @@ pub fn settings(config: &Config, before: &Settings, reach: Reach) -> Settings {
             on: u32::from(config.telemetry.mode == TelemetryMode::On),
             generation: 0,
         },
+        connections: connections::limits(config, &before.connections),
         ..Settings::ZERO
     };
     for class in Class::ALL {

@@ -12,6 +12,7 @@ use super::{
     before::Before,
     campaigns::Ground,
     configured::Configured,
+    connections,
     cookies::{CookieSwitch, Wanted},
     database::Databases,
     own,
@@ -26,8 +27,8 @@ use super::{
 };
 use crate::{
     bpf::{
-        self, Counters, Entry, Heads, List, Loaded, OwnAddresses, Pins, Proven, Rules, Samples, Services,
-        SettingsMap, Signatures, TableSizes,
+        self, Counters, Entry, Heads, List, Loaded, NotCounted, OwnAddresses, Pins, Proven, Rules, Samples,
+        Services, SettingsMap, Signatures, TableSizes,
     },
     clock::{monotonic_ns, wall_clock_s},
     config::{Config, CookieMode, CookieTimestamps, Mode, PolicyMode},
@@ -54,6 +55,8 @@ pub(super) struct Inputs {
     pub(super) databases: Databases,
     /// What this machine serves.
     pub(super) ground: Ground,
+    /// Why the kernel does not count connections.
+    pub(super) not_counted: Option<NotCounted>,
     pub(super) config: Config,
 }
 
@@ -138,6 +141,7 @@ impl Start<'_> {
             reach,
             segments(&filtered),
         )?;
+        let not_counted = connections::count(config, pins, &mut attachment)?;
         let mut lists = Lists::of(config, pins, &self.options.instance)?;
         let spared = spared_by_lists(&self.facts, &configured);
         if self.from_nothing {
@@ -240,6 +244,7 @@ impl Start<'_> {
             traffic,
             databases: Databases::of(config),
             ground,
+            not_counted,
             config: config.clone(),
         };
         Ok((state, inputs))
@@ -349,6 +354,7 @@ pub(crate) fn sizes(config: &Config) -> TableSizes {
         block_prefixes: config.tables.block_prefixes.value(),
         allow_prefixes: config.tables.allow_prefixes.value(),
         own_addresses: config.tables.own_addresses.value(),
+        connection_holders: config.tables.connection_holders.value(),
     }
 }
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify, watch};
 
 use super::{
-    EventKind, Journal, Lists, NeverBlock, NormalState, Protected, ReflectionState, Spared, StateReach,
-    TrafficReport, cookies::Wanted, reputation::Keeper, unconfirmed::Waiting,
+    ConnectionsReport, EventKind, Journal, Lists, NeverBlock, NormalState, Protected, ReflectionState,
+    Spared, StateReach, TrafficReport, cookies::Wanted, reputation::Keeper, unconfirmed::Waiting,
 };
 use crate::{
     audit::Author,
@@ -122,6 +122,9 @@ pub struct State {
     pub(super) keeper: OnceLock<Keeper>,
     writing: AsyncMutex<()>,
     unconfirmed: Mutex<Waiting>,
+    connections: Mutex<ConnectionsReport>,
+    /// Whether people blocked somebody whose connections are to end.
+    pub(crate) blocks_asked: AtomicBool,
     lists: Mutex<Lists>,
     pub(super) holds_over: Arc<AtomicBool>,
     /// Beside the lists: these are locked for as long as it takes to read them.
@@ -170,6 +173,8 @@ impl State {
             keeper: OnceLock::new(),
             writing: AsyncMutex::default(),
             unconfirmed: Mutex::new(Waiting::since(wall_clock())),
+            connections: Mutex::default(),
+            blocks_asked: AtomicBool::new(false),
             confirm: parts.confirm,
             sysctls: parts.sysctls,
             stop,
@@ -198,6 +203,11 @@ impl State {
     /// Changes that go back unless they are confirmed; taken after the tables where both are.
     pub(crate) fn unconfirmed(&self) -> MutexGuard<'_, Waiting> {
         lock(&self.unconfirmed)
+    }
+
+    /// The connections of others, as they were looked at last.
+    pub fn connections(&self) -> MutexGuard<'_, ConnectionsReport> {
+        lock(&self.connections)
     }
 
     pub fn settings(&self) -> MutexGuard<'_, SettingsMap> {

@@ -12,14 +12,14 @@ use tracing::{debug, warn};
 use super::{
     CookieState, EventKind, State, Stop, act, attacks, begin_fetches, blocks, campaigns,
     configured::Configured,
-    normal, own, reach, reflection, reputation, respond, segments,
+    connections, normal, own, reach, reflection, reputation, respond, segments,
     setup::{Inputs, guard, spared_by_lists, waiting},
     state::Rates,
     traffic::TrafficWatch,
     unconfirmed,
 };
 use crate::{
-    bpf::{BpfError, List},
+    bpf::{BpfError, List, Pins},
     clock::{monotonic_ns, wall_clock_s},
     engine::{Account, Chain, Dropped, Features, FlooderSettings, Readings, TrafficWindow, Window},
     host::{self, Ports},
@@ -251,6 +251,7 @@ fn top_source(windows: &[Window], judgement: Judgement) -> Option<String> {
 /// Removes rules that ended (the kernel ignores them already), and looks what must not be blocked now.
 async fn sweep(state: &Arc<State>, inputs: &mut Inputs) {
     reach::look(state, &inputs.config);
+    connections::count_again(&inputs.config, &Pins::of(&state.instance), &mut inputs.attachment);
     for list in [List::Allow, List::Block] {
         let ended = state.rules().remove_expired(list, monotonic_ns());
         match ended {

@@ -23,6 +23,7 @@ pub mod reputation;
 pub mod response;
 pub mod seen;
 pub mod sketch;
+pub mod slow;
 pub mod traffic;
 pub mod window;
 

@@ -10,7 +10,7 @@ use super::{Family, Labels};
 use crate::{
     config::ServicePort,
     control::LimitName,
-    daemon::{Protected, TrafficReport},
+    daemon::{ConnectionsReport, Protected, TrafficReport},
     engine::{
         Campaigns, Tracker,
         campaign::CampaignKind,
@@ -75,6 +75,41 @@ pub(super) fn kinds(counted: &Telemetry) -> [Family; 3] {
             "netguard_kind_dropped_packets",
             "Packets by IP version and kind that were dropped or answered",
             rows(|traffic| traffic.dropped),
+        ),
+    ]
+}
+
+/// The connections of others, and what was ended.
+pub(super) fn connections(report: &ConnectionsReport) -> [Family; 5] {
+    let ended = report
+        .ended
+        .by_reason()
+        .map(|(reason, count)| (vec![("reason", reason.to_owned())], count));
+    [
+        Family::value(
+            "netguard_connections",
+            "TCP connections that others hold with what listens here",
+            report.held as f64,
+        ),
+        Family::value(
+            "netguard_connection_sources",
+            "Sources that hold such connections",
+            report.sources as f64,
+        ),
+        Family::value(
+            "netguard_connection_most",
+            "The most connections that one source holds",
+            f64::from(report.most),
+        ),
+        Family::value(
+            "netguard_services_pressed",
+            "Services under pressure by connections",
+            report.pressed.len() as f64,
+        ),
+        Family::counter(
+            "netguard_connections_ended",
+            "Connections that were ended since the daemon began, by why",
+            ended.into(),
         ),
     ]
 }

@@ -41,6 +41,7 @@ impl Gathering {
         }
         let report = self.state.traffic().clone();
         families.extend(report.iter().flat_map(families::traffic));
+        families.extend(families::connections(&self.state.connections()));
         families.push(families::attacks(self.state.controller().tracker()));
         families.push(families::campaigns(&self.state.campaigns()));
         families.push(families::measures(&self.state.responder()));
@@ -103,6 +104,7 @@ impl Gathering {
             ("normal", usize::from(normal.is_some())),
             ("metrics", usize::from(served == Some(true))),
             ("reflection", usize::from(questions)),
+            ("connections", state.connections().faults().len()),
         ];
         let row = |(about, count): (&str, usize)| (vec![("about", about.to_owned())], count as f64);
         let mut families = vec![

@@ -8,6 +8,7 @@ mod blocks;
 mod calm;
 mod campaigns;
 mod closed;
+mod connections;
 mod control;
 mod cookie_options;
 mod cookies;

@@ -16,7 +16,7 @@ struct Tool {
     why: &'static str,
 }
 
-const TOOLS: [Tool; 18] = [
+const TOOLS: [Tool; 19] = [
     tool("gcc", "gcc", Purpose::Build, "links host programs"),
     tool("hping3", "hping3", Purpose::Run, "sends SYN, UDP and ICMP floods"),
     tool(
@@ -24,6 +24,12 @@ const TOOLS: [Tool; 18] = [
         "netsniff-ng",
         Purpose::Run,
         "sends hand-made packets fast",
+    ),
+    tool(
+        "slowhttptest",
+        "slowhttptest",
+        Purpose::Run,
+        "opens connections that do nothing",
     ),
     tool("nginx", "nginx-light", Purpose::Run, "is the server under attack"),
     tool("curl", "curl", Purpose::Run, "is the honest client"),

@@ -1,6 +1,6 @@
 //! The answers to requests that change the rules.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use axum::{
     Json,
@@ -89,6 +89,9 @@ async fn import(
     });
     for event in told.await.map_err(|error| Refusal::failed(error.to_string()))? {
         state.journal.record_by(author.clone(), event);
+    }
+    if list == List::Block {
+        state.blocks_asked.store(true, Ordering::Relaxed);
     }
     if let Some(trial) = trial {
         let undo = Undo::Added(import.into_trial());

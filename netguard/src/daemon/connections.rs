@@ -1,0 +1,210 @@
+//! Watches the connections that others hold with this machine, on a thread of its own, since listing them can take long: ends those above a
+//! limit at once, each second those that do next to nothing (`engine::slow`), and those of sources that an operator blocked; and keeps the
+//! kernel's counts right.
+
+mod counts;
+mod ending;
+mod report;
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use netguard_common::layout::Mode;
+use tokio::sync::watch;
+use tracing::{debug, warn};
+
+use super::{EventKind, State, Stop, attachment::Attachment, setup::nanoseconds};
+use crate::{
+    bpf::{BpfError, Connections, Excesses, NotCounted, Pins, SettingsMap, counts_connections},
+    clock::monotonic_ns,
+    config::{Config, EndSlow, PolicyMode},
+    engine::slow::{self, SlowConnections},
+    host::{self, Tcp},
+};
+use counts::Counts;
+pub(super) use counts::limits;
+use ending::Ender;
+pub use report::{ConnectionsReport, Ended};
+
+/// Between two looks for connections in excess.
+const EXCESS: Duration = Duration::from_millis(50);
+/// Between two looks at all sockets; where that takes long, ten times as long as it takes.
+const LOOK: Duration = Duration::from_secs(1);
+const AT_MOST: u32 = 10;
+/// Looks between those at who is logged in and at what is blocked.
+const RARE: u64 = 10;
+/// Excesses that are taken at once.
+const TAKEN: usize = 1_024;
+
+/// Has the kernel count connections from now on, if they are to be; tells why it does not.
+pub(super) fn count(
+    config: &Config,
+    pins: &Pins,
+    attachment: &mut Attachment,
+) -> Result<Option<NotCounted>, BpfError> {
+    if config.connections.mode == PolicyMode::Off {
+        return Ok(None);
+    }
+    let before = counts::Before::now();
+    match attachment.count_connections() {
+        Ok(false) => Ok(None),
+        Ok(true) => {
+            let mut map = SettingsMap::open(pins)?;
+            let mut settings = map.read()?;
+            before.write(&mut Connections::open(pins)?, &mut settings)?;
+            map.write(&settings)?;
+            Ok(None)
+        }
+        Err(fault) => Ok(Some(fault)),
+    }
+}
+
+/// Has them counted again where somebody took the count off.
+pub(super) fn count_again(config: &Config, pins: &Pins, attachment: &mut Attachment) {
+    if config.connections.mode == PolicyMode::Off || !pins.have_links() || counts_connections(pins) {
+        return;
+    }
+    match attachment.count_connections() {
+        Ok(_) => warn!("somebody had taken off what counts connections: they are counted again"),
+        Err(error) => debug!("connections are still not counted: {error}"),
+    }
+}
+
+/// Watches until the daemon stops. What cannot be done is told in the report.
+pub(super) fn begin(
+    state: &Arc<State>,
+    pins: &Pins,
+    config: &Config,
+    not_counted: Option<NotCounted>,
+    stopped: watch::Receiver<Option<Stop>>,
+) {
+    if config.connections.mode == PolicyMode::Off && config.connections.end_slow == EndSlow::Off {
+        return;
+    }
+    if let Some(fault) = &not_counted {
+        let why = fault.to_string();
+        warn!("connections are counted by lists of sockets only, every few seconds: {why}");
+        state
+            .journal
+            .record(EventKind::ConnectionsListed { why: why.clone() });
+        state.connections().why_listed = Some(why);
+    }
+    let opened = Watching::open(Arc::clone(state), pins, config, not_counted.is_none());
+    let watching = match opened {
+        Ok(watching) => watching,
+        Err(error) => return tell(state, &error),
+    };
+    let run = move || watching.run(&stopped);
+    if let Err(error) = thread::Builder::new().name("connections".to_owned()).spawn(run) {
+        tell(state, &error);
+    }
+}
+
+/// Connections are not watched.
+fn tell(state: &State, error: &dyn std::error::Error) {
+    warn!("connections are not watched: {error}");
+    state.connections().fault = Some(error.to_string());
+}
+
+struct Watching {
+    state: Arc<State>,
+    counts: Option<Counts>,
+    excesses: Excesses,
+    slow: SlowConnections,
+    /// `None`: slow connections stay.
+    settings: Option<slow::Settings>,
+    ender: Ender,
+}
+
+impl Watching {
+    fn open(state: Arc<State>, pins: &Pins, config: &Config, counted: bool) -> Result<Self, BpfError> {
+        let connections = &config.connections;
+        let mode = Mode::from(connections.mode.under(config.mode));
+        let counts = match mode {
+            Mode::Off => None,
+            Mode::Shadow | Mode::Enforce => {
+                let remember_ns = nanoseconds(connections.longest_penalty.duration());
+                Some(Counts::new(Connections::open(pins)?, counted, remember_ns)?)
+            }
+        };
+        let settings = slow::Settings {
+            always: connections.end_slow == EndSlow::Always,
+            slow_after_ns: nanoseconds(connections.slow_after.duration()),
+            under_pressure: connections.under_pressure.value() as usize,
+        };
+        // An end is an act, which shadow is not: then it is only told.
+        let acts = config.mode == crate::config::Mode::Enforce;
+        Ok(Self {
+            ender: Ender::new(Arc::clone(&state), acts),
+            state,
+            counts,
+            excesses: Excesses::open(pins)?,
+            slow: SlowConnections::default(),
+            settings: (connections.end_slow != EndSlow::Off).then_some(settings),
+        })
+    }
+
+    fn run(mut self, stopped: &watch::Receiver<Option<Stop>>) {
+        let mut due = Instant::now();
+        for look in 0_u64.. {
+            while Instant::now() < due {
+                if stopped.borrow().is_some() {
+                    return;
+                }
+                self.ender.excess(&self.excesses.drain(TAKEN));
+                if self.state.blocks_asked.load(Ordering::Relaxed) && self.state.unconfirmed().len() == 0 {
+                    break;
+                }
+                thread::park_timeout(EXCESS);
+            }
+            let began = Instant::now();
+            self.look(look);
+            due = Instant::now() + LOOK.max(began.elapsed() * AT_MOST);
+        }
+    }
+
+    fn look(&mut self, look: u64) {
+        if look.is_multiple_of(RARE) {
+            self.ender.look_who_is_spared();
+        }
+        let counted = self.counts.as_ref().map(Counts::read);
+        let tcp = match host::tcp() {
+            Ok(tcp) => tcp,
+            // `doctor` says what is missing.
+            Err(error) => return debug!("connections are not looked at: {error}"),
+        };
+        if let Some(settings) = self.settings {
+            self.end_slow(&tcp, &settings);
+        }
+        self.ender.end_blocked(&tcp);
+        if let (Some(counts), Some(counted)) = (&mut self.counts, counted)
+            && let Err(error) = counts.follow(&self.state, &tcp, counted)
+        {
+            warn!("the counts of connections are not kept right: {error}");
+        }
+        let pressed = self.slow.pressed(monotonic_ns());
+        let mut report = self.state.connections();
+        report.standing = tcp.connections.len();
+        report.pressed = pressed.iter().map(|port| format!("tcp/{port}")).collect();
+        report.ended = self.ender.ended();
+    }
+
+    fn end_slow(&mut self, tcp: &Tcp, settings: &slow::Settings) {
+        let before = self.slow.pressed(monotonic_ns());
+        let look = ending::look(tcp, monotonic_ns());
+        let endings = self.slow.look(&look, settings, |peer| self.ender.spares(peer));
+        let after = self.slow.pressed(monotonic_ns());
+        for port in after.iter().filter(|port| !before.contains(port)) {
+            let service = format!("tcp/{port}");
+            self.state.journal.record(EventKind::ServicePressed { service });
+        }
+        for port in before.iter().filter(|port| !after.contains(port)) {
+            let service = format!("tcp/{port}");
+            self.state.journal.record(EventKind::ServiceRelieved { service });
+        }
+        self.ender.end(tcp, &endings);
+    }
+}

@@ -1,10 +1,12 @@
-//! What this machine is: interfaces, addresses, gateways, resolvers, connected peers, people logged in. Reads only; one socket per question.
+//! What this machine is: interfaces, addresses, gateways, resolvers, connected peers, people logged in; one socket per question. Nothing is
+//! changed here but kernel settings, and connections that are ended.
 //!
 //! Everything is asked of the kernel over netlink in the network namespace of the calling thread; `/sys/class/net` would
 //! show the namespace in which it was mounted.
 
 mod addresses;
 mod connections;
+mod destroy;
 mod interfaces;
 mod resolvers;
 mod session;
@@ -23,6 +25,7 @@ use resolvers::resolvers;
 
 pub use addresses::{gateways, own_addresses};
 pub use connections::{TcpCounts, tcp_counts};
+pub use destroy::{Connection, destroy};
 pub use interfaces::{AttachedXdp, Interface, LinkLayer, MacAddress, XdpMode, interface, interfaces};
 pub use session::{Logins, own_session_peers, ssh_logins};
 pub use sockets::{Ports, established_peers, served_connections, served_ports, waiting_ports};
@@ -74,6 +77,17 @@ pub enum HostError {
     /// The kernel cannot list sockets.
     #[error("this kernel cannot list TCP sockets: load it with `modprobe tcp_diag` (CONFIG_INET_TCP_DIAG)")]
     NoSocketDiagnosis,
+    /// The kernel cannot end connections.
+    #[error("this kernel cannot end the connections of others: it was built without CONFIG_INET_DIAG_DESTROY")]
+    NoSocketDestruction,
+    /// The kernel did not end a connection.
+    #[error("the kernel did not end the connection {connection}: {source}")]
+    NotEnded {
+        /// Its ends.
+        connection: String,
+        /// What the kernel says.
+        source: io::Error,
+    },
     /// A file with name servers cannot be read.
     #[error("{} cannot be read: {source}", .path.display())]
     Unreadable {

@@ -174,7 +174,7 @@ fn dump(socket: &Socket, request: InetRequest, each: &mut impl FnMut(&SocketId))
 }
 
 /// The end of an answer: 0, or a negative error number.
-fn outcome(code: i32) -> io::Result<()> {
+pub(super) fn outcome(code: i32) -> io::Result<()> {
     if code == 0 {
         Ok(())
     } else {
@@ -182,7 +182,7 @@ fn outcome(code: i32) -> io::Result<()> {
     }
 }
 
-fn broken(error: impl ToString) -> io::Error {
+pub(super) fn broken(error: impl ToString) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }
 

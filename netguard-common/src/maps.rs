@@ -1,6 +1,7 @@
 //! The catalogue of BPF maps: name, shape, size and purpose. The kernel object declares the same maps; a
 //! kernel test holds the two against each other, and the layout fingerprint covers the list.
 
+mod sizes;
 mod table;
 
 use crate::{
@@ -8,9 +9,7 @@ use crate::{
     bucket::{self, BucketLine},
     clock::Clock,
     exact::{self, ExactLine},
-    fragment,
     head::Head,
-    heavy,
     hint::{HintLine, LINES},
     known::{self, KnownLine},
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Service, Settings},
@@ -24,9 +23,10 @@ use crate::{
     state::{self, Strays},
     syn_ack::SynAck,
     telemetry::{GENERATIONS, Sketch, Telemetry},
-    verdict::Verdict,
+    tls::{self, Conversation, Reading},
 };
 
+pub use sizes::*;
 pub use table::Table;
 
 /// The kinds of map that netguard uses.
@@ -40,6 +40,8 @@ pub enum MapKind {
     /// An array of arrays.
     ArrayOfMaps,
     LruHash,
+    /// What sockets carry; it goes with them.
+    SkStorage,
 }
 
 /// One map of the catalogue. Sizes are in bytes.
@@ -63,30 +65,6 @@ impl MapSpec {
         fnv1a(hash, &self.value_size.to_le_bytes())
     }
 }
-
-/// Default capacities of the rule tables; `tables` in the configuration changes them.
-pub const BLOCK_ADDRESSES: usize = 131_072;
-pub const BLOCK_PREFIXES: usize = 16_384;
-pub const ALLOW_PREFIXES: usize = 4_096;
-pub const NOTES: usize = 16_384;
-/// Bytes of the ring buffer; a power of two and a multiple of the page size.
-pub const SAMPLES_BYTES: usize = 262_144;
-pub const HEADS_BYTES: usize = 524_288;
-/// Two banks of counters: verdicts enforced, verdicts in shadow.
-pub const COUNTERS: usize = Verdict::ALL.len() * 2;
-/// A machine with thousands of containers or anycast addresses has as many; `tables` in the configuration changes it.
-pub const OWN: usize = 65_536;
-pub const FRAGMENT_CELLS: usize = fragment::CELLS as usize;
-/// Words of a bit for each port.
-pub const PORT_WORDS: usize = 65_536 / 64;
-/// The word behind those of the ports: a bit for each signature that there is.
-pub const SIGNATURES_USED_AT: usize = PORT_WORDS;
-/// Cells of services, the one of newcomers, that of fragments nobody asked for, and those of buckets of which much is used.
-pub const LIMIT_CELLS: usize = (heavy::CELLS_AT + heavy::CELLS) as usize;
-/// Sources that have proven their address.
-pub const PROVEN: usize = 16_384;
-/// Each question to a new peer takes two.
-pub const QUESTIONS: usize = 16_384;
 
 /// Every map of the kernel object.
 pub const MAPS: &[MapSpec] = &[
@@ -353,6 +331,32 @@ pub const MAPS: &[MapSpec] = &[
         GENERATIONS,
         "distinct sources and heavy ones, in two generations that are written in turn",
     ),
+    spec::<u32, Conversation>(
+        "CONVERSATIONS",
+        MapKind::SkStorage,
+        0,
+        "how far the start of what a TLS service says in a connection was read, carried by its socket",
+    ),
+    spec::<u32, Reading>(
+        "READING",
+        MapKind::PerCpuArray,
+        1,
+        "the conversation that a CPU reads: of no meaning afterwards",
+    ),
+    spec::<u32, u64>(
+        "TLS",
+        MapKind::PerCpuArray,
+        tls::COUNTERS,
+        "handshakes by what became of them: enforced, then shadow",
+    ),
+    MapSpec {
+        name: "HANDSHAKES",
+        kind: MapKind::RingBuf,
+        key_size: 0,
+        value_size: 0,
+        max_entries: HANDSHAKES_BYTES as u32,
+        help: "handshakes that were refused, on their way to the daemon, which ends their connections",
+    },
 ];
 
 /// Size of an LPM trie key: a 32-bit prefix length before the data.

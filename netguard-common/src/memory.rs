@@ -1,9 +1,12 @@
 //! [`Tables`] in ordinary memory: the datapath on the host, for tests, fuzzing and replay.
 
+mod lines;
+mod prefixes;
+
 use core::{
     cell::{Cell, RefCell, RefMut},
     ops::DerefMut,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{AtomicU32, AtomicU64},
 };
 use std::{
     boxed::Box,
@@ -26,9 +29,12 @@ use crate::{
     signature::{Features, SIGNATURES, Signature},
     state::{KINDS, Standing, Strays},
     syn_ack::{Cookie, SynAck, TCP_AT},
-    tables::{ExactWords, Generation, LimitCell, SLOTS, Slots, Tables},
+    tables::{ExactWords, Generation, LimitCell, Slots, Tables},
     telemetry::{GENERATIONS, Sketch, Telemetry},
+    tls::{self, Conversation, Handshake, Reading},
 };
+
+pub use prefixes::network;
 
 /// Prefixes of one family, by length and network; looked up from the longest.
 type Prefixes<const N: usize> = HashMap<(u32, [u8; N]), Rule>;
@@ -78,6 +84,12 @@ pub struct Memory {
     pub proven: HashMap<u64, u64>,
     /// By slot, see [`crate::service::slot`].
     pub services: HashMap<u32, Service>,
+    /// Of the connection that all frames belong to, if they belong to one.
+    pub conversation: Option<RefCell<Conversation>>,
+    reading: RefCell<Reading>,
+    /// By [`tls::counter`].
+    pub tls: RefCell<[u64; tls::COUNTERS]>,
+    pub handshakes: RefCell<Vec<Handshake>>,
     pub pace: RefCell<Pace>,
     pub telemetry: RefCell<Box<Telemetry>>,
     pub sketches: [RefCell<Box<Sketch>>; GENERATIONS],
@@ -126,6 +138,10 @@ impl Memory {
             known: (0..known::LINES).map(|_| Default::default()).collect(),
             proven: HashMap::new(),
             services: HashMap::new(),
+            conversation: None,
+            reading: RefCell::new(Reading::ZERO),
+            tls: RefCell::default(),
+            handshakes: RefCell::default(),
             pace: RefCell::new(Pace::ZERO),
             telemetry: RefCell::new(Box::new(Telemetry::ZERO)),
             sketches: [(); GENERATIONS].map(|()| RefCell::new(Box::new(Sketch::ZERO))),
@@ -212,7 +228,7 @@ impl Tables for Memory {
     }
     /// There are none here: what they say is what the hashes say.
     fn exact(&self, _: u32) -> Option<impl ExactWords> {
-        None::<NoWords>
+        None::<lines::NoWords>
     }
     fn known(&self, index: u32) -> Option<impl Slots<u32>> {
         self.known.get(index as usize)
@@ -271,6 +287,29 @@ impl Tables for Memory {
             Some(Some(_)) => UdpSocket::None,
         }
     }
+    fn has_tls(&self) -> bool {
+        self.services.values().any(|service| service.tls != 0)
+    }
+    fn conversation(&self) -> Option<impl DerefMut<Target = Conversation>> {
+        self.conversation.as_ref().map(RefCell::borrow_mut)
+    }
+    fn reading(&self) -> Option<impl DerefMut<Target = Reading>> {
+        Some(self.reading.borrow_mut())
+    }
+    fn socket(&self) -> (u64, u32) {
+        (0, 0)
+    }
+    fn count_tls(&self, index: u32) {
+        self.tls.borrow_mut()[index as usize] += 1;
+    }
+    fn emit_handshake(&self, handshake: &Handshake) -> bool {
+        let mut handshakes = self.handshakes.borrow_mut();
+        let room = handshakes.len() < self.samples_capacity;
+        if room {
+            handshakes.push(*handshake);
+        }
+        room
+    }
     fn pace(&self) -> Option<impl DerefMut<Target = Pace>> {
         Some(self.pace.borrow_mut())
     }
@@ -309,49 +348,6 @@ impl Tables for Memory {
         self.heads.borrow_mut().push(*head);
         true
     }
-}
-
-impl Generation for &[Line] {
-    fn line(&self, index: u32) -> Option<&Line> {
-        self.get(index as usize)
-    }
-}
-
-/// Lines that are not there.
-enum NoWords {}
-
-impl ExactWords for NoWords {
-    fn word(&self, _: u32) -> u64 {
-        match *self {}
-    }
-}
-
-impl Slots<u64> for &[AtomicU64; 8] {
-    fn load(&self, index: u32) -> u64 {
-        self[(index % SLOTS) as usize].load(Ordering::Relaxed)
-    }
-    fn store(&self, index: u32, slot: u64) {
-        self[(index % SLOTS) as usize].store(slot, Ordering::Relaxed);
-    }
-}
-
-impl Slots<u32> for &[AtomicU32; 8] {
-    fn load(&self, index: u32) -> u32 {
-        self[(index % SLOTS) as usize].load(Ordering::Relaxed)
-    }
-    fn store(&self, index: u32, slot: u32) {
-        self[(index % SLOTS) as usize].store(slot, Ordering::Relaxed);
-    }
-}
-
-/// `address` with all bits after the first `len` cleared.
-pub fn network<const N: usize>(address: &[u8; N], len: u32) -> [u8; N] {
-    let mut network = *address;
-    for (index, byte) in network.iter_mut().enumerate() {
-        let kept = len.saturating_sub(index as u32 * 8).min(8);
-        *byte &= !(0xff_u32 >> kept) as u8;
-    }
-    network
 }
 
 /// The headers of `answer` as bytes: that of IP, which has `ip_words`, and that of the transport.

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SkStorage},
     macros::btf_map,
 };
 use netguard_common::{
@@ -15,7 +15,7 @@ use netguard_common::{
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sampler, Service, Settings},
     maps::{
         ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, COUNTERS as COUNTERS_LEN, FRAGMENT_CELLS,
-        HEADS_BYTES, LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS,
+        HANDSHAKES_BYTES, HEADS_BYTES, LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS,
         PROVEN as PROVEN_LEN, QUESTIONS as QUESTIONS_LEN, SAMPLES_BYTES,
     },
     own::{OwnSeen, SEEN},
@@ -27,6 +27,7 @@ use netguard_common::{
     state::{KINDS, Strays},
     syn_ack::SynAck,
     telemetry::{GENERATIONS, Sketch, Telemetry},
+    tls::{COUNTERS as TLS_COUNTERS, Conversation, Reading},
 };
 
 /// Rule tables grow with their entries: an empty one costs no memory.
@@ -123,3 +124,11 @@ pub(crate) static EXACT: Array<ExactLine, { EXACT_LINES as usize }, MAPPABLE> = 
 pub(crate) static BUCKETS: Array<BucketLine, { BUCKET_LINES as usize }> = Array::new();
 #[btf_map]
 pub(crate) static QUESTIONS: LruHashMap<Question, u64, QUESTIONS_LEN> = LruHashMap::new();
+#[btf_map]
+pub(crate) static CONVERSATIONS: SkStorage<Conversation> = SkStorage::new();
+#[btf_map]
+pub(crate) static READING: PerCpuArray<Reading, 1> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static TLS: PerCpuArray<u64, TLS_COUNTERS> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static HANDSHAKES: RingBuf<(), HANDSHAKES_BYTES> = RingBuf::new();

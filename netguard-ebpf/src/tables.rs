@@ -8,12 +8,11 @@ use netguard_common::{
     apart::Part,
     head::Head,
     hint::LINE,
-    layout::{Counter, Question, Rule, Sample, Sampler, Service, Settings},
+    layout::{Question, Rule, Sample, Sampler, Service, Settings},
     maps::SIGNATURES_USED_AT,
     own::OwnSeen,
     pace::Pace,
     packet::Address,
-    ranges::{InForce, Line},
     reflection::UdpSocket,
     service::LINE as SERVICE_LINE,
     signature::{Features, Signature},
@@ -21,13 +20,14 @@ use netguard_common::{
     syn_ack::{Cookie, SynAck},
     tables::{ExactWords, Generation, LimitCell, Slots, Tables},
     telemetry::{Sketch, Telemetry},
+    tls::{Conversation, Handshake, Reading},
     view::View,
 };
 
 use crate::{
     apart,
-    cells::{self, SlotLine, byte},
-    clock,
+    cells::{self, SlotLine, add, byte},
+    clock, leaving,
     maps::*,
     sockets,
     time_cell::TimeCell,
@@ -154,7 +154,7 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
         GENERATION
             .get(0)
             .filter(|in_force| in_force.lines != 0)
-            .map(|in_force| Compiled(*in_force))
+            .map(|in_force| cells::Compiled(*in_force))
     }
 
     #[inline(always)]
@@ -288,6 +288,52 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     }
 
     #[inline(always)]
+    fn has_tls(&self) -> bool {
+        SERVICES.get(0).is_some_and(|none| none.tls != 0)
+    }
+
+    /// Only in what leaves: the context is that of a classifier, here and below.
+    #[inline(always)]
+    fn refuses<V: View>(&self, _: &V, _: &Packet, _: &Settings, _: &Service) -> bool {
+        leaving::netguard_tls(self.ctx.as_ptr().cast()) != 0
+    }
+
+    #[inline(always)]
+    fn conversation(&self) -> Option<impl DerefMut<Target = Conversation>> {
+        leaving::conversation(self.ctx.as_ptr().cast())
+    }
+
+    #[inline(always)]
+    fn reading(&self) -> Option<impl DerefMut<Target = Reading>> {
+        leaving::reading()
+    }
+
+    #[inline(always)]
+    fn read_on<V: View>(&self, _: &V) -> bool {
+        leaving::netguard_tls_step(self.ctx.as_ptr().cast()) != 0
+    }
+
+    #[inline(always)]
+    fn socket(&self) -> (u64, u32) {
+        leaving::names(self.ctx.as_ptr().cast())
+    }
+
+    #[inline(always)]
+    fn count_tls(&self, index: u32) {
+        if let Some(counter) = TLS.get_ptr_mut(index) {
+            // SAFETY: as for `count`.
+            unsafe { *counter += 1 };
+        }
+    }
+
+    #[inline(always)]
+    fn emit_handshake(&self, handshake: &Handshake) -> bool {
+        HANDSHAKES
+            .output_untyped::<Handshake>(handshake, u64::from(aya_ebpf::bindings::BPF_RB_NO_WAKEUP))
+            .is_ok()
+    }
+
+    #[inline(always)]
     fn pace(&self) -> Option<impl DerefMut<Target = Pace>> {
         // SAFETY: as for `add`.
         PACE.get_ptr_mut(0).map(|pace| unsafe { &mut *pace })
@@ -347,27 +393,5 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
         HEADS
             .output_untyped::<Head>(head, u64::from(aya_ebpf::bindings::BPF_RB_NO_WAKEUP))
             .is_ok()
-    }
-}
-
-/// The generation that the packet began with: its chunks stay in their places until the packet is judged.
-struct Compiled(InForce);
-
-impl Generation for Compiled {
-    #[inline(always)]
-    fn line(&self, index: u32) -> Option<&Line> {
-        let (chunk, at) = self.0.place(index);
-        RANGES.get(chunk)?.get(at)
-    }
-}
-
-/// Adds one packet of `bytes` to `counter`.
-#[inline(always)]
-fn add(counter: Option<*mut Counter>, bytes: u32) {
-    if let Some(counter) = counter {
-        // SAFETY: the slot belongs to this CPU, and XDP programs are not preempted by one another there.
-        let counter = unsafe { &mut *counter };
-        counter.packets += 1;
-        counter.bytes += u64::from(bytes);
     }
 }

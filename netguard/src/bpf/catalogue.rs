@@ -218,6 +218,13 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
                 expected: "a ring buffer has no entries to read; `netguard events` shows what passes through",
             });
         }
+        _ if spec.kind == MapKind::SkStorage => {
+            return Err(BpfError::BadKey {
+                map: spec.name,
+                key: String::new(),
+                expected: "sockets carry its entries, and nobody can list them",
+            });
+        }
         _ => return read_array(spec, map),
     }
     .map_err(wrap)
@@ -285,6 +292,7 @@ const fn kind_name(kind: MapKind) -> &'static str {
         MapKind::RingBuf => "ring buffer",
         MapKind::ArrayOfMaps => "array of maps",
         MapKind::LruHash => "lru hash",
+        MapKind::SkStorage => "socket storage",
     }
 }
 
@@ -296,7 +304,8 @@ pub(super) fn map_data(map: &Map) -> Option<&MapData> {
         | Map::HashMap(data)
         | Map::LpmTrie(data)
         | Map::ArrayOfMaps(data)
-        | Map::RingBuf(data) => Some(data),
+        | Map::RingBuf(data)
+        | Map::SkStorage(data) => Some(data),
         _ => None,
     }
 }

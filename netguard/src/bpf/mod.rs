@@ -34,6 +34,7 @@ mod signatures;
 mod storage;
 mod telemetry;
 mod testrun;
+mod tls;
 mod trace;
 mod wide;
 
@@ -54,13 +55,14 @@ pub use pins::{InstanceName, InstanceNameError, Pins, bpffs_mounted};
 pub use proven::Proven;
 pub use ranges::{Ranges, WrittenRanges};
 pub use rules::{NotedRule, Rules};
-pub use samples::{Heads, Samples};
+pub use samples::{Handshakes, Heads, Samples};
 pub use services::Services;
 pub use settings::{LimitLevel, SettingsMap, limit_levels};
 pub use signatures::Signatures;
 pub use storage::table_of;
 pub use telemetry::Telemetry;
 pub use testrun::{Attachment, ProgramUnderTest, TestObject};
+pub use tls::{TlsCount, tls_counts};
 pub use trace::trace_log;
 
 /// Name of the XDP program with `id`; `None` when there is no such program (any more).

@@ -1,4 +1,4 @@
-//! Drains the ring buffers: samples of dropped packets, and heads of packets.
+//! Drains the ring buffers: samples of dropped packets, heads of packets, and handshakes that were refused.
 
 use std::marker::PhantomData;
 
@@ -6,8 +6,9 @@ use aya::maps::{MapData, RingBuf};
 use netguard_common::{
     head::Head,
     layout::Sample,
-    maps::{HEADS_BYTES, SAMPLES_BYTES},
+    maps::{HANDSHAKES_BYTES, HEADS_BYTES, SAMPLES_BYTES},
     shared::Shared,
+    tls::Handshake,
 };
 
 use super::{BpfError, Pins};
@@ -22,6 +23,8 @@ pub struct Records<T> {
 pub type Samples = Records<Sample>;
 /// Of the map `HEADS`.
 pub type Heads = Records<Head>;
+/// Of the map `HANDSHAKES`.
+pub type Handshakes = Records<Handshake>;
 
 impl Samples {
     /// Opens the pinned ring buffer.
@@ -40,6 +43,16 @@ impl Heads {
     /// When nothing is pinned or it may not be opened.
     pub fn open(pins: &Pins) -> Result<Self, BpfError> {
         Self::named(pins, "HEADS", HEADS_BYTES)
+    }
+}
+
+impl Handshakes {
+    /// Opens the pinned ring buffer.
+    ///
+    /// # Errors
+    /// When nothing is pinned or it may not be opened.
+    pub fn open(pins: &Pins) -> Result<Self, BpfError> {
+        Self::named(pins, "HANDSHAKES", HANDSHAKES_BYTES)
     }
 }
 

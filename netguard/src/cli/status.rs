@@ -178,6 +178,7 @@ fn text(status: &Status) -> String {
                     "reflection is OFF until questions can be remembered: see `netguard events`".to_owned(),
                 );
             }
+            lines.extend(daemon.tls.sentence());
             if daemon.own_left_out > 0 {
                 lines.push(left_out_sentence(daemon.own_left_out));
             }

@@ -48,6 +48,7 @@ impl EventKind {
             | Self::CampaignGrown { .. }
             | Self::NormalChanged { .. }
             | Self::SamplesLost { .. }
+            | Self::HandshakesRefused { .. }
             | Self::Missed { .. } => Worth::Strangers,
             _ => Worth::Decision,
         }

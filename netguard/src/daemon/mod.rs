@@ -33,6 +33,7 @@ mod signals;
 mod state;
 mod sysctls;
 pub(crate) mod tick;
+mod tls;
 mod traffic;
 pub(crate) mod unconfirmed;
 
@@ -79,6 +80,7 @@ pub use responses::{MeasureReport, PacketReport, ResponseReport, WithheldReport}
 pub use settings::{limit_rate, service_entry, settings};
 pub use state::{CookieState, State, Stop};
 pub use sysctls::{restore_sysctls, sysctl_faults};
+pub use tls::{Tls, TlsReport, TlsState};
 pub use traffic::{Entropies, HeavyRate, KindRate, ServiceRate, Spread, TrafficReport};
 pub use unconfirmed::{Unconfirmed, UnconfirmedChange};
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify, watch};
 
 use super::{
-    EventKind, Journal, Lists, NormalState, Protected, ReflectionState, Spared, StateReach, TrafficReport,
-    cookies::Wanted, reputation::Keeper, unconfirmed::Waiting,
+    EventKind, Journal, Lists, NormalState, Protected, ReflectionState, Spared, StateReach, Tls,
+    TrafficReport, cookies::Wanted, reputation::Keeper, unconfirmed::Waiting,
 };
 use crate::{
     audit::Author,
@@ -75,6 +75,7 @@ pub(super) struct Parts {
     pub(super) lists: Lists,
     pub(super) reach: StateReach,
     pub(super) reflection: ReflectionState,
+    pub(super) tls: Tls,
     pub(super) sysctls: Wanted,
     pub(super) responder: Responder,
     pub(super) confirm: Confirm,
@@ -107,6 +108,7 @@ pub struct State {
     cookies: Mutex<CookieState>,
     reach: Mutex<StateReach>,
     reflection: Mutex<ReflectionState>,
+    tls: Mutex<Tls>,
     rates: Mutex<Rates>,
     traffic: Mutex<Option<TrafficReport>>,
     controller: Mutex<Controller>,
@@ -157,6 +159,7 @@ impl State {
             lists: Mutex::new(parts.lists),
             reach: Mutex::new(parts.reach),
             reflection: Mutex::new(parts.reflection),
+            tls: Mutex::new(parts.tls),
             rates: Mutex::default(),
             traffic: Mutex::default(),
             controller: Mutex::default(),
@@ -278,6 +281,11 @@ impl State {
 
     pub fn reflection(&self) -> MutexGuard<'_, ReflectionState> {
         lock(&self.reflection)
+    }
+
+    /// How the floor of TLS stands.
+    pub fn tls(&self) -> MutexGuard<'_, Tls> {
+        lock(&self.tls)
     }
 
     pub fn rates(&self) -> MutexGuard<'_, Rates> {

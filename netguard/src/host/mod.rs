@@ -78,7 +78,9 @@ pub enum HostError {
     #[error("this kernel cannot list TCP sockets: load it with `modprobe tcp_diag` (CONFIG_INET_TCP_DIAG)")]
     NoSocketDiagnosis,
     /// The kernel cannot end connections.
-    #[error("this kernel cannot end the connections of others: it was built without CONFIG_INET_DIAG_DESTROY")]
+    #[error(
+        "this kernel cannot end the connections of others: it was built without CONFIG_INET_DIAG_DESTROY"
+    )]
     NoSocketDestruction,
     /// The kernel did not end a connection.
     #[error("the kernel did not end the connection {connection}: {source}")]

@@ -53,6 +53,7 @@ mod state;
 mod steady;
 mod sysctls;
 mod telemetry;
+mod tls;
 mod unusual;
 mod verdicts;
 

@@ -2,16 +2,13 @@
 //!
 //! Addresses are in network byte order; all other integers in the byte order of the machine.
 
-use crate::{
-    connection::{self, ConnectionLimits},
-    head,
-    maps::MAPS,
-    packet::{self, Address},
-    ranges,
-    shared::{FNV_START, Field, fnv1a},
-    signature, state, telemetry,
-    verdict::Verdict,
-};
+mod fingerprint;
+
+#[cfg(doc)]
+use crate::verdict::Verdict;
+use crate::{connection::ConnectionLimits, packet::Address, shared::Field as _};
+
+pub use fingerprint::{FINGERPRINT, FINGERPRINT_SECTION};
 
 /// Room for limited traffic classes, see [`crate::limit::Class`]. A power of two: an index is masked, which LLVM and the
 /// kernel's verifier see alike, unlike a bounds check.
@@ -60,7 +57,8 @@ crate::shared! {
         pub strays: Rate,
         /// Mode of the signature stage, above that of each signature: a [`Mode`] as number.
         pub signatures: u32,
-        pub reserved: u32,
+        /// Mode of the floor of TLS, above that of each service: a [`Mode`] as number.
+        pub tls: u32,
     }
 
     /// Limits of many sources together, see [`crate::level`], and what becomes of DNS queries over a limit.
@@ -103,7 +101,13 @@ crate::shared! {
         pub protocol: u8,
         /// When it is answered for, a [`Cookies`] as number; TCP only.
         pub cookies: u8,
-        pub reserved: u32,
+        /// What becomes of handshakes below the floor, see [`crate::tls`]: a [`Mode`] as number; TCP only. In the first entry: whether any service
+        /// has such a policy.
+        pub tls: u8,
+        /// 1: the common rate holds, and when the common settings say so it is answered for.
+        pub common: u8,
+        /// The lowest version of TLS that leaves; 0: that of TLS 1.3.
+        pub tls_minimum: u16,
     }
 
     /// What the reflection stage goes by, see [`crate::reflection`].
@@ -269,6 +273,12 @@ impl Cookies {
 }
 
 impl Mode {
+    /// The one of both that does less.
+    #[inline(always)]
+    pub const fn at_most(self, most: Self) -> Self {
+        if (self as u32) < most as u32 { self } else { most }
+    }
+
     /// The mode with `number`; unknown numbers are `Off`: what nobody asked for is not enforced.
     pub const fn from_number(number: u32) -> Self {
         match number {
@@ -315,51 +325,6 @@ impl Rate {
         }
     }
 }
-
-/// Fingerprint of every shared struct, map and verdict, and of a generation of lists. The kernel object and the daemon carry it; an
-/// object or a pinned map with another one is refused.
-pub const FINGERPRINT: u64 = {
-    let mut hash = FNV_START;
-    let mut list = 0;
-    while list < ALL_STRUCTS.len() {
-        let mut i = 0;
-        while i < ALL_STRUCTS[list].len() {
-            hash = fnv1a(hash, &ALL_STRUCTS[list][i].1.to_le_bytes());
-            i += 1;
-        }
-        list += 1;
-    }
-    let mut i = 0;
-    while i < MAPS.len() {
-        hash = MAPS[i].fold(hash);
-        i += 1;
-    }
-    i = 0;
-    while i < ranges::layout::FINGERPRINT.len() {
-        hash = fnv1a(hash, &ranges::layout::FINGERPRINT[i].to_le_bytes());
-        i += 1;
-    }
-    i = 0;
-    while i < Verdict::ALL.len() {
-        hash = fnv1a(hash, Verdict::ALL[i].name().as_bytes());
-        i += 1;
-    }
-    hash
-};
-
-/// The shared structs of all modules, with their fingerprints.
-const ALL_STRUCTS: [&[(&str, u64)]; 7] = [
-    STRUCTS,
-    connection::STRUCTS,
-    head::STRUCTS,
-    packet::STRUCTS,
-    signature::STRUCTS,
-    state::STRUCTS,
-    telemetry::STRUCTS,
-];
-
-/// Name of the ELF section of the kernel object that holds [`FINGERPRINT`], eight bytes little-endian.
-pub const FINGERPRINT_SECTION: &str = ".netguard.layout";
 
 #[cfg(test)]
 mod tests {

@@ -311,7 +311,7 @@ mod tests {
             port: 53,
             protocol: protocol::UDP,
             cookies: 0,
-            reserved: 0,
+            ..crate::service::FREE
         };
         memory
             .services

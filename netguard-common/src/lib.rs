@@ -16,6 +16,7 @@ pub mod cookie;
 pub mod decide;
 pub mod dns;
 pub mod drive;
+pub mod egress;
 pub mod exact;
 pub mod fragment;
 pub mod head;
@@ -45,6 +46,7 @@ pub mod state;
 pub mod syn_ack;
 pub mod tables;
 pub mod telemetry;
+pub mod tls;
 pub mod verdict;
 pub mod view;
 

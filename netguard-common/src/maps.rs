@@ -1,7 +1,7 @@
 //! The catalogue of BPF maps: name, shape, size and purpose. The kernel object declares the same maps; a
 //! kernel test holds the two against each other, and the layout fingerprint covers the list.
 
-mod capacity;
+mod sizes;
 mod spec;
 mod table;
 
@@ -24,13 +24,10 @@ use crate::{
     state::{self, Strays},
     syn_ack::SynAck,
     telemetry::{GENERATIONS, Sketch, Telemetry},
+    tls::{self, Conversation, Reading},
 };
 
-pub use capacity::{
-    ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, CORRECTIONS, COUNTERS, EXCESS_BYTES, FRAGMENT_CELLS,
-    HEADS_BYTES, HOLDERS, LIMIT_CELLS, NOTES, OWN, PORT_WORDS, PROVEN, QUESTIONS, SAMPLES_BYTES,
-    SIGNATURES_USED_AT,
-};
+pub use sizes::*;
 use spec::{Lpm, ring, spec};
 pub use spec::{MapKind, MapSpec};
 pub use table::Table;
@@ -314,7 +311,7 @@ pub const MAPS: &[MapSpec] = &[
     ),
     spec::<i32, u64>(
         "COUNTED",
-        MapKind::SocketStorage,
+        MapKind::SkStorage,
         0,
         "a mark at each socket whose connection is counted",
     ),
@@ -328,6 +325,29 @@ pub const MAPS: &[MapSpec] = &[
         "EXCESS",
         EXCESS_BYTES,
         "connections above a limit on their way to the daemon, which ends them",
+    ),
+    spec::<u32, Conversation>(
+        "CONVERSATIONS",
+        MapKind::SkStorage,
+        0,
+        "how far the start of what a TLS service says in a connection was read, carried by its socket",
+    ),
+    spec::<u32, Reading>(
+        "READING",
+        MapKind::PerCpuArray,
+        1,
+        "the conversation that a CPU reads: of no meaning afterwards",
+    ),
+    spec::<u32, u64>(
+        "TLS",
+        MapKind::PerCpuArray,
+        tls::COUNTERS,
+        "handshakes by what became of them: enforced, then shadow",
+    ),
+    ring(
+        "HANDSHAKES",
+        HANDSHAKES_BYTES,
+        "handshakes that were refused, on their way to the daemon, which ends their connections",
     ),
 ];
 

@@ -2,6 +2,7 @@
 
 mod connections;
 mod lines;
+mod prefixes;
 
 use core::{
     cell::{Cell, RefCell, RefMut},
@@ -32,13 +33,12 @@ use crate::{
     syn_ack::{Cookie, SynAck, TCP_AT},
     tables::{ExactWords, Generation, LimitCell, Slots, Tables},
     telemetry::{GENERATIONS, Sketch, Telemetry},
+    tls::{self, Conversation, Handshake, Reading},
 };
 
 pub use connections::Connections;
-use lines::NoWords;
-
-/// Prefixes of one family, by length and network; looked up from the longest.
-type Prefixes<const N: usize> = HashMap<(u32, [u8; N]), Rule>;
+pub use prefixes::network;
+use prefixes::{Prefixes, longest};
 
 /// Tables in memory. The fields are the state; tests set and read them directly.
 pub struct Memory {
@@ -86,6 +86,12 @@ pub struct Memory {
     pub proven: HashMap<u64, u64>,
     /// By slot, see [`crate::service::slot`].
     pub services: HashMap<u32, Service>,
+    /// Of the connection that all frames belong to, if they belong to one.
+    pub conversation: Option<RefCell<Conversation>>,
+    reading: RefCell<Reading>,
+    /// By [`tls::counter`].
+    pub tls: RefCell<[u64; tls::COUNTERS]>,
+    pub handshakes: RefCell<Vec<Handshake>>,
     pub pace: RefCell<Pace>,
     pub telemetry: RefCell<Box<Telemetry>>,
     pub sketches: [RefCell<Box<Sketch>>; GENERATIONS],
@@ -135,6 +141,10 @@ impl Memory {
             connections: Connections::default(),
             proven: HashMap::new(),
             services: HashMap::new(),
+            conversation: None,
+            reading: RefCell::new(Reading::ZERO),
+            tls: RefCell::default(),
+            handshakes: RefCell::default(),
             pace: RefCell::new(Pace::ZERO),
             telemetry: RefCell::new(Box::new(Telemetry::ZERO)),
             sketches: [(); GENERATIONS].map(|()| RefCell::new(Box::new(Sketch::ZERO))),
@@ -221,7 +231,7 @@ impl Tables for Memory {
     }
     /// There are none here: what they say is what the hashes say.
     fn exact(&self, _: u32) -> Option<impl ExactWords> {
-        None::<NoWords>
+        None::<lines::NoWords>
     }
     fn known(&self, index: u32) -> Option<impl Slots<u32>> {
         self.known.get(index as usize)
@@ -292,6 +302,29 @@ impl Tables for Memory {
             Some(Some(_)) => UdpSocket::None,
         }
     }
+    fn has_tls(&self) -> bool {
+        self.services.values().any(|service| service.tls != 0)
+    }
+    fn conversation(&self) -> Option<impl DerefMut<Target = Conversation>> {
+        self.conversation.as_ref().map(RefCell::borrow_mut)
+    }
+    fn reading(&self) -> Option<impl DerefMut<Target = Reading>> {
+        Some(self.reading.borrow_mut())
+    }
+    fn socket(&self) -> (u64, u32) {
+        (0, 0)
+    }
+    fn count_tls(&self, index: u32) {
+        self.tls.borrow_mut()[index as usize] += 1;
+    }
+    fn emit_handshake(&self, handshake: &Handshake) -> bool {
+        let mut handshakes = self.handshakes.borrow_mut();
+        let room = handshakes.len() < self.samples_capacity;
+        if room {
+            handshakes.push(*handshake);
+        }
+        room
+    }
     fn pace(&self) -> Option<impl DerefMut<Target = Pace>> {
         Some(self.pace.borrow_mut())
     }
@@ -332,16 +365,6 @@ impl Tables for Memory {
     }
 }
 
-/// `address` with all bits after the first `len` cleared.
-pub fn network<const N: usize>(address: &[u8; N], len: u32) -> [u8; N] {
-    let mut network = *address;
-    for (index, byte) in network.iter_mut().enumerate() {
-        let kept = len.saturating_sub(index as u32 * 8).min(8);
-        *byte &= !(0xff_u32 >> kept) as u8;
-    }
-    network
-}
-
 /// The headers of `answer` as bytes: that of IP, which has `ip_words`, and that of the transport.
 pub fn headers(answer: &SynAck, ip_words: usize) -> (Vec<u8>, Vec<u8>) {
     let bytes = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect();
@@ -350,38 +373,4 @@ pub fn headers(answer: &SynAck, ip_words: usize) -> (Vec<u8>, Vec<u8>) {
         bytes(&answer.headers[TCP_AT - ip_words..TCP_AT]),
         bytes(&answer.headers[TCP_AT..end]),
     )
-}
-
-fn longest<const N: usize>(prefixes: &Prefixes<N>, address: &[u8; N]) -> Option<Rule> {
-    if prefixes.is_empty() {
-        return None;
-    }
-    (0..=N as u32 * 8)
-        .rev()
-        .find_map(|len| prefixes.get(&(len, network(address, len))).copied())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_longest_prefix_wins() {
-        let rule = |reason| Rule {
-            expires_at: 0,
-            reason,
-            origin: 0,
-            proof: 0,
-        };
-        let prefixes = HashMap::from([((8, [10, 0, 0, 0]), rule(8)), ((20, [10, 1, 16, 0]), rule(20))]);
-        assert_eq!(
-            longest(&prefixes, &[10, 1, 31, 1]).map(|rule| rule.reason),
-            Some(20)
-        );
-        assert_eq!(
-            longest(&prefixes, &[10, 1, 32, 1]).map(|rule| rule.reason),
-            Some(8)
-        );
-        assert_eq!(longest(&prefixes, &[11, 1, 32, 1]), None);
-    }
 }

@@ -240,6 +240,12 @@ impl Packet {
         }
     }
 
+    /// Whether it has a transport header of `protocol`, which was followed.
+    #[inline(always)]
+    pub const fn is_of(&self, protocol: u8) -> bool {
+        self.header == protocol
+    }
+
     /// The flags of a TCP header that was read; none otherwise.
     #[inline(always)]
     pub const fn tcp_flags(&self) -> TcpFlags {

@@ -55,7 +55,7 @@ pub const fn slot(protocol: u8, port: u16) -> Option<u32> {
 /// When the TCP service at `port` is answered for, and beyond which rate.
 #[inline(always)]
 pub fn tcp_rate<T: Tables>(port: u16, settings: &Settings, tables: &T) -> (Cookies, Rate) {
-    match tables.service(u32::from(port)) {
+    match tables.service(u32::from(port)).filter(|own| own.common == 0) {
         Some(own) => (Cookies::from_number(u32::from(own.cookies)), own.rate),
         None => (Cookies::from_number(settings.cookies), settings.service_syn),
     }
@@ -64,7 +64,10 @@ pub fn tcp_rate<T: Tables>(port: u16, settings: &Settings, tables: &T) -> (Cooki
 /// Packets that the UDP service at `port` may get.
 #[inline(always)]
 pub fn udp_rate<T: Tables>(port: u16, settings: &Settings, tables: &T) -> Rate {
-    match tables.service(PORTS + u32::from(port)) {
+    match tables
+        .service(PORTS + u32::from(port))
+        .filter(|own| own.common == 0)
+    {
         Some(own) => own.rate,
         None => settings.levels.service_udp,
     }

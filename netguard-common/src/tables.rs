@@ -20,6 +20,7 @@ use crate::{
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
     telemetry::{Sketch, Telemetry},
+    tls::{self, Conversation, Handshake, Reading},
     view::View,
 };
 
@@ -110,6 +111,32 @@ pub trait Tables: Sized {
     fn remember(&self, question: &Question, now_ns: u64);
     /// The socket that takes the datagram `packet`.
     fn udp_socket(&self, packet: &Packet) -> UdpSocket;
+
+    // Of what leaves, see `tls`.
+
+    /// Whether any service has a policy for TLS.
+    fn has_tls(&self) -> bool;
+    /// What [`tls::is_refused`] says of `packet`, which lies in [`Tables::packet`].
+    fn refuses<V: View>(&self, view: &V, packet: &Packet, settings: &Settings, service: &Service) -> bool {
+        tls::is_refused(view, packet, settings, service, self)
+    }
+    /// What is known of the conversation that the frame belongs to, by its socket; `None` where it has none here.
+    fn conversation(&self) -> Option<impl DerefMut<Target = Conversation>>;
+    /// Memory of this CPU for a conversation that is read.
+    fn reading(&self) -> Option<impl DerefMut<Target = Reading>>;
+    /// [`tls::step`] in [`Tables::reading`].
+    fn read_on<V: View>(&self, view: &V) -> bool {
+        match self.reading() {
+            Some(mut reading) => tls::step(view, &mut reading),
+            None => false,
+        }
+    }
+    /// What the kernel calls the socket that sends the frame, and the number of the interface that it leaves through; 0 for unknown.
+    fn socket(&self) -> (u64, u32);
+    /// Adds one to counter `index`, see [`tls::counter`].
+    fn count_tls(&self, index: u32);
+    /// Hands `handshake` to user space; false when there was no room.
+    fn emit_handshake(&self, handshake: &Handshake) -> bool;
 
     /// How busy this CPU is.
     fn pace(&self) -> Option<impl DerefMut<Target = Pace>>;

@@ -9,10 +9,7 @@ use netguard_common::{
     view::View as _,
 };
 
-use crate::{
-    tables::{self, KernelTables},
-    view::XdpView,
-};
+use crate::{lent, tables::KernelTables, view::XdpView};
 
 /// Of Ethernet, without the checksum: `ETH_ZLEN`.
 const SHORTEST_FRAME: u32 = 60;
@@ -30,7 +27,7 @@ pub(crate) fn send(ctx: &XdpContext, verdict: Verdict) -> u32 {
 
 #[inline(always)]
 fn write(ctx: &XdpContext, verdict: Verdict) -> Option<()> {
-    let view = XdpView::with_len(ctx, tables::packet()?.frame_len as u32);
+    let view = XdpView::with_len(ctx, lent::packet()?.frame_len as u32);
     let tables = KernelTables::new(ctx, view.zero);
     if matches!(verdict, Verdict::SynCookie) {
         cookie::answer(&view, &tables)?;

@@ -3,10 +3,7 @@
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use netguard_common::apart::{Part, run};
 
-use crate::{
-    tables::{self, KernelTables},
-    view::XdpView,
-};
+use crate::{lent, tables::KernelTables, view::XdpView};
 
 /// Defines a global function for each part, and the call of the right one.
 macro_rules! parts {
@@ -45,7 +42,7 @@ fn begin(part: Part, ctx: *mut xdp_md) -> u32 {
     // A part that reads nothing of the frame would be called without its context, which the verifier demands.
     keep(ctx);
     let ctx = XdpContext::new(ctx);
-    let (Some(settings), Some(packet)) = (tables::settings(), tables::packet()) else {
+    let (Some(settings), Some(packet)) = (lent::settings(), lent::packet()) else {
         return part.nothing();
     };
     let view = XdpView::with_len(&ctx, packet.frame_len as u32);

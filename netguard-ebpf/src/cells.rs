@@ -1,7 +1,13 @@
 //! Lines in array maps that CPUs and user space share, whose words are read and written one by one, volatile as
-//! [`crate::time_cell::TimeCell`] is.
+//! [`crate::time_cell::TimeCell`] is; and counters that one CPU has for itself.
 
-use netguard_common::tables::{ExactWords, SLOTS, Slots};
+use netguard_common::{
+    layout::Counter,
+    ranges::{self, InForce},
+    tables::{ExactWords, Generation, SLOTS, Slots},
+};
+
+use crate::maps::RANGES;
 
 /// A line of the map `EXACT`, which user space writes.
 pub(crate) struct Line(pub(crate) *const u64);
@@ -31,9 +37,40 @@ impl<W: Copy> Slots<W> for SlotLine<W> {
     }
 }
 
+/// The generation of lists that the packet began with: its chunks stay in their places until the packet is judged.
+pub(crate) struct Compiled(pub(crate) InForce);
+
+impl Generation for Compiled {
+    #[inline(always)]
+    fn line(&self, index: u32) -> Option<&ranges::Line> {
+        let (chunk, at) = self.0.place(index);
+        RANGES.get(chunk)?.get(at)
+    }
+}
+
 /// Byte `index` of `line`, of which `index` is less than the length.
 #[inline(always)]
 pub(crate) fn byte<T>(line: *const T, index: u32) -> u8 {
     // SAFETY: the byte lies in the line; a write of another meanwhile is no matter.
     unsafe { line.cast::<u8>().add(index as usize).read_volatile() }
+}
+
+/// Adds one packet of `bytes` to `counter`.
+#[inline(always)]
+pub(crate) fn add(counter: Option<*mut Counter>, bytes: u32) {
+    if let Some(counter) = counter {
+        // SAFETY: the slot belongs to this CPU, and XDP programs are not preempted by one another there.
+        let counter = unsafe { &mut *counter };
+        counter.packets += 1;
+        counter.bytes += u64::from(bytes);
+    }
+}
+
+/// Adds one to `counter`, a word of this CPU.
+#[inline(always)]
+pub(crate) fn count(counter: Option<*mut u64>) {
+    if let Some(counter) = counter {
+        // SAFETY: as for `add`.
+        unsafe { *counter += 1 };
+    }
 }

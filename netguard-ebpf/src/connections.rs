@@ -19,7 +19,7 @@ use netguard_common::{
     packet::{Address, Family},
 };
 
-use crate::{maps::*, tables::settings};
+use crate::{cells, lent::settings, maps::*};
 
 /// `AF_INET6`; everything else with TCP is IPv4.
 const INET6: u32 = 10;
@@ -77,10 +77,7 @@ fn opened(ctx: &SockOpsContext) {
         Some(true) => tell(ctx, peer, own),
         None => {
             unmark(socket);
-            if let Some(uncounted) = UNCOUNTED.get_ptr_mut(0) {
-                // SAFETY: the slot belongs to this CPU.
-                unsafe { *uncounted += 1 };
-            }
+            cells::count(UNCOUNTED.get_ptr_mut(0));
         }
     }
 }
@@ -230,6 +227,15 @@ impl Ledger for Counts {
     #[inline(always)]
     fn correction(&self, holder: &Holder) -> i32 {
         correction(holder)
+    }
+}
+
+/// Has `holder` refused until `until_ns`.
+#[inline(always)]
+pub(crate) fn punish(holder: &Holder, penalties: u32, until_ns: u64) {
+    if let Some(held) = CONNECTIONS.get_ptr_mut(holder) {
+        // SAFETY: as for `fetch_add`; another CPU that punishes at this moment writes the same.
+        unsafe { ((*held).penalties, (*held).until_ns) = (penalties, until_ns) };
     }
 }
 

@@ -11,6 +11,8 @@ mod apart;
 mod cells;
 mod clock;
 mod connections;
+mod leaving;
+mod lent;
 mod maps;
 mod object;
 mod skb;
@@ -25,7 +27,7 @@ use aya_ebpf::{
     macros::{classifier, sock_ops, xdp},
     programs::{SockOpsContext, TcContext, XdpContext},
 };
-use netguard_common::{Action, Judgement, decide, layout, reflection};
+use netguard_common::{Action, Judgement, decide, egress, layout};
 
 use crate::{skb::SkbView, tables::KernelTables, view::XdpView};
 
@@ -71,13 +73,18 @@ fn told_ns(ctx: &XdpContext) -> u64 {
 
 /// `TCX_NEXT`: the next program has its say, if there is one.
 const NEXT: i32 = -1;
+/// `TCX_DROP`
+const DROP: i32 = 2;
 
-/// Remembers what leaves through an interface and asks something; it changes and drops nothing.
+/// Looks at what leaves through an interface: remembers what asks something, and drops the handshakes of TLS that a service may not have.
 #[classifier]
 pub fn netguard_egress(ctx: TcContext) -> i32 {
     let view = SkbView::new(&ctx);
-    reflection::remember(&view, &KernelTables::new(&ctx, view.zero));
-    NEXT
+    if egress::leave(&view, &KernelTables::new(&ctx, view.zero)) {
+        NEXT
+    } else {
+        DROP
+    }
 }
 
 /// Counts the connections of all sockets in a cgroup; it changes and refuses nothing.

@@ -16,9 +16,9 @@ use netguard_common::{
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sampler, Service, Settings},
     maps::{
         ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, CORRECTIONS as CORRECTIONS_LEN,
-        COUNTERS as COUNTERS_LEN, EXCESS_BYTES, FRAGMENT_CELLS, HEADS_BYTES, HOLDERS, LIMIT_CELLS as CELLS,
-        NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS, PROVEN as PROVEN_LEN, QUESTIONS as QUESTIONS_LEN,
-        SAMPLES_BYTES,
+        COUNTERS as COUNTERS_LEN, EXCESS_BYTES, FRAGMENT_CELLS, HANDSHAKES_BYTES, HEADS_BYTES, HOLDERS,
+        LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS, PROVEN as PROVEN_LEN,
+        QUESTIONS as QUESTIONS_LEN, SAMPLES_BYTES,
     },
     own::{OwnSeen, SEEN},
     pace::Pace,
@@ -29,6 +29,7 @@ use netguard_common::{
     state::{KINDS, Strays},
     syn_ack::SynAck,
     telemetry::{GENERATIONS, Sketch, Telemetry},
+    tls::{COUNTERS as TLS_COUNTERS, Conversation, Reading},
 };
 
 /// Rule tables grow with their entries: an empty one costs no memory.
@@ -137,3 +138,11 @@ pub(crate) static COUNTED: SkStorage<u64> = SkStorage::new();
 pub(crate) static UNCOUNTED: PerCpuArray<u64, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static EXCESS: RingBuf<(), EXCESS_BYTES> = RingBuf::new();
+#[btf_map]
+pub(crate) static CONVERSATIONS: SkStorage<Conversation> = SkStorage::new();
+#[btf_map]
+pub(crate) static READING: PerCpuArray<Reading, 1> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static TLS: PerCpuArray<u64, TLS_COUNTERS> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static HANDSHAKES: RingBuf<(), HANDSHAKES_BYTES> = RingBuf::new();

@@ -9,12 +9,11 @@ use netguard_common::{
     connection::{Held, Holder},
     head::Head,
     hint::LINE,
-    layout::{Counter, Question, Rule, Sample, Sampler, Service, Settings},
+    layout::{Question, Rule, Sample, Sampler, Service, Settings},
     maps::SIGNATURES_USED_AT,
     own::OwnSeen,
     pace::Pace,
     packet::Address,
-    ranges::{InForce, Line},
     reflection::UdpSocket,
     service::LINE as SERVICE_LINE,
     signature::{Features, Signature},
@@ -22,13 +21,15 @@ use netguard_common::{
     syn_ack::{Cookie, SynAck},
     tables::{ExactWords, Generation, LimitCell, Slots, Tables},
     telemetry::{Sketch, Telemetry},
+    tls::{Conversation, Handshake, Reading},
     view::View,
 };
 
 use crate::{
     apart,
-    cells::{self, SlotLine, byte},
-    clock, connections,
+    cells::{self, SlotLine, add, byte},
+    clock, connections, leaving,
+    lent::{packet, settings},
     maps::*,
     sockets,
     time_cell::TimeCell,
@@ -59,19 +60,6 @@ impl<'a, C: EbpfContext> KernelTables<'a, C> {
             now_ns: Cell::new(zero.hide(now_ns)),
         }
     }
-}
-
-/// The settings.
-#[inline(always)]
-pub(crate) fn settings() -> Option<&'static Settings> {
-    SETTINGS.get(0)
-}
-
-/// The packet that this CPU judges.
-#[inline(always)]
-pub(crate) fn packet() -> Option<&'static mut Packet> {
-    // SAFETY: as for `add`.
-    PACKET.get_ptr_mut(0).map(|packet| unsafe { &mut *packet })
 }
 
 impl<C: EbpfContext> Tables for KernelTables<'_, C> {
@@ -155,7 +143,7 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
         GENERATION
             .get(0)
             .filter(|in_force| in_force.lines != 0)
-            .map(|in_force| Compiled(*in_force))
+            .map(|in_force| cells::Compiled(*in_force))
     }
 
     #[inline(always)]
@@ -165,10 +153,7 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
 
     #[inline(always)]
     fn count_policy(&self, policy: u32) {
-        if let Some(counter) = POLICY_COUNTERS.get_ptr_mut(policy) {
-            // SAFETY: as for `count`.
-            unsafe { *counter += 1 };
-        }
+        cells::count(POLICY_COUNTERS.get_ptr_mut(policy));
     }
 
     #[inline(always)]
@@ -260,10 +245,7 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
 
     #[inline(always)]
     fn punish(&self, holder: &Holder, penalties: u32, until_ns: u64) {
-        if let Some(held) = CONNECTIONS.get_ptr_mut(holder) {
-            // SAFETY: as for `count` of `connections`; another CPU that punishes at this moment writes the same.
-            unsafe { ((*held).penalties, (*held).until_ns) = (penalties, until_ns) };
-        }
+        connections::punish(holder, penalties, until_ns);
     }
 
     #[inline(always)]
@@ -310,6 +292,47 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     #[inline(always)]
     fn udp_socket(&self, packet: &Packet) -> UdpSocket {
         sockets::udp(self.ctx, packet)
+    }
+
+    #[inline(always)]
+    fn has_tls(&self) -> bool {
+        SERVICES.get(0).is_some_and(|none| none.tls != 0)
+    }
+
+    /// Only in what leaves: the context is that of a classifier, here and below.
+    #[inline(always)]
+    fn refuses<V: View>(&self, _: &V, _: &Packet, _: &Settings, _: &Service) -> bool {
+        leaving::netguard_tls(self.ctx.as_ptr().cast()) != 0
+    }
+
+    #[inline(always)]
+    fn conversation(&self) -> Option<impl DerefMut<Target = Conversation>> {
+        leaving::conversation(self.ctx.as_ptr().cast())
+    }
+
+    #[inline(always)]
+    fn reading(&self) -> Option<impl DerefMut<Target = Reading>> {
+        leaving::reading()
+    }
+
+    #[inline(always)]
+    fn read_on<V: View>(&self, _: &V) -> bool {
+        leaving::netguard_tls_step(self.ctx.as_ptr().cast()) != 0
+    }
+
+    #[inline(always)]
+    fn socket(&self) -> (u64, u32) {
+        leaving::names(self.ctx.as_ptr().cast())
+    }
+
+    #[inline(always)]
+    fn count_tls(&self, index: u32) {
+        leaving::count(index);
+    }
+
+    #[inline(always)]
+    fn emit_handshake(&self, handshake: &Handshake) -> bool {
+        leaving::tell(handshake)
     }
 
     #[inline(always)]
@@ -372,27 +395,5 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
         HEADS
             .output_untyped::<Head>(head, u64::from(aya_ebpf::bindings::BPF_RB_NO_WAKEUP))
             .is_ok()
-    }
-}
-
-/// The generation that the packet began with: its chunks stay in their places until the packet is judged.
-struct Compiled(InForce);
-
-impl Generation for Compiled {
-    #[inline(always)]
-    fn line(&self, index: u32) -> Option<&Line> {
-        let (chunk, at) = self.0.place(index);
-        RANGES.get(chunk)?.get(at)
-    }
-}
-
-/// Adds one packet of `bytes` to `counter`.
-#[inline(always)]
-fn add(counter: Option<*mut Counter>, bytes: u32) {
-    if let Some(counter) = counter {
-        // SAFETY: the slot belongs to this CPU, and XDP programs are not preempted by one another there.
-        let counter = unsafe { &mut *counter };
-        counter.packets += 1;
-        counter.bytes += u64::from(bytes);
     }
 }

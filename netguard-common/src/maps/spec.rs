@@ -13,8 +13,8 @@ pub enum MapKind {
     /// An array of arrays.
     ArrayOfMaps,
     LruHash,
-    /// A value at a socket, which ends with it.
-    SocketStorage,
+    /// What sockets carry; it goes with them.
+    SkStorage,
 }
 
 /// One map of the catalogue. Sizes are in bytes.

@@ -1,6 +1,6 @@
 //! Reflection stage: what comes from a port that reflectors answer from passes only when this machine asked for it.
 //!
-//! [`remember`] sees what leaves the machine and notes its questions; [`check`] sees what arrives. Nothing that arrives is
+//! `remember` sees what leaves the machine and notes its questions; [`check`] sees what arrives. Nothing that arrives is
 //! remembered, so forged packets make no room for others, and an answer of a service is no question: it would let in
 //! whoever forged the question to it.
 
@@ -20,7 +20,7 @@ use crate::{
     view::View,
 };
 
-pub use question::remember;
+pub(crate) use question::remember;
 use question::{FRESH_NS, asks_a_service};
 
 /// The cell that later fragments which nobody asked for share.
@@ -200,6 +200,7 @@ mod tests {
     use super::*;
     use crate::{
         decide,
+        egress::leave,
         layout::{Mode, Rate},
         memory::Memory,
         view::SliceView,
@@ -248,7 +249,7 @@ mod tests {
     }
 
     fn leaves(memory: &Memory, from: u16, to: u16, data: &[u8]) {
-        remember(&SliceView(&frame((OWN, from), (PEER, to), 0, data)), memory);
+        leave(&SliceView(&frame((OWN, from), (PEER, to), 0, data)), memory);
     }
 
     #[test]
@@ -344,7 +345,7 @@ mod tests {
         let memory = memory();
         let mut question = frame((OWN, 40_000), ([224, 0, 0, 251], 53), 0, QUESTION);
         question[0] = 1;
-        remember(&SliceView(&question), &memory);
+        leave(&SliceView(&question), &memory);
         assert!(!arrives(&memory, 53, 40_000, ANSWER), "its hop limit was lowered");
         let mut near = frame((PEER, 53), (OWN, 40_000), 0, ANSWER);
         near[22] = 255;
@@ -355,7 +356,7 @@ mod tests {
     fn only_what_is_own_and_asks_is_remembered() {
         let mut memory = memory();
         let forwarded = frame(([10, 0, 0, 1], 40_000), (PEER, 53), 0, QUESTION);
-        remember(&SliceView(&forwarded), &memory);
+        leave(&SliceView(&forwarded), &memory);
         leaves(&memory, 40_000, 54, QUESTION);
         leaves(&memory, 40_000, 53, &[]);
         memory.settings.reflection.mode = Mode::Off as u32;

@@ -2,9 +2,8 @@
 
 use crate::{
     Packet,
-    layout::{Mode, Question},
+    layout::{Mode, Question, Settings},
     packet::Address,
-    parse::parse_into,
     shared::Field as _,
     tables::Tables,
     view::View,
@@ -16,24 +15,12 @@ const UDP_LEN: u32 = 8;
 /// A question that was noted so shortly ago is not noted again, so its answers have that much longer.
 pub(super) const FRESH_NS: u64 = 1_000_000_000;
 
-/// Notes what the frame asks, which this machine is about to send.
+/// Notes what the frame `packet` asks, which this machine is about to send.
 #[inline(always)]
-pub fn remember<V: View, T: Tables>(view: &V, tables: &T) {
-    let Some(settings) = tables.settings() else {
-        return;
-    };
+pub(crate) fn remember<V: View, T: Tables>(view: &V, packet: &Packet, settings: &Settings, tables: &T) {
     let reflection = &settings.reflection;
-    if matches!(Mode::from_number(reflection.mode), Mode::Off) {
-        return;
-    }
-    let Some(mut packet) = tables.packet() else {
-        return;
-    };
-    if parse_into(view, &mut packet).is_break() {
-        return;
-    }
-    let packet: &Packet = view.forget(&mut packet);
-    if !is_udp(packet)
+    if matches!(Mode::from_number(reflection.mode), Mode::Off)
+        || !is_udp(packet)
         || !is_reflector(packet.destination_port, reflection)
         || contains(&reflection.services, packet.source_port)
         || !tables.is_own(packet.source)

@@ -227,7 +227,7 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
             });
             entries.collect()
         }
-        _ if spec.kind == MapKind::SocketStorage => {
+        _ if spec.kind == MapKind::SkStorage => {
             return Err(BpfError::BadKey {
                 map: spec.name,
                 key: String::new(),
@@ -239,6 +239,13 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
                 map: spec.name,
                 key: String::new(),
                 expected: "a ring buffer has no entries to read; `netguard events` shows what passes through",
+            });
+        }
+        _ if spec.kind == MapKind::SkStorage => {
+            return Err(BpfError::BadKey {
+                map: spec.name,
+                key: String::new(),
+                expected: "sockets carry its entries, and nobody can list them",
             });
         }
         _ => return read_array(spec, map),
@@ -308,7 +315,7 @@ const fn kind_name(kind: MapKind) -> &'static str {
         MapKind::RingBuf => "ring buffer",
         MapKind::ArrayOfMaps => "array of maps",
         MapKind::LruHash => "lru hash",
-        MapKind::SocketStorage => "socket storage",
+        MapKind::SkStorage => "socket storage",
     }
 }
 
@@ -320,8 +327,8 @@ pub(super) fn map_data(map: &Map) -> Option<&MapData> {
         | Map::HashMap(data)
         | Map::LpmTrie(data)
         | Map::ArrayOfMaps(data)
-        | Map::SkStorage(data)
-        | Map::RingBuf(data) => Some(data),
+        | Map::RingBuf(data)
+        | Map::SkStorage(data) => Some(data),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! Watches what an interface sends, so that questions are remembered: a classifier on its way out (TCX, Linux 6.6), attached
+//! Watches what an interface sends, for questions that are remembered and for the floor of TLS: a classifier on its way out (TCX, Linux 6.6), attached
 //! before those of others and passing everything on to them.
 //!
 //! The pin of the link is called by the number of the interface, which no renaming changes. When the interface is gone, its

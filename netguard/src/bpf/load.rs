@@ -16,7 +16,7 @@ use super::{BpfError, Pins, embedded_object, verify_object};
 
 /// Name of the program that is attached.
 pub(super) const XDP_PROGRAM: &str = "netguard_xdp";
-/// Name of the program that remembers questions.
+/// Name of the program that looks at what leaves.
 pub(super) const EGRESS_PROGRAM: &str = "netguard_egress";
 /// Name of the program that counts connections.
 pub(super) const SOCK_PROGRAM: &str = "netguard_sock";

@@ -36,6 +36,7 @@ mod sock;
 mod storage;
 mod telemetry;
 mod testrun;
+mod tls;
 mod trace;
 mod wide;
 
@@ -57,7 +58,7 @@ pub use pins::{InstanceName, InstanceNameError, Pins, bpffs_mounted};
 pub use proven::Proven;
 pub use ranges::{Ranges, WrittenRanges};
 pub use rules::{NotedRule, Rules};
-pub use samples::{Excesses, Heads, Samples};
+pub use samples::{Excesses, Handshakes, Heads, Samples};
 pub use services::Services;
 pub use settings::{LimitLevel, SettingsMap, limit_levels};
 pub use signatures::Signatures;
@@ -65,6 +66,7 @@ pub use sock::{NotCounted, count_connections, counts_connections};
 pub use storage::table_of;
 pub use telemetry::Telemetry;
 pub use testrun::{Attachment, ProgramUnderTest, TestObject};
+pub use tls::{TlsCount, tls_counts};
 pub use trace::trace_log;
 
 /// Name of the XDP program with `id`; `None` when there is no such program (any more).

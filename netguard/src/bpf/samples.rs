@@ -1,4 +1,4 @@
-//! Drains the ring buffers: samples of dropped packets, heads of packets, connections in excess.
+//! Drains the ring buffers: samples of dropped packets, heads of packets, connections in excess, and handshakes that were refused.
 
 use std::marker::PhantomData;
 
@@ -7,8 +7,9 @@ use netguard_common::{
     connection::Excess,
     head::Head,
     layout::Sample,
-    maps::{EXCESS_BYTES, HEADS_BYTES, SAMPLES_BYTES},
+    maps::{EXCESS_BYTES, HANDSHAKES_BYTES, HEADS_BYTES, SAMPLES_BYTES},
     shared::Shared,
+    tls::Handshake,
 };
 
 use super::{BpfError, Pins};
@@ -25,6 +26,8 @@ pub type Samples = Records<Sample>;
 pub type Excesses = Records<Excess>;
 /// Of the map `HEADS`.
 pub type Heads = Records<Head>;
+/// Of the map `HANDSHAKES`.
+pub type Handshakes = Records<Handshake>;
 
 impl Samples {
     /// Opens the pinned ring buffer.
@@ -53,6 +56,16 @@ impl Heads {
     /// When nothing is pinned or it may not be opened.
     pub fn open(pins: &Pins) -> Result<Self, BpfError> {
         Self::named(pins, "HEADS", HEADS_BYTES)
+    }
+}
+
+impl Handshakes {
+    /// Opens the pinned ring buffer.
+    ///
+    /// # Errors
+    /// When nothing is pinned or it may not be opened.
+    pub fn open(pins: &Pins) -> Result<Self, BpfError> {
+        Self::named(pins, "HANDSHAKES", HANDSHAKES_BYTES)
     }
 }
 

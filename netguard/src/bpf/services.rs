@@ -69,7 +69,8 @@ impl Services {
             });
         };
         self.write(index, service)?;
-        self.point(&service, index as u8)
+        self.point(&service, index as u8)?;
+        self.tell_tls()
     }
 
     /// Takes the entry of a service away; tells whether there was one.
@@ -86,6 +87,7 @@ impl Services {
         };
         self.point(&entry, 0)?;
         self.write(index, FREE)?;
+        self.tell_tls()?;
         Ok(true)
     }
 
@@ -103,6 +105,23 @@ impl Services {
             }
         }
         services.iter().try_for_each(|service| self.set(*service))
+    }
+
+    /// Whether any service has a policy for TLS.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn have_tls(&self) -> Result<bool, BpfError> {
+        Ok(self.used()?.iter().any(|(_, entry)| entry.tls != 0))
+    }
+
+    /// Says in the entry of no service whether what leaves is to be looked at for TLS.
+    fn tell_tls(&mut self) -> Result<(), BpfError> {
+        let none = Service {
+            tls: u8::from(self.have_tls()?),
+            ..FREE
+        };
+        self.write(0, none)
     }
 
     /// Numbers and entries of all services.

@@ -1,30 +1,26 @@
 //! `netguard doctor`: what this machine has of what netguard needs, and what to do about the rest.
 
+mod leaving;
+
 use std::{fs, path::Path};
 
 use clap::Args;
 use hyper::Method;
-use netguard_common::layout::Mode;
 use nix::sys::utsname::uname;
 use serde::Serialize;
 use tabled::Tabled;
 
 use super::{CliError, Context, output::table};
 use crate::{
-    bpf::{
-        InstanceName, Link, Pins, SettingsMap, bpffs_mounted, embedded_object, is_watched, program_name,
-        verify_object,
-    },
+    bpf::{InstanceName, Link, Pins, bpffs_mounted, embedded_object, program_name, verify_object},
     config::InterfaceName,
     control::{Client, ClientError, DaemonStatus},
-    daemon::{CookieState, ReflectionState, sysctl_faults},
+    daemon::{CookieState, sysctl_faults},
     host::{self, Interface, LinkLayer},
 };
 
 /// The oldest long-term kernel with all that the datapath uses (XDP links, ring buffer, coarse clock, `frags`).
 const MIN_KERNEL: (u32, u32) = (6, 1);
-/// The first kernel with TCX, by which questions are remembered.
-const MIN_KERNEL_REFLECTION: (u32, u32) = (6, 6);
 
 #[derive(Args, Debug)]
 pub(super) struct DoctorArgs {
@@ -94,7 +90,8 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), CliE
         }));
     }
     let (daemon, status) = daemon(&context.instance).await;
-    checks.push(reflection(&interfaces, &context.pins, status.as_ref()));
+    checks.push(leaving::reflection(&interfaces, &context.pins, status.as_ref()));
+    checks.extend(leaving::tls(&interfaces, &context.pins, status.as_ref()));
     checks.push(cookies(status.as_ref()));
     checks.extend(status.as_ref().map(lists));
     checks.extend(status.as_ref().map(audit));
@@ -149,34 +146,6 @@ fn release() -> (String, (u32, u32)) {
     let mut numbers = release.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     (release, version)
-}
-
-/// Without the watch on what an interface sends, answers to this machine's own questions would be dropped.
-fn reflection(interfaces: &[Interface], pins: &Pins, status: Option<&DaemonStatus>) -> Check {
-    if release().1 < MIN_KERNEL_REFLECTION {
-        let detail = "off: it needs Linux 6.6 or newer; all other policies work";
-        return check("reflection", State::Warn, detail);
-    }
-    if status.is_some_and(|status| status.reflection == ReflectionState::Unavailable) {
-        let detail = "OFF: what leaves cannot be watched, which is tried again; `netguard events` tells why";
-        return check("reflection", State::Warn, detail);
-    }
-    let settings = SettingsMap::open(pins).and_then(|map| map.read());
-    if settings.is_ok_and(|settings| Mode::from_number(settings.reflection.mode) == Mode::Enforce) {
-        let links = Link::all(pins);
-        let unwatched = interfaces.iter().find(|interface| {
-            links.iter().any(|link| link.filters(interface)) && !is_watched(pins, interface)
-        });
-        if let Some(interface) = unwatched {
-            let detail = format!(
-                "what {} sends is not watched, so answers to its questions are dropped; a running daemon mends that within \
-                 a second, else `netguard run -i {}`",
-                interface.name, interface.name
-            );
-            return check("reflection", State::Fail, detail);
-        }
-    }
-    check("reflection", State::Ok, "questions can be remembered (TCX)")
 }
 
 /// What the daemon says, or could say: where `/proc/sys` is read-only, as in most containers, cookies begin late or never.

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use hyper::Method;
-use netguard_common::layout::{Cookies, Service};
+use netguard_common::layout::{Cookies, Service, Settings};
 use serde::Serialize;
 use tabled::Tabled;
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     bpf::{Services, SettingsMap},
-    config::{Burst, CookieMode, RatePerSecond, ServicePort},
+    config::{Burst, CookieMode, PolicyMode, RatePerSecond, ServicePort, TlsVersion},
     control::{Changed, Client, ClientError, ServiceChange, change_service, reset_service, risk, told},
     daemon::EventKind,
     engine::baseline::NormalTraffic,
@@ -23,21 +23,27 @@ use crate::{
 
 #[derive(Subcommand, Debug)]
 pub(super) enum ServiceCommand {
-    /// Show the services for which something else than the common limits holds.
+    /// Show the services for which something else than the common limits holds, and what becomes of their handshakes of TLS.
     List,
     /// Change what holds for a service at once; a restart of the daemon goes back to the configuration.
     Set {
         /// Protocol and port, such as udp/53.
         service: ServicePort,
         /// UDP: packets per second by all sources together. TCP: connection attempts that are left alone.
-        #[arg(long, value_parser = number)]
-        rate: RatePerSecond,
+        #[arg(long, value_parser = number, required_unless_present_any = ["tls", "tls_minimum"])]
+        rate: Option<RatePerSecond>,
         /// Packets that may come at once; the same as the rate if not given.
-        #[arg(long, value_parser = number)]
+        #[arg(long, value_parser = number, requires = "rate")]
         burst: Option<Burst>,
-        /// TCP: when it is answered for with SYN cookies.
-        #[arg(long, value_enum, default_value = "auto")]
-        cookies: CookieMode,
+        /// TCP: when it is answered for with SYN cookies; auto if not given.
+        #[arg(long, value_enum, requires = "rate")]
+        cookies: Option<CookieMode>,
+        /// TCP: what becomes of handshakes of TLS below the floor, that is of an older version, without AEAD or without forward secrecy.
+        #[arg(long, value_enum)]
+        tls: Option<PolicyMode>,
+        /// The lowest version of TLS that the floor lets through.
+        #[arg(long, value_enum)]
+        tls_minimum: Option<TlsVersion>,
         #[command(flatten)]
         confirm: ConfirmOption,
     },
@@ -60,6 +66,12 @@ struct Row {
     /// `-` for UDP.
     #[tabled(rename = "COOKIES")]
     cookies: &'static str,
+    /// `off`, or what becomes of handshakes below which version; `-` for UDP.
+    #[tabled(rename = "TLS")]
+    tls: String,
+    /// Whether its rate is the common one.
+    #[tabled(skip)]
+    common: bool,
     /// What of it usually comes in a second, connection attempts or datagrams; absent where nobody knows.
     #[tabled(rename = "USUALLY P50/P95/P99", display("usual_text"))]
     usual: Option<Usual>,
@@ -98,12 +110,17 @@ pub(super) async fn run(context: &Context, command: ServiceCommand) -> Result<()
             rate,
             burst,
             cookies,
+            tls,
+            tls_minimum,
             confirm,
         } => {
+            let rate_per_s = rate.map(|rate| rate.value());
             let change = ServiceChange {
-                rate_per_s: rate.value(),
-                burst: burst.map_or(rate.value(), |burst| burst.value()),
-                cookies,
+                rate_per_s,
+                burst: burst.map(|burst| burst.value()).or(rate_per_s),
+                cookies: cookies.unwrap_or_default(),
+                tls,
+                tls_minimum,
             };
             set(context, service, change, confirm).await
         }
@@ -117,10 +134,11 @@ async fn list(context: &Context) -> Result<(), CliError> {
         Ok(mut client) => client.request(Method::GET, "/v1/normal", None::<&()>).await?,
         Err(_) => NormalTraffic::default(),
     };
+    let settings = SettingsMap::open(&context.pins)?.read()?;
     let rows: Vec<Row> = Services::open(&context.pins)?
         .list()?
         .iter()
-        .filter_map(|entry| row(entry, &normal))
+        .filter_map(|entry| row(entry, &settings, &normal))
         .collect();
     context.output.print(&rows, |rows| {
         if rows.is_empty() {
@@ -130,7 +148,7 @@ async fn list(context: &Context) -> Result<(), CliError> {
     })
 }
 
-fn row(entry: &Service, normal: &NormalTraffic) -> Option<Row> {
+fn row(entry: &Service, settings: &Settings, normal: &NormalTraffic) -> Option<Row> {
     let service = ServicePort::new(entry.protocol, entry.port)?;
     let usual = normal.services.get(&service.to_string()).map(|normal| {
         let normal = if service.is_tcp() {
@@ -145,12 +163,25 @@ fn row(entry: &Service, normal: &NormalTraffic) -> Option<Row> {
             learnt_s: normal.learnt_s,
         }
     });
+    let common = entry.common != 0;
+    let (rate, cookies) = match (common, service.is_tcp()) {
+        (false, _) => (entry.rate, u32::from(entry.cookies)),
+        (true, true) => (settings.service_syn, settings.cookies),
+        (true, false) => (settings.levels.service_udp, 0),
+    };
+    let (mode, minimum) = told::floor_of(Some(entry));
     Some(Row {
         usual,
         service: service.to_string(),
-        rate_per_s: entry.rate.per_second(),
-        burst: entry.rate.burst(),
-        cookies: match (service.is_tcp(), Cookies::from_number(u32::from(entry.cookies))) {
+        rate_per_s: rate.per_second(),
+        burst: rate.burst(),
+        tls: match (service.is_tcp(), mode) {
+            (false, _) => "-".to_owned(),
+            (true, PolicyMode::Off) => "off".to_owned(),
+            (true, mode) => format!("{} {}", mode.name(), minimum.name()),
+        },
+        common,
+        cookies: match (service.is_tcp(), Cookies::from_number(cookies)) {
             (false, _) => "-",
             (true, Cookies::Off) => "off",
             (true, Cookies::Auto) => "auto",
@@ -174,12 +205,13 @@ async fn set(
             let _lock = alone(context).await?;
             let mut services = Services::open(&context.pins)?;
             let settings = SettingsMap::open(&context.pins)?.read()?;
-            confirm.alone(
-                |_| risk::of_service(&settings, service, None, change.rate_per_s),
-                "",
-            )?;
-            change_service(&mut services, service, change)?;
-            record(context, [told::service_changed(service.to_string(), change)]);
+            let risk = |rate_per_s| risk::of_service(&settings, service, None, rate_per_s);
+            confirm.alone(|_| change.rate_per_s.and_then(risk), "")?;
+            let set = change_service(&mut services, service, change)?;
+            record(
+                context,
+                told::service_changed(service.to_string(), change, set.as_ref()),
+            );
             Changed {
                 change,
                 unconfirmed: None,
@@ -188,18 +220,39 @@ async fn set(
         Err(error) => return Err(error.into()),
     };
     context.output.print(&changed, |Changed { change, unconfirmed }| {
+        format!(
+            "{}; the next start of the daemon takes the configuration's again{}",
+            said(service, change),
+            confirm::told(unconfirmed.as_ref())
+        )
+    })
+}
+
+/// What holds for `service` by `change`.
+fn said(service: ServicePort, change: &ServiceChange) -> String {
+    let limits = change.rate_per_s.map(|rate_per_s| {
         let what = if service.is_tcp() {
             "connection attempts/s before cookies are asked for"
         } else {
             "packets/s from all sources together"
         };
-        format!(
-            "{service} gets {} {what} now, bursts of {}; the next start of the daemon takes the configuration's again{}",
-            change.rate_per_s,
-            change.burst,
-            confirm::told(unconfirmed.as_ref())
-        )
-    })
+        let burst = change.burst.unwrap_or(rate_per_s);
+        format!("{service} gets {rate_per_s} {what} now, bursts of {burst}")
+    });
+    let floor = change.tls.map(|mode| match mode {
+        PolicyMode::Off => format!("handshakes of TLS at {service} are not judged now"),
+        PolicyMode::Shadow => {
+            format!("handshakes of TLS at {service} that are below the floor are counted now")
+        }
+        PolicyMode::Enforce => {
+            format!("handshakes of TLS at {service} that are below the floor are ended now")
+        }
+    });
+    let minimum = change
+        .tls_minimum
+        .map(|minimum| format!("the floor of {service} is TLS {} now", minimum.name()));
+    let said: Vec<String> = [limits, floor, minimum].into_iter().flatten().collect();
+    said.join("; ")
 }
 
 async fn reset(context: &Context, service: ServicePort) -> Result<(), CliError> {

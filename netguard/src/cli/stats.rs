@@ -6,7 +6,7 @@ use serde::Serialize;
 use tabled::Tabled;
 
 use super::{CliError, Context, output::table};
-use crate::bpf::Counters;
+use crate::bpf::{Counters, TlsCount, tls_counts};
 
 #[derive(Args, Debug)]
 pub(super) struct StatsArgs {
@@ -20,12 +20,26 @@ pub(super) struct StatsArgs {
 struct Stats {
     verdicts: Vec<Row>,
     samples: Samples,
+    /// Handshakes of services that have a policy for TLS, by what became of them.
+    tls: Vec<TlsRow>,
 }
 
 #[derive(Serialize)]
 struct Samples {
     sent: u64,
     lost: u64,
+}
+
+#[derive(Clone, Serialize, Tabled)]
+struct TlsRow {
+    #[tabled(rename = "TLS")]
+    outcome: &'static str,
+    #[tabled(rename = "ENFORCED")]
+    enforced: u64,
+    #[tabled(rename = "SHADOW")]
+    shadow: u64,
+    #[tabled(rename = "MEANING")]
+    help: &'static str,
 }
 
 #[derive(Clone, Serialize, Tabled)]
@@ -52,6 +66,7 @@ pub(super) fn run(context: &Context, args: &StatsArgs) -> Result<(), CliError> {
             sent: sampler.sent,
             lost: sampler.lost,
         },
+        tls: tls_counts(&context.pins)?.into_iter().map(tls_row).collect(),
     };
     context.output.print(&stats, |stats| {
         let rows: Vec<Row> =
@@ -60,6 +75,10 @@ pub(super) fn run(context: &Context, args: &StatsArgs) -> Result<(), CliError> {
             return "no packet was seen yet".to_owned();
         }
         let mut text = table(rows, &[2, 3]);
+        let tls: Vec<TlsRow> = stats.tls.iter().filter(|row| row.enforced + row.shadow > 0).cloned().collect();
+        if !tls.is_empty() {
+            text.push_str(&format!("\n\n{}", table(tls, &[1, 2])));
+        }
         if stats.samples.lost > 0 {
             text.push_str(&format!(
                 "\n{} samples of dropped packets were lost (the ring buffer was full); the counters are exact",
@@ -68,6 +87,15 @@ pub(super) fn run(context: &Context, args: &StatsArgs) -> Result<(), CliError> {
         }
         text
     })
+}
+
+fn tls_row(count: TlsCount) -> TlsRow {
+    TlsRow {
+        outcome: count.outcome.name(),
+        enforced: count.enforced,
+        shadow: count.shadow,
+        help: count.outcome.help(),
+    }
 }
 
 /// A verdict that passes has no shadow: only what would drop can be counted instead.

@@ -199,6 +199,7 @@ fn text(status: &Status) -> String {
             }
             lines.extend(pressed(&daemon.connections));
             lines.extend(daemon.connections.faults());
+            lines.extend(daemon.tls.sentence());
             if daemon.own_left_out > 0 {
                 lines.push(left_out_sentence(daemon.own_left_out));
             }

@@ -6,7 +6,7 @@ use netguard_common::{packet::protocol, service::SERVICES};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::{Burst, CookieMode, PolicyMode, Ports, RatePerSecond, Within};
+use super::{Burst, CookieMode, PolicyMode, Ports, RatePerSecond, TlsVersion, Within};
 
 /// Packet rates per source address (IPv6: per /64), one limit for each kind of packet, and those of many sources together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -82,28 +82,59 @@ pub struct Dns {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    expecting = "a table with `port`, `rate_per_s` and `burst`"
+    expecting = "a table with `port`, and `rate_per_s` and `burst`, or `tls`"
 )]
 pub struct Service {
     /// Protocol and port, such as "udp/53".
     pub port: ServicePort,
-    /// UDP: packets per second by all sources together. TCP: connection attempts that are left alone.
-    pub rate_per_s: RatePerSecond,
+    /// UDP: packets per second by all sources together. TCP: connection attempts that are left alone. Without it the common limit holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_per_s: Option<RatePerSecond>,
     /// That many may come at once.
-    pub burst: Burst,
-    /// When it is answered for with SYN cookies; TCP only, and only where `syn_cookies.mode` is not "off".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<Burst>,
+    /// When it is answered for with SYN cookies; TCP only, only where `syn_cookies.mode` is not "off", and with a rate of its own.
     #[serde(default)]
     pub cookies: CookieMode,
+    /// What becomes of handshakes of TLS below `tls_minimum`, or without AEAD and forward secrecy; TCP only. Without it they are not judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<PolicyMode>,
+    /// The lowest version of TLS; without it 1.3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_minimum: Option<TlsVersion>,
+}
+
+impl Service {
+    /// What is wrong with it, if anything is.
+    fn mistake(&self) -> Option<String> {
+        let port = self.port;
+        match (self.rate_per_s, self.burst) {
+            (Some(_), Some(_)) => None,
+            (None, None) if self.cookies != CookieMode::default() => Some(format!(
+                "{port} has `cookies` but no rate from which on they begin: add `rate_per_s` and `burst`"
+            )),
+            (None, None) if self.tls.is_none() => Some(format!(
+                "nothing is said of {port}: add `rate_per_s` and `burst`, or `tls`"
+            )),
+            (None, None) => None,
+            _ => Some(format!(
+                "{port}: `rate_per_s` and `burst` belong together, or leave both out"
+            )),
+        }
+    }
 }
 
 /// Services, as many as the kernel has room for.
 pub(super) fn services<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Service>, D::Error> {
     const MOST: usize = SERVICES as usize - 1;
     let services = Vec::<Service>::deserialize(from)?;
+    if let Some(mistake) = services.iter().find_map(Service::mistake) {
+        return Err(D::Error::custom(mistake));
+    }
     let ports: BTreeSet<ServicePort> = services.iter().map(|service| service.port).collect();
     if ports.len() > MOST {
         return Err(D::Error::custom(format!(
-            "{} services have limits of their own, at most {MOST} can: leave some to the common limits",
+            "{} services have entries of their own, at most {MOST} can: leave some to the common limits",
             ports.len()
         )));
     }
@@ -252,6 +283,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_service_has_a_rate_or_a_floor_of_tls() {
+        let parse = |rest: &str| {
+            let text = format!("[[service]]\nport = \"tcp/443\"\n{rest}");
+            Config::parse("test.toml", &text).map(|config| config.service[0])
+        };
+        let service = parse("tls = \"enforce\"\ntls_minimum = \"1.2\"\n").unwrap();
+        assert_eq!(
+            (service.tls, service.tls_minimum, service.rate_per_s),
+            (Some(PolicyMode::Enforce), Some(TlsVersion::V1_2), None)
+        );
+        for (wrong, told) in [
+            ("", "nothing is said of tcp/443"),
+            ("rate_per_s = 5\n", "belong together"),
+            ("tls = \"off\"\nburst = 5\n", "belong together"),
+            (
+                "tls = \"shadow\"\ncookies = \"always\"\n",
+                "no rate from which on",
+            ),
+            ("tls = \"on\"\n", "enforce"),
+            ("tls = \"shadow\"\ntls_minimum = \"1.1\"\n", "1.2"),
+        ] {
+            let error = parse(wrong).unwrap_err().to_string();
+            assert!(error.contains(told), "{wrong}: {error}");
+        }
+    }
+
     /// Found in review: only the kernel's table said so, and told to `reset` one that was none yet.
     #[test]
     fn more_services_than_the_kernel_has_room_for_are_a_mistake() {
@@ -265,7 +323,7 @@ mod tests {
         let error = parse(&services(256)).unwrap_err().to_string();
         assert!(
             error.starts_with("test.toml:1:")
-                && error.contains("256 services have limits of their own, at most 255"),
+                && error.contains("256 services have entries of their own, at most 255"),
             "{error}"
         );
     }

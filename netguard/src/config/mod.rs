@@ -17,6 +17,7 @@ mod schema;
 mod state;
 mod telemetry;
 mod text;
+mod tls;
 mod values;
 mod warnings;
 
@@ -41,6 +42,7 @@ pub use response::Response;
 pub use schema::schema_json;
 pub use state::{Reach, StatePolicy, StrayBurst};
 pub use telemetry::{Telemetry, TelemetryMode};
+pub use tls::TlsVersion;
 pub use values::{
     Burst, InterfaceName, InterfaceNameError, Period, PeriodError, Ports, RatePerSecond, TableSize, Within,
 };
@@ -148,7 +150,7 @@ pub enum OnExit {
 }
 
 /// What one policy does with a packet it objects to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum PolicyMode {
     /// The policy is not consulted.
@@ -309,6 +311,26 @@ impl PolicyMode {
         match (self, mode) {
             (Self::Enforce, Mode::Shadow) => Self::Shadow,
             (own, _) => own,
+        }
+    }
+
+    /// As the configuration writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Shadow => "shadow",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
+impl From<netguard_common::layout::Mode> for PolicyMode {
+    fn from(mode: netguard_common::layout::Mode) -> Self {
+        match mode {
+            netguard_common::layout::Mode::Off => Self::Off,
+            netguard_common::layout::Mode::Shadow => Self::Shadow,
+            netguard_common::layout::Mode::Enforce => Self::Enforce,
         }
     }
 }

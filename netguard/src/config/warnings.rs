@@ -30,6 +30,14 @@ impl Config {
                     "{port} takes no connections: `cookies` means nothing for it"
                 ));
             }
+            if !port.is_tcp() && service.tls.is_some() {
+                warnings.push(format!("{port} takes no connections: `tls` means nothing for it"));
+            }
+            if service.tls.is_none() && service.tls_minimum.is_some() {
+                warnings.push(format!(
+                    "{port} has `tls_minimum` without `tls`: no handshake is judged"
+                ));
+            }
         }
         let cookies = &self.syn_cookies;
         if cookies.timestamps == CookieTimestamps::Manage && !cookies.manage_sysctls {
@@ -91,15 +99,19 @@ mod tests {
             service = [
                 { port = "udp/53", rate_per_s = 1, burst = 1 },
                 { port = "udp/53", rate_per_s = 1, burst = 1, cookies = "always" },
+                { port = "udp/443", tls = "enforce" },
+                { port = "tcp/443", rate_per_s = 1, burst = 1, tls_minimum = "1.2" },
             ]
         "#;
         let warnings = Config::parse("test.toml", text).unwrap().warnings();
-        assert_eq!(warnings.len(), 7, "{warnings:#?}");
+        assert_eq!(warnings.len(), 9, "{warnings:#?}");
         assert!(warnings[1].contains("udp/53 is more than once"));
         assert!(warnings[2].contains("takes no connections"));
-        assert!(warnings[3].contains("`syn_cookies.timestamps` is not managed"));
-        assert!(warnings[4].contains("`metrics.listen` is [::]:9464"));
-        assert!(warnings[5].contains("10.0.0.0/8 is both in `allow` and in `block`: it passes"));
+        assert!(warnings[3].contains("`tls` means nothing"));
+        assert!(warnings[4].contains("tcp/443 has `tls_minimum` without"));
+        assert!(warnings[5].contains("`syn_cookies.timestamps` is not managed"));
+        assert!(warnings[6].contains("`metrics.listen` is [::]:9464"));
+        assert!(warnings[7].contains("10.0.0.0/8 is both in `allow` and in `block`: it passes"));
         let text = r#"
             reputation = { block_from = 20, block_for_at_most = "10s" }
         "#;

@@ -7,7 +7,8 @@ use crate::{
     audit::AuditState,
     daemon::{
         ConnectionsReport, CookieOptions, CookieState, ListMatch, NormalState, Protected, ReflectionState,
-        SourceReputation, Spared, StateReach, StoreState, TrafficReport, Unconfirmed, UnconfirmedChange,
+        SourceReputation, Spared, StateReach, StoreState, TlsReport, TrafficReport, Unconfirmed,
+        UnconfirmedChange,
     },
     metrics::MetricsState,
     prefix::Prefix,
@@ -36,6 +37,9 @@ pub struct DaemonStatus {
     /// What the configured blocks leave out.
     pub spared: Vec<Spared>,
     pub reflection: ReflectionState,
+    /// How the floor of TLS stands.
+    #[serde(default)]
+    pub tls: TlsReport,
     /// Addresses of this machine that find no room in the kernel's table.
     #[serde(default)]
     pub own_left_out: usize,

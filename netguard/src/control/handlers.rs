@@ -26,7 +26,7 @@ use super::{DaemonStatus, Stats, peer::By, server::Refusal};
 use crate::{
     bpf::BpfError,
     clock::{monotonic_ns, wall_clock_s},
-    daemon::{AttackReport, Event, EventKind, PacketReport, State, Stop, store_state},
+    daemon::{AttackReport, Event, EventKind, PacketReport, State, Stop, TlsReport, store_state},
     engine::baseline::NormalTraffic,
 };
 
@@ -52,6 +52,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         state: state.reach().clone(),
         spared: state.spared().clone(),
         reflection: *state.reflection(),
+        tls: TlsReport::of(&state),
         own_left_out: state.own_left_out.load(std::sync::atomic::Ordering::Relaxed),
         cookie_faults,
         list_faults: state.list_faults(),

@@ -1,6 +1,6 @@
 //! What is told of requests that were carried out: by the daemon, or by the command line when that is dead.
 
-use netguard_common::layout::Rate;
+use netguard_common::layout::{Mode, Rate, Service};
 
 use super::{
     Force, LimitChange, RuleAddition, RuleOutcome, ServiceChange, SignatureAddition, SignatureOutcome,
@@ -8,6 +8,7 @@ use super::{
 use crate::{
     audit::sha256,
     bpf::List,
+    config::{PolicyMode, TlsVersion},
     daemon::{EventKind, Forgotten},
 };
 
@@ -76,14 +77,28 @@ pub fn limit_changed(class: String, change: LimitChange) -> EventKind {
     }
 }
 
-/// A change of what holds for `service`.
-pub fn service_changed(service: String, change: ServiceChange) -> EventKind {
-    EventKind::ServiceChanged {
-        service,
-        rate_per_s: change.rate_per_s,
-        burst: change.burst,
+/// A change of what holds for `service`, whose entry is `set` now.
+pub fn service_changed(service: String, change: ServiceChange, set: Option<&Service>) -> Vec<EventKind> {
+    let limits = change.rate_per_s.map(|rate_per_s| EventKind::ServiceChanged {
+        service: service.clone(),
+        rate_per_s,
+        burst: change.burst.unwrap_or(rate_per_s),
         cookies: change.cookies,
-    }
+    });
+    let floor = change.tls.is_some() || change.tls_minimum.is_some();
+    let (mode, minimum) = floor_of(set);
+    let floor = floor.then(|| EventKind::TlsPolicy {
+        service,
+        mode: mode.name().to_owned(),
+        minimum: minimum.name().to_owned(),
+    });
+    limits.into_iter().chain(floor).collect()
+}
+
+/// What the entry of a service says of TLS.
+pub fn floor_of(entry: Option<&Service>) -> (PolicyMode, TlsVersion) {
+    let (tls, minimum) = entry.map_or((0, 0), |entry| (entry.tls, entry.tls_minimum));
+    (Mode::from_number(u32::from(tls)).into(), TlsVersion::of(minimum))
 }
 
 /// The addition of a signature.

@@ -92,10 +92,28 @@ impl Attachment {
         Ok(fresh)
     }
 
-    /// Watches nothing any more, until it is tried again where it is wanted. Nothing that arrives may be judged by it now.
-    pub(super) fn watch_nothing(&mut self) {
+    /// Whether what leaves is to be watched, as the next look sees to.
+    pub(super) fn want_watch(&mut self, wanted: bool) {
+        if wanted && !self.to_watch {
+            self.watch_refusals = Backoff::default();
+        }
+        self.to_watch = wanted;
+    }
+
+    /// Whether what leaves is watched, as far as the last look saw.
+    pub(super) fn is_watching(&self) -> bool {
+        self.watching
+    }
+
+    /// Lets what is watched be, and tries the rest again later.
+    pub(super) fn watch_later(&mut self) {
         self.watching = false;
         self.watch_refusals.refused();
+    }
+
+    /// Watches nothing any more, until it is tried again where it is wanted. Nothing that arrives may be judged by it now.
+    pub(super) fn watch_nothing(&mut self) {
+        self.watch_later();
         if let Err(error) = bpf::forget(&self.pins, &[]) {
             warn!("what leaves is still watched: {error}");
         }

@@ -51,6 +51,7 @@ impl EventKind {
             | Self::ServiceRelieved { .. }
             | Self::NormalChanged { .. }
             | Self::SamplesLost { .. }
+            | Self::HandshakesRefused { .. }
             | Self::Missed { .. } => Worth::Strangers,
             _ => Worth::Decision,
         }

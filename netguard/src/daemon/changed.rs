@@ -101,7 +101,7 @@ mod tests {
             port,
             protocol: 6,
             cookies: cookies as u8,
-            reserved: 0,
+            ..Service::ZERO
         };
         let configured = [
             service(22, 50, Cookies::Auto),

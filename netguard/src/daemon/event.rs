@@ -183,6 +183,28 @@ pub enum EventKind {
         #[serde(default)]
         cookies: CookieMode,
     },
+    /// An operator changed what becomes of a service's handshakes of TLS: `off`, `shadow` or `enforce` below version `minimum`.
+    TlsPolicy {
+        service: String,
+        mode: String,
+        minimum: String,
+    },
+    /// Handshakes of a service were refused, or, in shadow, would have been: so many since this was told last. The other fields are those of one
+    /// of them.
+    HandshakesRefused {
+        service: String,
+        count: u64,
+        shadow: bool,
+        client: String,
+        /// What the server chose.
+        version: String,
+        cipher: String,
+        why: String,
+    },
+    /// Policies for TLS do not hold, since what leaves cannot be looked at.
+    TlsOff { why: String },
+    /// They hold again.
+    TlsOn,
     /// An operator let the common limits hold for a service again.
     ServiceReset { service: String },
     /// Questions are remembered again, and answers to none are refused.

@@ -23,6 +23,7 @@ mod offer;
 mod own;
 pub(crate) mod places;
 mod protected;
+mod rates;
 mod reach;
 pub(crate) mod reflection;
 pub(crate) mod reputation;
@@ -35,6 +36,7 @@ mod signals;
 mod state;
 mod sysctls;
 pub(crate) mod tick;
+mod tls;
 mod traffic;
 pub(crate) mod unconfirmed;
 
@@ -83,6 +85,7 @@ pub use responses::{MeasureReport, PacketReport, ResponseReport, WithheldReport}
 pub use settings::{limit_rate, service_entry, settings};
 pub use state::{CookieState, State, Stop};
 pub use sysctls::{restore_sysctls, sysctl_faults};
+pub use tls::{Tls, TlsReport, TlsState};
 pub use traffic::{Entropies, HeavyRate, KindRate, ServiceRate, Spread, TrafficReport};
 pub use unconfirmed::{Unconfirmed, UnconfirmedChange};
 

@@ -9,16 +9,12 @@ use netguard_common::{
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use super::{
-    EventKind, State,
-    attachment::{Attachment, Watched},
-    settings::limit_rate,
-};
+use super::{EventKind, State, attachment::Watched, settings::limit_rate};
 use crate::{
     bpf::{BpfError, EgressError},
     clock::monotonic_ns,
     config::{Config, PolicyMode},
-    host::{self, Interface},
+    host,
 };
 
 /// What becomes of answers that nobody asked for.
@@ -50,8 +46,8 @@ pub(super) struct Beginning {
 }
 
 impl Beginning {
-    /// Sees to it that questions which leave through `interfaces` are remembered, if `config` wants that.
-    pub(super) fn new(config: &Config, attachment: &mut Attachment, interfaces: &[Interface]) -> Self {
+    /// Questions are remembered if `config` wants that and what leaves is `watched`: anew, or as before.
+    pub(super) fn new(config: &Config, watched: Option<&Result<bool, EgressError>>) -> Self {
         let state = wanted(config);
         let mut beginning = Self {
             state,
@@ -61,13 +57,14 @@ impl Beginning {
         if state == ReflectionState::Off {
             return beginning;
         }
-        match attachment.watch(interfaces) {
-            Ok(fresh) => beginning.grace = fresh,
-            Err(error) => {
+        match watched {
+            Some(Ok(fresh)) => beginning.grace = *fresh,
+            Some(Err(error)) => {
                 warn!("answers that nobody asked for are NOT refused: {error}");
                 beginning.state = ReflectionState::Unavailable;
                 beginning.why = Some(error.to_string());
             }
+            None => {}
         }
         beginning
     }
@@ -109,7 +106,7 @@ fn told(config: &Config, mode: Mode, asking: (u16, u16), grace_until_ns: u64) ->
 }
 
 /// What `config` asks for.
-fn wanted(config: &Config) -> ReflectionState {
+pub(super) fn wanted(config: &Config) -> ReflectionState {
     match config.reflection.mode.under(config.mode) {
         PolicyMode::Off => ReflectionState::Off,
         PolicyMode::Shadow => ReflectionState::Shadow,
@@ -127,11 +124,12 @@ const fn mode(state: ReflectionState) -> Mode {
 
 /// Draws the consequence when an interface was not watched any more, and is now, or cannot be. True when nothing is to be
 /// watched until the next attempt: never before the datapath has been told, which would refuse every answer.
-pub(super) fn follow(state: &State, config: &Config, watched: Watched) -> bool {
+pub(super) fn follow(state: &State, config: &Config, watched: &Watched) -> bool {
     match watched {
+        _ if wanted(config) == ReflectionState::Off => false,
         Watched::AsBefore => false,
         Watched::Anew => !resume(state, wanted(config)),
-        Watched::Refused(error) => give_up(state, &error),
+        Watched::Refused(error) => give_up(state, error),
     }
 }
 

@@ -44,7 +44,7 @@ pub fn settings(config: &Config, before: &Settings, reach: Reach) -> Settings {
             reach: reach as u32,
             strays: Rate::new(config.state.rate_per_s.value(), config.state.burst.value()),
             signatures: mode(config.signatures.mode),
-            reserved: 0,
+            tls: mode(PolicyMode::Enforce),
         },
         levels: Levels {
             service_udp: limit_rate(config.limit.service.udp),
@@ -86,12 +86,18 @@ pub(crate) fn services(config: &Config) -> Vec<Service> {
 
 /// `service` as the datapath wants it.
 pub fn service_entry(service: &crate::config::Service) -> Service {
+    let rate = service.rate_per_s.zip(service.burst);
+    let is_tcp = service.port.is_tcp();
     Service {
-        rate: Rate::new(service.rate_per_s.value(), service.burst.value()),
+        rate: rate.map_or(Rate::UNLIMITED, |(rate, burst)| {
+            Rate::new(rate.value(), burst.value())
+        }),
         port: service.port.port(),
         protocol: service.port.protocol(),
         cookies: cookies(service.cookies) as u8,
-        reserved: 0,
+        tls: Mode::from(service.tls.filter(|_| is_tcp).unwrap_or(PolicyMode::Off)) as u8,
+        common: u8::from(rate.is_none()),
+        tls_minimum: service.tls_minimum.unwrap_or_default().number(),
     }
 }
 

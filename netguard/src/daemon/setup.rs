@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use super::{
-    CookieState, DaemonError, EventKind, Journal, Lists, Options, State, Stop,
+    CookieState, DaemonError, EventKind, Journal, Lists, Options, ReflectionState, State, Stop, Tls,
     attachment::{Attachment, filtered},
     before::Before,
     campaigns::Ground,
@@ -18,17 +18,18 @@ use super::{
     own,
     places::Whereabouts,
     reach,
-    reflection::Beginning,
+    reflection::{self, Beginning},
     respond::{self, Known, Stands},
     segments::segments,
     settings::{services, settings},
     state::Parts,
+    tls::{self, Refusals},
     traffic::TrafficWatch,
 };
 use crate::{
     bpf::{
-        self, Counters, Entry, Heads, List, Loaded, NotCounted, OwnAddresses, Pins, Proven, Rules, Samples,
-        Services, SettingsMap, Signatures, TableSizes,
+        self, Counters, Entry, Handshakes, Heads, List, Loaded, NotCounted, OwnAddresses, Pins, Proven,
+        Rules, Samples, Services, SettingsMap, Signatures, TableSizes,
     },
     clock::{monotonic_ns, wall_clock_s},
     config::{Config, CookieMode, CookieTimestamps, Mode, PolicyMode},
@@ -43,6 +44,7 @@ pub(super) struct Inputs {
     pub(super) counters: Counters,
     pub(super) samples: Samples,
     pub(super) heads: Heads,
+    pub(super) refusals: Refusals,
     pub(super) stands: Stands,
     pub(super) known: Known,
     pub(super) flooder: FlooderSettings,
@@ -131,7 +133,11 @@ impl Start<'_> {
         let reach = reach::reach(config);
         let names: Vec<&str> = config.interfaces.iter().map(|name| name.as_str()).collect();
         let filtered = filtered(pins, &names, &self.standing);
-        let reflection = Beginning::new(config, &mut attachment, &filtered);
+        let has_tls = tls::is_configured(config);
+        let watch = has_tls || reflection::wanted(config) != ReflectionState::Off;
+        let watched = watch.then(|| attachment.watch(&filtered));
+        let reflection = Beginning::new(config, watched.as_ref());
+        let tls = Tls::begin(has_tls, watched.as_ref());
         let left_out = prepare(
             config,
             &reflection,
@@ -153,6 +159,7 @@ impl Start<'_> {
         let (services, own) = (Services::open(pins)?, OwnAddresses::open(pins)?);
         let (counters, samples) = (Counters::open(pins)?, Samples::open(pins)?);
         let (heads, settings_seed) = (Heads::open(pins)?, settings.read()?.seed);
+        let refusals = Refusals::of(Handshakes::open(pins)?);
         let (proven, waiting) = (Proven::open(pins)?, waiting());
         let traffic = TrafficWatch::begin(pins, config, waiting.as_ref())?;
 
@@ -171,7 +178,8 @@ impl Start<'_> {
         );
         let sessions = self.facts.session_ports.iter().copied().collect();
         let guard = guard(self.facts, &allowed, &configured, &lists.never_block().prefixes);
-        if !reflection.watches() {
+        let watches = reflection.watches() || tls.holds();
+        if !watches {
             attachment.watch_nothing();
         }
         let mode = if config.mode == Mode::Shadow {
@@ -206,6 +214,7 @@ impl Start<'_> {
             cookies,
             reach: reach::told(reach),
             reflection: reflection.state,
+            tls,
             sysctls: wanted,
             responder: Responder::new(respond::settings(config), settings_seed),
             confirm: config.guard.confirm,
@@ -224,11 +233,15 @@ impl Start<'_> {
         if let Some(why) = reflection.why {
             state.journal.record(EventKind::ReflectionOff { why });
         }
+        if let (true, Some(Err(error))) = (has_tls, &watched) {
+            tls::off(&state, error.to_string());
+        }
         let cookies = CookieSwitch::new(&self.options.instance, wanted, &state.journal);
         let inputs = Inputs {
             counters,
             samples,
             heads,
+            refusals,
             stands: Stands::default(),
             known: Known {
                 good: HashSet::new(),

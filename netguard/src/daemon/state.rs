@@ -10,7 +10,8 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify, wa
 
 use super::{
     ConnectionsReport, EventKind, Journal, Lists, NeverBlock, NormalState, Protected, ReflectionState,
-    Spared, StateReach, TrafficReport, cookies::Wanted, reputation::Keeper, unconfirmed::Waiting,
+    Spared, StateReach, Tls, TrafficReport, cookies::Wanted, rates::Rates, reputation::Keeper,
+    unconfirmed::Waiting,
 };
 use crate::{
     audit::Author,
@@ -47,17 +48,6 @@ pub enum CookieState {
     Undelivered,
 }
 
-/// Rates of the last second.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rates {
-    pub passed_per_s: u64,
-    pub dropped_per_s: u64,
-    pub answered_per_s: u64,
-    /// Since the maps were made.
-    pub samples_sent: u64,
-    pub samples_lost: u64,
-}
-
 /// What setting up made.
 pub(super) struct Parts {
     pub(super) instance: InstanceName,
@@ -76,6 +66,7 @@ pub(super) struct Parts {
     pub(super) lists: Lists,
     pub(super) reach: StateReach,
     pub(super) reflection: ReflectionState,
+    pub(super) tls: Tls,
     pub(super) sysctls: Wanted,
     pub(super) responder: Responder,
     pub(super) confirm: Confirm,
@@ -108,6 +99,7 @@ pub struct State {
     cookies: Mutex<CookieState>,
     reach: Mutex<StateReach>,
     reflection: Mutex<ReflectionState>,
+    tls: Mutex<Tls>,
     rates: Mutex<Rates>,
     traffic: Mutex<Option<TrafficReport>>,
     controller: Mutex<Controller>,
@@ -123,7 +115,7 @@ pub struct State {
     writing: AsyncMutex<()>,
     unconfirmed: Mutex<Waiting>,
     connections: Mutex<ConnectionsReport>,
-    /// Whether people blocked somebody whose connections are to end.
+    /// Somebody was blocked whose connections are to end.
     pub(crate) blocks_asked: AtomicBool,
     lists: Mutex<Lists>,
     pub(super) holds_over: Arc<AtomicBool>,
@@ -161,6 +153,7 @@ impl State {
             lists: Mutex::new(parts.lists),
             reach: Mutex::new(parts.reach),
             reflection: Mutex::new(parts.reflection),
+            tls: Mutex::new(parts.tls),
             rates: Mutex::default(),
             traffic: Mutex::default(),
             controller: Mutex::default(),
@@ -289,6 +282,11 @@ impl State {
 
     pub fn reflection(&self) -> MutexGuard<'_, ReflectionState> {
         lock(&self.reflection)
+    }
+
+    /// How the floor of TLS stands.
+    pub fn tls(&self) -> MutexGuard<'_, Tls> {
+        lock(&self.tls)
     }
 
     pub fn rates(&self) -> MutexGuard<'_, Rates> {

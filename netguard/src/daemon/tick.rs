@@ -10,11 +10,13 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    CookieState, EventKind, State, Stop, act, attacks, begin_fetches, blocks, campaigns,
+    CookieState, EventKind, ReflectionState, State, Stop, act, attacks, begin_fetches, blocks, campaigns,
     configured::Configured,
-    connections, normal, own, reach, reflection, reputation, respond, segments,
+    connections, normal, own,
+    rates::Rates,
+    reach, reflection, reputation, respond, segments,
     setup::{Inputs, guard, spared_by_lists, waiting},
-    state::Rates,
+    tls,
     traffic::TrafficWatch,
     unconfirmed,
 };
@@ -65,6 +67,9 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
             reputation::second(state, &ticking.second);
             ticking.summarise(state);
             inputs.databases.ask();
+            let has_tls = tls::is_wanted(state);
+            let watch = has_tls || reflection::wanted(&inputs.config) != ReflectionState::Off;
+            inputs.attachment.want_watch(watch);
             if let Some(looked) = inputs.attachment.check(state).await {
                 if inputs
                     .cookies
@@ -78,9 +83,13 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
                     stop_answering(state, &why);
                 }
                 segments::follow(state, looked.segments);
-                if reflection::follow(state, &inputs.config, looked.watched) {
+                let gives_up = reflection::follow(state, &inputs.config, &looked.watched);
+                if gives_up && has_tls {
+                    inputs.attachment.watch_later();
+                } else if gives_up || (!watch && inputs.attachment.is_watching()) {
                     inputs.attachment.watch_nothing();
                 }
+                tls::follow(state, has_tls, inputs.attachment.is_watching(), &looked.watched);
             }
         }
         if tick.is_multiple_of(SWEEP_TICKS) {
@@ -135,6 +144,7 @@ impl Ticking {
             let good = &inputs.known.good;
             campaigns::tick(state, &mut inputs.ground, &changes, &seen, good, &step.window);
         }
+        inputs.refusals.tick(state, now_ns);
         self.second.push(step.window);
         if !step.findings.is_empty() {
             act::act(state, step.findings, now_ns).await;

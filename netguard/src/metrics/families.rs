@@ -8,6 +8,7 @@ use netguard_common::{
 
 use super::{Family, Labels};
 use crate::{
+    bpf::TlsCount,
     config::ServicePort,
     control::LimitName,
     daemon::{ConnectionsReport, Protected, TrafficReport},
@@ -246,12 +247,31 @@ pub(super) fn measures(responder: &Responder) -> Family {
     )
 }
 
+/// Handshakes of TLS by what became of them, and connections that were ended.
+pub(super) fn tls(counts: &[TlsCount]) -> Family {
+    let rows = counts.iter().flat_map(|count| {
+        let row = |shadow: bool, number| {
+            let labels = vec![
+                ("outcome", count.outcome.name().to_owned()),
+                ("shadow", shadow.to_string()),
+            ];
+            (labels, number)
+        };
+        [row(false, count.enforced), row(true, count.shadow)]
+    });
+    Family::counter(
+        "netguard_tls_handshakes",
+        "Handshakes of TLS at services that have a policy for it, by what became of them, and by whether that was only counted (shadow)",
+        rows.collect(),
+    )
+}
+
 /// The limits that hold, those of single services among them; what is unlimited has no row.
 pub(super) fn limits(settings: &Settings, services: &[Service]) -> [Family; 2] {
     let common = LimitName::all().map(|name| (name.to_string(), name.rate(settings)));
     let own = services.iter().filter_map(|service| {
         let port = ServicePort::new(service.protocol, service.port)?;
-        Some((port.to_string(), service.rate))
+        (service.common == 0).then(|| (port.to_string(), service.rate))
     });
     let limits: Vec<(String, Rate)> = common
         .chain(own)

@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::{Family, families, tables::Tables};
 use crate::{
-    bpf::{BpfError, Counters, Pins, Services, SettingsMap, Telemetry},
+    bpf::{BpfError, Counters, Pins, Services, SettingsMap, Telemetry, tls_counts},
     daemon::{CookieState, ReflectionState, State, store_state},
     host,
 };
@@ -90,6 +90,10 @@ impl Gathering {
         let reputation = store_state(state).and_then(|store| store.sentence());
         let normal = state.normal().sentence();
         let served = state.metrics().as_ref().map(|metrics| metrics.fault.is_some());
+        let (tls, ended) = {
+            let tls = state.tls();
+            (tls.is_faulty(), tls.ended())
+        };
         let questions = *state.reflection() == ReflectionState::Unavailable;
         let faults = [
             ("interfaces", interfaces),
@@ -105,6 +109,7 @@ impl Gathering {
             ("metrics", usize::from(served == Some(true))),
             ("reflection", usize::from(questions)),
             ("connections", state.connections().faults().len()),
+            ("tls", usize::from(tls)),
         ];
         let row = |(about, count): (&str, usize)| (vec![("about", about.to_owned())], count as f64);
         let mut families = vec![
@@ -122,6 +127,11 @@ impl Gathering {
                 "netguard_rules_refused",
                 "Rules that could not be placed since the daemon began",
                 state.rules_refused.load(Ordering::Relaxed),
+            ),
+            Family::count(
+                "netguard_tls_connections_ended",
+                "Connections whose handshake was refused, and that the daemon ended since it began",
+                ended,
             ),
         ];
         if let Some(audit) = audit {
@@ -148,6 +158,7 @@ fn datapath(pins: &Pins) -> Result<Vec<Family>, BpfError> {
     let settings = SettingsMap::open(pins)?.read()?;
     let mut families: Vec<Family> = families::verdicts(&counters.read()?).into();
     families.extend(families::samples(&counters.sampler()?));
+    families.push(families::tls(&tls_counts(pins)?));
     families.extend(families::limits(&settings, &Services::open(pins)?.list()?));
     if settings.telemetry.on != 0 {
         families.extend(families::kinds(&*Telemetry::open(pins)?.read()?));

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use netguard_common::{
-    Action as PacketAction, Packet, layout::Question, reflection::remember, shared::Shared as _,
-    telemetry::Kind, view::SliceView,
+    Action as PacketAction, Packet, egress::leave, layout::Question, shared::Shared as _, telemetry::Kind,
+    view::SliceView,
 };
 
 use super::{
@@ -193,7 +193,7 @@ impl Run<'_> {
         self.answers.sent(packet, frame);
         let asking = &self.prepared.asking;
         asking.now_ns.set(now_ns);
-        remember(&SliceView(frame), asking);
+        leave(&SliceView(frame), asking);
         let mut questions: Vec<Vec<u8>> = asking
             .questions
             .borrow_mut()

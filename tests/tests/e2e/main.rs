@@ -35,6 +35,7 @@ mod state;
 mod steady;
 mod sysctls;
 mod telemetry;
+mod tls;
 mod unusual;
 mod verdicts;
 

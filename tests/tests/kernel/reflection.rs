@@ -4,10 +4,10 @@ use std::{collections::HashSet, net::IpAddr, net::UdpSocket, process::Command, t
 
 use netguard_common::{
     Verdict, decide,
+    egress::leave,
     layout::{Mode, Question},
     memory::Memory,
     packet::Address,
-    reflection::remember,
     shared::Shared as _,
     view::SliceView,
 };
@@ -67,7 +67,7 @@ fn the_kernel_remembers_what_the_host_does() {
     let memory = world.memory(1);
     for datagram in datagrams(false) {
         let frame = datagram.build();
-        remember(&SliceView(&frame), &memory);
+        leave(&SliceView(&frame), &memory);
         let answer = object.send(&frame).expect("the kernel takes the frame");
         assert_eq!(answer, NEXT, "it changes and drops nothing");
     }

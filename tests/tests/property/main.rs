@@ -18,3 +18,4 @@ mod response;
 mod store;
 mod telemetry;
 mod text;
+mod tls;

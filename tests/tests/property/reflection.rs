@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, net::IpAddr};
 
-use netguard_common::{Verdict, decide, layout::Mode, reflection::remember, view::SliceView};
+use netguard_common::{Verdict, decide, egress::leave, layout::Mode, view::SliceView};
 use netguard_tests::{
     datagrams::{Datagram, OWN, PEERS, REFLECTORS, datagram},
     world::{REMEMBERED_NS, World},
@@ -64,13 +64,13 @@ proptest! {
         memory.udp_sockets.extend([53, 123, 443, 5353, 40_000].map(|port| (port, None)));
         for (own, peer) in &asked {
             let question = Datagram::new(*own, *peer, words((*own, *peer)).0);
-            remember(&SliceView(&question.build()), &memory);
+            leave(&SliceView(&question.build()), &memory);
         }
         for (datagram, noise) in &forged {
             if decide(&SliceView(&datagram.build()), &memory).verdict == Verdict::Pass
                 && let Some(reply) = reply(datagram, noise)
             {
-                remember(&SliceView(&reply.build()), &memory);
+                leave(&SliceView(&reply.build()), &memory);
             }
         }
         let asked: HashSet<Exchange> = asked.into_iter().collect();

@@ -23,6 +23,7 @@ use netguard_common::{
     state::Strays,
     syn_ack::SynAck,
     telemetry::{Sketch, Telemetry},
+    tls::Reading,
 };
 use serde_json::Value;
 
@@ -41,7 +42,8 @@ pub(super) trait Entries {
 pub(super) fn open(spec: &'static MapSpec, map: Map) -> Result<Box<dyn Entries>, BpfError> {
     match spec.name {
         "SETTINGS" => shared::<Raw<Settings>>(map),
-        "POLICY_COUNTERS" => per_cpu::<u64>(map),
+        "POLICY_COUNTERS" | "TLS" => per_cpu::<u64>(map),
+        "READING" => per_cpu::<Raw<Reading>>(map),
         "SIGNATURES" => shared::<Raw<Signature>>(map),
         "FEATURES" => per_cpu::<Raw<Features>>(map),
         "COUNTERS" | "SIGNATURE_HITS" => per_cpu::<Raw<Counter>>(map),

@@ -80,18 +80,22 @@ pub(in crate::control) async fn service(
                 .of(port.protocol(), port.port())
                 .map_err(RequestError::from)?,
         );
-        let risk = risk::of_service(&settings, port, usual, change.rate_per_s);
+        let risk = change
+            .rate_per_s
+            .and_then(|rate_per_s| risk::of_service(&settings, port, usual, rate_per_s));
         let trial = refuse_held(asked.trial(&state, risk, is_same)?, held, port)?;
         (before, change_service(&mut services, port, change)?, trial)
     };
     let name = port.to_string();
     unconfirmed::supersede(&state, &author, is_same);
-    state
-        .journal
-        .record_by(author.clone(), told::service_changed(name.clone(), change));
+    for event in told::service_changed(name.clone(), change, set.as_ref()) {
+        state.journal.record_by(author.clone(), event);
+    }
     let unconfirmed = trial.map(|trial| {
-        let what = format!("{name} at {}/s", change.rate_per_s);
-        let set = Some(set);
+        let what = match change.rate_per_s {
+            Some(rate_per_s) => format!("{name} at {rate_per_s}/s"),
+            None => format!("what becomes of TLS at {name}"),
+        };
         let undo = Undo::Service { port, before, set };
         unconfirmed::begin(&state, what, author, trial, undo)
     });

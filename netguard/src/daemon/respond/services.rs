@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use netguard_common::layout::{Cookies, Rate, Service, Settings};
+use netguard_common::{
+    layout::{Cookies, Rate, Service, Settings},
+    shared::Field as _,
+};
 
 use super::Report;
 use crate::{
@@ -65,12 +68,11 @@ impl Held {
         self.0.retain(|name, entry| {
             let stays = wishes.contains_key(name);
             if !stays
-                && name
-                    .parse()
-                    .is_ok_and(|port| current(port) == Some(&entry.written))
+                && let Some(current) = name.parse().ok().and_then(current)
+                && limits(*current) == limits(entry.written)
             {
                 // Where that fails the tighter limit stays, which the operator sees in `service list`.
-                let _restored = entry.restore(kernel);
+                let _restored = entry.restore(*current, kernel);
             }
             stays
         });
@@ -107,14 +109,15 @@ impl Held {
         settings: &Settings,
     ) -> Result<Standing, BpfError> {
         let before = match self.0.get(name) {
-            Some(entry) if current == Some(entry.written) => entry.before,
+            Some(entry) if current.map(limits) == Some(limits(entry.written)) => entry.before,
             Some(_) => {
                 self.0.remove(name);
                 return Ok(Standing::Given(CHANGED.to_owned()));
             }
             None => current,
         };
-        let written = tightened(before.unwrap_or_else(|| common(port, settings)), wish);
+        let tight = tightened(held_to(before, port, settings), wish);
+        let written = current.map_or(tight, |current| with_floor_of(current, tight));
         if current != Some(written) {
             kernel.set(written)?;
         }
@@ -124,9 +127,16 @@ impl Held {
 }
 
 impl Entry {
-    fn restore(&self, kernel: &mut Services) -> Result<(), BpfError> {
+    /// What an operator said of TLS meanwhile is no limit, and stays.
+    fn restore(&self, current: Service, kernel: &mut Services) -> Result<(), BpfError> {
         match self.before {
-            Some(before) => kernel.set(before),
+            Some(before) => kernel.set(with_floor_of(current, before)),
+            None if current.tls != 0 => kernel.set(Service {
+                rate: Rate::UNLIMITED,
+                cookies: Cookies::Auto as u8,
+                common: 1,
+                ..current
+            }),
             None => kernel.remove(self.written.protocol, self.written.port).map(drop),
         }
     }
@@ -168,8 +178,13 @@ fn said(wishes: &BTreeMap<String, Wish>, standing: &Standing) -> Vec<Report> {
         .collect()
 }
 
-/// What holds for services without an entry of their own.
-fn common(port: ServicePort, settings: &Settings) -> Service {
+/// What holds for the service at `port`, which has the entry `own`: the common limits, unless that says otherwise.
+fn held_to(own: Option<Service>, port: ServicePort, settings: &Settings) -> Service {
+    let entry = match own {
+        Some(own) if own.common == 0 => return own,
+        Some(own) => own,
+        None => Service::ZERO,
+    };
     let (rate, cookies) = if port.is_tcp() {
         (settings.service_syn, settings.cookies as u8)
     } else {
@@ -180,7 +195,22 @@ fn common(port: ServicePort, settings: &Settings) -> Service {
         port: port.port(),
         protocol: port.protocol(),
         cookies,
-        reserved: 0,
+        common: 0,
+        ..entry
+    }
+}
+
+/// `service` without what it says of TLS.
+fn limits(service: Service) -> Service {
+    with_floor_of(Service::ZERO, service)
+}
+
+/// `service` with what `other` says of TLS.
+fn with_floor_of(other: Service, service: Service) -> Service {
+    Service {
+        tls: other.tls,
+        tls_minimum: other.tls_minimum,
+        ..service
     }
 }
 
@@ -217,8 +247,6 @@ fn tightened(service: Service, wish: &Wish) -> Service {
 
 #[cfg(test)]
 mod tests {
-    use netguard_common::shared::Field as _;
-
     use super::*;
 
     fn service(per_s: u32) -> Service {
@@ -227,7 +255,7 @@ mod tests {
             port: 80,
             protocol: 6,
             cookies: Cookies::Auto as u8,
-            reserved: 0,
+            ..Service::ZERO
         }
     }
 
@@ -281,11 +309,24 @@ mod tests {
         settings.service_syn = Rate::new(700, 70);
         settings.levels.service_udp = Rate::new(900, 90);
         settings.cookies = Cookies::Auto as u32;
-        let of = |name: &str| common(name.parse().expect("a service"), &settings);
+        let of = |name: &str| held_to(None, name.parse().expect("a service"), &settings);
         assert_eq!(
             (of("tcp/80").rate, of("udp/53").rate),
             (Rate::new(700, 70), Rate::new(900, 90))
         );
         assert_eq!(of("tcp/80").cookies, Cookies::Auto as u8);
+        // So does one whose entry only says what it may speak, and that stays.
+        let floor = Service {
+            tls: 2,
+            common: 1,
+            rate: Rate::UNLIMITED,
+            ..service(1)
+        };
+        let held = held_to(Some(floor), "tcp/80".parse().expect("a service"), &settings);
+        assert_eq!((held.rate, held.common, held.tls), (Rate::new(700, 70), 0, 2));
+        assert_eq!(
+            held_to(Some(service(5)), "tcp/80".parse().expect("a service"), &settings),
+            service(5)
+        );
     }
 }

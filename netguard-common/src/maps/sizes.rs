@@ -1,4 +1,4 @@
-//! How many entries the maps have room for, where that follows from nothing else.
+//! How many entries maps have, and ring buffers bytes.
 
 use crate::{fragment, heavy, verdict::Verdict};
 
@@ -10,6 +10,7 @@ pub const NOTES: usize = 16_384;
 /// Bytes of the ring buffer; a power of two and a multiple of the page size.
 pub const SAMPLES_BYTES: usize = 262_144;
 pub const HEADS_BYTES: usize = 524_288;
+pub const HANDSHAKES_BYTES: usize = 65_536;
 /// Two banks of counters: verdicts enforced, verdicts in shadow.
 pub const COUNTERS: usize = Verdict::ALL.len() * 2;
 /// A machine with thousands of containers or anycast addresses has as many; `tables` in the configuration changes it.

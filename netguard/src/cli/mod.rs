@@ -8,6 +8,7 @@ mod audit;
 mod campaigns;
 mod config;
 mod confirm;
+mod decision;
 mod detach;
 mod doctor;
 mod events;
@@ -93,6 +94,9 @@ enum Command {
     /// Look into the kernel's maps; works with the daemon dead.
     #[command(subcommand)]
     Map(map::MapCommand),
+    /// Requests that reverse proxies ask about: what they were answered, and whom limits refuse.
+    #[command(subcommand)]
+    Decision(decision::DecisionCommand),
     /// Show what happened lately.
     Events(events::EventArgs),
     /// Show which attacks were recognised, and by what.
@@ -214,6 +218,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Signature(command) => signature::run(&context, command).await,
         Command::Service(command) => service::run(&context, command).await,
         Command::Map(command) => map::run(&context, &command),
+        Command::Decision(command) => decision::run(&context, command).await,
         Command::Events(args) => events::run(&context, &args).await,
         Command::Attacks(command) => attacks::run(&context, command).await,
         Command::Campaigns(command) => campaigns::run(&context, command).await,

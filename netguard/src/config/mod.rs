@@ -2,6 +2,7 @@
 
 mod audit;
 mod confirm;
+mod decision;
 mod feeds;
 mod limits;
 mod lists;
@@ -26,6 +27,10 @@ use crate::prefix::{BlockPrefix, Prefix};
 
 pub use audit::{Audit, AuditFile, AuditFileSize, AuditMode, KeptFiles};
 pub use confirm::{Confirm, ConfirmError};
+pub use decision::{
+    Challenge, ChallengeMode, ClientHeader, Decision, DecisionAddress, DecisionLimit, DecisionLimits,
+    DecisionSigned, DecisionSigneds, Feedback, HeaderText, KeyPart, LimitLabel, MethodText, PathPattern,
+};
 pub use feeds::{Feed, FeedAction, FeedFormat, Feeds, bare};
 pub use limits::{Dns, Limit, Limits, PrefixLimits, Service, ServiceLimits, ServicePort};
 pub use lists::{Country, Geo, GeoAction, GeoDefault, GeoPolicy, Place};
@@ -98,6 +103,8 @@ pub struct Config {
     pub normal: Normal,
     /// Figures for Prometheus.
     pub metrics: Metrics,
+    /// Requests that reverse proxies ask about.
+    pub decision: Decision,
     /// What automatic decisions may never touch.
     pub guard: Guard,
     /// What is kept of all that was decided, and by whom.

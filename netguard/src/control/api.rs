@@ -8,6 +8,7 @@ use crate::{
         CookieOptions, CookieState, ListMatch, NormalState, Protected, ReflectionState, SourceReputation,
         Spared, StateReach, StoreState, TrafficReport, Unconfirmed, UnconfirmedChange,
     },
+    decision::DecisionReport,
     metrics::MetricsState,
     prefix::Prefix,
 };
@@ -59,6 +60,9 @@ pub struct DaemonStatus {
     /// Changes that go back unless they are confirmed.
     #[serde(default)]
     pub unconfirmed: Vec<UnconfirmedChange>,
+    /// How the endpoint for reverse proxies stands; `None`: there is none.
+    #[serde(default)]
+    pub decision: Option<DecisionReport>,
 }
 
 /// Answer of `GET /v1/stats`.

@@ -47,6 +47,8 @@ impl EventKind {
             | Self::AttackResumed { .. }
             | Self::CampaignGrown { .. }
             | Self::NormalChanged { .. }
+            | Self::ChallengeBegun { .. }
+            | Self::ChallengeEnded
             | Self::SamplesLost { .. }
             | Self::Missed { .. } => Worth::Strangers,
             _ => Worth::Decision,

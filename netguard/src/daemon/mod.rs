@@ -11,6 +11,7 @@ mod configuration;
 pub(crate) mod configured;
 mod cookies;
 pub(crate) mod database;
+mod decision;
 mod event;
 mod fetches;
 mod journal;
@@ -59,6 +60,7 @@ pub use campaigns::{
 };
 pub use configured::Spared;
 pub use cookies::withdraw_cookies;
+pub use decision::decision_report;
 pub use event::{Event, EventKind};
 pub use fetches::begin_fetches;
 pub use journal::Journal;
@@ -191,6 +193,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         let digest = configuration::digest(&options.config);
         metrics::serve(address.socket(), Arc::clone(&state), digest);
     }
+    decision::begin(&state, &options.config);
     if place.on {
         tell_configuration(&state, options.config.clone(), place);
     }
@@ -214,6 +217,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     unconfirmed::stop(&state);
     server.abort();
     control::remove_socket(&options.instance);
+    decision::finish(&state);
     let detach = match reason {
         Some(Stop::Detach) => true,
         _ => options.config.on_exit == OnExit::Detach,

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify, wa
 
 use super::{
     EventKind, Journal, Lists, NormalState, Protected, ReflectionState, Spared, StateReach, TrafficReport,
-    cookies::Wanted, reputation::Keeper, unconfirmed::Waiting,
+    cookies::Wanted, decision::Deciding, reputation::Keeper, unconfirmed::Waiting,
 };
 use crate::{
     audit::Author,
@@ -119,6 +119,8 @@ pub struct State {
     reputation: Mutex<Reputation>,
     /// Where reputation is kept, unless it is only in memory.
     pub(super) keeper: OnceLock<Keeper>,
+    /// Whom proxies ask, if anybody.
+    pub(super) decision: OnceLock<Arc<Deciding>>,
     writing: AsyncMutex<()>,
     unconfirmed: Mutex<Waiting>,
     lists: Mutex<Lists>,
@@ -167,6 +169,7 @@ impl State {
             normal_asked: Notify::new(),
             reputation: Mutex::default(),
             keeper: OnceLock::new(),
+            decision: OnceLock::new(),
             writing: AsyncMutex::default(),
             unconfirmed: Mutex::default(),
             confirm: parts.confirm,

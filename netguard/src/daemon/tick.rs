@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use super::{
     CookieState, EventKind, State, Stop, act, attacks, begin_fetches, blocks, campaigns,
     configured::Configured,
-    normal, own, reach, reflection, reputation, respond, segments,
+    decision, normal, own, reach, reflection, reputation, respond, segments,
     setup::{Inputs, guard, spared_by_lists, waiting},
     state::Rates,
     traffic::TrafficWatch,
@@ -65,6 +65,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
             reputation::second(state, &ticking.second);
             ticking.summarise(state);
             inputs.databases.ask();
+            decision::follow_places(state, &inputs.config, &inputs.databases);
             if let Some(looked) = inputs.attachment.check(state).await {
                 if inputs
                     .cookies

@@ -6,10 +6,10 @@ use std::sync::{Arc, atomic::Ordering};
 use procfs::process::Process;
 use tracing::debug;
 
-use super::{Family, families, tables::Tables};
+use super::{Family, decision, families, tables::Tables};
 use crate::{
     bpf::{BpfError, Counters, Pins, Services, SettingsMap, Telemetry},
-    daemon::{CookieState, ReflectionState, State, store_state},
+    daemon::{CookieState, ReflectionState, State, decision_report, store_state},
     host,
 };
 
@@ -44,6 +44,7 @@ impl Gathering {
         families.push(families::attacks(self.state.controller().tracker()));
         families.push(families::campaigns(&self.state.campaigns()));
         families.push(families::measures(&self.state.responder()));
+        families.extend(decision_report(&self.state).iter().flat_map(decision::families));
         let standing = host::interfaces().await.unwrap_or_default();
         families.extend(families::interfaces(&self.state.interfaces(), &standing));
         families.extend(self.faults());
@@ -89,6 +90,7 @@ impl Gathering {
         let reputation = store_state(state).and_then(|store| store.sentence());
         let normal = state.normal().sentence();
         let served = state.metrics().as_ref().map(|metrics| metrics.fault.is_some());
+        let endpoint = decision_report(state).map_or(0, |report| report.faults.len());
         let questions = *state.reflection() == ReflectionState::Unavailable;
         let faults = [
             ("interfaces", interfaces),
@@ -103,6 +105,7 @@ impl Gathering {
             ("normal", usize::from(normal.is_some())),
             ("metrics", usize::from(served == Some(true))),
             ("reflection", usize::from(questions)),
+            ("decision", endpoint),
         ];
         let row = |(about, count): (&str, usize)| (vec![("about", about.to_owned())], count as f64);
         let mut families = vec![

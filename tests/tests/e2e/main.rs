@@ -17,6 +17,7 @@ mod control;
 mod cookie_options;
 mod cookies;
 mod crash;
+mod decision;
 mod detach;
 mod detector;
 mod dns;

@@ -19,7 +19,10 @@ mod verdict;
 
 use std::{hash::RandomState, net::IpAddr, sync::Arc};
 
-use hyper::{HeaderMap, Method, StatusCode, Uri, header::RETRY_AFTER};
+use hyper::{
+    HeaderMap, Method, StatusCode, Uri,
+    header::{RETRY_AFTER, WWW_AUTHENTICATE},
+};
 
 use crate::{
     config::{ChallengeMode, Decision, KeyPart, Place, PolicyMode},
@@ -255,6 +258,8 @@ impl Decider {
         let asked = self.reader.asked(Way::Nginx, peer, method, uri, headers);
         let page = asked.filter(|_| answer == Answer::Challenged);
         let mut reply = refusal(answer, page.map(|(asked, _)| self.challenges.page(&asked, now)));
+        // nginx hands that on from its first question.
+        reply.headers_mut().remove(WWW_AUTHENTICATE);
         let wait_s = text("x-netguard-retry-after").and_then(|seconds| seconds.parse::<u32>().ok());
         if let Some(wait_s) = wait_s.filter(|_| answer == Answer::Limited) {
             set(&mut reply, &RETRY_AFTER, &wait_s.to_string());

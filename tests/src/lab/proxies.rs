@@ -54,7 +54,7 @@ impl<'lab> ReverseProxy<'lab> {
             "daemon off;\nmaster_process off;\nworker_processes 1;\npid {of}/pid;\nevents {{ worker_connections 512; }}\n\
              http {{\n  access_log off;\n{temp}  upstream netguard {{ server {ENDPOINT}; keepalive 32; }}\n  server {{\n    \
              listen 8080;\n    listen [::]:8080 ipv6only=on;\n    include {shipped};\n    \
-             location / {{ proxy_pass http://127.0.0.1:80; }}\n  }}\n}}\n"
+             location / {{ post_action /netguard-report; proxy_pass http://127.0.0.1:80; }}\n  }}\n}}\n"
         );
         fs::write(&config, text)?;
         let running = nginx::run(&lab.victim.ns, &dir, &config)?;

@@ -1,6 +1,6 @@
 //! Reverse proxies ask netguard what to serve: a real nginx and a real HAProxy, by the files that are shipped for them.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use anyhow::{Context, Result, ensure};
 use netguard::decision::{Secret, is_solved, signature};
@@ -21,6 +21,7 @@ fn a_real_nginx_asks() -> Result<()> {
     let (lab, _server) = lab()?;
     let signers = lab.dir.path().join("signers");
     fs::write(&signers, format!("ops {SIGNER}\n"))?;
+    fs::set_permissions(&signers, fs::Permissions::from_mode(0o600))?;
     let netguard = protect(
         &lab,
         &format!(

@@ -2,6 +2,8 @@
 
 use std::hash::RandomState;
 
+use hyper::header::HeaderValue;
+
 use super::{
     key::{self, Whereabouts},
     request::Asked,
@@ -17,7 +19,7 @@ pub struct Limit {
     pub pace: Pace,
     scope: Scope,
     /// `"login";q=5;w=60`, a policy of draft-ietf-httpapi-ratelimit-headers-09.
-    pub policy: String,
+    pub policy: Option<HeaderValue>,
 }
 
 /// Which requests something holds for.
@@ -80,7 +82,7 @@ impl Limit {
                 burst: limit.burst(),
             },
             scope: Scope::new(&limit.paths, &limit.methods),
-            policy: format!("\"{}\";q={requests};w={seconds}", limit.name),
+            policy: HeaderValue::try_from(format!("\"{}\";q={requests};w={seconds}", limit.name)).ok(),
         }
     }
 }
@@ -149,7 +151,7 @@ mod tests {
             "[[decision.limit]]\nname = \"all\"\nkey = [\"client\"]\nrequests = 3\n\
              [[decision.limit]]\nname = \"login\"\nkey = [\"client\"]\nrequests = 1\nper = \"1m\"\nmethods = [\"POST\"]\npaths = [\"/login\"]\n",
         );
-        assert_eq!(limits[1].policy, "\"login\";q=1;w=60");
+        assert_eq!(*limits[1].policy.as_ref().unwrap(), "\"login\";q=1;w=60");
         let (mut table, mut rooms, secret) = (Table::new(64), Vec::new(), RandomState::new());
         let mut ask = |method, target| {
             let at = Whereabouts::default();
@@ -192,7 +194,7 @@ mod tests {
     fn a_limit_does_not_hold_for_who_lacks_its_key() {
         let limits =
             limits("[[decision.limit]]\nname = \"a\"\nkey = [\"user\"]\nrequests = 1\nper = \"100ms\"\n");
-        assert_eq!(limits[0].policy, "\"a\";q=10;w=1");
+        assert_eq!(*limits[0].policy.as_ref().unwrap(), "\"a\";q=10;w=1");
         let (mut table, mut rooms) = (Table::new(64), Vec::new());
         let at = Whereabouts::default();
         let asked = asked("GET", "/");

@@ -144,7 +144,7 @@ impl Verdict {
         let answer = self.answer();
         if shadow && !matches!(self, Self::Granted(_)) {
             let mut reply = plain(StatusCode::OK, "");
-            set(&mut reply, &ANSWER, answer.in_shadow());
+            say(&mut reply, &ANSWER, answer.in_shadow());
             return reply;
         }
         let mut reply = refusal(
@@ -194,7 +194,7 @@ pub(super) fn refusal(answer: Answer, page: Option<String>) -> Reply {
         None => plain(StatusCode::OK, answer.sentence()),
     };
     *reply.status_mut() = answer.status();
-    set(&mut reply, &ANSWER, answer.name());
+    say(&mut reply, &ANSWER, answer.name());
     if answer == Answer::Unsigned {
         set(&mut reply, &WWW_AUTHENTICATE, "Netguard-Signature");
     }
@@ -220,14 +220,27 @@ fn tell(reply: &mut Reply, quota: Quota, limits: &[Limit]) {
         return;
     };
     let (name, left, in_s) = (&limit.name, quota.left, seconds(quota.in_ns));
-    set(reply, &RATE_LIMIT, &format!("\"{name}\";r={left};t={in_s}"));
-    set(reply, &RATE_LIMIT_POLICY, &limit.policy);
+    if let Ok(now) = HeaderValue::try_from(format!("\"{name}\";r={left};t={in_s}")) {
+        reply.headers_mut().insert(RATE_LIMIT.clone(), now);
+    }
+    if let Some(policy) = &limit.policy {
+        reply
+            .headers_mut()
+            .insert(RATE_LIMIT_POLICY.clone(), policy.clone());
+    }
 }
 
 /// Whole seconds, none too few.
 const fn seconds(ns: u64) -> u64 {
     let whole = ns.div_ceil(SECOND_NS);
     if whole == 0 { 1 } else { whole }
+}
+
+/// A word of ours.
+fn say(reply: &mut Reply, name: &HeaderName, value: &'static str) {
+    reply
+        .headers_mut()
+        .insert(name.clone(), HeaderValue::from_static(value));
 }
 
 pub(super) fn set(reply: &mut Reply, name: &HeaderName, value: &str) {

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod decision;
 pub mod engine;
 pub mod host;
 pub mod lists;

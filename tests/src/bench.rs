@@ -2,6 +2,7 @@
 
 mod cases;
 mod datapath;
+mod decision;
 mod detection;
 mod end_to_end;
 mod filters;
@@ -42,6 +43,8 @@ pub enum Section {
     Headline,
     /// What it takes to know what is normal, and what the outlier score is worth, on made-up traffic.
     Normal,
+    /// What a check of the decision endpoint costs (needs wrk).
+    Decision,
     /// What labelled captures (--captures) and made-up attacks are recognised as, and how soon.
     Detection,
 }
@@ -83,6 +86,11 @@ pub fn measure(sections: &[Section], objects: &Objects, only: &str, rounds: u32)
     if sections.contains(&Section::Normal) {
         report.figures.extend(normal::measure()?);
         report.figures.extend(outlier::measure(rounds)?);
+    }
+    if sections.contains(&Section::Decision) {
+        report
+            .figures
+            .extend(decision::measure(objects, rounds.min(MOST_ROUNDS))?);
     }
     if sections.contains(&Section::E2e) {
         report.end_to_end = end_to_end::measure(objects, only, rounds)?;

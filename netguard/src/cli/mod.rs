@@ -9,6 +9,7 @@ mod campaigns;
 mod config;
 mod confirm;
 mod connections;
+mod decision;
 mod detach;
 mod doctor;
 mod events;
@@ -96,6 +97,9 @@ enum Command {
     Map(map::MapCommand),
     /// Show who holds how many TCP connections with this machine; works with the daemon dead.
     Connections(connections::ConnectionArgs),
+    /// Requests that reverse proxies ask about: what they were answered, and whom limits refuse.
+    #[command(subcommand)]
+    Decision(decision::DecisionCommand),
     /// Show what happened lately.
     Events(events::EventArgs),
     /// Show which attacks were recognised, and by what.
@@ -218,6 +222,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Service(command) => service::run(&context, command).await,
         Command::Map(command) => map::run(&context, &command),
         Command::Connections(args) => connections::run(&context, &args).await,
+        Command::Decision(command) => decision::run(&context, command).await,
         Command::Events(args) => events::run(&context, &args).await,
         Command::Attacks(command) => attacks::run(&context, command).await,
         Command::Campaigns(command) => campaigns::run(&context, command).await,

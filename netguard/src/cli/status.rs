@@ -13,6 +13,7 @@ use crate::{
         CookieOptions, CookieState, NormalState, ReflectionState, Spared, StoreState, UnconfirmedChange,
         changed_limits, left_out_sentence, lock_holder,
     },
+    decision::DecisionReport,
     host,
     metrics::MetricsState,
 };
@@ -208,6 +209,7 @@ fn text(status: &Status) -> String {
             lines.extend(daemon.audit.iter().filter_map(AuditState::sentence));
             lines.extend(daemon.normal.iter().filter_map(NormalState::sentence));
             lines.extend(daemon.metrics.iter().map(MetricsState::sentence));
+            lines.extend(daemon.decision.iter().map(DecisionReport::sentence));
             lines.extend(daemon.reputation.iter().filter_map(StoreState::sentence));
             lines.extend(daemon.spared.iter().map(Spared::sentence));
             lines.extend(daemon.unconfirmed.iter().map(UnconfirmedChange::sentence));

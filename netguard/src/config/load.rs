@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::Error as _;
 
-use super::{Config, Mistake, lists};
+use super::{Config, Mistake, decision, lists};
 
 /// No sensible configuration is longer; long blocklists belong in `netguard block import`.
 const MAX_BYTES: u64 = 16 << 20;
@@ -73,7 +73,9 @@ impl Config {
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
         let mistake = |error| ConfigError::Invalid(Box::new(Mistake::new(name, text, &error)));
         let config = toml::from_str(text).map_err(mistake)?;
-        lists::fit(&config).map_err(|sentence| mistake(toml::de::Error::custom(sentence)))?;
+        for fits in [lists::fit, decision::fit] {
+            fits(&config).map_err(|sentence| mistake(toml::de::Error::custom(sentence)))?;
+        }
         Ok(config)
     }
 }

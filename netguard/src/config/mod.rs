@@ -3,6 +3,7 @@
 mod audit;
 mod confirm;
 mod connections;
+mod decision;
 mod feeds;
 mod limits;
 mod lists;
@@ -15,6 +16,7 @@ mod reputation;
 mod response;
 mod schema;
 mod state;
+mod tables;
 mod telemetry;
 mod text;
 mod tls;
@@ -29,6 +31,10 @@ use crate::prefix::{BlockPrefix, Prefix};
 pub use audit::{Audit, AuditFile, AuditFileSize, AuditMode, KeptFiles};
 pub use confirm::{Confirm, ConfirmError};
 pub use connections::{Connections, EndSlow, MostConnections};
+pub use decision::{
+    Challenge, ChallengeMode, ClientHeader, Decision, DecisionAddress, DecisionLimit, DecisionLimits,
+    DecisionSigned, DecisionSigneds, Feedback, HeaderText, KeyPart, LimitLabel, MethodText, PathPattern,
+};
 pub use feeds::{Feed, FeedAction, FeedFormat, Feeds, bare};
 pub use limits::{Dns, Limit, Limits, PrefixLimits, Service, ServiceLimits, ServicePort};
 pub use lists::{Country, Geo, GeoAction, GeoDefault, GeoPolicy, Place};
@@ -41,6 +47,7 @@ pub use reputation::{BlastRadius, NetworkBlocks, Reputation, Score, StoreMode};
 pub use response::Response;
 pub use schema::schema_json;
 pub use state::{Reach, StatePolicy, StrayBurst};
+pub use tables::Tables;
 pub use telemetry::{Telemetry, TelemetryMode};
 pub use tls::TlsVersion;
 pub use values::{
@@ -104,6 +111,8 @@ pub struct Config {
     pub normal: Normal,
     /// Figures for Prometheus.
     pub metrics: Metrics,
+    /// Requests that reverse proxies ask about.
+    pub decision: Decision,
     /// What automatic decisions may never touch.
     pub guard: Guard,
     /// What is kept of all that was decided, and by whom.
@@ -288,22 +297,6 @@ pub enum LogLevel {
     Trace,
 }
 
-/// Entries the kernel tables are made for; a bigger table takes more locked memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, expecting = "a table of table sizes")]
-pub struct Tables {
-    /// Blocked single addresses (IPv6: single addresses and /64 networks).
-    pub block_addresses: TableSize,
-    /// Blocked prefixes of any other length.
-    pub block_prefixes: TableSize,
-    /// Allowed prefixes of any length.
-    pub allow_prefixes: TableSize,
-    /// Addresses of this machine, for which it may be answered and which nobody else may use.
-    pub own_addresses: TableSize,
-    /// Sources and prefixes whose connections are counted.
-    pub connection_holders: TableSize,
-}
-
 impl PolicyMode {
     /// What the policy does under the mode of the whole filter: shadow there means that nothing is enforced here.
     #[must_use]
@@ -378,18 +371,6 @@ impl Default for Flooder {
             over_for: Period::constant::<1>(),
             block_for: Period::constant::<60>(),
             min_dropped_per_s: Within::constant::<100>(),
-        }
-    }
-}
-
-impl Default for Tables {
-    fn default() -> Self {
-        Self {
-            block_addresses: Within::constant::<131_072>(),
-            block_prefixes: Within::constant::<16_384>(),
-            allow_prefixes: Within::constant::<4_096>(),
-            own_addresses: Within::constant::<65_536>(),
-            connection_holders: Within::constant::<131_072>(),
         }
     }
 }

@@ -13,6 +13,7 @@ use serde::ser::{Serialize, Serializer};
 
 use super::{
     confirm::Confirm,
+    decision::{DecisionAddress, HeaderText, LimitLabel, MethodText, PathPattern},
     metrics::ListenAddress,
     values::{InterfaceName, Period},
 };
@@ -65,6 +66,38 @@ impl Text for ListenAddress {
     const EXAMPLES: &'static [&'static str] = &["127.0.0.1:9464", "[::1]:9464"];
 }
 
+impl Text for DecisionAddress {
+    const NAME: &'static str = "DecisionAddress";
+    const EXPECTED: &'static str =
+        "an address and a port, or the path of a unix socket, in quotes, such as \"127.0.0.1:9465\"";
+    const EXAMPLES: &'static [&'static str] = &["127.0.0.1:9465", "/run/netguard/decision.sock"];
+}
+
+impl Text for HeaderText {
+    const NAME: &'static str = "HeaderText";
+    const EXPECTED: &'static str = "the name of a header in quotes, such as \"X-Api-Key\"";
+    const EXAMPLES: &'static [&'static str] = &["X-Api-Key"];
+}
+
+impl Text for PathPattern {
+    const NAME: &'static str = "PathPattern";
+    const EXPECTED: &'static str = "a path in quotes, such as \"/login\" or \"/api/*\"";
+    const EXAMPLES: &'static [&'static str] = &["/login", "/api/*"];
+}
+
+impl Text for MethodText {
+    const NAME: &'static str = "MethodText";
+    const EXPECTED: &'static str = "a method of HTTP in quotes, such as \"POST\"";
+    const EXAMPLES: &'static [&'static str] = &["POST"];
+}
+
+impl Text for LimitLabel {
+    const NAME: &'static str = "LimitLabel";
+    const EXPECTED: &'static str =
+        "a name of letters in lower case, digits, `-` and `_` in quotes, such as \"login\"";
+    const EXAMPLES: &'static [&'static str] = &["login"];
+}
+
 struct TextVisitor<T>(PhantomData<T>);
 
 impl<T: Text> Visitor<'_> for TextVisitor<T> {
@@ -110,7 +143,19 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(Prefix, BlockPrefix, Period, Confirm, InterfaceName, ListenAddress);
+as_text!(
+    Prefix,
+    BlockPrefix,
+    Period,
+    Confirm,
+    InterfaceName,
+    ListenAddress,
+    DecisionAddress,
+    HeaderText,
+    PathPattern,
+    MethodText,
+    LimitLabel
+);
 
 #[cfg(test)]
 mod tests {
@@ -140,5 +185,10 @@ mod tests {
         check::<Confirm>();
         check::<InterfaceName>();
         check::<ListenAddress>();
+        check::<DecisionAddress>();
+        check::<HeaderText>();
+        check::<PathPattern>();
+        check::<MethodText>();
+        check::<LimitLabel>();
     }
 }

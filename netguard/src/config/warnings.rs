@@ -53,6 +53,7 @@ impl Config {
                 "`metrics.listen` is {listen}: whoever reaches that address may read what the filter counts"
             ));
         }
+        warnings.extend(self.decision_warnings());
         let reputation = &self.reputation;
         if reputation.release_below > reputation.block_from {
             warnings.push(

@@ -10,6 +10,7 @@ use crate::{
         SourceReputation, Spared, StateReach, StoreState, TlsReport, TrafficReport, Unconfirmed,
         UnconfirmedChange,
     },
+    decision::DecisionReport,
     metrics::MetricsState,
     prefix::Prefix,
 };
@@ -67,6 +68,9 @@ pub struct DaemonStatus {
     /// The connections of others, as they were looked at last.
     #[serde(default)]
     pub connections: ConnectionsReport,
+    /// How the endpoint for reverse proxies stands; `None`: there is none.
+    #[serde(default)]
+    pub decision: Option<DecisionReport>,
 }
 
 /// Answer of `GET /v1/stats`.

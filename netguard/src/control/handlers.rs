@@ -2,6 +2,7 @@
 
 pub(super) mod campaigns;
 pub(super) mod changes;
+pub(super) mod decision;
 pub(super) mod limits;
 pub(super) mod lists;
 pub(super) mod reputation;
@@ -26,7 +27,9 @@ use super::{DaemonStatus, Stats, peer::By, server::Refusal};
 use crate::{
     bpf::BpfError,
     clock::{monotonic_ns, wall_clock_s},
-    daemon::{AttackReport, Event, EventKind, PacketReport, State, Stop, TlsReport, store_state},
+    daemon::{
+        AttackReport, Event, EventKind, PacketReport, State, Stop, TlsReport, decision_report, store_state,
+    },
     engine::baseline::NormalTraffic,
 };
 
@@ -62,6 +65,7 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         reputation: store_state(&state),
         unconfirmed: state.unconfirmed().report(monotonic_ns()),
         connections: state.connections().clone(),
+        decision: decision_report(&state),
     })
 }
 

@@ -50,6 +50,8 @@ impl EventKind {
             | Self::ServicePressed { .. }
             | Self::ServiceRelieved { .. }
             | Self::NormalChanged { .. }
+            | Self::ChallengeBegun { .. }
+            | Self::ChallengeEnded
             | Self::SamplesLost { .. }
             | Self::HandshakesRefused { .. }
             | Self::Missed { .. } => Worth::Strangers,

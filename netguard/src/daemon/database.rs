@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::{EventKind, State, places};
 use crate::{
-    config::{Config, Place},
+    config::{Config, KeyPart, Place},
     lists::{Atlas, ListError, Of},
 };
 use reader::{Look, Reader, unreadable};
@@ -50,7 +50,10 @@ impl Databases {
     pub(crate) fn of(config: &Config) -> Self {
         let mut databases = Vec::<Database>::new();
         let asns = config.geo.asn_database.clone().map(|file| (file, Of::Asns));
-        for (file, of) in places::database(config).into_iter().chain(asns) {
+        let countries = config.geo.country_database.clone();
+        let counted = countries.filter(|_| config.decision.limit.uses(KeyPart::Country));
+        let counted = counted.map(|file| (file, Of::Countries));
+        for (file, of) in places::database(config).into_iter().chain(counted).chain(asns) {
             match databases.iter_mut().find(|database| database.file == file) {
                 Some(database) if database.of.contains(&of) => {}
                 Some(database) => database.of.push(of),

@@ -315,6 +315,10 @@ pub enum EventKind {
         what: String,
         shadow: bool,
     },
+    /// So much is asked of the decision endpoint that clients must work first.
+    ChallengeBegun { checks_per_s: u64 },
+    /// Clients need not work any more.
+    ChallengeEnded,
     /// It begins to drop packets, or only counts them for a while: "it `now`".
     MeasureChanged {
         attack: u64,

@@ -13,6 +13,7 @@ pub(crate) mod configured;
 mod connections;
 mod cookies;
 pub(crate) mod database;
+mod decision;
 mod event;
 mod fetches;
 mod journal;
@@ -65,6 +66,7 @@ pub use changed::changed_limits;
 pub use configured::Spared;
 pub use connections::{ConnectionsReport, Ended};
 pub use cookies::withdraw_cookies;
+pub use decision::decision_report;
 pub use event::{Event, EventKind};
 pub use fetches::begin_fetches;
 pub use journal::Journal;
@@ -200,6 +202,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         let digest = configuration::digest(&options.config);
         metrics::serve(address.socket(), Arc::clone(&state), digest);
     }
+    decision::begin(&state, &options.config);
     if place.on {
         tell_configuration(&state, options.config.clone(), place);
     }
@@ -223,6 +226,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     unconfirmed::stop(&state).await;
     server.abort();
     control::remove_socket(&options.instance);
+    decision::finish(&state);
     let detach = match reason {
         Some(Stop::Detach) => true,
         _ => options.config.on_exit == OnExit::Detach,

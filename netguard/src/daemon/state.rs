@@ -10,8 +10,8 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify, wa
 
 use super::{
     ConnectionsReport, EventKind, Journal, Lists, NeverBlock, NormalState, Protected, ReflectionState,
-    Spared, StateReach, Tls, TrafficReport, cookies::Wanted, rates::Rates, reputation::Keeper,
-    unconfirmed::Waiting,
+    Spared, StateReach, Tls, TrafficReport, cookies::Wanted, decision::Deciding, rates::Rates,
+    reputation::Keeper, unconfirmed::Waiting,
 };
 use crate::{
     audit::Author,
@@ -112,6 +112,8 @@ pub struct State {
     reputation: Mutex<Reputation>,
     /// Where reputation is kept, unless it is only in memory.
     pub(super) keeper: OnceLock<Keeper>,
+    /// Whom proxies ask, if anybody.
+    pub(super) decision: OnceLock<Arc<Deciding>>,
     writing: AsyncMutex<()>,
     unconfirmed: Mutex<Waiting>,
     connections: Mutex<ConnectionsReport>,
@@ -164,6 +166,7 @@ impl State {
             normal_asked: Notify::new(),
             reputation: Mutex::default(),
             keeper: OnceLock::new(),
+            decision: OnceLock::new(),
             writing: AsyncMutex::default(),
             unconfirmed: Mutex::new(Waiting::since(wall_clock())),
             connections: Mutex::default(),

@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use super::{
     CookieState, EventKind, ReflectionState, State, Stop, act, attacks, begin_fetches, blocks, campaigns,
     configured::Configured,
-    connections, normal, own,
+    connections, decision, normal, own,
     rates::Rates,
     reach, reflection, reputation, respond, segments,
     setup::{Inputs, guard, spared_by_lists, waiting},
@@ -70,6 +70,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
             let has_tls = tls::is_wanted(state);
             let watch = has_tls || reflection::wanted(&inputs.config) != ReflectionState::Off;
             inputs.attachment.want_watch(watch);
+            decision::follow_places(state, &inputs.config, &inputs.databases);
             if let Some(looked) = inputs.attachment.check(state).await {
                 if inputs
                     .cookies

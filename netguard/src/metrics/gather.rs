@@ -6,10 +6,10 @@ use std::sync::{Arc, atomic::Ordering};
 use procfs::process::Process;
 use tracing::debug;
 
-use super::{Family, families, tables::Tables};
+use super::{Family, decision, families, tables::Tables};
 use crate::{
     bpf::{BpfError, Counters, Pins, Services, SettingsMap, Telemetry, tls_counts},
-    daemon::{CookieState, ReflectionState, State, store_state},
+    daemon::{CookieState, ReflectionState, State, decision_report, store_state},
     host,
 };
 
@@ -45,6 +45,7 @@ impl Gathering {
         families.push(families::attacks(self.state.controller().tracker()));
         families.push(families::campaigns(&self.state.campaigns()));
         families.push(families::measures(&self.state.responder()));
+        families.extend(decision_report(&self.state).iter().flat_map(decision::families));
         let standing = host::interfaces().await.unwrap_or_default();
         families.extend(families::interfaces(&self.state.interfaces(), &standing));
         families.extend(self.faults());
@@ -94,6 +95,7 @@ impl Gathering {
             let tls = state.tls();
             (tls.is_faulty(), tls.ended())
         };
+        let endpoint = decision_report(state).map_or(0, |report| report.faults.len());
         let questions = *state.reflection() == ReflectionState::Unavailable;
         let faults = [
             ("interfaces", interfaces),
@@ -110,6 +112,7 @@ impl Gathering {
             ("reflection", usize::from(questions)),
             ("connections", state.connections().faults().len()),
             ("tls", usize::from(tls)),
+            ("decision", endpoint),
         ];
         let row = |(about, count): (&str, usize)| (vec![("about", about.to_owned())], count as f64);
         let mut families = vec![

@@ -1,6 +1,7 @@
 //! Figures for Prometheus: what the daemon and the kernel count, in its words, at an address of its own. They are gathered when they are
 //! asked for: what nobody asks for costs nothing, and nothing is decided here.
 
+mod decision;
 mod families;
 mod figures;
 mod gather;

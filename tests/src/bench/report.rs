@@ -120,7 +120,7 @@ pub struct Figure {
     pub value: f64,
     /// Its unit.
     pub unit: &'static str,
-    /// Highest value that is good enough; `null` where none is set.
+    /// Highest value that is good enough (of rates the lowest); `null` where none is set.
     pub goal: Option<f64>,
     /// Whether the goal is met.
     pub met: Option<bool>,
@@ -145,6 +145,13 @@ impl Figure {
             unit,
             goal: Some(goal),
             met: Some(value <= goal),
+        }
+    }
+
+    pub(super) fn at_least(name: &str, value: f64, unit: &'static str, goal: f64) -> Self {
+        Self {
+            met: Some(value >= goal),
+            ..Self::at_most(name, value, unit, goal)
         }
     }
 

@@ -13,6 +13,7 @@ mod control;
 mod cookie_options;
 mod cookies;
 mod crash;
+mod decision;
 mod detach;
 mod detector;
 mod dns;

@@ -4,6 +4,7 @@ mod audit;
 mod bucket;
 mod campaign;
 mod captures;
+mod decision;
 mod feeds;
 mod formats;
 mod ladder;

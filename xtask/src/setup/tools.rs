@@ -16,7 +16,7 @@ struct Tool {
     why: &'static str,
 }
 
-const TOOLS: [Tool; 19] = [
+const TOOLS: [Tool; 20] = [
     tool("gcc", "gcc", Purpose::Build, "links host programs"),
     tool("hping3", "hping3", Purpose::Run, "sends SYN, UDP and ICMP floods"),
     tool(
@@ -40,6 +40,7 @@ const TOOLS: [Tool; 19] = [
         "is the name server under attack",
     ),
     tool("dig", "bind9-dnsutils", Purpose::Run, "asks the name server"),
+    tool("haproxy", "haproxy", Purpose::Run, "is a proxy that asks"),
     tool("prometheus", "prometheus", Purpose::Run, "fetches figures"),
     tool("ip", "iproute2", Purpose::Run, "makes namespaces and links"),
     tool(

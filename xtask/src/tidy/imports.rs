@@ -22,7 +22,7 @@ const RING_MAY_USE: [&str; 4] = [
     "crate::signature",
 ];
 
-const BOUNDARIES: [Boundary; 2] = [
+const BOUNDARIES: [Boundary; 3] = [
     Boundary {
         inside: &[""],
         except: &["netguard/src/bpf/"],
@@ -49,6 +49,30 @@ const BOUNDARIES: [Boundary; 2] = [
             "std::os",
         ],
         why: "the ring is pure: time, randomness and tables are its arguments",
+    },
+    Boundary {
+        inside: &["netguard/src/decision/"],
+        except: &[],
+        banned: &[
+            "tokio",
+            "libc",
+            "nix",
+            "std::fs",
+            "std::env",
+            "std::process",
+            "std::thread",
+            "std::time::Instant",
+            "std::time::SystemTime",
+            "std::net::TcpListener",
+            "std::net::TcpStream",
+            "std::net::UdpSocket",
+            "std::os",
+            "crate::bpf",
+            "crate::daemon",
+            "crate::host",
+            "crate::clock",
+        ],
+        why: "decisions about requests are pure: sockets, files and the clock are the daemon's",
     },
 ];
 
@@ -112,6 +136,25 @@ mod tests {
             lines(
                 "netguard/src/cli/mod.rs",
                 "// aya::Ebpf\nlet x = \"aya::Ebpf\";\n"
+            )
+            .is_empty()
+        );
+    }
+
+    #[test]
+    fn decisions_have_no_clock_and_no_sockets() {
+        let file = "netguard/src/decision/limits.rs";
+        for banned in [
+            "use tokio::net::TcpListener;",
+            "use crate::clock::monotonic_ns;",
+            "use crate::daemon::State;",
+        ] {
+            assert_eq!(lines(file, banned), [1], "{banned}");
+        }
+        assert!(
+            lines(
+                "netguard/src/daemon/decision/listen.rs",
+                "use tokio::net::TcpListener;\n"
             )
             .is_empty()
         );

@@ -25,15 +25,18 @@ pub enum Kind {
     Feed,
     /// It is one of many that together do what none does enough of to be noticed.
     Campaign,
+    /// It kept asking for more than limits of requests allow.
+    Requests,
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Flood,
         Self::Attack,
         Self::Malformed,
         Self::Feed,
         Self::Campaign,
+        Self::Requests,
     ];
 
     /// The word that the command line and JSON use.
@@ -44,6 +47,7 @@ impl Kind {
             Self::Malformed => "malformed",
             Self::Feed => "feed",
             Self::Campaign => "campaign",
+            Self::Requests => "requests",
         }
     }
 
@@ -55,6 +59,7 @@ impl Kind {
             Self::Malformed => "it sent packets that cannot be real",
             Self::Feed => "a feed lists it",
             Self::Campaign => "it is one of many sources that ask where nobody is",
+            Self::Requests => "it kept asking for more than limits of requests allow",
         }
     }
 
@@ -63,7 +68,7 @@ impl Kind {
         Level::percent(match self {
             Self::Flood => 60,
             Self::Attack => 15,
-            Self::Malformed | Self::Campaign => 10,
+            Self::Malformed | Self::Campaign | Self::Requests => 10,
             Self::Feed => 20,
         })
     }
@@ -72,7 +77,7 @@ impl Kind {
     pub const fn most(self) -> Level {
         Level::percent(match self {
             Self::Flood => 100,
-            Self::Attack | Self::Malformed => 30,
+            Self::Attack | Self::Malformed | Self::Requests => 30,
             Self::Feed | Self::Campaign => 20,
         })
     }
@@ -80,7 +85,7 @@ impl Kind {
     /// How long half of it lasts, in half-lives of the configuration.
     pub const fn half_lives(self) -> u32 {
         match self {
-            Self::Flood | Self::Malformed => 1,
+            Self::Flood | Self::Malformed | Self::Requests => 1,
             Self::Attack | Self::Campaign => 3,
             Self::Feed => 6,
         }
@@ -91,7 +96,7 @@ impl Kind {
         SECOND_NS
             * match self {
                 Self::Flood => 0,
-                Self::Malformed => 10,
+                Self::Malformed | Self::Requests => 10,
                 Self::Attack => 60,
                 Self::Campaign => 600,
                 Self::Feed => 3_600,

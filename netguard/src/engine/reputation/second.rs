@@ -52,6 +52,17 @@ impl Reputation {
         self.take(account, &evidence, now_ns);
     }
 
+    /// Takes in that `account`, which is connected to this machine, kept asking for more than the limit `name` of requests allows.
+    pub fn asking(&mut self, account: Account, name: &str, now_ns: u64) {
+        let evidence = Evidence {
+            kind: Kind::Requests,
+            proven: true,
+            detail: name.to_owned(),
+            packets: 0,
+        };
+        self.take(account, &evidence, now_ns);
+    }
+
     /// Takes back that `account` is a source of campaigns; tells whether that was said.
     pub fn clear_of_campaigns(&mut self, account: Account, now_ns: u64) -> bool {
         if self.book.record(account).is_none() {

@@ -42,6 +42,8 @@ crate::shared! {
         pub namespace: u64,
         /// Sources for which nothing of this holds, by [`source_key`]; 0 for none.
         pub spared: [u64; 8],
+        /// Own ports to which anybody may connect however many they hold: by these people log in; 0 for none.
+        pub spared_ports: [u16; 4],
     }
 
     /// Key of the map `CONNECTIONS`: a source or a prefix.
@@ -138,6 +140,18 @@ impl ConnectionLimits {
         found
     }
 
+    /// Whether connections to `port` are spared.
+    #[inline(always)]
+    pub fn spares_port(&self, port: u16) -> bool {
+        let mut found = false;
+        let mut index = 0;
+        while index < self.spared_ports.len() {
+            found |= self.spared_ports[index] == port;
+            index += 1;
+        }
+        found
+    }
+
     /// What `holder` may hold; 0: any number.
     #[inline(always)]
     pub const fn most(&self, holder: &Holder) -> u32 {
@@ -175,7 +189,11 @@ pub fn check<V: View, T: Tables>(
 pub(crate) fn is_over<T: Tables>(packet: &Packet, settings: &Settings, tables: &T) -> bool {
     let (source, prefix) = Holder::of(packet.family(), packet.source);
     // Connections of others that pass through this machine are not counted.
-    if settings.connections.spares(source.key) || !tables.is_own(packet.destination) {
+    let limits = &settings.connections;
+    if limits.spares(source.key)
+        || limits.spares_port(packet.destination_port)
+        || !tables.is_own(packet.destination)
+    {
         return false;
     }
     holds_too_many(&source, settings, tables)

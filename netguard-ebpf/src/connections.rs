@@ -72,7 +72,7 @@ fn opened(ctx: &SockOpsContext) {
     {
         return;
     }
-    match connection::opened(family, peer, settings, &Counts) {
+    match connection::opened(family, peer, ctx.local_port() as u16, settings, &Counts) {
         Some(false) => {}
         Some(true) => tell(ctx, peer, own),
         None => {

@@ -18,9 +18,15 @@ pub trait Ledger {
     fn correction(&self, holder: &Holder) -> i32;
 }
 
-/// Counts a connection that `source` opened. `None` when there is no room for it; otherwise whether it is one too many.
+/// Counts a connection that `source` opened to `port`. `None` when there is no room for it; otherwise whether it is one too many.
 #[inline(always)]
-pub fn opened<L: Ledger>(family: Family, source: Address, settings: &Settings, ledger: &L) -> Option<bool> {
+pub fn opened<L: Ledger>(
+    family: Family,
+    source: Address,
+    port: u16,
+    settings: &Settings,
+    ledger: &L,
+) -> Option<bool> {
     let limits = &settings.connections;
     let (of_source, of_prefix) = Holder::of(family, source);
     let is_excess = |holder: &Holder, before: u64| {
@@ -34,7 +40,8 @@ pub fn opened<L: Ledger>(family: Family, source: Address, settings: &Settings, l
     {
         excess |= is_excess(&of_prefix, before);
     }
-    Some(excess && limits.mode == Mode::Enforce as u32 && !limits.spares(of_source.key))
+    let is_spared = limits.spares(of_source.key) || limits.spares_port(port);
+    Some(excess && limits.mode == Mode::Enforce as u32 && !is_spared)
 }
 
 /// Counts that a connection of `source` closed that was counted.

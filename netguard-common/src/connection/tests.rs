@@ -7,6 +7,7 @@ use crate::{
     view::SliceView,
 };
 
+const PORT: u16 = 443;
 const SECOND: u64 = 1_000_000_000;
 const CLIENT: [u8; 4] = [192, 0, 2, 1];
 const NEIGHBOUR: [u8; 4] = [192, 0, 2, 2];
@@ -23,6 +24,7 @@ fn memory() -> Memory {
         longest_penalty_ns: 5 * SECOND,
         namespace: 1,
         spared: [0; 8],
+        spared_ports: [0; 4],
     };
     memory.own.insert(Address::v4([198, 51, 100, 1]).octets());
     memory.own.insert(Address::v6([0x20; 16]).octets());
@@ -34,7 +36,7 @@ fn memory() -> Memory {
 fn may_open(memory: &Memory, family: Family, source: Address) -> bool {
     let tcp = Transport::Tcp {
         source_port: 40_000,
-        destination_port: 443,
+        destination_port: PORT,
         flags: TcpFlags(TcpFlags::SYN),
     };
     let packet = packet(family, source, protocol::TCP, tcp);
@@ -48,7 +50,7 @@ fn may_open_v4(memory: &Memory, source: [u8; 4]) -> bool {
 fn open(memory: &Memory, source: [u8; 4], count: usize) -> Option<bool> {
     let source = Address::v4(source);
     (0..count)
-        .map(|_| opened(Family::V4, source, &memory.settings, &memory.connections))
+        .map(|_| opened(Family::V4, source, PORT, &memory.settings, &memory.connections))
         .last()?
 }
 
@@ -94,7 +96,13 @@ fn ipv6_sources_are_networks() {
         Address::v6(octets)
     };
     for last in 0..10 {
-        opened(Family::V6, host(last), &memory.settings, &memory.connections);
+        opened(
+            Family::V6,
+            host(last),
+            PORT,
+            &memory.settings,
+            &memory.connections,
+        );
     }
     assert!(!may_open(&memory, Family::V6, host(77)));
     assert!(may_open(&memory, Family::V6, Address::v6([0x30; 16])));
@@ -166,6 +174,11 @@ fn who_is_spared_and_what_passes_through_are_left_alone() {
     assert!(may_open_v4(&memory, CLIENT));
     assert_eq!(open(&memory, CLIENT, 1), Some(false));
     memory.settings.connections.spared = [0; 8];
+    assert!(!may_open_v4(&memory, CLIENT));
+    memory.settings.connections.spared_ports[3] = PORT;
+    assert!(may_open_v4(&memory, CLIENT), "people log in there");
+    assert_eq!(open(&memory, CLIENT, 1), Some(false));
+    memory.settings.connections.spared_ports = [0; 4];
     memory.own.clear();
     assert!(may_open_v4(&memory, CLIENT));
 }

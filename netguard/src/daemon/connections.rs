@@ -4,6 +4,7 @@
 
 mod counts;
 mod ending;
+mod prefixes;
 mod report;
 
 use std::{
@@ -31,9 +32,9 @@ pub use report::{ConnectionsReport, Ended};
 
 /// Between two looks for connections in excess.
 const EXCESS: Duration = Duration::from_millis(50);
-/// Between two looks at all sockets; where that takes long, ten times as long as it takes.
+/// Between two looks at all sockets; where that takes long, twenty times as long as it takes.
 const LOOK: Duration = Duration::from_secs(1);
-const AT_MOST: u32 = 10;
+const AT_MOST: u32 = 20;
 /// Looks between those at who is logged in and at what is blocked.
 const RARE: u64 = 10;
 /// Excesses that are taken at once.
@@ -62,13 +63,15 @@ pub(super) fn count(
     }
 }
 
-/// Has them counted again where somebody took the count off.
+/// Has them counted where they are not, and should be.
 pub(super) fn count_again(config: &Config, pins: &Pins, attachment: &mut Attachment) {
     if config.connections.mode == PolicyMode::Off || !pins.have_links() || counts_connections(pins) {
         return;
     }
     match attachment.count_connections() {
-        Ok(_) => warn!("somebody had taken off what counts connections: they are counted again"),
+        Ok(_) => warn!(
+            "what counts connections was not there, and is now: somebody had taken it off, or there were no cgroups yet"
+        ),
         Err(error) => debug!("connections are still not counted: {error}"),
     }
 }
@@ -81,7 +84,7 @@ pub(super) fn begin(
     not_counted: Option<NotCounted>,
     stopped: watch::Receiver<Option<Stop>>,
 ) {
-    if config.connections.mode == PolicyMode::Off && config.connections.end_slow == EndSlow::Off {
+    if config.connections.mode == PolicyMode::Off {
         return;
     }
     if let Some(fault) = &not_counted {
@@ -116,7 +119,12 @@ struct Watching {
     slow: SlowConnections,
     /// `None`: slow connections stay.
     settings: Option<slow::Settings>,
+    /// Services under pressure at the last look.
+    pressed: Vec<u16>,
+    /// Whether the blocklist blocks anybody.
+    blocks: bool,
     ender: Ender,
+    pins: Pins,
 }
 
 impl Watching {
@@ -135,15 +143,18 @@ impl Watching {
             slow_after_ns: nanoseconds(connections.slow_after.duration()),
             under_pressure: connections.under_pressure.value() as usize,
         };
-        // An end is an act, which shadow is not: then it is only told.
-        let acts = config.mode == crate::config::Mode::Enforce;
+        let blocklist = config.blocklist.mode.under(config.mode);
         Ok(Self {
-            ender: Ender::new(Arc::clone(&state), acts),
+            // An end is an act, which shadow is not: then it is only told.
+            ender: Ender::new(Arc::clone(&state), mode == Mode::Enforce),
             state,
             counts,
             excesses: Excesses::open(pins)?,
             slow: SlowConnections::default(),
             settings: (connections.end_slow != EndSlow::Off).then_some(settings),
+            pressed: Vec::new(),
+            blocks: blocklist == PolicyMode::Enforce,
+            pins: pins.clone(),
         })
     }
 
@@ -169,39 +180,55 @@ impl Watching {
     fn look(&mut self, look: u64) {
         if look.is_multiple_of(RARE) {
             self.ender.look_who_is_spared();
+            self.look_who_counts();
         }
+        self.ender.look_who_is_allowed();
         let counted = self.counts.as_ref().map(Counts::read);
         let tcp = match host::tcp() {
             Ok(tcp) => tcp,
             // `doctor` says what is missing.
-            Err(error) => return debug!("connections are not looked at: {error}"),
+            Err(error) => {
+                self.state.blocks_asked.store(false, Ordering::Relaxed);
+                return debug!("connections are not looked at: {error}");
+            }
         };
         if let Some(settings) = self.settings {
             self.end_slow(&tcp, &settings);
         }
-        self.ender.end_blocked(&tcp);
+        self.ender.end_blocked(&tcp, self.blocks);
         if let (Some(counts), Some(counted)) = (&mut self.counts, counted)
             && let Err(error) = counts.follow(&self.state, &tcp, counted)
         {
             warn!("the counts of connections are not kept right: {error}");
         }
-        let pressed = self.slow.pressed(monotonic_ns());
         let mut report = self.state.connections();
         report.standing = tcp.connections.len();
-        report.pressed = pressed.iter().map(|port| format!("tcp/{port}")).collect();
+        report.pressed = self.pressed.iter().map(|port| format!("tcp/{port}")).collect();
         report.ended = self.ender.ended();
     }
 
+    /// Looks whether the kernel counts by now, where it did not at the start.
+    fn look_who_counts(&mut self) {
+        if let Some(counts) = &mut self.counts
+            && !counts.counted
+            && counts_connections(&self.pins)
+        {
+            counts.counted = true;
+            self.state.connections().why_listed = None;
+        }
+    }
+
     fn end_slow(&mut self, tcp: &Tcp, settings: &slow::Settings) {
-        let before = self.slow.pressed(monotonic_ns());
-        let look = ending::look(tcp, monotonic_ns());
+        let now_ns = monotonic_ns();
+        let look = ending::look(tcp, now_ns);
         let endings = self.slow.look(&look, settings, |peer| self.ender.spares(peer));
-        let after = self.slow.pressed(monotonic_ns());
-        for port in after.iter().filter(|port| !before.contains(port)) {
+        let pressed = self.slow.pressed(now_ns);
+        let before = std::mem::replace(&mut self.pressed, pressed);
+        for port in self.pressed.iter().filter(|port| !before.contains(port)) {
             let service = format!("tcp/{port}");
             self.state.journal.record(EventKind::ServicePressed { service });
         }
-        for port in before.iter().filter(|port| !after.contains(port)) {
+        for port in before.iter().filter(|port| !self.pressed.contains(port)) {
             let service = format!("tcp/{port}");
             self.state.journal.record(EventKind::ServiceRelieved { service });
         }

@@ -128,6 +128,8 @@ pub struct Ending {
 #[derive(Debug, Default)]
 pub struct SlowConnections {
     seen: HashMap<u64, Seen>,
+    /// Ports whose service answers: at others silence is all that there ever is.
+    answering: HashSet<u16>,
     pressure: Pressure,
 }
 
@@ -162,7 +164,13 @@ impl SlowConnections {
                 .or_default()
                 .push(Paced { flow, slow_for_ns });
         }
-        self.pressure.look(look, |port| unanswered(services.get(&port)));
+        let answered = look.flows.iter().filter(|flow| !flow.is_unanswered());
+        self.answering.extend(answered.map(|flow| flow.port));
+        let answering = &self.answering;
+        self.pressure.look(look, |port| match answering.contains(&port) {
+            true => unanswered(services.get(&port)),
+            false => (0, 0),
+        });
         let mut endings = Vec::new();
         for (port, flows) in &services {
             let pressed = self.pressure.is_on(*port, look.now_ns);
@@ -241,7 +249,10 @@ impl Seen {
     /// A whole answer that was taken is progress however short it is; of what is under way the rate counts.
     fn follow(&mut self, flow: &Flow, now_ns: u64) {
         let acknowledged = flow.acknowledged.saturating_sub(self.acknowledged);
-        let moved = flow.received.saturating_sub(self.received) + acknowledged;
+        let moved = flow
+            .received
+            .saturating_sub(self.received)
+            .saturating_add(acknowledged);
         let elapsed_ns = now_ns.saturating_sub(self.at_ns);
         let enough = RATE.saturating_mul(elapsed_ns) / SECOND_NS;
         let is_answered = acknowledged > 0 && flow.unsent == 0;

@@ -1,40 +1,50 @@
 //! Ends connections, and tells about it: of a thousand at once in one line for each service and reason.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     sync::{Arc, atomic::Ordering},
 };
 
-use netguard_common::{connection::Excess, packet::Address, rule::Origin};
+use netguard_common::{connection::Excess, limit::source_key, packet::Address, rule::Origin};
 use tracing::{debug, warn};
 
 use super::{
     super::{EventKind, State},
     counts::{listening, served},
+    prefixes::Prefixes,
     report::Ended,
 };
 use crate::{
     bpf::List,
     clock::monotonic_ns,
     engine::{
-        Account,
+        Account, Guard,
         slow::{Ending, Flow, HalfOpen, Look, Queue},
     },
     host::{self, Connection, HostError, Tcp},
+    prefix::Prefix,
 };
 
 /// Keys of sources that the datapath spares.
 const SPARED: usize = 8;
+/// Ports that it spares.
+const SPARED_PORTS: usize = 4;
+/// Where people log in, unless they were seen to elsewhere, too.
+const SSH: u16 = 22;
 
 /// Who ends connections, and what it ended.
 pub(super) struct Ender {
     state: Arc<State>,
-    /// In shadow nothing is ended, and only told.
+    /// In shadow nothing is ended, and only told: once of each connection.
     acts: bool,
+    told: HashSet<u64>,
     ended: Ended,
-    /// Who is logged in.
+    /// Who is logged in, by which ports people logged in so far, whom nothing may touch, and the allowlist.
     logins: HashSet<Account>,
+    ports: BTreeSet<u16>,
+    guard: Guard,
+    allowed: Prefixes,
     /// That the kernel cannot end connections was told.
     is_told: bool,
 }
@@ -44,8 +54,12 @@ impl Ender {
         Self {
             state,
             acts,
+            told: HashSet::new(),
             ended: Ended::default(),
             logins: HashSet::new(),
+            ports: BTreeSet::from([SSH]),
+            guard: Guard::default(),
+            allowed: Prefixes::default(),
             is_told: false,
         }
     }
@@ -54,31 +68,48 @@ impl Ender {
         self.ended
     }
 
-    /// Whether the connections of `peer` are left alone: somebody is logged in from there, or it is on the allowlist.
+    /// Whether the connections of `peer` are left alone: somebody is logged in from there, it is on the allowlist, or nothing may touch it.
     pub(super) fn spares(&self, peer: IpAddr) -> bool {
-        let is_allowed = || {
-            let allowed = self.state.rules().matching(List::Allow, peer, monotonic_ns());
-            // Where that is not known nobody is cut off.
-            allowed.map_or(true, |allowed| !allowed.is_empty())
-        };
-        self.logins.contains(&Account::of(peer)) || is_allowed()
+        self.logins.contains(&Account::of(peer))
+            || self.allowed.contains(peer)
+            || self.guard.objection(&Prefix::from(peer)).is_some()
     }
 
-    /// Learns who is logged in, and tells the datapath.
+    /// Learns who is spared: once for a look, since to read a list takes longer than to look at many connections.
+    pub(super) fn look_who_is_allowed(&mut self) {
+        let now_ns = monotonic_ns();
+        let allowed = self.state.rules().entries(List::Allow);
+        match allowed {
+            Ok(allowed) => {
+                let stands = allowed.into_iter().filter(|(_, rule)| !rule.expired(now_ns));
+                self.allowed = stands.map(|(prefix, _)| prefix).collect();
+            }
+            Err(error) => warn!("the allowlist as it was spares connections: {error}"),
+        }
+    }
+
+    /// Learns who is logged in and whom nothing may touch, and tells the datapath.
     pub(super) fn look_who_is_spared(&mut self) {
-        let peers = host::ssh_logins().peers;
-        self.logins = peers.iter().copied().map(Account::of).collect();
+        let logins = host::ssh_logins();
+        self.guard = self.state.guard().clone();
+        self.logins = logins.peers.iter().copied().map(Account::of).collect();
+        self.ports.extend(&logins.ports);
         let mut spared = [0; SPARED];
-        for (slot, peer) in spared.iter_mut().zip(&peers) {
+        for (slot, peer) in spared.iter_mut().zip(&logins.peers) {
             let (family, peer) = Address::of(peer.to_canonical());
-            *slot = netguard_common::limit::source_key(family, peer);
+            *slot = source_key(family, peer);
+        }
+        let mut spared_ports = [0; SPARED_PORTS];
+        for (slot, port) in spared_ports.iter_mut().zip(self.ports.iter().rev()) {
+            *slot = *port;
         }
         let mut map = self.state.settings();
         let written = map.read().and_then(|mut settings| {
-            if settings.connections.spared == spared {
+            let limits = &mut settings.connections;
+            if (limits.spared, limits.spared_ports) == (spared, spared_ports) {
                 return Ok(());
             }
-            settings.connections.spared = spared;
+            (limits.spared, limits.spared_ports) = (spared, spared_ports);
             map.write(&settings)
         });
         if let Err(error) = written {
@@ -117,6 +148,7 @@ impl Ender {
             .chain(half_open)
             .filter_map(|ends| Some((ends.cookie?, ends)))
             .collect();
+        self.told.retain(|cookie| known.contains_key(cookie));
         let mut told = Told::default();
         for ending in endings {
             if let Some(connection) = known.get(&ending.id)
@@ -130,24 +162,30 @@ impl Ender {
     }
 
     /// Ends the connections of sources that an operator blocked since the last time. While a change waits to be confirmed nothing is ended:
-    /// it may go back, and what was cut off would not.
-    pub(super) fn end_blocked(&mut self, tcp: &Tcp) {
-        if self.state.unconfirmed().len() > 0 || !self.state.blocks_asked.swap(false, Ordering::Relaxed) {
+    /// it may go back, and what was cut off would not. Nor where the blocklist `blocks` nobody.
+    pub(super) fn end_blocked(&mut self, tcp: &Tcp, blocks: bool) {
+        if self.state.unconfirmed().len() > 0
+            || !self.state.blocks_asked.swap(false, Ordering::Relaxed)
+            || !blocks
+        {
             return;
         }
         let now_ns = monotonic_ns();
+        let entries = self.state.rules().entries(List::Block);
+        let blocked: Prefixes = match entries {
+            // Rules of detectors spare what is connected.
+            Ok(entries) => entries
+                .into_iter()
+                .filter(|(_, rule)| rule.origin != Origin::Detector as u8 && !rule.expired(now_ns))
+                .map(|(prefix, _)| prefix)
+                .collect(),
+            Err(error) => return warn!("who is blocked keeps its connections: {error}"),
+        };
         let ports = listening(tcp);
-        let mut blocked: HashMap<IpAddr, bool> = HashMap::new();
         let mut told = Told::default();
         for connection in served(tcp, &ports).map(|connection| &connection.ends) {
             let peer = connection.remote.ip();
-            let is_blocked = *blocked.entry(peer).or_insert_with(|| {
-                let found = self.state.rules().matching(List::Block, peer, now_ns);
-                // Rules of detectors spare what is connected.
-                let of_people = |entry: &crate::bpf::Entry| entry.rule.origin != Origin::Detector as u8;
-                found.is_ok_and(|found| found.iter().any(of_people)) && !self.spares(peer)
-            });
-            if is_blocked && self.destroy(connection) {
+            if blocked.contains(peer) && !self.spares(peer) && self.destroy(connection) {
                 self.ended.blocked += 1;
                 told.add("blocked", connection.local.port(), peer);
             }
@@ -158,7 +196,7 @@ impl Ender {
     /// Whether `connection` ended, or would have.
     fn destroy(&mut self, connection: &Connection) -> bool {
         if !self.acts {
-            return true;
+            return connection.cookie.is_none_or(|cookie| self.told.insert(cookie));
         }
         match host::destroy(connection) {
             Ok(ended) => ended,

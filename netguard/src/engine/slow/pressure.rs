@@ -1,43 +1,54 @@
 //! Whether a service suffers from its connections.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Look;
 
+/// Connections that wait to be accepted, from which on a quarter of the queue is much.
+const WAITING: u32 = 16;
 /// Connections that never said enough to be answered, from which on they are told as pressure where they are half of all.
 const SILENT: usize = 256;
 /// How long a service counts as under pressure after it was seen to be.
 const LASTS_NS: u64 = 10_000_000_000;
 
-/// Until when services count as under pressure, by port.
+/// Services under pressure.
 #[derive(Debug, Default)]
-pub(super) struct Pressure(HashMap<u16, u64>);
+pub(super) struct Pressure {
+    /// Until when, by port.
+    until_ns: HashMap<u16, u64>,
+    /// Those that showed signs of it at the last look: a burst of clients is accepted by the next one.
+    suspected: HashSet<u16>,
+}
 
 impl Pressure {
     /// Looks at the queues, and at how many connections each service has and how many of them are `silent`.
     pub(super) fn look(&mut self, look: &Look, silent: impl Fn(u16) -> (usize, usize)) {
-        self.0.retain(|_, until_ns| *until_ns > look.now_ns);
+        self.until_ns.retain(|_, until_ns| *until_ns > look.now_ns);
+        let mut suspected = HashSet::new();
         for queue in &look.queues {
-            // A quarter of the queue: who accepts as they come leaves none, and a burst is accepted in milliseconds.
-            let fills_up = queue.waiting > 1 && u64::from(queue.waiting) * 4 >= u64::from(queue.backlog);
+            let is_full = queue.waiting > 1 && queue.waiting >= queue.backlog;
+            let fills_up =
+                queue.waiting >= WAITING && u64::from(queue.waiting) * 4 >= u64::from(queue.backlog);
             let (all, silent) = silent(queue.port);
-            if fills_up || (silent >= SILENT && silent * 2 >= all) {
-                self.0.insert(queue.port, look.now_ns.saturating_add(LASTS_NS));
+            if is_full || fills_up || (silent >= SILENT && silent * 2 >= all) {
+                suspected.insert(queue.port);
             }
         }
+        let until_ns = look.now_ns.saturating_add(LASTS_NS);
+        let again = suspected.intersection(&self.suspected);
+        self.until_ns.extend(again.map(|port| (*port, until_ns)));
+        self.suspected = suspected;
     }
 
     pub(super) fn is_on(&self, port: u16, now_ns: u64) -> bool {
-        self.0.get(&port).is_some_and(|until_ns| *until_ns > now_ns)
+        self.until_ns
+            .get(&port)
+            .is_some_and(|until_ns| *until_ns > now_ns)
     }
 
     pub(super) fn ports(&self, now_ns: u64) -> Vec<u16> {
-        let mut ports: Vec<u16> = self
-            .0
-            .keys()
-            .copied()
-            .filter(|port| self.is_on(*port, now_ns))
-            .collect();
+        let on = |port: &u16| self.is_on(*port, now_ns);
+        let mut ports: Vec<u16> = self.until_ns.keys().copied().filter(on).collect();
         ports.sort_unstable();
         ports
     }

@@ -6,21 +6,29 @@
 --         http-request lua.netguard
 --         http-response lua.netguard-report   # netguard learns how requests end; leave it out if it is not to
 --
--- Where netguard does not answer, requests are served, and the variable txn.netguard_answer is "unreachable":
+-- netguard gets the headers Authorization, Cookie and Netguard-Signature of clients, and no others. Name those behind the address that it
+-- is to read, too: decision.api_key_headers, and decision.user_header and decision.body_digest_header, which HAProxy must set itself then
+-- (http-request set-header or del-header in front of lua.netguard), since a client may write anything into them:
+--         lua-load /etc/haproxy/netguard.lua http://127.0.0.1:9465 X-Api-Key X-User
+-- X-Real-IP is the address that HAProxy sees, unless you name it.
+--
+-- Where netguard does not answer, or answers 5xx, requests are served, and the variable txn.netguard_answer is "unreachable":
 --     http-request deny deny_status 503 if { var(txn.netguard_answer) -m str unreachable }
--- refuses them instead.
+-- refuses them instead. What netguard cannot read (too many headers, too long ones) is refused with 400.
 
 local arguments = table.pack(...)
 local endpoint = arguments[1] or "http://127.0.0.1:9465"
 -- Milliseconds.
 local patience = 500
 
--- What belongs to a connection and not to a request, and what is said anew.
+-- What netguard reads of what clients write.
+local read = { ["authorization"] = true, ["cookie"] = true, ["netguard-signature"] = true }
+for at = 2, arguments.n do read[string.lower(arguments[at])] = true end
+
+-- What of an answer belongs to a connection and not to the client, or only to HAProxy.
 local left_out = {
     ["connection"] = true, ["keep-alive"] = true, ["proxy-connection"] = true, ["te"] = true, ["trailer"] = true,
-    ["transfer-encoding"] = true, ["upgrade"] = true, ["content-length"] = true, ["expect"] = true, ["host"] = true,
-    ["x-forwarded-for"] = true, ["x-forwarded-proto"] = true, ["x-original-method"] = true, ["x-original-uri"] = true,
-    ["x-netguard-answer"] = true, ["x-netguard-status"] = true,
+    ["transfer-encoding"] = true, ["upgrade"] = true, ["content-length"] = true, ["x-netguard-answer"] = true,
 }
 
 local function values(of)
@@ -41,21 +49,27 @@ end
 
 local function ask(txn)
     local received = txn.http:req_get_headers()
-    local headers = {}
-    for name, of in pairs(received) do
-        if not left_out[name] then headers[name] = values(of) end
-    end
     local address = txn.f:src()
+    local headers = { ["x-real-ip"] = { address } }
+    for name, of in pairs(received) do
+        if read[name] then headers[name] = values(of) end
+    end
     headers["x-forwarded-for"] = chain(received, address)
     headers["x-forwarded-proto"] = { txn.f:ssl_fc() == 1 and "https" or "http" }
     headers["x-original-method"] = { txn.f:method() }
     headers["x-original-uri"] = { txn.sf:pathq() }
     txn:set_var("txn.netguard_client", headers["x-forwarded-for"][1])
+    txn:set_var("txn.netguard_answer", "unreachable")
 
     local answer = core.httpclient():get { url = endpoint .. "/v1/check", headers = headers, timeout = patience }
     local said = answer and answer.headers and answer.headers["x-netguard-answer"]
     if not said then
-        txn:set_var("txn.netguard_answer", "unreachable")
+        -- netguard is there and cannot read the request: that must not be a way around it.
+        local status = answer and answer.status or 0
+        if status >= 400 and status < 500 then
+            txn:set_var("txn.netguard_answer", "malformed")
+            txn:done(txn:reply { status = 400, body = "this request cannot be read\n" })
+        end
         return
     end
     txn:set_var("txn.netguard_answer", said[0])

@@ -87,7 +87,7 @@ pub enum KeyPart {
 pub struct Challenge {
     /// When they must.
     pub mode: ChallengeMode,
-    /// Checks per second, of all clients, above which `auto` begins; it ends half a minute after the last such second.
+    /// Checks per second, of all clients, but for those that are refused anyway, above which `auto` begins; it ends half a minute after the last such second.
     pub pressure: Within<1, 10_000_000>,
     /// Leading zero bits of the work: each more doubles it. 16 are about a second in a browser.
     pub bits: Within<8, 28>,

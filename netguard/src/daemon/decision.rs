@@ -46,6 +46,8 @@ pub(super) fn begin(state: &Arc<State>, config: &Config) {
         hash: RandomState::new(),
         secret: files::secret(settings.secret_file.as_deref(), &mut faults),
         signing: files::signing(settings.signed.iter(), &mut faults),
+        blocklist: config.blocklist.mode.under(config.mode),
+        began_ns: monotonic_ns(),
     };
     for fault in &faults {
         warn!("decision endpoint: {fault}");

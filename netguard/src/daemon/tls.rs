@@ -126,6 +126,31 @@ impl Tls {
     pub fn ended(&self) -> u64 {
         self.ended
     }
+
+    /// Takes in how it went to end a connection; tells whether it is worth while to try the next.
+    fn take(&mut self, outcome: Result<bool, HostError>) -> bool {
+        match outcome {
+            // One that is gone is an answer, too.
+            Ok(ended) => {
+                self.ended += u64::from(ended);
+                self.fault = None;
+                true
+            }
+            Err(error @ (HostError::NoSocketDestruction | HostError::Netlink(_))) => {
+                let why = error.to_string();
+                if self.fault.as_ref() != Some(&why) {
+                    warn!("connections whose handshake was refused end by time-out: {why}");
+                    self.fault = Some(why);
+                }
+                // Without memory or descriptors for a moment, the next may find some.
+                !matches!(error, HostError::NoSocketDestruction)
+            }
+            Err(error) => {
+                debug!("{error}");
+                true
+            }
+        }
+    }
 }
 
 /// Whether `config` has a policy for TLS.
@@ -250,18 +275,8 @@ impl Refusals {
 fn end(state: &State, connections: &[Connection]) {
     for connection in connections {
         let outcome = host::destroy(connection);
-        let mut tls = state.tls();
-        match outcome {
-            Ok(ended) => tls.ended += u64::from(ended),
-            Err(error @ (HostError::NoSocketDestruction | HostError::Netlink(_))) => {
-                let why = error.to_string();
-                if tls.fault.as_ref() != Some(&why) {
-                    warn!("connections whose handshake was refused end by time-out: {why}");
-                    tls.fault = Some(why);
-                }
-                return;
-            }
-            Err(error) => debug!("{error}"),
+        if !state.tls().take(outcome) {
+            return;
         }
     }
 }
@@ -342,6 +357,17 @@ mod tests {
         assert_eq!(super::version(0x0300), "SSL 3.0");
         assert_eq!(super::version(0x7f1c), "0x7f1c");
         assert!(connection(&one).cookie.is_none() && connection(&one).remote.is_ipv4());
+    }
+
+    #[test]
+    fn a_fault_that_passes_is_forgotten_and_stops_nothing() {
+        let passing = || HostError::Netlink(std::io::Error::from_raw_os_error(libc::ENFILE));
+        let mut tls = Tls::begin(true, Some(&Ok(true)));
+        assert!(tls.take(Err(passing())) && tls.is_faulty(), "the next is tried");
+        assert!(tls.take(Ok(true)) && !tls.is_faulty());
+        assert!(!tls.take(Err(HostError::NoSocketDestruction)) && tls.is_faulty());
+        assert!(tls.take(Ok(false)) && !tls.is_faulty());
+        assert_eq!(tls.ended(), 1);
     }
 
     #[test]

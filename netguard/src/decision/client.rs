@@ -103,13 +103,11 @@ impl Believed {
         let mut hops = 0;
         // Several headers of one name are one list (RFC 9110, 5.3).
         for value in headers.get_all(name).iter().rev() {
-            let Ok(text) = value.to_str() else {
-                return client(None, nearest);
-            };
-            for entry in text.rsplit(',') {
+            // Each entry by itself: a byte that is no text, which a client put into its own, must not hide what our proxy put behind it.
+            for entry in value.as_bytes().rsplit(|byte| *byte == b',') {
                 hops += 1;
-                let said = read(entry.trim()).filter(|_| hops <= MOST_HOPS);
-                let Some(said) = said else {
+                let text = std::str::from_utf8(entry).ok().filter(|_| hops <= MOST_HOPS);
+                let Some(said) = text.and_then(|text| read(text.trim())) else {
                     return client(None, nearest);
                 };
                 if !self.is_proxy(said) {
@@ -156,6 +154,8 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::HeaderValue;
+
     use super::*;
 
     fn believed(header: ClientHeader) -> Believed {
@@ -208,6 +208,47 @@ mod tests {
         let long = "10.0.0.7,".repeat(40) + "10.0.0.7";
         let client = believed.client(peer("10.0.0.1"), &headers("x-forwarded-for", &[&long]));
         assert_eq!(client.known, Known::Unsaid);
+    }
+
+    #[test]
+    fn what_is_no_text_hides_nothing() {
+        let believed = believed(ClientHeader::XForwardedFor);
+        let value = |bytes: &[u8]| HeaderValue::from_bytes(bytes).unwrap();
+        for (values, address, known) in [
+            (
+                vec![value(&[0xff]), value(b"203.0.113.7")],
+                "203.0.113.7",
+                Known::Said,
+            ),
+            (vec![value(b"\xff, 203.0.113.7")], "203.0.113.7", Known::Said),
+            (
+                vec![value(b"192.0.2.1, \x80\xff,203.0.113.7, 10.0.0.7")],
+                "203.0.113.7",
+                Known::Said,
+            ),
+            // Nothing in front of it is believed.
+            (
+                vec![value(b"203.0.113.7, \xff, 10.0.0.7")],
+                "10.0.0.7",
+                Known::Unsaid,
+            ),
+            (
+                vec![value(b"203.0.113.7"), value(&[0xff])],
+                "10.0.0.1",
+                Known::Unsaid,
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in &values {
+                headers.append("x-forwarded-for", value.clone());
+            }
+            let client = believed.client(peer("10.0.0.1"), &headers);
+            assert_eq!(
+                (client.address.to_string().as_str(), client.known),
+                (address, known),
+                "{values:?}"
+            );
+        }
     }
 
     #[test]

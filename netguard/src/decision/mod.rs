@@ -43,7 +43,7 @@ pub use client::{Believed, Client, Known, Peer};
 pub use counts::RefusedKey;
 pub use limits::{Quota, Scope};
 pub use report::{AnswerCount, DecisionReport, LimitReport};
-pub use request::{Errand, Way};
+pub use request::{Errand, Unread, Way};
 pub use route::{Route, normal_path};
 pub use secret::{LEAST_BYTES as LEAST_SECRET_BYTES, Secret};
 pub use signed::{Fault, Rule as SignedRule, Signer, signature, signers};
@@ -70,11 +70,17 @@ pub struct Ingredients {
     pub secret: Vec<u8>,
     /// Of each `[[decision.signed]]` who may sign; nobody where that is not known.
     pub signing: Vec<SignedRule>,
+    /// What the blocklist comes to under the mode of the whole filter.
+    pub blocklist: PolicyMode,
+    /// When this process began, monotonic.
+    pub began_ns: u64,
 }
 
 /// Decides.
 pub struct Decider {
     mode: PolicyMode,
+    /// What becomes of clients that rules block.
+    blocklist: PolicyMode,
     reader: Reader,
     hash: RandomState,
     limits: Vec<Limit>,
@@ -102,6 +108,7 @@ impl Decider {
         let clients = (settings.keys.value() / KEYS_PER_CLIENT).max(1);
         Self {
             mode,
+            blocklist: with.blocklist,
             reader: Reader::new(settings),
             hash: with.hash,
             limits: settings.limit.iter().map(Limit::new).collect(),
@@ -111,7 +118,7 @@ impl Decider {
             countries: None,
             systems: None,
             listed: Arc::default(),
-            signing: signed::Signing::new(with.signing),
+            signing: signed::Signing::new(with.signing, with.began_ns),
             challenges: Challenges::new(&settings.challenge, &with.secret, clients),
             challenge_mode: settings.challenge.mode,
             most_per_s: settings.challenge.pressure.value(),
@@ -136,8 +143,9 @@ impl Decider {
     pub fn answer(&mut self, peer: Peer, method: &Method, uri: &Uri, headers: &HeaderMap, now: Now) -> Reply {
         match Errand::at(uri.path()) {
             Some(Errand::Ask(way)) => {
-                let Some((asked, known)) = self.reader.asked(way, peer, method, uri, headers) else {
-                    return self.malformed(way);
+                let (asked, known) = match self.reader.asked(way, peer, method, uri, headers) {
+                    Ok(said) => said,
+                    Err(unread) => return self.malformed(way, unread),
                 };
                 match known {
                     Known::Said => {}
@@ -161,7 +169,9 @@ impl Decider {
             _ => self.judge(asked, now),
         };
         let answer = verdict.answer();
-        let shadow = self.mode == PolicyMode::Shadow && !matches!(answer, Answer::Passed | Answer::Granted);
+        let only_said = answer == Answer::Blocked && self.blocklist == PolicyMode::Shadow;
+        let shadow = (self.mode == PolicyMode::Shadow || only_said)
+            && !matches!(answer, Answer::Passed | Answer::Granted);
         self.counts.count(answer, shadow);
         let challenges = &self.challenges;
         verdict.reply(way, shadow, &self.limits, asked.https, || {
@@ -169,15 +179,35 @@ impl Decider {
         })
     }
 
-    /// What becomes of `asked`: rules first, then what proves who asks, then how often.
+    /// What becomes of `asked`, and whether it is a reason to have clients work.
     fn judge(&mut self, asked: &Asked<'_>, now: Now) -> Verdict {
-        self.pressure.count(self.most_per_s, now.mono_ns);
-        let standing = self.listed.standing(asked.client, now.mono_ns);
-        if standing == Standing::Blocked {
+        self.pressure.check(now.mono_ns);
+        let standing = match self.listed.standing(asked.client, now.mono_ns) {
+            Standing::Blocked if self.blocklist == PolicyMode::Off => Standing::Unlisted,
+            standing => standing,
+        };
+        if standing == Standing::Blocked && self.blocklist == PolicyMode::Enforce {
             return Verdict::Blocked;
         }
+        let verdict = self.judge_unblocked(asked, standing, now);
+        // One who is refused anyway cannot have all others work.
+        if !matches!(verdict, Verdict::Unsigned(_) | Verdict::Limited(_)) {
+            self.pressure.weigh(self.most_per_s, now.mono_ns);
+        }
+        match verdict {
+            // In shadow that is only said, and everything else holds for it.
+            Verdict::Passed(_) if standing == Standing::Blocked => Verdict::Blocked,
+            verdict => verdict,
+        }
+    }
+
+    /// What becomes of `asked` where no rule refuses it: first what proves who asks, then how often.
+    fn judge_unblocked(&mut self, asked: &Asked<'_>, standing: Standing, now: Now) -> Verdict {
         if let Some(Err(fault)) = self.signing.check(asked, &self.hash, now) {
-            self.feedback.failed(asked.client, &self.hash, now.mono_ns);
+            // That others sign so much is not its failure.
+            if fault != Fault::Full {
+                self.feedback.failed(asked.client, &self.hash, now.mono_ns);
+            }
             return Verdict::Unsigned(fault);
         }
         if standing == Standing::Allowed {
@@ -241,10 +271,10 @@ impl Decider {
         }
     }
 
-    fn malformed(&mut self, way: Way) -> Reply {
+    fn malformed(&mut self, way: Way, unread: Unread) -> Reply {
         let shadow = self.mode != PolicyMode::Enforce;
         self.counts.count(Answer::Malformed, shadow);
-        Verdict::Malformed.reply(way, shadow, &self.limits, false, String::new)
+        Verdict::Malformed(unread).reply(way, shadow, &self.limits, false, String::new)
     }
 
     /// The page for what nginx was told a moment ago: its module takes no more than a status.
@@ -252,11 +282,13 @@ impl Decider {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let answer = text(ANSWER.as_str()).and_then(Answer::named);
         let answer = match answer {
-            Some(answer @ (Answer::Limited | Answer::Unsigned | Answer::Challenged)) => answer,
+            Some(answer @ (Answer::Limited | Answer::Unsigned | Answer::Challenged | Answer::Malformed)) => {
+                answer
+            }
             _ => Answer::Blocked,
         };
         let asked = self.reader.asked(Way::Nginx, peer, method, uri, headers);
-        let page = asked.filter(|_| answer == Answer::Challenged);
+        let page = asked.ok().filter(|_| answer == Answer::Challenged);
         let mut reply = refusal(answer, page.map(|(asked, _)| self.challenges.page(&asked, now)));
         // nginx hands that on from its first question.
         reply.headers_mut().remove(WWW_AUTHENTICATE);

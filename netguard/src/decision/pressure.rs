@@ -9,18 +9,26 @@ const LASTS_NS: u64 = 30 * SECOND_NS;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pressure {
     begun_ns: u64,
-    count: u64,
+    /// Checks of this second, and those that count for pressure.
+    checks: u64,
+    weighing: u64,
     /// Checks of the last whole second.
     last: u64,
     until_ns: u64,
 }
 
 impl Pressure {
-    /// Counts a check at `now_ns`; `most` a second are no pressure.
-    pub(super) fn count(&mut self, most: u32, now_ns: u64) {
+    /// Counts a check at `now_ns`.
+    pub(super) fn check(&mut self, now_ns: u64) {
         self.roll(now_ns);
-        self.count += 1;
-        if self.count > u64::from(most) {
+        self.checks += 1;
+    }
+
+    /// Counts a check that was not refused anyway; `most` a second are no pressure.
+    pub(super) fn weigh(&mut self, most: u32, now_ns: u64) {
+        self.roll(now_ns);
+        self.weighing += 1;
+        if self.weighing > u64::from(most) {
             self.until_ns = now_ns.saturating_add(LASTS_NS);
         }
     }
@@ -39,8 +47,8 @@ impl Pressure {
     fn roll(&mut self, now_ns: u64) {
         let since_ns = now_ns.saturating_sub(self.begun_ns);
         if since_ns >= SECOND_NS {
-            self.last = if since_ns < 2 * SECOND_NS { self.count } else { 0 };
-            (self.begun_ns, self.count) = (now_ns, 0);
+            self.last = if since_ns < 2 * SECOND_NS { self.checks } else { 0 };
+            (self.begun_ns, self.checks, self.weighing) = (now_ns, 0, 0);
         }
     }
 }
@@ -53,15 +61,18 @@ mod tests {
     fn a_busy_second_counts_for_a_while() {
         let mut pressure = Pressure::default();
         let at = 100 * SECOND_NS;
+        for _ in 0..20 {
+            pressure.check(at);
+        }
         for _ in 0..10 {
-            pressure.count(10, at);
+            pressure.weigh(10, at);
         }
         assert!(!pressure.is_high(at));
-        pressure.count(10, at + 1);
+        pressure.weigh(10, at + 1);
         assert!(pressure.is_high(at + 1) && pressure.is_high(at + LASTS_NS));
         assert!(!pressure.is_high(at + LASTS_NS + 1));
-        pressure.count(10, at + SECOND_NS);
-        assert_eq!(pressure.per_second(at + SECOND_NS), 11);
+        pressure.check(at + SECOND_NS);
+        assert_eq!(pressure.per_second(at + SECOND_NS), 20);
         assert_eq!(pressure.per_second(at + 9 * SECOND_NS), 0);
     }
 }

@@ -69,6 +69,17 @@ pub struct Asked<'a> {
     pub https: bool,
 }
 
+/// Why a request is not judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unread {
+    #[error(
+        "the proxy does not say what it asks about: see docs/decision.md for the headers that it must send"
+    )]
+    Unsaid,
+    #[error("servers differ in what `..` means in this path: ask for what is meant without it")]
+    Ambiguous,
+}
+
 /// Which headers say what.
 #[derive(Clone, Debug)]
 pub(super) struct Reader {
@@ -114,7 +125,10 @@ impl Reader {
         self.believed.client(peer, headers)
     }
 
-    /// What `peer` asks about in this `way`, and how its client is known; `None` where it does not say what it asks about.
+    /// What `peer` asks about in this `way`, and how its client is known.
+    ///
+    /// # Errors
+    /// Where it does not say what it asks about, or that means different things to different servers.
     pub(super) fn asked<'a>(
         &self,
         way: Way,
@@ -122,19 +136,22 @@ impl Reader {
         method: &'a Method,
         uri: &'a Uri,
         headers: &'a HeaderMap,
-    ) -> Option<(Asked<'a>, Known)> {
-        let (method, target) = match way {
-            Way::Check | Way::Nginx => said(headers, &ORIGINAL_METHOD, &ORIGINAL_URI)?,
-            Way::Forward => said(headers, &FORWARDED_METHOD, &FORWARDED_URI)?,
+    ) -> Result<(Asked<'a>, Known), Unread> {
+        let said = match way {
+            Way::Check | Way::Nginx => said(headers, &ORIGINAL_METHOD, &ORIGINAL_URI),
+            Way::Forward => said(headers, &FORWARDED_METHOD, &FORWARDED_URI),
             Way::Envoy => {
-                let whole = uri.path_and_query()?.as_str();
-                (method.as_str(), Cow::Borrowed(whole.strip_prefix(ENVOY)?))
+                let whole = uri.path_and_query().map(|whole| whole.as_str());
+                let target = whole.and_then(|whole| whole.strip_prefix(ENVOY));
+                target.map(|target| (method.as_str(), Cow::Borrowed(target)))
             }
         };
+        let (method, target) = said.ok_or(Unread::Unsaid)?;
         let path = match &target {
             Cow::Borrowed(target) => normal_path(target),
-            Cow::Owned(target) => Cow::Owned(normal_path(target).into_owned()),
+            Cow::Owned(target) => normal_path(target).map(|path| Cow::Owned(path.into_owned())),
         };
+        let path = path.ok_or(Unread::Ambiguous)?;
         let client = self.client(peer, headers);
         // What a proxy says of users and bodies only a proxy may say.
         let trusted = client.known != Known::Untrusted;
@@ -152,7 +169,7 @@ impl Reader {
             https: trusted
                 && text(headers, &FORWARDED_PROTO).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")),
         };
-        Some((asked, client.known))
+        Ok((asked, client.known))
     }
 
     fn api_key<'a>(&self, headers: &'a HeaderMap) -> Option<&'a [u8]> {
@@ -206,7 +223,7 @@ pub(super) mod tests {
         Asked {
             method,
             target: target.into(),
-            path: normal_path(target),
+            path: normal_path(target).unwrap(),
             client: [192, 0, 2, 1].into(),
             user: None,
             api_key: None,
@@ -260,12 +277,11 @@ pub(super) mod tests {
                 ("192.0.2.1", Known::Said)
             );
         }
-        let none = HeaderMap::new();
-        assert!(
-            reader()
-                .asked(Way::Check, Peer::Local, &Method::GET, &uri, &none)
-                .is_none()
-        );
+        let strange = headers(&[("x-original-uri", "/a%2F../b")]);
+        for (headers, why) in [(HeaderMap::new(), Unread::Unsaid), (strange, Unread::Ambiguous)] {
+            let asked = reader().asked(Way::Check, Peer::Local, &Method::GET, &uri, &headers);
+            assert_eq!(asked.map(|_| ()), Err(why));
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, fmt};
 
-/// Bytes of a path that are looked at; what is behind them belongs to the same route.
+/// Bytes of a path, in its normal form, that make a route; what is behind them belongs to the same one.
 const MOST_BYTES: usize = 1_024;
 /// Segments of a route.
 const MOST_SEGMENTS: usize = 12;
@@ -15,10 +15,10 @@ const HEX: usize = 8;
 const FOLDED: &str = ":id";
 
 /// The path of `target`, without query, in its normal form: what is encoded without need is not, slashes and dots say nothing twice, and none
-/// ends it. It begins with a slash.
-pub fn normal_path(target: &str) -> Cow<'_, str> {
+/// ends it. It begins with a slash. `None`: `..` means one thing to some servers and another to others, so it has no such form.
+pub fn normal_path(target: &str) -> Option<Cow<'_, str>> {
     let end = target.find(['?', '#']).unwrap_or(target.len());
-    let path = &target[..end.min(target.floor_char_boundary(MOST_BYTES))];
+    let path = &target[..end];
     // `http://host/path` (RFC 9112, 3.2.2), which proxies may pass on.
     let path = match path.split_once("://") {
         Some((scheme, rest)) if !scheme.is_empty() && !scheme.contains('/') => {
@@ -27,13 +27,19 @@ pub fn normal_path(target: &str) -> Cow<'_, str> {
         _ => path,
     };
     if is_normal(path) {
-        return Cow::Borrowed(path);
+        return Some(Cow::Borrowed(path));
     }
     let decoded = decoded(path);
+    // A backslash and an encoded slash end a segment for some servers only.
+    let slashes = |text: &str| text.bytes().filter(|byte| *byte == b'/').count();
+    let is_strange = decoded.contains('\\') || slashes(&decoded) != slashes(path);
     let mut segments: Vec<&str> = Vec::new();
-    for segment in decoded.split(['/', '\\']) {
+    for (index, segment) in decoded.split(['/', '\\']).enumerate() {
         match segment {
-            "" | "." => {}
+            "." => {}
+            "" if index == 0 => {}
+            // Some take `//` for one slash, and others for an empty segment, which is what goes then.
+            ".." if is_strange || segments.last().is_some_and(|last| last.is_empty()) => return None,
             ".." => {
                 segments.pop();
             }
@@ -41,14 +47,14 @@ pub fn normal_path(target: &str) -> Cow<'_, str> {
         }
     }
     let mut normal = String::with_capacity(decoded.len() + 1);
-    for segment in segments {
+    for segment in segments.into_iter().filter(|segment| !segment.is_empty()) {
         normal.push('/');
         normal.push_str(segment);
     }
     if normal.is_empty() {
         normal.push('/');
     }
-    Cow::Owned(normal)
+    Some(Cow::Owned(normal))
 }
 
 /// Whether `path` is in its normal form already, as most are.
@@ -75,7 +81,7 @@ fn decoded(path: &str) -> Cow<'_, str> {
             .then(|| Some(hex(*bytes.get(at + 1)?)? << 4 | hex(*bytes.get(at + 2)?)?))
             .flatten();
         match escaped {
-            // Slashes and dots, too: servers differ in what they make of them, and here the stricter reading is the safer one.
+            // Slashes and dots, too: servers differ in what they make of them. Where no `..` depends on it, the stricter reading is the safer one.
             // But for `%` itself: nothing is decoded twice.
             Some(byte) if byte.is_ascii_graphic() && byte != b'%' => {
                 out.push(byte);
@@ -103,8 +109,8 @@ pub struct Route<'a>(&'a str);
 
 impl<'a> Route<'a> {
     /// The route of a path in its normal form.
-    pub const fn of(path: &'a str) -> Self {
-        Self(path)
+    pub fn of(path: &'a str) -> Self {
+        Self(&path[..path.floor_char_boundary(MOST_BYTES)])
     }
 
     /// Its segments.
@@ -158,8 +164,11 @@ mod tests {
             ("/x/%2e%2e/login", "/login"),
             ("/%6Cogin", "/login"),
             ("/log%69n?user=1", "/login"),
-            ("/x%2Flogin/..%2F../login", "/login"),
-            ("/..\\login", "/login"),
+            ("/x%2Flogin", "/x/login"),
+            ("/x\\login%5c", "/x/login"),
+            ("/x/..//login", "/login"),
+            ("/../login", "/login"),
+            ("/login?x=..%2F..\\", "/login"),
             ("http://host/login", "/login"),
             ("http://host", "/"),
             ("login", "/login"),
@@ -173,8 +182,36 @@ mod tests {
             ("/a.b/c", "/a.b/c"),
             ("/.well-known/x", "/.well-known/x"),
         ] {
-            assert_eq!(normal_path(target), path, "{target}");
+            assert_eq!(normal_path(target).as_deref(), Some(path), "{target}");
         }
+    }
+
+    #[test]
+    fn a_path_that_servers_read_differently_has_no_form() {
+        for target in [
+            "/login.php/\\..\\..\\..\\x",
+            "/admin/x%2F..%2F..%2Fpublic",
+            "/admin/x%2f../public",
+            "/admin%5C..%5Cpublic",
+            "/..\\login",
+            "/x%2Flogin/..%2F../login",
+            // Two of them, or three.
+            "/open/x%2Fy/../../admin",
+            "/admin//../public",
+        ] {
+            assert_eq!(normal_path(target), None, "{target}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_too_long_to_be_read() {
+        for padding in ["./".repeat(512), "x/../".repeat(4_000), "/".repeat(10_000)] {
+            let target = format!("/{padding}admin/x");
+            assert_eq!(normal_path(&target).as_deref(), Some("/admin/x"));
+        }
+        let long = format!("/{}\u{fc}/admin", "a".repeat(MOST_BYTES - 2));
+        assert_eq!(normal_path(&long).as_deref(), Some(&*long));
+        assert_eq!(Route::of(&long).to_string().len(), MOST_BYTES - 1);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Requests that must be signed: a name, a time, a word that is used once, and an HMAC-SHA256 over them and what is asked. Each word is taken once
-//! while its time lasts, so a request that somebody overheard is worth nothing. It reads no files.
+//! while its time lasts, and none from before this process, so a request that somebody overheard is worth nothing. It reads no files.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -29,6 +29,8 @@ pub(super) struct Signing {
     order: VecDeque<(u64, u64)>,
     /// What holds longest is remembered longest: all words are remembered for so long.
     remember_ns: u64,
+    /// When this process began, monotonic: what was used before it knows nobody.
+    began_ns: u64,
 }
 
 /// What must be signed by whom.
@@ -53,6 +55,8 @@ pub enum Fault {
     Malformed,
     #[error("its time is too far from this server's")]
     Late,
+    #[error("it was signed before this server began: sign it anew")]
+    Before,
     #[error("its signature is not that of a signer")]
     Wrong,
     #[error("it was used before")]
@@ -70,7 +74,8 @@ struct Signature<'a> {
 }
 
 impl Signing {
-    pub(super) fn new(rules: Vec<Rule>) -> Self {
+    /// `began_ns`: when this process began, monotonic.
+    pub(super) fn new(rules: Vec<Rule>, began_ns: u64) -> Self {
         let longest_s = rules.iter().map(|rule| rule.window_s).max().unwrap_or(0);
         Self {
             rules,
@@ -78,6 +83,7 @@ impl Signing {
             order: VecDeque::new(),
             // A signer's clock may be ahead by a whole window.
             remember_ns: (2 * longest_s + 1) * SECOND_NS,
+            began_ns,
         }
     }
 
@@ -89,7 +95,10 @@ impl Signing {
         now: Now,
     ) -> Option<Result<(), Fault>> {
         let rule = self.rules.iter().find(|rule| rule.scope.holds_for(asked))?;
-        let word = rule.verify(asked, now).map(|word| hash.hash_one(word));
+        // By the clock as it is now: it may have been set since.
+        let age_s = now.mono_ns.saturating_sub(self.began_ns) / SECOND_NS;
+        let began_s = now.wall_s.saturating_sub(age_s);
+        let word = rule.verify(asked, began_s, now).map(|word| hash.hash_one(word));
         Some(word.and_then(|word| self.take(word, now)))
     }
 
@@ -118,8 +127,13 @@ impl Signing {
 }
 
 impl Rule {
-    /// The signer and the word of a request that is signed.
-    fn verify<'a>(&'a self, asked: &'a Asked<'_>, now: Now) -> Result<(&'a str, &'a str), Fault> {
+    /// The signer and the word of a request that is signed, later than in the second `began_s`.
+    fn verify<'a>(
+        &'a self,
+        asked: &'a Asked<'_>,
+        began_s: u64,
+        now: Now,
+    ) -> Result<(&'a str, &'a str), Fault> {
         let signature = Signature::read(asked.signature.ok_or(Fault::Missing)?).ok_or(Fault::Malformed)?;
         let signer = self.signers.iter().find(|signer| signer.name == signature.name);
         let message = message(asked, signature.at_s, signature.nonce);
@@ -127,6 +141,9 @@ impl Rule {
         let signer = signer.ok_or(Fault::Wrong)?;
         if now.wall_s.abs_diff(signature.at_s) > self.window_s {
             return Err(Fault::Late);
+        }
+        if signature.at_s <= began_s {
+            return Err(Fault::Before);
         }
         Ok((&signer.name, signature.nonce))
     }
@@ -227,11 +244,16 @@ mod tests {
     };
 
     fn signing() -> Signing {
-        Signing::new(vec![Rule {
+        begun_at(0)
+    }
+
+    fn begun_at(began_ns: u64) -> Signing {
+        let rule = Rule {
             scope: Scope::new(&["/admin/*".parse().unwrap()], &[]),
             window_s: 60,
             signers: signers("# who\nops 0123456789abcdef\ndev fedcba9876543210\n").unwrap(),
-        }])
+        };
+        Signing::new(vec![rule], began_ns)
     }
 
     fn header(asked: &Asked<'_>, at_s: u64, nonce: &str) -> String {
@@ -289,6 +311,38 @@ mod tests {
             check(Some(&stranger), "/admin/x?y=1", NOW),
             Some(Err(Fault::Wrong))
         );
+    }
+
+    #[test]
+    fn what_was_overheard_before_a_restart_is_not_taken_again() {
+        let (mut before, mut after) = (signing(), begun_at(NOW.mono_ns));
+        let hash = RandomState::new();
+        let plain = asked("POST", "/admin/x");
+        let check = |signing: &mut Signing, at_s, now| {
+            let header = header(&plain, at_s, "nonce-one");
+            let mut asked = asked("POST", "/admin/x");
+            asked.signature = Some(&header);
+            signing.check(&asked, &hash, now)
+        };
+        let later = Now {
+            mono_ns: NOW.mono_ns + 5 * SECOND_NS,
+            wall_s: NOW.wall_s + 5,
+        };
+        for (at_s, said) in [
+            (NOW.wall_s - 7, Err(Fault::Before)),
+            (NOW.wall_s, Err(Fault::Before)),
+            (NOW.wall_s + 1, Ok(())),
+        ] {
+            assert_eq!(check(&mut after, at_s, later), Some(said), "{at_s}");
+        }
+        assert_eq!(check(&mut before, NOW.wall_s, NOW), Some(Ok(())));
+        // The clock was wrong when it began, and is right now.
+        let set = Now {
+            wall_s: later.wall_s + 1_000_000,
+            ..later
+        };
+        assert_eq!(check(&mut after, set.wall_s - 6, set), Some(Err(Fault::Before)));
+        assert_eq!(check(&mut after, NOW.wall_s, set), Some(Err(Fault::Late)));
     }
 
     #[test]

@@ -26,6 +26,8 @@ impl Endpoint {
             hash: RandomState::new(),
             secret: vec![7; 32],
             signing: signing.collect(),
+            blocklist: config.blocklist.mode.under(config.mode),
+            began_ns: 0,
         };
         Self {
             decider: Decider::new(settings, settings.mode.under(config.mode), with),
@@ -51,6 +53,19 @@ impl Endpoint {
     fn ask(&mut self, client: &str, target: &str) -> u16 {
         let headers = [("x-original-uri", target), ("x-forwarded-for", client)];
         self.send(Peer::Local, "/v1/check", &headers).status().as_u16()
+    }
+
+    /// 198.51.100.7 is allowed, and 192.0.2.0/24 blocked.
+    fn list(&mut self) {
+        let rule = Rule {
+            expires_at: 0,
+            reason: 0,
+            origin: Origin::Operator as u8,
+            proof: 0,
+        };
+        let prefix = |text: &str| (text.parse::<Prefix>().unwrap(), rule);
+        let listed = Listed::new([prefix("198.51.100.7")], [prefix("192.0.2.0/24")]);
+        self.decider.follow_rules(Arc::new(listed));
     }
 
     fn report(&mut self) -> DecisionReport {
@@ -128,18 +143,29 @@ fn a_hundred_thousand_keys_in_a_second_are_counted_and_bounded() {
 #[test]
 fn rules_of_the_filter_hold_here_too() {
     let mut endpoint = Endpoint::new(LOGIN);
-    let rule = Rule {
-        expires_at: 0,
-        reason: 0,
-        origin: Origin::Operator as u8,
-        proof: 0,
-    };
-    let prefix = |text: &str| (text.parse::<Prefix>().unwrap(), rule);
-    let listed = Listed::new([prefix("198.51.100.7")], [prefix("192.0.2.0/24")]);
-    endpoint.decider.follow_rules(Arc::new(listed));
+    endpoint.list();
     assert_eq!(endpoint.ask("192.0.2.1", "/"), 403);
     for _ in 0..10 {
         assert_eq!(endpoint.ask("198.51.100.7", "/login"), 200);
+    }
+}
+
+#[test]
+fn a_blocklist_that_is_not_enforced_refuses_nobody() {
+    for (mode, said) in [("shadow", "shadow-blocked"), ("off", "passed")] {
+        let mut endpoint = Endpoint::new(&format!("blocklist.mode = \"{mode}\"\n{LOGIN}"));
+        endpoint.list();
+        let headers = [("x-original-uri", "/login"), ("x-forwarded-for", "192.0.2.1")];
+        for _ in 0..3 {
+            let reply = endpoint.send(Peer::Local, "/v1/nginx", &headers);
+            assert_eq!(
+                (reply.status().as_u16(), &reply.headers()["x-netguard-answer"]),
+                (200, &HeaderValue::from_static(said))
+            );
+        }
+        // Limits hold all the same.
+        assert_eq!(endpoint.ask("192.0.2.1", "/login"), 429, "{mode}");
+        assert_eq!(endpoint.count(Answer::Blocked), 0);
     }
 }
 
@@ -178,8 +204,9 @@ fn under_pressure_clients_work_for_a_pass() {
         assert_eq!(endpoint.ask("192.0.2.1", "/shop"), 200);
     }
     assert!(!endpoint.decider.challenges_now(endpoint.now));
-    assert_eq!(endpoint.ask("192.0.2.1", "/shop"), 403);
+    assert_eq!(endpoint.ask("192.0.2.1", "/shop"), 200, "it is one too many");
     assert!(endpoint.decider.challenges_now(endpoint.now));
+    assert_eq!(endpoint.ask("192.0.2.1", "/shop"), 403);
     let headers = [
         ("x-original-uri", "/shop"),
         ("x-forwarded-for", "192.0.2.1"),
@@ -190,6 +217,45 @@ fn under_pressure_clients_work_for_a_pass() {
     assert!(page.headers().contains_key("content-security-policy"));
     endpoint.now.mono_ns += 40 * SECOND;
     assert_eq!(endpoint.ask("192.0.2.1", "/shop"), 200, "it is over");
+}
+
+#[test]
+fn who_is_refused_anyway_has_nobody_work() {
+    let text = format!(
+        "decision.challenge = {{ mode = \"auto\", pressure = 5, bits = 8 }}\n{LOGIN}\
+         [[decision.signed]]\npaths = [\"/admin/*\"]\nkey_file = \"/k\"\n"
+    );
+    let mut endpoint = Endpoint::new(&text);
+    endpoint.list();
+    for _ in 0..20 {
+        assert_eq!(endpoint.ask("192.0.2.1", "/login"), 403);
+        assert_eq!(endpoint.ask("203.0.113.1", "/admin/x"), 401);
+    }
+    for asked in 0..20 {
+        let expected = if asked < 3 { 200 } else { 429 };
+        assert_eq!(endpoint.ask("203.0.113.2", "/login"), expected);
+    }
+    assert!(!endpoint.decider.challenges_now(endpoint.now));
+    endpoint.now.mono_ns += SECOND;
+    assert_eq!(endpoint.report().checks_per_s, 60, "all of them are checks");
+}
+
+#[test]
+fn a_path_that_servers_read_differently_is_refused() {
+    let mut endpoint = Endpoint::new("[[decision.signed]]\npaths = [\"/admin/*\"]\nkey_file = \"/k\"\n");
+    for target in ["/login.php/\\..\\..\\..\\x", "/admin/x%2F..%2F..%2Fpublic"] {
+        assert_eq!(endpoint.ask("192.0.2.1", target), 400, "{target}");
+        let headers = [("x-original-uri", target), ("x-forwarded-for", "192.0.2.1")];
+        let reply = endpoint.send(Peer::Local, "/v1/nginx", &headers);
+        assert_eq!(
+            (reply.status().as_u16(), &reply.headers()["x-netguard-answer"]),
+            (403, &HeaderValue::from_static("malformed"))
+        );
+    }
+    let padded = format!("/{}admin/x", "./".repeat(512));
+    assert_eq!(endpoint.ask("192.0.2.1", &padded), 401);
+    let denied = endpoint.send(Peer::Local, "/v1/denied", &[("x-netguard-answer", "malformed")]);
+    assert_eq!(denied.status(), 400);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use hyper::{
 use super::{
     challenge::Grant,
     limits::{Limit, Quota},
-    request::{ANSWER, PASS_COOKIE, Way},
+    request::{ANSWER, PASS_COOKIE, Unread, Way},
     signed::Fault,
 };
 
@@ -33,8 +33,8 @@ pub enum Verdict {
     Challenged,
     /// The client has worked.
     Granted(Grant),
-    /// The proxy does not say what it asks about.
-    Malformed,
+    /// It cannot be judged.
+    Malformed(Unread),
 }
 
 /// The word for a verdict, in headers, counters and metrics.
@@ -112,9 +112,7 @@ impl Answer {
             Self::Blocked => "requests from this address are not served\n",
             Self::Unsigned => "this request must be signed\n",
             Self::Challenged => "your browser has some work to do first\n",
-            Self::Malformed => {
-                "the proxy does not say what it asks about: see docs/decision.md for the headers that it must send\n"
-            }
+            Self::Malformed => "this request can be read in several ways, or in none\n",
         }
     }
 }
@@ -128,7 +126,7 @@ impl Verdict {
             Self::Unsigned(_) => Answer::Unsigned,
             Self::Challenged => Answer::Challenged,
             Self::Granted(_) => Answer::Granted,
-            Self::Malformed => Answer::Malformed,
+            Self::Malformed(_) => Answer::Malformed,
         }
     }
 
@@ -171,9 +169,15 @@ impl Verdict {
                 set(&mut reply, &LOCATION, &grant.to);
             }
             Self::Unsigned(fault) => *reply.body_mut() = format!("{fault}\n").into(),
+            Self::Malformed(unread) => *reply.body_mut() = format!("{unread}\n").into(),
             _ => {}
         }
-        if way == Way::Nginx && !matches!(answer, Answer::Passed | Answer::Unsigned | Answer::Malformed) {
+        // A proxy that is set up wrongly should say so: of 400 nginx makes 500. What a client wrote is refused.
+        let is_known = matches!(
+            self,
+            Self::Passed(_) | Self::Unsigned(_) | Self::Malformed(Unread::Unsaid)
+        );
+        if way == Way::Nginx && !is_known {
             *reply.status_mut() = StatusCode::FORBIDDEN;
         }
         reply
@@ -305,6 +309,8 @@ mod tests {
             (Verdict::Unsigned(Fault::Missing), 401, 401),
             (Verdict::Challenged, 403, 403),
             (Verdict::Granted(grant), 303, 403),
+            (Verdict::Malformed(Unread::Unsaid), 400, 400),
+            (Verdict::Malformed(Unread::Ambiguous), 400, 403),
         ] {
             let name = verdict.answer().name();
             let reply = said(&verdict, Way::Forward, false);
@@ -327,7 +333,7 @@ mod tests {
             Verdict::Limited(QUOTA),
             Verdict::Blocked,
             Verdict::Challenged,
-            Verdict::Malformed,
+            Verdict::Malformed(Unread::Unsaid),
         ] {
             let reply = said(&verdict, Way::Nginx, true);
             assert_eq!(reply.status(), 200);

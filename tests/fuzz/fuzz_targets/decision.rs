@@ -6,7 +6,7 @@ use std::hash::RandomState;
 use hyper::{HeaderMap, Method, Uri, header::HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use netguard::{
-    config::Config,
+    config::{Config, PolicyMode},
     decision::{Decider, Ingredients, Now, Peer},
 };
 
@@ -51,6 +51,8 @@ fuzz_target!(|data: &[u8]| {
         hash: RandomState::new(),
         secret: vec![1; 32],
         signing: Vec::new(),
+        blocklist: PolicyMode::Enforce,
+        began_ns: 0,
     };
     let mut decider = Decider::new(&config.decision, config.decision.mode, with);
     let (mut headers, mut sent) = (HeaderMap::new(), 0_u64);

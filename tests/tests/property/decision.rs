@@ -7,7 +7,7 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 use netguard::{
-    config::{ClientHeader, Config},
+    config::{ClientHeader, Config, PolicyMode},
     decision::{Believed, Client, Decider, Ingredients, Known, Now, Peer, Route, normal_path},
 };
 use proptest::prelude::*;
@@ -49,6 +49,8 @@ fn decider(text: &str) -> Decider {
         hash: RandomState::new(),
         secret: vec![1; 32],
         signing: Vec::new(),
+        blocklist: PolicyMode::Enforce,
+        began_ns: 0,
     };
     Decider::new(&config.decision, config.decision.mode, with)
 }
@@ -76,12 +78,26 @@ proptest! {
         prop_assert_eq!(client, Client { address: from, known: Known::Said });
     }
 
+    /// What a client wrote itself stands before what our proxy adds, whatever bytes it is.
     #[test]
-    fn any_path_has_a_form_that_stays(target in ".{0,200}") {
-        let path = normal_path(&target).into_owned();
+    fn bytes_that_are_no_text_hide_nobody(lie in prop::collection::vec(0x80..=0xff_u8, 1..20), last in any::<u8>()) {
+        let from = IpAddr::from([192, 0, 2, last]);
+        let text = [lie.as_slice(), format!(", {from}").as_bytes()].concat();
+        let headers = HeaderMap::from_iter([(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_bytes(&text).unwrap())]);
+        let client = believed(ClientHeader::XForwardedFor).client(Peer::Local, &headers);
+        prop_assert_eq!(client, Client { address: from, known: Known::Said });
+    }
+
+    #[test]
+    fn any_path_has_a_form_that_stays_or_none(target in "(.|/|\\.\\.|%2f|\\\\){0,100}") {
+        let Some(path) = normal_path(&target) else {
+            prop_assert!(target.contains('.') || target.contains("%2"), "{}", target);
+            return Ok(());
+        };
+        let path = path.into_owned();
         prop_assert!(path.starts_with('/') && !path.contains("//"), "{}", path);
         prop_assert!(path == "/" || !path.ends_with('/'), "{}", path);
-        prop_assert_eq!(normal_path(&path).len() <= path.len(), true);
+        prop_assert!(normal_path(&path).is_none_or(|again| again.len() <= path.len()));
         Route::of(&path).to_string();
     }
 
@@ -89,7 +105,7 @@ proptest! {
     fn what_is_encoded_without_need_is_the_same_path(word in "[a-z]{1,12}", from in any::<prop::sample::Index>()) {
         let at = from.index(word.len());
         let encoded = format!("/{}%{:02x}{}", &word[..at], word.as_bytes()[at], &word[at + 1..]);
-        prop_assert_eq!(normal_path(&encoded), format!("/{word}"));
+        prop_assert_eq!(normal_path(&encoded).unwrap(), format!("/{word}"));
     }
 
     /// Any bytes in any header that it reads.

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::Account;
-use pressure::Pressure;
+use pressure::{Pressure, Silence};
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// Bytes a second below which a connection counts as slow.
@@ -167,9 +167,9 @@ impl SlowConnections {
         let answered = look.flows.iter().filter(|flow| !flow.is_unanswered());
         self.answering.extend(answered.map(|flow| flow.port));
         let answering = &self.answering;
-        self.pressure.look(look, |port| match answering.contains(&port) {
-            true => unanswered(services.get(&port)),
-            false => (0, 0),
+        self.pressure.look(look, |port| Silence {
+            is_unusual: answering.contains(&port),
+            ..silence(services.get(&port))
         });
         let mut endings = Vec::new();
         for (port, flows) in &services {
@@ -273,11 +273,21 @@ impl Flow {
     }
 }
 
-/// How many of `flows` there are, and how many of them got no answer for a while.
-fn unanswered(flows: Option<&Vec<Paced<'_>>>) -> (usize, usize) {
+/// What of `flows` got no answer for a while.
+fn silence(flows: Option<&Vec<Paced<'_>>>) -> Silence {
     let flows = flows.map_or(&[][..], Vec::as_slice);
-    let silent = |paced: &&Paced<'_>| paced.flow.is_unanswered() && paced.slow_for_ns >= UNANSWERED_NS;
-    (flows.len(), flows.iter().filter(silent).count())
+    let mut sources: HashMap<Account, usize> = HashMap::new();
+    for paced in flows {
+        if paced.flow.is_unanswered() && paced.slow_for_ns >= UNANSWERED_NS {
+            *sources.entry(Account::of(paced.flow.peer)).or_default() += 1;
+        }
+    }
+    Silence {
+        all: flows.len(),
+        silent: sources.values().sum(),
+        of_one: sources.values().copied().max().unwrap_or(0),
+        is_unusual: false,
+    }
 }
 
 /// Adds those of the connections of one service that are to end.

@@ -11,6 +11,24 @@ const SILENT: usize = 256;
 /// How long a service counts as under pressure after it was seen to be.
 const LASTS_NS: u64 = 10_000_000_000;
 
+/// The connections of a service that never said enough to be answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Silence {
+    /// All connections of the service, those that are silent, and the most of these that one source has.
+    pub(super) all: usize,
+    pub(super) silent: usize,
+    pub(super) of_one: usize,
+    /// Whether the service answers others: some never answer anybody.
+    pub(super) is_unusual: bool,
+}
+
+impl Silence {
+    fn is_much(&self) -> bool {
+        let is_many = self.silent >= SILENT && self.silent * 2 >= self.all;
+        is_many && (self.is_unusual || self.of_one * 2 >= self.silent)
+    }
+}
+
 /// Services under pressure.
 #[derive(Debug, Default)]
 pub(super) struct Pressure {
@@ -21,16 +39,15 @@ pub(super) struct Pressure {
 }
 
 impl Pressure {
-    /// Looks at the queues, and at how many connections each service has and how many of them are `silent`.
-    pub(super) fn look(&mut self, look: &Look, silent: impl Fn(u16) -> (usize, usize)) {
+    /// Looks at the queues, and at the silence of each service.
+    pub(super) fn look(&mut self, look: &Look, silence: impl Fn(u16) -> Silence) {
         self.until_ns.retain(|_, until_ns| *until_ns > look.now_ns);
         let mut suspected = HashSet::new();
         for queue in &look.queues {
             let is_full = queue.waiting > 1 && queue.waiting >= queue.backlog;
             let fills_up =
                 queue.waiting >= WAITING && u64::from(queue.waiting) * 4 >= u64::from(queue.backlog);
-            let (all, silent) = silent(queue.port);
-            if is_full || fills_up || (silent >= SILENT && silent * 2 >= all) {
+            if is_full || fills_up || silence(queue.port).is_much() {
                 suspected.insert(queue.port);
             }
         }

@@ -1,29 +1,30 @@
 -- netguard decides which requests HAProxy serves (2.6 or newer, with Lua). In the configuration:
 --
 --     global
---         lua-load /etc/haproxy/netguard.lua http://127.0.0.1:9465
+--         setenv NETGUARD_ENDPOINT http://127.0.0.1:9465
+--         lua-load /etc/haproxy/netguard.lua
 --     frontend www
 --         http-request lua.netguard
 --         http-response lua.netguard-report   # netguard learns how requests end; leave it out if it is not to
 --
--- netguard gets the headers Authorization, Cookie and Netguard-Signature of clients, and no others. Name those behind the address that it
--- is to read, too: decision.api_key_headers, and decision.user_header and decision.body_digest_header, which HAProxy must set itself then
--- (http-request set-header or del-header in front of lua.netguard), since a client may write anything into them:
---         lua-load /etc/haproxy/netguard.lua http://127.0.0.1:9465 X-Api-Key X-User
+-- netguard gets the headers Authorization, Cookie and Netguard-Signature of clients, and no others. Name those that it is to read, too:
+-- decision.api_key_headers, and decision.user_header and decision.body_digest_header, which HAProxy must set itself then (http-request
+-- set-header or del-header in front of lua.netguard), since a client may write anything into them:
+--         setenv NETGUARD_HEADERS "X-Api-Key X-User"
+-- Each setenv stands in front of lua-load. (HAProxy 2.6.12 hands no arguments of lua-load on.)
 -- X-Real-IP is the address that HAProxy sees, unless you name it.
 --
 -- Where netguard does not answer, or answers 5xx, requests are served, and the variable txn.netguard_answer is "unreachable":
 --     http-request deny deny_status 503 if { var(txn.netguard_answer) -m str unreachable }
 -- refuses them instead. What netguard cannot read (too many headers, too long ones) is refused with 400.
 
-local arguments = table.pack(...)
-local endpoint = arguments[1] or "http://127.0.0.1:9465"
+local endpoint = os.getenv("NETGUARD_ENDPOINT") or "http://127.0.0.1:9465"
 -- Milliseconds.
 local patience = 500
 
 -- What netguard reads of what clients write.
 local read = { ["authorization"] = true, ["cookie"] = true, ["netguard-signature"] = true }
-for at = 2, arguments.n do read[string.lower(arguments[at])] = true end
+for name in string.gmatch(os.getenv("NETGUARD_HEADERS") or "", "[^%s,]+") do read[string.lower(name)] = true end
 
 -- What of an answer belongs to a connection and not to the client, or only to HAProxy.
 local left_out = {

@@ -68,7 +68,7 @@ impl<'lab> ReverseProxy<'lab> {
         let config = dir.join("haproxy.cfg");
         let shipped = shipped("packaging/haproxy/netguard.lua");
         let text = format!(
-            "global\n  lua-load {shipped} http://{ENDPOINT}\ndefaults\n  mode http\n  timeout connect 2s\n  timeout client 5s\n  \
+            "global\n  setenv NETGUARD_ENDPOINT http://{ENDPOINT}\n  lua-load {shipped}\ndefaults\n  mode http\n  timeout connect 2s\n  timeout client 5s\n  \
              timeout server 5s\nfrontend www\n  bind 0.0.0.0:8081\n  bind [::]:8081 v6only\n  http-request lua.netguard\n  \
              http-response lua.netguard-report\n  default_backend web\nbackend web\n  server one 127.0.0.1:80\n"
         );

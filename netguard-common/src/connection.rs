@@ -13,7 +13,7 @@ use crate::{
     Packet, Verdict,
     apart::Part,
     hint::mix,
-    layout::{Mode, Settings},
+    layout::{Mode, Settings, contains},
     level::{has_prefix, prefix_key},
     limit::{source_hash, source_key},
     packet::{Address, Family},
@@ -131,25 +131,13 @@ impl ConnectionLimits {
     /// Whether the source with `key` is spared.
     #[inline(always)]
     pub fn spares(&self, key: u64) -> bool {
-        let mut found = false;
-        let mut index = 0;
-        while index < self.spared.len() {
-            found |= self.spared[index] == key;
-            index += 1;
-        }
-        found
+        contains(&self.spared, key)
     }
 
     /// Whether connections to `port` are spared.
     #[inline(always)]
     pub fn spares_port(&self, port: u16) -> bool {
-        let mut found = false;
-        let mut index = 0;
-        while index < self.spared_ports.len() {
-            found |= self.spared_ports[index] == port;
-            index += 1;
-        }
-        found
+        contains(&self.spared_ports, port)
     }
 
     /// What `holder` may hold; 0: any number.

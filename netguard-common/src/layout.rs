@@ -6,7 +6,7 @@ mod fingerprint;
 
 #[cfg(doc)]
 use crate::verdict::Verdict;
-use crate::{connection::ConnectionLimits, packet::Address, shared::Field as _};
+use crate::{connection::ConnectionLimits, packet::Address, shared::Field};
 
 pub use fingerprint::{FINGERPRINT, FINGERPRINT_SECTION};
 
@@ -287,6 +287,19 @@ impl Mode {
             _ => Self::Off,
         }
     }
+}
+
+/// Whether `wanted` is one of `places`, of which those that are free hold 0.
+#[inline(always)]
+pub(crate) fn contains<T: Field + PartialEq, const N: usize>(places: &[T; N], wanted: T) -> bool {
+    let mut index = 0;
+    while index < N {
+        if places[index] == wanted {
+            return wanted != T::ZERO;
+        }
+        index += 1;
+    }
+    false
 }
 
 /// Rates are kept in multiples of this, see [`crate::bucket`].

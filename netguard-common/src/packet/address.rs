@@ -1,6 +1,6 @@
 //! Addresses of packets, of either family.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 
 use super::Family;
 use crate::shared::{Field, Visitor};
@@ -64,6 +64,11 @@ impl Address {
         let [a, b, c, d, e, f, g, h] = self.high.to_ne_bytes();
         let [i, j, k, l, m, n, o, p] = self.low.to_ne_bytes();
         [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    }
+
+    /// As people write it: the reverse of [`Address::of`].
+    pub const fn ip(&self) -> IpAddr {
+        Ipv6Addr::from_octets(self.octets()).to_canonical()
     }
 
     /// The first byte of an IPv6 address.

@@ -12,7 +12,7 @@ use crate::{
     Packet, Verdict,
     apart::Part,
     known,
-    layout::{Question, Reflection, Settings},
+    layout::{Question, Reflection, Settings, contains},
     limit,
     packet::{Address, Fragment, Transport},
     shared::Field as _,
@@ -150,19 +150,6 @@ const fn is_udp(packet: &Packet) -> bool {
 fn is_reflector(port: u16, reflection: &Reflection) -> bool {
     let hints = reflection.hints[usize::from(port % 256 / 64)];
     hints >> (port % 64) & 1 == 1 && contains(&reflection.ports, port)
-}
-
-/// Whether `port`, which is not 0, is one of `ports`.
-#[inline(always)]
-fn contains<const N: usize>(ports: &[u16; N], port: u16) -> bool {
-    let mut index = 0;
-    while index < N {
-        if ports[index] == port {
-            return port != 0;
-        }
-        index += 1;
-    }
-    false
 }
 
 /// Who answers a question that went to everybody on the link is on the link: no router has lowered the hop limit below one

@@ -27,11 +27,18 @@ pub type HolderKey = (u64, u64);
 pub struct HeldBy {
     pub holder: Holder,
     /// What the kernel counted, and what there is with the correction.
-    pub counted: u64,
+    counted: u64,
     pub count: u32,
     pub penalties: u32,
     /// Until when (monotonic) no connection more is admitted.
     pub until_ns: u64,
+}
+
+impl HeldBy {
+    /// What the kernel counted.
+    pub fn counted(&self) -> (HolderKey, u32) {
+        (key(&self.holder), u32::try_from(self.counted).unwrap_or(u32::MAX))
+    }
 }
 
 impl Connections {
@@ -89,44 +96,41 @@ impl Connections {
     /// # Errors
     /// When the kernel refuses the read.
     pub fn counted(&self) -> Result<HashMap<HolderKey, u32>, BpfError> {
-        let held = self.held()?;
+        let held = self.held()?.into_iter();
         Ok(held
-            .iter()
-            .map(|(holder, held)| (key(holder), u32::try_from(held.count).unwrap_or(u32::MAX)))
+            .map(|(holder, held)| told(holder, held, 0).counted())
             .collect())
     }
 
-    /// Makes `corrections` hold, and no others. Where there is no room, those that stand stay. Tells how many there are then.
+    /// Makes `corrections` hold, and no others. Where there is no room, those that stand stay.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn correct(&mut self, corrections: &HashMap<HolderKey, i32>) -> Result<usize, BpfError> {
+    pub fn correct(&mut self, corrections: &HashMap<HolderKey, i32>) -> Result<(), BpfError> {
         let standing = self.corrections()?;
         let failed = BpfError::map(CORRECTIONS, 0);
-        let mut held = standing.len();
         for gone in standing.keys().filter(|key| !corrections.contains_key(key)) {
             self.corrections.remove(&Raw(holder(*gone))).map_err(&failed)?;
-            held -= 1;
         }
         for (key, correction) in corrections {
             if standing.get(key) == Some(correction) {
                 continue;
             }
             match self.corrections.insert(Raw(holder(*key)), correction, 0) {
-                Ok(()) => held += usize::from(!standing.contains_key(key)),
+                Ok(()) => {}
                 // Those that have room are right; the others are counted from now on only.
                 Err(_) if !standing.contains_key(key) => {}
                 Err(error) => return Err(failed(error)),
             }
         }
-        Ok(held)
+        Ok(())
     }
 
-    /// Forgets holders that have nothing any more and are not refused at `now_ns`, nor were for `remember_ns` before. Tells how many.
+    /// Forgets holders that have nothing any more and are not refused at `now_ns`, nor were for `remember_ns` before.
     ///
     /// # Errors
     /// When the kernel refuses the read.
-    pub fn forget(&mut self, now_ns: u64, remember_ns: u64) -> Result<usize, BpfError> {
+    pub fn forget(&mut self, now_ns: u64, remember_ns: u64) -> Result<(), BpfError> {
         let idle = |held: &Held| held.count == 0 && held.until_ns.saturating_add(remember_ns) < now_ns;
         let idle: Vec<Holder> = self
             .held()?
@@ -134,13 +138,15 @@ impl Connections {
             .filter(|(_, held)| idle(held))
             .map(|(holder, _)| holder)
             .collect();
-        let mut forgotten = 0;
         for holder in idle {
             // Who opened one just now keeps its entry; in the moment between these two calls it is put right by a correction.
             let still = self.held.get(&Raw(holder), 0).is_ok_and(|held| held.0.count == 0);
-            forgotten += usize::from(still && self.held.remove(&Raw(holder)).is_ok());
+            if still {
+                // One that is gone by now is no matter.
+                let _ = self.held.remove(&Raw(holder));
+            }
         }
-        Ok(forgotten)
+        Ok(())
     }
 
     /// Connections that were not counted since the maps were made, since there was no room.

@@ -274,7 +274,7 @@ impl fmt::Display for InterfaceName {
 }
 
 /// As much of `text` as a message should repeat.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().take(64).collect()
 }
 

@@ -13,7 +13,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netguard_common::layout::Mode;
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
@@ -49,17 +48,18 @@ pub(super) fn count(
     if config.connections.mode == PolicyMode::Off {
         return Ok(None);
     }
-    let before = counts::Before::now();
-    match attachment.count_connections() {
-        Ok(false) => Ok(None),
-        Ok(true) => {
+    // Where an earlier daemon's program counts, all that stand are counted.
+    let before = (!counts_connections(pins)).then(counts::Before::now);
+    match (attachment.count_connections(), before) {
+        (Ok(true), Some(before)) => {
             let mut map = SettingsMap::open(pins)?;
             let mut settings = map.read()?;
             before.write(&mut Connections::open(pins)?, &mut settings)?;
             map.write(&settings)?;
             Ok(None)
         }
-        Err(fault) => Ok(Some(fault)),
+        (Ok(_), _) => Ok(None),
+        (Err(fault), _) => Ok(Some(fault)),
     }
 }
 
@@ -114,7 +114,7 @@ fn tell(state: &State, error: &dyn std::error::Error) {
 
 struct Watching {
     state: Arc<State>,
-    counts: Option<Counts>,
+    counts: Counts,
     excesses: Excesses,
     slow: SlowConnections,
     /// `None`: slow connections stay.
@@ -130,14 +130,9 @@ struct Watching {
 impl Watching {
     fn open(state: Arc<State>, pins: &Pins, config: &Config, counted: bool) -> Result<Self, BpfError> {
         let connections = &config.connections;
-        let mode = Mode::from(connections.mode.under(config.mode));
-        let counts = match mode {
-            Mode::Off => None,
-            Mode::Shadow | Mode::Enforce => {
-                let remember_ns = nanoseconds(connections.longest_penalty.duration());
-                Some(Counts::new(Connections::open(pins)?, counted, remember_ns)?)
-            }
-        };
+        let acts = connections.mode.under(config.mode) == PolicyMode::Enforce;
+        let remember_ns = nanoseconds(connections.longest_penalty.duration());
+        let counts = Counts::new(Connections::open(pins)?, counted, remember_ns)?;
         let settings = slow::Settings {
             always: connections.end_slow == EndSlow::Always,
             slow_after_ns: nanoseconds(connections.slow_after.duration()),
@@ -146,7 +141,7 @@ impl Watching {
         let blocklist = config.blocklist.mode.under(config.mode);
         Ok(Self {
             // An end is an act, which shadow is not: then it is only told.
-            ender: Ender::new(Arc::clone(&state), mode == Mode::Enforce),
+            ender: Ender::new(Arc::clone(&state), acts),
             state,
             counts,
             excesses: Excesses::open(pins)?,
@@ -183,7 +178,7 @@ impl Watching {
             self.look_who_counts();
         }
         self.ender.look_who_is_allowed();
-        let counted = self.counts.as_ref().map(Counts::read);
+        let counted = self.counts.read();
         let tcp = match host::tcp() {
             Ok(tcp) => tcp,
             // `doctor` says what is missing.
@@ -196,9 +191,7 @@ impl Watching {
             self.end_slow(&tcp, &settings);
         }
         self.ender.end_blocked(&tcp, self.blocks);
-        if let (Some(counts), Some(counted)) = (&mut self.counts, counted)
-            && let Err(error) = counts.follow(&self.state, &tcp, counted)
-        {
+        if let Err(error) = self.counts.follow(&self.state, &tcp, counted) {
             warn!("the counts of connections are not kept right: {error}");
         }
         let mut report = self.state.connections();
@@ -209,11 +202,8 @@ impl Watching {
 
     /// Looks whether the kernel counts by now, where it did not at the start.
     fn look_who_counts(&mut self) {
-        if let Some(counts) = &mut self.counts
-            && !counts.counted
-            && counts_connections(&self.pins)
-        {
-            counts.counted = true;
+        if !self.counts.counted && counts_connections(&self.pins) {
+            self.counts.counted = true;
             self.state.connections().why_listed = None;
         }
     }

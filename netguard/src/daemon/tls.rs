@@ -1,11 +1,7 @@
 //! The floor of TLS: whether it holds, and what becomes of connections whose handshake was refused. The kernel lets no such handshake end,
 //! with or without a daemon; this one ends the connections at once, which would wait for time-outs otherwise, and tells of them.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use netguard_common::{
     packet::Address,
@@ -291,10 +287,7 @@ fn connection(handshake: &Handshake) -> Connection {
 }
 
 fn end_of(address: Address, port: u16) -> SocketAddr {
-    SocketAddr::new(
-        IpAddr::from(Ipv6Addr::from(address.octets())).to_canonical(),
-        port,
-    )
+    SocketAddr::new(address.ip(), port)
 }
 
 fn event(one: &Handshake, count: u64) -> EventKind {

@@ -1,6 +1,6 @@
 //! A packet whose head the datapath told: what signatures are made of, and what a capture of an attack shows. It judges nothing.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 
 use netguard_common::{
@@ -50,8 +50,8 @@ impl Seen {
         let kind = Kind::of(&packet);
         Some(Self {
             head: *head,
-            source: IpAddr::from(Ipv6Addr::from(packet.source.octets())).to_canonical(),
-            destination: IpAddr::from(Ipv6Addr::from(packet.destination.octets())).to_canonical(),
+            source: packet.source.ip(),
+            destination: packet.destination.ip(),
             verdict: Verdict::from_number(u32::from(head.verdict))?,
             kind,
             stratum: Stratum {

@@ -30,17 +30,10 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// When the kernel does not answer.
 pub fn established_peers() -> Result<HashMap<IpAddr, u32>, HostError> {
     let mut peers = HashMap::new();
-    each_socket(
-        "TCP connections",
-        IPPROTO_TCP,
-        StateFlags::ESTABLISHED,
-        NOTHING,
-        |header, _| {
-            let id = &header.socket_id;
-            let count = peers.entry(id.destination_address.to_canonical()).or_default();
-            *count = u32::saturating_add(*count, 1);
-        },
-    )?;
+    each_id("TCP connections", IPPROTO_TCP, StateFlags::ESTABLISHED, |id| {
+        let count = peers.entry(id.destination_address.to_canonical()).or_default();
+        *count = u32::saturating_add(*count, 1);
+    })?;
     Ok(peers)
 }
 
@@ -51,30 +44,15 @@ pub fn established_peers() -> Result<HashMap<IpAddr, u32>, HostError> {
 /// When the kernel does not answer.
 pub fn served_connections() -> Result<u64, HostError> {
     let mut listening = BTreeSet::new();
-    each_socket(
-        "listening sockets",
-        IPPROTO_TCP,
-        StateFlags::LISTEN,
-        NOTHING,
-        |header, _| {
-            let id = &header.socket_id;
-            listening.insert(id.source_port);
-        },
-    )?;
+    each_id("listening sockets", IPPROTO_TCP, StateFlags::LISTEN, |id| {
+        listening.insert(id.source_port);
+    })?;
     let mut count = 0;
-    each_socket(
-        "TCP connections",
-        IPPROTO_TCP,
-        StateFlags::ESTABLISHED,
-        NOTHING,
-        |header, _| {
-            let id = &header.socket_id;
-            let [own, peer] =
-                [id.source_address, id.destination_address].map(|address| address.to_canonical());
-            let within = peer.is_loopback() || peer == own;
-            count += u64::from(!within && listening.contains(&id.source_port));
-        },
-    )?;
+    each_id("TCP connections", IPPROTO_TCP, StateFlags::ESTABLISHED, |id| {
+        let [own, peer] = [id.source_address, id.destination_address].map(|address| address.to_canonical());
+        let within = peer.is_loopback() || peer == own;
+        count += u64::from(!within && listening.contains(&id.source_port));
+    })?;
     Ok(count)
 }
 
@@ -98,31 +76,17 @@ pub fn served_ports(waiting: &Ports) -> Ports {
 pub fn waiting_ports() -> Result<Ports, HostError> {
     let [mut tcp, mut udp] = [BTreeSet::new(), BTreeSet::new()];
     let is_open = |id: &SocketId| !id.source_address.to_canonical().is_loopback();
-    each_socket(
-        "listening sockets",
-        IPPROTO_TCP,
-        StateFlags::LISTEN,
-        NOTHING,
-        |header, _| {
-            let id = &header.socket_id;
-            if is_open(id) {
-                tcp.insert(id.source_port);
-            }
-        },
-    )?;
+    each_id("listening sockets", IPPROTO_TCP, StateFlags::LISTEN, |id| {
+        if is_open(id) {
+            tcp.insert(id.source_port);
+        }
+    })?;
     // A datagram socket without a peer counts as closed.
-    each_socket(
-        "UDP sockets",
-        IPPROTO_UDP,
-        StateFlags::CLOSE,
-        NOTHING,
-        |header, _| {
-            let id = &header.socket_id;
-            if is_open(id) {
-                udp.insert(id.source_port);
-            }
-        },
-    )?;
+    each_id("UDP sockets", IPPROTO_UDP, StateFlags::CLOSE, |id| {
+        if is_open(id) {
+            udp.insert(id.source_port);
+        }
+    })?;
     Ok([tcp, udp])
 }
 
@@ -136,10 +100,20 @@ fn client_ports() -> RangeInclusive<u16> {
     }
 }
 
-/// No more than the header of each socket.
-const NOTHING: ExtensionFlags = ExtensionFlags::empty();
 /// `struct inet_diag_msg` (linux/inet_diag.h), behind which the attributes follow.
 const HEADER_BYTES: usize = 72;
+
+/// Shows the ends of every socket of `protocol` in one of `states` to `each`.
+fn each_id(
+    what: &'static str,
+    protocol: u8,
+    states: StateFlags,
+    mut each: impl FnMut(&SocketId),
+) -> Result<(), HostError> {
+    each_socket(what, protocol, states, ExtensionFlags::empty(), |header, _| {
+        each(&header.socket_id)
+    })
+}
 
 /// Shows every socket of `protocol` in one of `states` to `each`, with the attributes of `extensions`.
 pub(super) fn each_socket(

@@ -87,10 +87,15 @@ pub(super) fn run(ns: &Namespace, dir: &Path, config: &Path) -> Result<Running> 
     Running::start(&mut command, &log)
 }
 
-fn configuration(dir: &str) -> String {
-    let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+/// Lines by which nginx puts what it keeps for a while under `dir`.
+pub(super) fn temporary(dir: impl std::fmt::Display) -> String {
+    ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("  {kind}_temp_path {dir}/{kind};\n"))
-        .concat();
+        .concat()
+}
+
+fn configuration(dir: &str) -> String {
+    let temp = temporary(dir);
     format!(
         "daemon off;\nmaster_process off;\nworker_processes 1;\nworker_rlimit_nofile 8192;\npid {dir}/pid;\n\
          events {{ worker_connections 4096; }}\nhttp {{\n  access_log off;\n  keepalive_requests 100000000;\n{temp}  server {{\n    \

@@ -131,9 +131,7 @@ fn certify(dir: &Path) -> Result<()> {
 }
 
 fn configuration(dir: &str) -> String {
-    let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("  {kind}_temp_path {dir}/{kind};\n"))
-        .concat();
+    let temp = nginx::temporary(dir);
     format!(
         "daemon off;\nmaster_process off;\nworker_processes 1;\npid {dir}/pid;\nevents {{ worker_connections 1024; }}\nhttp {{\n  \
          access_log off;\n{temp}  server {{\n    listen 443 ssl;\n    listen [::]:443 ssl ipv6only=on;\n    \

@@ -47,9 +47,7 @@ impl<'lab> ReverseProxy<'lab> {
         let config = dir.join("nginx.conf");
         let shipped = shipped("packaging/nginx/netguard.conf");
         let of = dir.display();
-        let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|kind| format!("  {kind}_temp_path {of}/{kind};\n"))
-            .concat();
+        let temp = nginx::temporary(&of);
         let text = format!(
             "daemon off;\nmaster_process off;\nworker_processes 1;\npid {of}/pid;\nevents {{ worker_connections 512; }}\n\
              http {{\n  access_log off;\n{temp}  upstream netguard {{ server {ENDPOINT}; keepalive 32; }}\n  server {{\n    \

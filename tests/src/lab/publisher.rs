@@ -129,9 +129,7 @@ fn certify(lab: &Lab, dir: &Path) -> Result<()> {
 
 fn configuration(dir: &Path, manner: Manner) -> String {
     let dir = dir.display();
-    let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("  {kind}_temp_path {dir}/{kind};\n"))
-        .concat();
+    let temp = nginx::temporary(&dir);
     let list = match manner {
         Manner::Good => "if ($http_x_token != \"s3cret\") { return 403; }",
         Manner::Broken => "return 500;",

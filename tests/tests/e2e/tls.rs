@@ -100,15 +100,7 @@ fn old_handshakes_are_ended_and_new_ones_untouched() -> Result<()> {
     changed_while_it_runs(&lab, &netguard)?;
 
     // With the daemon dead no handshake ends either, though the connections wait for their time-outs.
-    netguard.must(&[
-        "service",
-        "set",
-        "tcp/443",
-        "--tls",
-        "enforce",
-        "--tls-minimum",
-        "1.3",
-    ])?;
+    enforce(&netguard)?;
     netguard.kill9();
     let spoken = speak(Family::V6, "1.2", "/")?;
     ensure!(spoken.status == 28 && spoken.bytes == 0, "{spoken:?}");
@@ -122,6 +114,20 @@ fn old_handshakes_are_ended_and_new_ones_untouched() -> Result<()> {
 }
 
 /// The floor is lowered, only counted, and gone: what is told, and what becomes of handshakes.
+/// Has the service at port 443 refuse all below TLS 1.3.
+fn enforce(netguard: &Netguard<'_>) -> Result<()> {
+    let to = [
+        "service",
+        "set",
+        "tcp/443",
+        "--tls",
+        "enforce",
+        "--tls-minimum",
+        "1.3",
+    ];
+    netguard.must(&to).map(drop)
+}
+
 fn changed_while_it_runs(lab: &Lab, netguard: &Netguard<'_>) -> Result<()> {
     let speak = |family, suites| speak_tls(lab, family, "1.2", suites, "/");
     netguard.must(&["service", "set", "tcp/443", "--tls-minimum", "1.2"])?;
@@ -159,15 +165,7 @@ fn changed_while_it_runs(lab: &Lab, netguard: &Netguard<'_>) -> Result<()> {
     wait_until("what leaves to be left alone", Duration::from_secs(3), || {
         Ok(egress_programs(&lab.victim.ns, IFACE)?.is_empty().then_some(()))
     })?;
-    netguard.must(&[
-        "service",
-        "set",
-        "tcp/443",
-        "--tls",
-        "enforce",
-        "--tls-minimum",
-        "1.3",
-    ])?;
+    enforce(netguard)?;
     wait_until("what leaves to be looked at", Duration::from_secs(3), || {
         Ok((egress_programs(&lab.victim.ns, IFACE)?.len() == 1).then_some(()))
     })?;

@@ -68,10 +68,7 @@ pub fn holder(holder: &Holder) -> String {
 
 /// Who asked whom; a port 0 stands for later fragments.
 pub(super) fn question(question: &Question) -> String {
-    let end = |address: Address, port| {
-        let address = IpAddr::from(Ipv6Addr::from(address.octets())).to_canonical();
-        std::net::SocketAddr::new(address, port)
-    };
+    let end = |address: Address, port| std::net::SocketAddr::new(address.ip(), port);
     let own = end(question.own, question.own_port);
     if question.peer == Address::ZERO {
         return format!("{own} everybody:{}", question.peer_port);

@@ -4,6 +4,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use hyper::{Method, header::HeaderName};
 
+use crate::config::values::shown;
+
 /// Where proxies ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DecisionAddress {
@@ -181,11 +183,6 @@ impl fmt::Display for LimitLabel {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(out)
     }
-}
-
-/// As much of `text` as a message should repeat.
-fn shown(text: &str) -> String {
-    text.chars().take(64).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use netguard_common::{
-    connection::{ConnectionLimits, FEW},
+    connection::{ConnectionLimits, FEW, Level},
     layout::{Mode, Settings},
 };
 
@@ -23,7 +23,6 @@ type Differences = HashMap<HolderKey, i32>;
 
 /// Looks between two that correct counts, where there is nothing to correct.
 const RARELY: u64 = 10;
-const PREFIX: u64 = 1;
 
 /// The limits that `config` asks for. What the datapath learnt since stays: who is spared, and whether counts are corrected.
 pub(in crate::daemon) fn limits(config: &Config, before: &ConnectionLimits) -> ConnectionLimits {
@@ -120,7 +119,8 @@ impl Counts {
     ) -> Result<(), BpfError> {
         self.looks += 1;
         self.ports.extend(listening(tcp));
-        let (before, after) = (counted?, self.maps.counted()?);
+        let (before, mut list) = (counted?, self.maps.list()?);
+        let after = list.iter().map(HeldBy::counted).collect();
         let listed = numbers(tcp, &self.ports);
         let differs = differences(&listed, &before, &after);
         let agreed = if self.counted {
@@ -133,17 +133,20 @@ impl Counts {
             self.maps.correct(&agreed)?;
             tell_hints(state, &agreed)?;
             self.corrections = agreed;
+            list = self.maps.list()?;
         }
         if self.looks.is_multiple_of(RARELY) {
             self.maps.forget(monotonic_ns(), self.remember_ns)?;
         }
-        self.report(state)
+        self.report(state, &list)
     }
 
-    fn report(&self, state: &State) -> Result<(), BpfError> {
-        let list = self.maps.list()?;
+    fn report(&self, state: &State, list: &[HeldBy]) -> Result<(), BpfError> {
         let now_ns = monotonic_ns();
-        let sources = || list.iter().filter(|held| held.holder.level != PREFIX);
+        let sources = || {
+            list.iter()
+                .filter(|held| held.holder.level == Level::Source as u64)
+        };
         let uncounted = self.maps.uncounted()?;
         let mut report = state.connections();
         report.sources = sources().filter(|held| held.count > 0).count();
@@ -174,7 +177,7 @@ fn tell_hints(state: &State, corrections: &Differences) -> Result<(), BpfError> 
 fn is_unhinted(limits: &ConnectionLimits, corrections: &Differences) -> bool {
     let is_low = |most: u32| most != 0 && most < FEW;
     let is_much = |(at, correction): (&HolderKey, &i32)| {
-        let most = if at.1 == PREFIX {
+        let most = if at.1 == Level::Prefix as u64 {
             limits.per_prefix
         } else {
             limits.per_source

@@ -122,7 +122,7 @@ impl Ender {
         let mut told = Told::default();
         for excess in excesses {
             let [local, remote] = [(excess.own, excess.own_port), (excess.peer, excess.peer_port)]
-                .map(|(address, port)| SocketAddr::new(IpAddr::from(address.octets()).to_canonical(), port));
+                .map(|(address, port)| SocketAddr::new(address.ip(), port));
             let connection = Connection {
                 local,
                 remote,

@@ -114,10 +114,11 @@ fn cpu_seconds(process: u32) -> Result<f64> {
 fn field(report: &str, name: &str) -> Option<f64> {
     let line = report.lines().find_map(|line| line.trim().strip_prefix(name))?;
     let text = line.trim();
-    let units = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0)];
-    for (unit, factor) in units {
+    // Divided by whole numbers, since 1e-6 is not one that a float can hold.
+    let units = [("us", 1e6), ("ms", 1e3), ("s", 1.0)];
+    for (unit, parts) in units {
         if let Some(number) = text.strip_suffix(unit) {
-            return Some(number.trim().parse::<f64>().ok()? * factor);
+            return Some(number.trim().parse::<f64>().ok()? / parts);
         }
     }
     text.parse().ok()

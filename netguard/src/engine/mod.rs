@@ -14,6 +14,7 @@ pub mod enforce;
 pub mod feature;
 pub mod flooder;
 pub mod guard;
+pub mod l7;
 pub mod learnt;
 pub mod outlier;
 pub mod peace;

@@ -13,7 +13,7 @@ use nix::net::if_::if_nametoindex;
 use super::{
     Objects,
     cases::{LISTED, MANY, UNLISTED},
-    filters::{Least, answering, list_sources, strict},
+    filters::{Least, answering, limiting, list_sources, strict},
     firewalls::{Allowance, Firewall, Raised},
     peers::{Peer, XdpFilter},
     report::EndToEnd,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     lab::{Attack, Family, Forged, Forgery, IFACE, Lab, Nginx, Received, Receiver, wait_until},
-    world::DEFAULT_SIZES,
+    world::{DEFAULT_SIZES, World},
 };
 
 /// Where the victim receives.
@@ -43,7 +43,10 @@ struct Trial {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
+    /// Nobody is blocked, as with the peers.
     Limited,
+    /// Others of the same networks are blocked.
+    LimitedBesideBlocked,
     Blocked,
     Answered,
 }
@@ -52,6 +55,12 @@ const TRIALS: &[Trial] = &[
     trial("limited UDP, IPv4", Attack::Udp, Family::V4, Outcome::Limited),
     trial("limited UDP, IPv6", Attack::Udp, Family::V6, Outcome::Limited),
     trial("limited SYN, IPv4", Attack::Syn, Family::V4, Outcome::Limited),
+    trial(
+        "limited UDP beside 64k blocked, IPv4",
+        Attack::Udp,
+        Family::V4,
+        Outcome::LimitedBesideBlocked,
+    ),
     trial("blocked UDP, IPv4", Attack::Udp, Family::V4, Outcome::Blocked),
     trial("blocked UDP, IPv6", Attack::Udp, Family::V6, Outcome::Blocked),
     Trial {
@@ -105,7 +114,7 @@ impl Trial {
     const fn contestants(&self) -> &'static [Contestant] {
         use Contestant::{Empty, Firewall as Rules, Netguard, ParseHash};
         match self.outcome {
-            Outcome::Limited => &[
+            Outcome::Limited | Outcome::LimitedBesideBlocked => &[
                 Empty,
                 ParseHash,
                 Netguard,
@@ -168,6 +177,7 @@ struct Arena<'a> {
     lab: &'a Lab,
     driver: &'a [u8],
     reference: TestObject,
+    limiting: TestObject,
     strict: TestObject,
     answering: TestObject,
     peer: Option<Peer>,
@@ -187,6 +197,7 @@ impl<'a> Arena<'a> {
             lab,
             driver: &objects.driver,
             reference,
+            limiting: limiting(World::new()).kernel()?,
             strict: strict().kernel()?,
             answering: answering([lab.victim.ip4, lab.victim.ip6]).kernel()?,
             peer: Peer::load(XdpFilter::Addresses)?,
@@ -233,6 +244,7 @@ impl<'a> Arena<'a> {
             (Contestant::ParseHash, _) => (&mut self.reference, "parse_hash"),
             (Contestant::Least(least), _) => (&mut self.reference, least.program()),
             (Contestant::Netguard, Outcome::Answered) => (&mut self.answering, "netguard_xdp"),
+            (Contestant::Netguard, Outcome::Limited) => (&mut self.limiting, "netguard_xdp"),
             (Contestant::Netguard, _) => (&mut self.strict, "netguard_xdp"),
             (Contestant::XdpFilter, _) => match &mut self.peer {
                 Some(peer) => peer.object(),

@@ -96,6 +96,9 @@ impl Loaded {
     }
 }
 
+/// The daemon's budget of samples a second.
+const SAMPLED: Rate = Rate::new(2_000, 400);
+
 /// All filters, ready to be driven.
 pub(super) struct Filters {
     pub(super) empty: Enlisted,
@@ -184,15 +187,23 @@ pub(super) fn list_sources(reference: &mut TestObject) -> Result<()> {
 
 /// 64k sources of each family are listed, and every other exceeds its limits.
 pub(super) fn strict() -> World {
+    limiting(rules())
+}
+
+/// As `world`, and every source exceeds its limits. Drops are reported within the daemon's budget, which is part of their cost.
+pub(super) fn limiting(mut world: World) -> World {
     const A_MINUTE: Rate = Rate {
         interval_ns: 60_000_000_000,
         tolerance_ns: 60_000_000_000,
     };
-    rules().limits([A_MINUTE; CLASSES])
+    world.settings.sample = SAMPLED;
+    world.limits([A_MINUTE; CLASSES])
 }
 
 fn generous() -> World {
-    rules().limits([NEVER; CLASSES])
+    let mut world = rules().limits([NEVER; CLASSES]);
+    world.settings.sample = SAMPLED;
+    world
 }
 
 /// Every connection attempt at one of `own` is answered for.
@@ -208,14 +219,11 @@ fn rules() -> World {
     let blocked = [(Family::V4, 24), (Family::V6, 40)]
         .into_iter()
         .filter_map(|(family, bits)| Prefix::truncated(address(family, PREFIX), bits));
-    let mut world = World::new()
+    World::new()
         .allow("192.0.2.7")
         .allow("2001:db8:7:7::/64")
         .block("198.18.0.0/15")
         .block("2001:db8:bad::/64")
         .block_all(addresses.map(Prefix::from))
-        .block_all(blocked);
-    // The daemon's sample budget: reporting drops is part of their cost.
-    world.settings.sample = Rate::new(2_000, 400);
-    world
+        .block_all(blocked)
 }

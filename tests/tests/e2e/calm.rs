@@ -4,12 +4,17 @@
 mod attach;
 mod audit_faults;
 mod blocklist;
+pub(crate) mod campaigns;
 mod cli;
 mod configured;
 mod confirm;
+mod connections;
+mod egress;
 mod feed_forms;
 mod feeds;
 mod guard;
+mod interface;
+mod lists;
 pub(crate) mod normal;
 mod own;
 mod places;

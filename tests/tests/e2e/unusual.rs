@@ -28,7 +28,7 @@ use serde_json::Value;
 
 use crate::{
     attacks::attacks,
-    campaigns::{SOURCES, begin, give_addresses, source},
+    calm::campaigns::{SOURCES, begin, give_addresses, source},
     lab, protect,
 };
 

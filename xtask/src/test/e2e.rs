@@ -10,7 +10,7 @@ use crate::{process, release, setup};
 /// The module of the tests that need no quiet machine (`tests/tests/e2e/calm.rs`): they wait for daemons most of the time.
 const CALM: &str = "calm::";
 /// So many of them at the same time.
-const COMPANY: usize = 2;
+const COMPANY: usize = 4;
 
 /// So many tests are run again at most: more did not fail by chance.
 const RUN_AGAIN: usize = 3;

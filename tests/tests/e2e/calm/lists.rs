@@ -9,8 +9,9 @@ use netguard_tests::{
 };
 use tempfile::TempDir;
 
+use super::lab;
 use crate::{
-    lab, protect,
+    protect,
     verdicts::{COPIES, judged},
 };
 

@@ -14,8 +14,9 @@ use netguard_tests::{
 };
 use serde_json::Value;
 
+use super::lab;
 use crate::{
-    lab, protect,
+    protect,
     verdicts::{COPIES, judged, wait_for},
 };
 

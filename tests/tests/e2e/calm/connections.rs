@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result, ensure};
 use netguard_tests::lab::{Family, Host, Lab, Netguard, Running, wait_until};
 use serde_json::Value;
 
-use crate::{lab, protect};
+use super::lab;
+use crate::protect;
 
 const SOON: Duration = Duration::from_secs(5);
 /// A SYN that is dropped is sent again after a second.

@@ -23,7 +23,7 @@ const CHOSEN_PORT: u16 = 45_678;
 /// A watch that others share, take away, or leave no room for.
 #[test]
 fn other_programs_on_the_way_out() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let others = [TCX_NEXT, TCX_PASS].map(|verdict| EgressProgram::attach(&lab.victim.ns, IFACE, verdict));
     let mut netguard = protect(&lab, "")?;
     ensure!(egress_programs(&lab.victim.ns, IFACE)?.len() == 3);
@@ -82,7 +82,7 @@ fn answered(lab: &Lab, netguard: &Netguard) -> Result<()> {
 /// As on an interface that carries VLANs; the kernel of this laboratory may have no VLAN devices.
 #[test]
 fn questions_leave_with_tags() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let netguard = protect(&lab, "")?;
     let tagged = |from: (&str, u16), to: (&str, u16), begin: u8| {
         let start = frame().macs([2, 0, 0, 0, 0, 9], lab.victim.mac).qinq(20, 30);
@@ -117,7 +117,7 @@ fn questions_leave_with_tags() -> Result<()> {
 #[test]
 fn interfaces_come_go_and_change_their_names() -> Result<()> {
     const PAIR: &str = "link add v9 type veth peer name v9p";
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     lab.victim.ns.ip(PAIR)?;
     let mut netguard = Netguard::start_with(&lab, &binary()?, "", &["-i", "v9"])?;
     let watched = |name: &str| -> Result<bool> {
@@ -146,14 +146,14 @@ fn interfaces_come_go_and_change_their_names() -> Result<()> {
 #[test]
 fn what_was_asked_before_the_start_is_answered() -> Result<()> {
     for family in [Family::V4, Family::V6] {
-        let lab = Lab::new()?;
+        let lab = Lab::beside_others()?;
         let (own, peer) = (lab.victim.ip(family), lab.client.ip(family));
         let connected = Exchange::begin(&lab, own, PORT, peer)?;
         connected.asking.connect((peer.parse::<IpAddr>()?, 123))?;
         let _netguard = protect(&lab, "")?;
         connected.end()?;
     }
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let in_grace = Exchange::begin(&lab, lab.victim.ip4, CHOSEN_PORT, lab.client.ip4)?;
     let _netguard = protect(&lab, "")?;
     in_grace.end()

@@ -18,11 +18,12 @@ use nix::{
 };
 use serde_json::{Value, json};
 
+use super::lab;
 use crate::{
     attacks::attacks,
     audit::{is, one, trail},
     detector::events,
-    lab, protect,
+    protect,
 };
 
 const SECOND: u64 = 1_000_000_000;

@@ -65,8 +65,14 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         reputation: store_state(&state),
         unconfirmed: state.unconfirmed().report(monotonic_ns()),
         connections: state.connections().clone(),
+        http: state.heard().standing(),
         decision: decision_report(&state),
     })
+}
+
+/// What services are asked for.
+pub(super) async fn http(Shared(state): Shared<Arc<State>>) -> Json<HttpReport> {
+    Json(state.heard().report())
 }
 
 /// Attacks, the newest first.

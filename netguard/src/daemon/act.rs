@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::{EventKind, State};
 use crate::{
     bpf::{BpfError, List, Rules},
-    engine::{Action, Decision, Enforced, Finding, RuleSink, conclude},
+    engine::{Action, Cause, Decision, Enforced, Finding, RuleSink, conclude},
     host,
     prefix::Prefix,
 };
@@ -72,6 +72,9 @@ fn tell(state: &State, decision: &Decision, outcome: Enforced<BpfError>) {
         }
         (Action::Block { prefix, ttl_ns }, _) => {
             info!(%prefix, verdict, dropped = finding.dropped, "blocked");
+            if let Cause::Application(_) = finding.cause {
+                state.ousted().push(*prefix);
+            }
             state.journal.record(EventKind::Blocked {
                 prefix: prefix.to_string(),
                 for_s: ttl_ns / 1_000_000_000,

@@ -54,6 +54,7 @@ impl EventKind {
             | Self::ChallengeEnded
             | Self::SamplesLost { .. }
             | Self::HandshakesRefused { .. }
+            | Self::Offence { .. }
             | Self::Missed { .. } => Worth::Strangers,
             _ => Worth::Decision,
         }

@@ -161,7 +161,9 @@ impl Watching {
                     return;
                 }
                 self.ender.excess(&self.excesses.drain(TAKEN));
-                if self.state.blocks_asked.load(Ordering::Relaxed) && self.state.unconfirmed().len() == 0 {
+                if self.state.blocks_asked.load(Ordering::Relaxed) && self.state.unconfirmed().len() == 0
+                    || !self.state.ousted().is_empty()
+                {
                     break;
                 }
                 thread::park_timeout(EXCESS);
@@ -184,6 +186,7 @@ impl Watching {
             // `doctor` says what is missing.
             Err(error) => {
                 self.state.blocks_asked.store(false, Ordering::Relaxed);
+                self.state.ousted().clear();
                 return debug!("connections are not looked at: {error}");
             }
         };
@@ -191,6 +194,7 @@ impl Watching {
             self.end_slow(&tcp, &settings);
         }
         self.ender.end_blocked(&tcp, self.blocks);
+        self.ender.end_ousted(&tcp);
         if let Err(error) = self.counts.follow(&self.state, &tcp, counted) {
             warn!("the counts of connections are not kept right: {error}");
         }

@@ -117,6 +117,9 @@ pub struct State {
     writing: AsyncMutex<()>,
     unconfirmed: Mutex<Waiting>,
     connections: Mutex<ConnectionsReport>,
+    heard: Mutex<Heard>,
+    /// Sources that a detector blocked for what they do to services: their connections are to end.
+    ousted: Mutex<Vec<Prefix>>,
     /// Somebody was blocked whose connections are to end.
     pub(crate) blocks_asked: AtomicBool,
     lists: Mutex<Lists>,
@@ -170,6 +173,8 @@ impl State {
             writing: AsyncMutex::default(),
             unconfirmed: Mutex::new(Waiting::since(wall_clock())),
             connections: Mutex::default(),
+            heard: Mutex::default(),
+            ousted: Mutex::default(),
             blocks_asked: AtomicBool::new(false),
             confirm: parts.confirm,
             sysctls: parts.sysctls,
@@ -204,6 +209,15 @@ impl State {
     /// The connections of others, as they were looked at last.
     pub fn connections(&self) -> MutexGuard<'_, ConnectionsReport> {
         lock(&self.connections)
+    }
+
+    /// What is heard of services.
+    pub fn heard(&self) -> MutexGuard<'_, Heard> {
+        lock(&self.heard)
+    }
+
+    pub(super) fn ousted(&self) -> MutexGuard<'_, Vec<Prefix>> {
+        lock(&self.ousted)
     }
 
     pub fn settings(&self) -> MutexGuard<'_, SettingsMap> {

@@ -61,7 +61,7 @@ pub fn decide(
         };
         reputation.take(account, &evidence, now_ns);
         let before = reputation.before(account, now_ns);
-        let (action, sentence) = act(account, guard, reputation, now_ns);
+        let (action, sentence) = act(&finding, guard, reputation, now_ns);
         reputation.count(match &action {
             Action::Block { .. } => "blocked",
             Action::Withhold(why) => why.name(),
@@ -127,13 +127,23 @@ pub fn objection(
 }
 
 fn act(
-    account: Account,
+    finding: &Finding,
     guard: &Guard,
     reputation: &mut Reputation,
     now_ns: u64,
 ) -> (Action, Option<Sentence>) {
+    let account = finding.account;
     let prefix = match objection(account, guard, reputation, now_ns) {
         Ok(prefix) => prefix,
+        // So much over each connection is no matter of how many people there are.
+        Err(Withheld::Shared { connections, .. }) if finding.is_beyond_people(connections) => {
+            match reputation.standing(account, now_ns) {
+                (score, from) if score < from => {
+                    return (Action::Withhold(Withheld::Below { score, from }), None);
+                }
+                _ => account.prefix(),
+            }
+        }
         Err(why) => return (Action::Withhold(why), None),
     };
     match reputation.penalise(account, now_ns) {

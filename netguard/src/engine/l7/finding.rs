@@ -49,6 +49,14 @@ impl Offence {
         Self::SlowHeads,
     ];
 
+    /// Whether it is about how many requests there are.
+    pub const fn is_of_requests(self) -> bool {
+        matches!(
+            self,
+            Self::HttpFlood | Self::EndpointFlood | Self::CacheBusting | Self::CostlyRequests | Self::RapidReset
+        )
+    }
+
     /// The word that the command line and JSON use.
     pub const fn name(self) -> &'static str {
         match self {

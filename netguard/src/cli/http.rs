@@ -98,11 +98,20 @@ fn service(service: &ServiceReport) -> String {
                 false => statuses.join(", "),
             }
         ));
-        lines.push(table(service.routes.iter().map(route).collect::<Vec<_>>(), &[1, 2, 3, 4]));
+        lines.push(table(
+            service.routes.iter().map(route).collect::<Vec<_>>(),
+            &[1, 2, 3, 4],
+        ));
     }
     if service.hellos > 0 {
-        lines.push(format!("tcp/{}: {} handshakes of TLS", service.port, service.hellos));
-        lines.push(table(service.clients.iter().map(client).collect::<Vec<_>>(), &[1]));
+        lines.push(format!(
+            "tcp/{}: {} handshakes of TLS",
+            service.port, service.hellos
+        ));
+        lines.push(table(
+            service.clients.iter().map(client).collect::<Vec<_>>(),
+            &[1],
+        ));
     }
     lines.join("\n")
 }

@@ -34,7 +34,9 @@ impl Config {
                 warnings.push(format!("{port} takes no connections: `tls` means nothing for it"));
             }
             if !port.is_tcp() && service.speaks.is_some() {
-                warnings.push(format!("{port} takes no connections: `speaks` means nothing for it"));
+                warnings.push(format!(
+                    "{port} takes no connections: `speaks` means nothing for it"
+                ));
             }
             if service.tls.is_none() && service.tls_minimum.is_some() {
                 warnings.push(format!(

@@ -6,9 +6,9 @@ use super::{Force, Objections};
 use crate::{
     audit::AuditState,
     daemon::{
-        ConnectionsReport, CookieOptions, CookieState, HttpReport, ListMatch, NormalState, Protected, ReflectionState,
-        SourceReputation, Spared, StateReach, StoreState, TlsReport, TrafficReport, Unconfirmed,
-        UnconfirmedChange,
+        ConnectionsReport, CookieOptions, CookieState, HttpReport, ListMatch, NormalState, Protected,
+        ReflectionState, SourceReputation, Spared, StateReach, StoreState, TlsReport, TrafficReport,
+        Unconfirmed, UnconfirmedChange,
     },
     decision::DecisionReport,
     metrics::MetricsState,

@@ -51,7 +51,11 @@ impl Heard {
     /// How listening stands, and what services are asked for.
     pub(crate) fn report(&self) -> HttpReport {
         HttpReport {
-            heard: self.offences.as_ref().map(|offences| offences.report(TOP)).unwrap_or_default(),
+            heard: self
+                .offences
+                .as_ref()
+                .map(|offences| offences.report(TOP))
+                .unwrap_or_default(),
             ..self.report.clone()
         }
     }
@@ -185,7 +189,11 @@ impl Hearing {
                 None => debug!("services are listened to everywhere again"),
             }
         }
-        report.state = if fault.is_some() { Listens::Unavailable } else { Listens::On };
+        report.state = if fault.is_some() {
+            Listens::Unavailable
+        } else {
+            Listens::On
+        };
         report.fault = fault;
         report.ports.clone_from(&self.ports);
         report.conversations = self.conversations.len();
@@ -205,7 +213,8 @@ impl Hearing {
             .map(|protected| protected.renamed.as_ref().unwrap_or(&protected.interface).clone())
             .filter_map(|name| Some((if_nametoindex(name.as_str()).ok()?, name)))
             .collect();
-        self.listening.forget(|index| standing.iter().any(|(known, _)| *known == index));
+        self.listening
+            .forget(|index| standing.iter().any(|(known, _)| *known == index));
         standing
             .iter()
             .try_for_each(|(index, name)| self.listening.listen(*index, name))

@@ -28,8 +28,8 @@ use super::{
 };
 use crate::{
     bpf::{
-        self, Counters, Entry, Handshakes, Heads, List, ListenError, Listening, Loaded, NotCounted, OwnAddresses, Pins, Proven,
-        Rules, Samples, Services, SettingsMap, Signatures, TableSizes,
+        self, Counters, Entry, Handshakes, Heads, List, ListenError, Listening, Loaded, NotCounted,
+        OwnAddresses, Pins, Proven, Rules, Samples, Services, SettingsMap, Signatures, TableSizes,
     },
     clock::{monotonic_ns, wall_clock_s},
     config::{Config, CookieMode, CookieTimestamps, Mode, PolicyMode},

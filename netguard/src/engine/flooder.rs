@@ -59,8 +59,10 @@ impl Finding {
     /// Whether each of `connections` carries more than people ask for: then many of them do not make it the address of many people.
     pub fn is_beyond_people(&self, connections: u32) -> bool {
         let each = BEYOND_PEOPLE.saturating_mul(connections.into());
-        let per_s = u128::from(self.dropped) * 1_000_000_000 / u128::from(self.over_for_ns.max(1_000_000_000));
-        matches!(self.cause, Cause::Application(offence) if offence.is_of_requests()) && per_s >= u128::from(each)
+        let per_s =
+            u128::from(self.dropped) * 1_000_000_000 / u128::from(self.over_for_ns.max(1_000_000_000));
+        matches!(self.cause, Cause::Application(offence) if offence.is_of_requests())
+            && per_s >= u128::from(each)
     }
 }
 

@@ -7,7 +7,12 @@ use crate::daemon::HttpReport;
 pub(super) fn families(report: &HttpReport) -> Vec<Family> {
     let service = |port: u16| ("service", format!("tcp/{port}"));
     let heard = &report.heard;
-    let known = || heard.services.iter().filter(|service| report.ports.contains(&service.port));
+    let known = || {
+        heard
+            .services
+            .iter()
+            .filter(|service| report.ports.contains(&service.port))
+    };
     let requests = known().map(|one| (vec![service(one.port)], one.requests));
     let hellos = known().map(|one| (vec![service(one.port)], one.hellos));
     let statuses = known().flat_map(|one| {
@@ -24,7 +29,11 @@ pub(super) fn families(report: &HttpReport) -> Vec<Family> {
             "Requests that services were sent in the clear since the daemon began, estimated under load",
             requests.collect(),
         ),
-        Family::counter("netguard_http_responses", "How they were answered", statuses.collect()),
+        Family::counter(
+            "netguard_http_responses",
+            "How they were answered",
+            statuses.collect(),
+        ),
         Family::counter(
             "netguard_tls_hellos",
             "Handshakes of TLS that clients began since the daemon began, estimated under load",

@@ -16,6 +16,7 @@ mod detach;
 mod detector;
 mod dns;
 mod floods;
+mod http;
 mod laboratory;
 mod ladder;
 mod malformed;

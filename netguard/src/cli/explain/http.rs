@@ -26,6 +26,9 @@ mod tests {
         let mut report = SourceReport::default();
         assert_eq!(sentence(&report), None);
         (report.requests_per_s, report.work_ms_per_s) = (12.34, 0.01);
-        assert_eq!(sentence(&report).as_deref(), Some("services were asked by it of late: 12.3 requests/s"));
+        assert_eq!(
+            sentence(&report).as_deref(),
+            Some("services were asked by it of late: 12.3 requests/s")
+        );
     }
 }

@@ -46,7 +46,10 @@ impl HttpReport {
         let fault = self.fault.as_ref();
         let fault = fault.map(|why| format!("services are not listened to everywhere: {why}"));
         let lost = (self.lost > 0).then(|| {
-            format!("{} pieces of what was said to services were lost: there was no room for them", self.lost)
+            format!(
+                "{} pieces of what was said to services were lost: there was no room for them",
+                self.lost
+            )
         });
         fault.into_iter().chain(lost).collect()
     }
@@ -55,9 +58,15 @@ impl HttpReport {
     pub fn sentence(&self) -> Option<String> {
         let found = &self.heard.found;
         let total: u64 = found.iter().map(|found| found.count).sum();
-        let kinds: Vec<String> =
-            found.iter().map(|found| format!("{} {}", found.count, found.offence.name())).collect();
-        let shadow = if self.mode == PolicyMode::Shadow { " (shadow: only told)" } else { "" };
+        let kinds: Vec<String> = found
+            .iter()
+            .map(|found| format!("{} {}", found.count, found.offence.name()))
+            .collect();
+        let shadow = if self.mode == PolicyMode::Shadow {
+            " (shadow: only told)"
+        } else {
+            ""
+        };
         (total > 0).then(|| format!("found in what services were told: {}{shadow}", kinds.join(", ")))
     }
 }

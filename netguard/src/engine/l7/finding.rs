@@ -53,7 +53,11 @@ impl Offence {
     pub const fn is_of_requests(self) -> bool {
         matches!(
             self,
-            Self::HttpFlood | Self::EndpointFlood | Self::CacheBusting | Self::CostlyRequests | Self::RapidReset
+            Self::HttpFlood
+                | Self::EndpointFlood
+                | Self::CacheBusting
+                | Self::CostlyRequests
+                | Self::RapidReset
         )
     }
 

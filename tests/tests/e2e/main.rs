@@ -20,6 +20,7 @@ mod dns;
 mod egress;
 mod floods;
 mod interface;
+mod l7_segments;
 mod laboratory;
 mod ladder;
 mod lists;

@@ -29,26 +29,21 @@ pub fn hear<V: View, L: Listener>(view: &V, link: Link, listener: &L) {
         }
         return;
     }
-    let is_over = match listener.talk(&segment.key) {
-        Some(mut talk) => {
-            let turns = segment.len != 0 && talk.goes_on(&segment) == Step::Turns;
-            if turns && !talk.is(Talk::QUIET) && talk.turns() {
-                grant_turn(&mut talk, settings, listener);
-            }
-            speak(view, &segment, &mut talk, settings, listener)
-        }
-        None => {
-            if !begin(&segment, settings, listener) {
-                return;
-            }
-            // The entry may have gone again, if there is hardly room for any.
-            let Some(mut talk) = listener.talk(&segment.key) else {
-                return;
-            };
-            talk.goes_on(&segment);
-            speak(view, &segment, &mut talk, settings, listener)
-        }
+    let mut talk = match listener.talk(&segment.key) {
+        Some(talk) => talk,
+        None if begin(&segment, settings, listener) => match listener.talk(&segment.key) {
+            Some(talk) => talk,
+            // It has gone again: there is hardly room for any.
+            None => return,
+        },
+        None => return,
     };
+    let turns = segment.len != 0 && talk.goes_on(&segment) == Step::Turns;
+    if turns && !talk.is(Talk::QUIET) && talk.turns() {
+        grant_turn(&mut talk, settings, listener);
+    }
+    let is_over = speak(view, &segment, &mut talk, settings, listener);
+    drop(talk);
     if is_over {
         listener.end(&segment.key);
     }

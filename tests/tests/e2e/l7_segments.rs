@@ -124,7 +124,7 @@ fn tags_hide_nothing() -> Result<()> {
         tagged(start, tags)
     };
     let back = |tags: u8| tagged(frame().macs(lab.victim.mac, [2, 0, 0, 0, 0, 9]), tags);
-    for (port, tags) in [(40_000, 0), (40_001, 1), (40_002, 2)] {
+    for (port, tags) in [(40_001, 1), (40_002, 2)] {
         let (client, server) = ("198.18.7.1", lab.victim.ip4);
         let answer = back(tags).ipv4(server, client).tcp(PORT, port);
         send_frames(
@@ -157,7 +157,6 @@ fn tags_hide_nothing() -> Result<()> {
 
 fn tagged(start: Frame, tags: u8) -> Frame {
     match tags {
-        0 => start,
         1 => start.vlan(20),
         _ => start.qinq(20, 30),
     }

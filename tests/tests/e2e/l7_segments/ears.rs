@@ -58,19 +58,26 @@ impl Ears {
         SettingsMap::open(&pins)?.write(&settings)?;
         let mut listening = Listening::open(&mut loaded, &pins)?;
         listening.watch_ports(&[PORT])?;
-        lab.victim.ns.enter(|| -> Result<()> {
-            let interface = interface(if_nametoindex(IFACE)?);
-            listening.listen(&interface)?;
-            // Once is enough.
-            listening.listen(&interface)?;
-            ensure!(listening.listens(&interface));
-            Ok(())
-        })??;
-        Ok(Self {
+        let mut ears = Self {
             listening,
             pins,
             _loaded: loaded,
-        })
+        };
+        // Once is enough.
+        ears.listen(lab)?;
+        ears.listen(lab)?;
+        Ok(ears)
+    }
+
+    /// Listens to the victim's interface.
+    pub(super) fn listen(&mut self, lab: &Lab) -> Result<()> {
+        let listening = &mut self.listening;
+        lab.victim.ns.enter(|| -> Result<()> {
+            let interface = interface(if_nametoindex(IFACE)?);
+            listening.listen(&interface)?;
+            ensure!(listening.listens(&interface));
+            Ok(())
+        })?
     }
 
     /// What was handed on since the last look.

@@ -17,6 +17,8 @@ mod detector;
 mod dns;
 mod floods;
 mod http;
+mod interface;
+mod l7_segments;
 mod laboratory;
 mod ladder;
 mod malformed;

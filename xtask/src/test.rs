@@ -181,6 +181,9 @@ fn fuzz(target: &str) -> Command {
         "tests/fuzz",
         "--sanitizer",
         "none",
+        // By itself it asks for one, which leaves a processor idle.
+        "--codegen-units",
+        "16",
         target,
     ]);
     cargo

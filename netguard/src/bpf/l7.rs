@@ -23,10 +23,7 @@ use super::{
     raw::Raw,
     storage::missing,
 };
-use crate::{
-    host::Interface,
-    l7::{Ends, Segment},
-};
+use crate::l7::{Ends, Segment};
 
 use socket::PacketSocket;
 
@@ -100,35 +97,30 @@ impl Listening {
         Ok(())
     }
 
-    /// Listens to `interface`, which is one of the calling thread's network namespace; nothing happens when it is listened to already.
+    /// Listens to the interface number `index`, called `name`, of the calling thread's network namespace; nothing happens when it is listened to
+    /// already.
     ///
     /// # Errors
     /// When the kernel refuses the socket.
-    pub fn listen(&mut self, interface: &Interface) -> Result<(), ListenError> {
-        if self.sockets.contains_key(&interface.index) {
+    pub fn listen(&mut self, index: u32, name: &str) -> Result<(), ListenError> {
+        if self.sockets.contains_key(&index) {
             return Ok(());
         }
         let refused = |error: &dyn std::error::Error| ListenError::Refused {
-            interface: interface.name.clone(),
+            interface: name.to_owned(),
             reason: root_cause(error),
         };
         let socket = PacketSocket::new().map_err(|error| refused(&error))?;
         // Before it is bound: until then nothing reaches it.
         self.program.attach(&socket).map_err(|error| refused(&error))?;
-        socket.bind(interface.index).map_err(|error| refused(&error))?;
-        self.sockets.insert(interface.index, socket);
+        socket.bind(index).map_err(|error| refused(&error))?;
+        self.sockets.insert(index, socket);
         Ok(())
     }
 
-    /// Listens to nothing any more but `kept`. An interface that was made anew has another number, and is listened to again.
-    pub fn forget(&mut self, kept: &[Interface]) {
-        self.sockets
-            .retain(|index, _| kept.iter().any(|interface| interface.index == *index));
-    }
-
-    /// Whether `interface` is listened to.
-    pub fn listens(&self, interface: &Interface) -> bool {
-        self.sockets.contains_key(&interface.index)
+    /// Listens to nothing any more but interfaces whose number is `kept`. One that was made anew has another number.
+    pub fn forget(&mut self, kept: impl Fn(u32) -> bool) {
+        self.sockets.retain(|index, _| kept(*index));
     }
 
     /// Minds the services at these TCP ports, and no others.

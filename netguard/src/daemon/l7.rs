@@ -152,6 +152,7 @@ impl Hearing {
     fn hear(&mut self, is_second: bool) {
         let now_ns = monotonic_ns();
         let mut heard = self.state.heard();
+        let heard = &mut *heard;
         let Some(offences) = &mut heard.offences else {
             return;
         };
@@ -167,7 +168,6 @@ impl Hearing {
             let room = WAITING.saturating_sub(heard.findings.len());
             heard.findings.extend(found.iter().take(room).map(finding));
         }
-        drop(heard);
         for found in found {
             self.state.journal.record(event(&found, !self.acts));
         }

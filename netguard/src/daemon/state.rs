@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify, watch};
 
 use super::{
-    ConnectionsReport, EventKind, Journal, Lists, NeverBlock, NormalState, Protected, ReflectionState,
+    ConnectionsReport, EventKind, Heard, Journal, Lists, NeverBlock, NormalState, Protected, ReflectionState,
     Spared, StateReach, Tls, TrafficReport, cookies::Wanted, decision::Deciding, rates::Rates,
     reputation::Keeper, unconfirmed::Waiting,
 };

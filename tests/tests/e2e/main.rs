@@ -17,7 +17,6 @@ mod detector;
 mod dns;
 mod floods;
 mod http;
-mod interface;
 mod l7_segments;
 mod laboratory;
 mod ladder;

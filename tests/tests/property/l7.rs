@@ -1,208 +1,244 @@
-//! Laws of listening to conversations: however they are cut, in whatever order segments come and how often, the first bytes of every turn are handed on,
-//! and nothing else; no packet stops it.
+//! Laws of conversations: however the network cuts, mixes and repeats what was said, the same is observed; and no bytes make more of it than there is
+//! room for.
 
-use std::collections::BTreeMap;
+use std::{collections::HashMap, hash::RandomState};
 
-use netguard_common::{
-    l7::{CLIENT_BYTES, HearingLimits, Piece, SERVER_BYTES, Talk, TalkKey},
-    layout::Settings,
-    memory::Overheard,
-    packet::Address,
-    shared::{Field as _, Shared as _},
+use netguard::l7::{Conversations, Ends, H2Frames, Limits, Observation, Protocol, Said, Segment, Side};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::{Index, select},
 };
-use proptest::{collection::vec, prelude::*, sample::Index};
 
-const PORT: u16 = 80;
-const CLIENT: ([u8; 4], u16) = ([192, 0, 2, 9], 40_000);
-const SERVER: ([u8; 4], u16) = ([198, 51, 100, 1], PORT);
+const HEAD_BYTES: usize = 1_024;
+const BUFFERED_BYTES: usize = 4_096;
+const FIRST: [u32; 2] = [u32::MAX - 200, 77];
 
-const ACK: u8 = 0x10;
-const SYN_ACK: u8 = 0x12;
+/// What a client says, and what its server answers.
+type Exchange = (Vec<u8>, Vec<u8>);
 
-/// One end's sequence number and the other's that it has heard up to.
-type Numbers = (u32, u32);
-
-fn packet(leaves: bool, (sequence, acknowledgement): Numbers, flags: u8, said: &[u8]) -> Vec<u8> {
-    let (from, to) = if leaves {
-        (SERVER, CLIENT)
-    } else {
-        (CLIENT, SERVER)
-    };
-    let mut packet = vec![0x45, 0];
-    packet.extend(u16::try_from(40 + said.len()).unwrap_or(0).to_be_bytes());
-    packet.extend([0, 1, 0x40, 0, 64, 6, 0, 0]);
-    packet.extend([from.0, to.0].concat());
-    packet.extend([from.1.to_be_bytes(), to.1.to_be_bytes()].concat());
-    packet.extend([sequence.to_be_bytes(), acknowledgement.to_be_bytes()].concat());
-    packet.extend([0x50, flags, 1, 0, 0, 0, 0, 0]);
-    packet.extend(said);
-    packet
+fn request() -> impl Strategy<Value = Vec<u8>> {
+    let line = select(vec![
+        "GET / HTTP/1.1",
+        "GET /user/17?a=b HTTP/1.1",
+        "HEAD /x HTTP/1.0",
+        "POST /p?q=%27+or+1%3D1 HTTP/1.1",
+        "BREW /../pot HTTP/1.1",
+        "GET /",
+        "\0\u{1}",
+    ]);
+    let header = select(vec![
+        "Host: a",
+        "Content-Length: 3",
+        "Content-Length: 30",
+        "Transfer-Encoding: chunked",
+        "Expect: 100-continue",
+        "Folded: a\r\n b",
+        "Odd : c",
+        "Bare: a\rb",
+        "Range: bytes=0-,0-,0-,0-",
+        "Connection: Upgrade\r\nUpgrade: websocket",
+    ]);
+    let end = select(vec!["\r\n", "\r\n", "\n"]);
+    let body = select(vec![
+        "",
+        "",
+        "abc",
+        "5\r\nhello\r\n0\r\n\r\n",
+        "zz\r\n",
+        "abc\r\n\r\n",
+    ]);
+    (line, vec(header, 0..4), end, body).prop_map(|(line, headers, end, body)| {
+        let headers: String = headers.iter().map(|header| format!("{header}{end}")).collect();
+        format!("{line}{end}{headers}{end}{body}").into_bytes()
+    })
 }
 
-fn listener() -> Overheard {
-    let settings = Settings {
-        seed: 0x1234_5678_9abc_def0,
-        l7: HearingLimits::new(10_000_000, 10_000_000),
-        ..Settings::ZERO
-    };
-    Overheard::new(settings, &[PORT])
+fn response() -> impl Strategy<Value = Vec<u8>> {
+    select(vec![
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 None\r\n\r\n",
+        "HTTP/1.1 101 Switching\r\n\r\n",
+        "HTTP/1.0 200 OK\r\n\r\nuntil the end",
+        "\u{16}\u{3}\u{3}\0\u{4}\u{2}\0\0\0",
+        "none of it",
+    ])
+    .prop_map(|text| text.as_bytes().to_vec())
 }
 
-/// Byte number `offset` of what an end says: never one that a record of TLS begins with at a turn's start.
-fn byte(leaves: bool, offset: usize) -> u8 {
-    (offset % 199) as u8 | if leaves { 0x80 } else { 0x40 }
-}
-
-/// How a turn is sent: its length, where it is cut, in which order, and what comes again and how late.
-#[derive(Clone, Debug)]
-struct Turn {
-    len: usize,
-    cuts: Vec<Index>,
-    order: Vec<Index>,
-    again: Vec<(Index, Index)>,
-}
-
-fn turn(longest: usize) -> impl Strategy<Value = Turn> {
-    let any = any::<Index>;
-    (
-        prop_oneof![3 => 1..400_usize, 1 => 1..longest],
-        vec(any(), 0..12),
-        vec(any(), 0..12),
-        vec((any(), any()), 0..4),
-    )
-        .prop_map(|(len, cuts, order, again)| Turn {
-            len,
-            cuts,
-            order,
-            again,
-        })
-}
-
-impl Turn {
-    /// Its segments as they come, the first time each.
-    fn segments(&self, is_ordered: bool) -> Vec<(usize, usize)> {
-        let mut cuts: Vec<usize> = self.cuts.iter().map(|cut| cut.index(self.len)).collect();
-        cuts.extend([0, self.len]);
-        cuts.sort_unstable();
-        cuts.dedup();
-        let mut segments: Vec<_> = cuts.windows(2).map(|ends| (ends[0], ends[1])).collect();
-        if !is_ordered {
-            for (at, other) in self.order.iter().enumerate() {
-                let (at, other) = (at % segments.len(), other.index(segments.len()));
-                segments.swap(at, other);
-            }
+/// A hello in records of some bytes each, whole or not.
+fn hello() -> impl Strategy<Value = Vec<u8>> {
+    (1..90_usize, 0..300_usize).prop_map(|(size, length)| {
+        let extensions = [0, 0, 0, 8, 0, 6, 0, 0, 3, b'a', b'b', b'c', 0, 43, 0, 3, 2, 3, 4];
+        let body = [
+            &[3, 3][..],
+            &[7; 32],
+            &[0, 0, 4, 0x13, 1, 0x1a, 0x1a, 1, 0, 0, 19],
+            &extensions,
+        ]
+        .concat();
+        let message = [&[1, 0, 0, body.len() as u8][..], &body].concat();
+        let record = |part: &[u8]| [&[0x16, 3, 1, 0, part.len() as u8][..], part].concat();
+        let mut records: Vec<u8> = message.chunks(size).flat_map(record).collect();
+        if length < 200 {
+            records.truncate(length.max(1));
         }
-        segments
+        records
+    })
+}
+
+fn frames() -> impl Strategy<Value = Vec<u8>> {
+    let frame = |kind: u8| vec![0, 0, 3, kind, 0, 0, 0, 0, 1, 9, 9, 9];
+    (any::<bool>(), vec(0..11_u8, 0..20)).prop_map(move |(begins, kinds)| {
+        let preface: &[u8] = if begins {
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        } else {
+            b""
+        };
+        [preface.to_vec(), kinds.into_iter().flat_map(frame).collect()].concat()
+    })
+}
+
+fn exchanges() -> impl Strategy<Value = Vec<Exchange>> {
+    let said = prop_oneof![
+        8 => vec(request(), 1..4).prop_map(|requests| requests.concat()),
+        1 => request().prop_map(|request| request[..request.len() / 2 + 1].to_vec()),
+        2 => hello(),
+        2 => frames(),
+        1 => vec(any::<u8>(), 1..40),
+    ];
+    let answers = vec(response(), 0..4).prop_map(|answers| answers.concat());
+    vec((said, answers), 1..5)
+}
+
+fn segment(side: usize, sequence: u32, turn_start: u32, bytes: &[u8], port: u16) -> Segment<'_> {
+    Segment {
+        at_ns: 1_000_000_000,
+        ends: Ends {
+            client: ([192, 0, 2, 1], 40_000).into(),
+            server: ([198, 51, 100, 1], port).into(),
+        },
+        from: [Side::Client, Side::Server][side],
+        sequence,
+        turn_start,
+        bytes,
+        payload_len: bytes.len() as u32,
+        is_whole: true,
+        is_last: false,
+        weight: 1,
     }
 }
 
-/// What was handed on, by side and where its turn begins, byte by byte; all offsets from the first byte of each side.
-fn handed_on(listener: &Overheard, firsts: [u32; 2]) -> BTreeMap<(bool, usize), BTreeMap<usize, u8>> {
-    let mut turns: BTreeMap<_, BTreeMap<usize, u8>> = BTreeMap::new();
-    for (piece, bytes) in listener.pieces.take() {
-        let leaves = piece.side != 0;
-        let offset = |number: u32| number.wrapping_sub(firsts[usize::from(leaves)]) as usize;
-        let said = turns.entry((leaves, offset(piece.turn_start))).or_default();
-        said.extend((offset(piece.sequence)..).zip(bytes));
+fn conversations(keys: &RandomState) -> Conversations {
+    let limits = Limits {
+        head_bytes: HEAD_BYTES,
+        buffered_bytes: BUFFERED_BYTES,
+        services: HashMap::from([(80, Protocol::Http), (443, Protocol::Tls)]),
+        ..Limits::default()
+    };
+    Conversations::with_keys(limits, keys.clone())
+}
+
+/// What is observed of it all, without times. `pieces`: for each turn, the pieces in which it comes, as bounds of its bytes.
+fn observed(
+    exchanges: &[Exchange],
+    port: u16,
+    keys: &RandomState,
+    mut pieces: impl FnMut(usize) -> Vec<(usize, usize)>,
+) -> (Vec<Said>, H2Frames) {
+    let mut conversations = conversations(keys);
+    let (mut said, mut frames) = (Vec::new(), H2Frames::default());
+    let mut say = |observation: Observation| match observation.said {
+        Said::H2(more) => {
+            frames.headers += more.headers;
+            frames.resets += more.resets;
+            frames.settings += more.settings;
+            frames.pings += more.pings;
+            frames.continuations += more.continuations;
+        }
+        Said::Request(request) => said.push(Said::Request(netguard::l7::Request {
+            head_ns: 0,
+            ..request
+        })),
+        other => said.push(other),
+    };
+    let mut next = FIRST;
+    for (client, server) in exchanges {
+        for (side, bytes) in [client, server].into_iter().enumerate() {
+            // Without bytes it would say that the rest does not come.
+            for (from, to) in pieces(bytes.len()).into_iter().filter(|(from, to)| from < to) {
+                let sequence = next[side].wrapping_add(from as u32);
+                let segment = segment(side, sequence, next[side], &bytes[from..to], port);
+                conversations.take(&segment, &mut say);
+            }
+            next[side] = next[side].wrapping_add(bytes.len() as u32);
+        }
     }
-    turns
+    for side in [0, 1] {
+        let last = Segment {
+            is_last: true,
+            ..segment(side, next[side], next[side], b"", port)
+        };
+        conversations.take(&last, &mut say);
+    }
+    conversations.tick(2_000_000_000, &mut say);
+    conversations.tick(100_000_000_000, &mut say);
+    assert_eq!((conversations.buffered(), conversations.len()), (0, 0));
+    (said, frames)
 }
 
 proptest! {
     #[test]
-    fn the_first_bytes_of_every_turn_are_handed_on(
-        turns in vec((turn(40_000), turn(5_000)), 1..5),
-        firsts in any::<[u32; 2]>(),
-        late in any::<bool>(),
+    fn however_it_is_cut_mixed_and_repeated_the_same_is_observed(
+        exchanges in exchanges(),
+        port in select(vec![80_u16, 443, 8_080]),
+        cuts in vec(any::<Index>(), 0..12),
+        order in vec(any::<Index>(), 16),
     ) {
-        let listener = listener();
-        let [client_first, server_first] = firsts;
-        listener.hear(&packet(true, (server_first.wrapping_sub(1), client_first), SYN_ACK, &[]), true);
-        let mut expected: BTreeMap<(bool, usize), BTreeMap<usize, u8>> = BTreeMap::new();
-        // Where each side is in what it says.
-        let mut at = [0_usize; 2];
-        let mut late_ones: Vec<Vec<u8>> = Vec::new();
-        for pair in &turns {
-            for (leaves, turn) in [(false, &pair.0), (true, &pair.1)] {
-                let (own, other) = (usize::from(leaves), usize::from(!leaves));
-                let start = at[own];
-                let heard = firsts[other].wrapping_add(at[other] as u32);
-                let send = |(from, to): (usize, usize)| {
-                    let said: Vec<u8> = (start + from..start + to).map(|offset| byte(leaves, offset)).collect();
-                    packet(leaves, (firsts[own].wrapping_add((start + from) as u32), heard), ACK, &said)
-                };
-                let mut packets: Vec<Vec<u8>> = turn.segments(leaves).into_iter().map(send).collect();
-                // A service's segments are seen as it sends them; what comes again, comes behind the first time.
-                for (which, when) in &turn.again {
-                    let which = which.index(packets.len());
-                    let place = which + 1 + when.index(packets.len() - which);
-                    packets.insert(place, packets[which].clone());
-                }
-                // What is late, comes in the next turn of the same side.
-                let last = packets[0].clone();
-                for (number, packet) in packets.iter().enumerate() {
-                    listener.hear(packet, leaves);
-                    if number == 0 && !leaves {
-                        late_ones.drain(..).for_each(|packet| listener.hear(&packet, false));
-                    }
-                }
-                if late && !leaves {
-                    late_ones.push(last);
-                }
-                let limit = if leaves { SERVER_BYTES } else { CLIENT_BYTES } as usize;
-                let bytes = start..start + turn.len.min(limit);
-                expected.insert((leaves, start), bytes.map(|offset| (offset, byte(leaves, offset))).collect());
-                at[own] += turn.len;
+        let keys = RandomState::new();
+        let whole = observed(&exchanges, port, &keys, |length| vec![(0, length)]);
+        let bytewise = observed(&exchanges, port, &keys, |length| (0..length).map(|at| (at, at + 1)).collect());
+        prop_assert_eq!(&bytewise, &whole);
+        let mixed = observed(&exchanges, port, &keys, |length| {
+            let mut bounds: Vec<usize> = cuts.iter().map(|cut| cut.index(length + 1)).collect();
+            bounds.extend([0, length]);
+            bounds.sort_unstable();
+            let mut pieces: Vec<(usize, usize)> = bounds.windows(2).map(|pair| (pair[0], pair[1])).collect();
+            // Again, and overlapping.
+            let again: Vec<(usize, usize)> = order.iter().take(4).map(|index| {
+                let (from, to) = pieces[index.index(pieces.len())];
+                (from.saturating_sub(3), (to + 5).min(length))
+            }).collect();
+            pieces.extend(again);
+            for (place, index) in order.iter().enumerate() {
+                let (place, other) = (place % pieces.len(), index.index(pieces.len()));
+                pieces.swap(place, other);
             }
-        }
-        let counts = listener.hearing.borrow().counts;
-        prop_assert_eq!((counts.turns, counts.skipped, counts.broken, counts.lost), (turns.len() as u64, 0, 0, 0));
-        prop_assert_eq!(handed_on(&listener, firsts), expected);
+            pieces
+        });
+        prop_assert_eq!(&mixed, &whole);
     }
 
     #[test]
-    fn no_packet_stops_it_and_none_is_handed_on_that_was_not_said(
-        talk in vec(any::<u8>(), size_of::<Talk>()),
-        segments in vec((any::<bool>(), any::<Numbers>(), 0..64_u8, 0..70_000_usize), 1..12),
-        limits in (0..40_u32, 0..40_u32),
+    fn whatever_comes_there_is_room_for_it(
+        parts in vec((0..4_u16, any::<bool>(), any::<u32>(), vec(any::<u8>(), 0..700), 0..900_u32, any::<[bool; 2]>()), 1..60),
     ) {
-        let mut listener = listener();
-        listener.settings.l7 = HearingLimits::new(limits.0, limits.1);
-        let key = TalkKey {
-            client: Address::v4(CLIENT.0),
-            server: Address::v4(SERVER.0),
-            client_port: CLIENT.1,
-            server_port: SERVER.1,
-            reserved: 0,
-        };
-        // From any state, as another CPU may write it meanwhile.
-        let talk = Talk::from_bytes(&talk).expect("as long as one");
-        listener.talks.borrow_mut().insert(key.as_bytes().to_vec(), talk.into());
-        for (leaves, numbers, flags, len) in segments {
-            let said: Vec<u8> = (0..len).map(|offset| byte(leaves, offset)).collect();
-            listener.hear(&packet(leaves, numbers, flags, &said), leaves);
-            let pieces = listener.pieces.take();
-            prop_assert!(pieces.len() <= 6);
-            let mut most = if leaves { SERVER_BYTES } else { CLIENT_BYTES };
-            for (piece, bytes) in pieces {
-                let offset = piece.sequence.wrapping_sub(numbers.0) as usize;
-                prop_assert!(piece.weight > 0 || talk.weight == 0);
-                prop_assert!(offset + bytes.len() <= len && bytes.len() <= piece.payload_len as usize);
-                prop_assert_eq!(&bytes, &said[offset..offset + bytes.len()]);
-                most = most.checked_sub(u32::from(piece.len)).expect("no more than of a turn");
-                prop_assert!(piece.flags & !(Piece::WHOLE | Piece::LAST) == 0);
-            }
+        let mut conversations = conversations(&RandomState::new());
+        for (client, is_server, at, bytes, more, [is_whole, is_last]) in &parts {
+            let side = usize::from(*is_server);
+            // Mostly near each other.
+            let sequence = FIRST[side].wrapping_add(if at % 8 == 0 { *at } else { at % 2_000 });
+            let mut segment = segment(side, sequence, FIRST[side], bytes, [80, 443][usize::from(client % 2)]);
+            segment.ends.client.set_port(*client);
+            segment.payload_len += more;
+            segment.is_whole = *is_whole;
+            segment.is_last = *is_last;
+            conversations.take(&segment, &mut |_| {});
+            prop_assert!(conversations.buffered() <= BUFFERED_BYTES);
         }
-    }
-
-    #[test]
-    fn any_bytes_may_pass(bytes in vec(any::<u8>(), 0..200), first in prop_oneof![Just(0x45_u8), Just(0x60), any::<u8>()], leaves in any::<bool>()) {
-        let mut listener = listener();
-        listener.ports.extend(0..=u16::MAX);
-        let packet = [&[first], &bytes[..]].concat();
-        listener.hear(&packet, leaves);
-        for (_, said) in listener.pieces.take() {
-            prop_assert!(packet.windows(said.len().max(1)).any(|window| window.starts_with(&said)));
-        }
+        conversations.tick(5_000_000_000_000, &mut |_| {});
+        prop_assert_eq!((conversations.buffered(), conversations.len()), (0, 0));
     }
 }

@@ -11,7 +11,6 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, ensure};
 use netguard::{
     bpf::{InstanceName, Listening, Loaded, Pins, SettingsMap, load},
-    host::{Interface, LinkLayer},
     l7::{Ends, Side},
 };
 use netguard_common::{l7::HearingLimits, layout::Settings, shared::Field as _};
@@ -73,10 +72,7 @@ impl Ears {
     pub(super) fn listen(&mut self, lab: &Lab) -> Result<()> {
         let listening = &mut self.listening;
         lab.victim.ns.enter(|| -> Result<()> {
-            let interface = interface(if_nametoindex(IFACE)?);
-            listening.listen(&interface)?;
-            ensure!(listening.listens(&interface));
-            Ok(())
+            Ok(listening.listen(if_nametoindex(IFACE)?, IFACE)?)
         })?
     }
 
@@ -134,21 +130,6 @@ impl Drop for Ears {
         if let Err(error) = self.pins.remove() {
             eprintln!("lab: {error}");
         }
-    }
-}
-
-fn interface(index: u32) -> Interface {
-    Interface {
-        index,
-        name: IFACE.to_owned(),
-        mac: None,
-        driver: None,
-        mtu: 1500,
-        up: true,
-        link_layer: LinkLayer::Ethernet,
-        vlan_of: None,
-        tx_dropped: 0,
-        xdp: None,
     }
 }
 

@@ -1,0 +1,227 @@
+//! Judges requests and responses: floods, caches that are gone around, what is guessed, what costs, and what breaks the protocol.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use super::{
+    Offence,
+    service::Service,
+    settings::Violations,
+    source::{Case, Missing, Queries, RATE_S, Source},
+};
+use crate::l7::{Flaw, Request, Response};
+
+/// A source that asked for a route so often in a while does not say what others ask for.
+const LIGHT: f64 = 20.0;
+
+pub(super) fn request(
+    case: &mut Case<'_>,
+    source: &mut Source,
+    service: Option<&mut Service>,
+    keys: &RandomState,
+    request: &Request,
+) {
+    let (now_ns, weight) = (case.at_ns, case.weight);
+    let what = || format!("{} {}", request.method, request.route);
+    let id = keys.hash_one((case.port, &request.method, &request.route));
+    flood(case, source, weight, &what);
+    violations(case, source, request);
+    let cache = case.settings.cache;
+    let endpoint = case.settings.endpoint;
+    let Some(used) = source.used(id, now_ns) else {
+        return;
+    };
+    used.hits.add(weight, RATE_S, now_ns);
+    let hits = used.hits.count(RATE_S, now_ns);
+    let level = used.flood.add(weight, endpoint.per_s, now_ns);
+    if used.queries.is_none() && request.query != 0 {
+        used.queries = Some(Box::new(Queries::new()));
+    }
+    let queries = used.queries.as_mut().map(|queries| {
+        queries.add(request.query, weight, cache.within_s, now_ns);
+        (queries.requests, queries.share())
+    });
+    if level > f64::from(endpoint.burst) {
+        let rate = hits / f64::from(RATE_S);
+        case.accuse(source, Offence::EndpointFlood, hits, || {
+            format!("{rate:.0} a second, limit {}: {}", endpoint.per_s, what())
+        });
+    }
+    let Some(service) = service else { return };
+    service.total = service.total.saturating_add(weight.into());
+    service.requests.add(weight, RATE_S, now_ns);
+    let route = service.route(id, now_ns, what);
+    route.asked(weight, now_ns);
+    if hits <= LIGHT {
+        route.asked_lightly(request.query);
+    }
+    let Some((requests, share)) = queries else { return };
+    let is_new = share * 100.0 >= f64::from(cache.percent);
+    if requests >= cache.requests && is_new && route.light_share() * 2.0 < share {
+        let usual = 100.0 * route.light_share();
+        case.accuse(source, Offence::CacheBusting, requests.into(), || {
+            let share = 100.0 * share;
+            format!(
+                "{share:.0} % of {requests} queries were new, usually {usual:.0} %: {}",
+                what()
+            )
+        });
+    }
+}
+
+/// Takes in `weight` requests or streams, whatever they are for.
+pub(super) fn flood(case: &mut Case<'_>, source: &mut Source, weight: u32, what: &dyn Fn() -> String) {
+    let pace = case.settings.requests;
+    source.requests.add(weight, RATE_S, case.at_ns);
+    if source.flood.add(weight, pace.per_s, case.at_ns) > f64::from(pace.burst) {
+        let count = source.requests.count(RATE_S, case.at_ns);
+        case.accuse(source, Offence::HttpFlood, count, || {
+            let rate = count / f64::from(RATE_S);
+            format!(
+                "{rate:.0} requests a second, limit {}; last {}",
+                pace.per_s,
+                what()
+            )
+        });
+    }
+}
+
+pub(super) fn response(
+    case: &mut Case<'_>,
+    source: &mut Source,
+    service: Option<&mut Service>,
+    keys: &RandomState,
+    response: &Response,
+) {
+    let (now_ns, weight) = (case.at_ns, case.weight);
+    let what = || format!("{} {}", response.method, response.route);
+    let id = keys.hash_one((case.port, &response.method, &response.route));
+    enumeration(case, source, response);
+    let stuffing = case.settings.stuffing;
+    if response.method == "POST"
+        && matches!(response.status, 401 | 403 | 429)
+        && let Some(used) = source.used(id, now_ns)
+    {
+        used.refusals.add(weight, stuffing.within_s, now_ns);
+        let refusals = used.refusals.count(stuffing.within_s, now_ns);
+        if refusals >= f64::from(stuffing.refusals) {
+            case.accuse(source, Offence::CredentialStuffing, refusals, || {
+                let status = response.status;
+                format!(
+                    "{refusals:.0} were refused in {} s, last {status}: {}",
+                    stuffing.within_s,
+                    what()
+                )
+            });
+        }
+    }
+    let Some(service) = service else { return };
+    if let Some(count) = service
+        .statuses
+        .get_mut(usize::from(response.status / 100).wrapping_sub(1))
+    {
+        *count = count.saturating_add(weight.into());
+    }
+    cost(case, source, service, id, response);
+}
+
+fn enumeration(case: &mut Case<'_>, source: &mut Source, response: &Response) {
+    let (now_ns, weight) = (case.at_ns, case.weight);
+    let settings = case.settings.enumeration;
+    source.answers.add(weight, settings.within_s, now_ns);
+    if !matches!(response.status, 403 | 404) {
+        return;
+    }
+    source.failures.add(weight, settings.within_s, now_ns);
+    let missing = source.missing.get_or_insert_with(|| Box::new(Missing::new()));
+    let targets = missing.add(response.target, settings.within_s, now_ns);
+    let answers = source.answers.count(settings.within_s, now_ns);
+    let failures = source.failures.count(settings.within_s, now_ns);
+    if targets >= f64::from(settings.targets) && failures * 100.0 >= answers * f64::from(settings.percent) {
+        case.accuse(source, Offence::Enumeration, failures, || {
+            let what = format!("{} {}", response.method, response.route);
+            format!("{failures:.0} of {answers:.0} answers were 404 or 403, {targets:.0} targets: {what}")
+        });
+    }
+}
+
+fn cost(case: &mut Case<'_>, source: &mut Source, service: &mut Service, id: u64, response: &Response) {
+    let (now_ns, weight) = (case.at_ns, case.weight);
+    let settings = case.settings.cost;
+    let ms = u32::try_from(response.latency_ns / 1_000_000).unwrap_or(u32::MAX);
+    let route = service.route(id, now_ns, || format!("{} {}", response.method, response.route));
+    route.answers.add(weight, RATE_S, now_ns);
+    if response.status >= 400 {
+        route.failures.add(weight, RATE_S, now_ns);
+    }
+    let sum = ms.saturating_mul(weight);
+    route.cost.add(sum, RATE_S, now_ns);
+    route.pace.add(ms, weight, now_ns);
+    let pace = route.pace;
+    // Until it is known what is usual, waiting is no cost.
+    let Some(usual_ms) = pace
+        .usual_ms
+        .filter(|usual| *usual < f64::from(settings.waiting_ms))
+    else {
+        return;
+    };
+    source.cost.add(sum, settings.within_s, now_ns);
+    service.cost.add(sum, settings.within_s, now_ns);
+    let own = source.cost.count(settings.within_s, now_ns);
+    let all = service.cost.count(settings.within_s, now_ns);
+    let per_s = own / f64::from(settings.within_s.max(1));
+    let is_most = own * 100.0 >= all * f64::from(settings.percent);
+    let is_slow = pace.now_ms >= 2.0 * usual_ms;
+    if per_s >= f64::from(settings.ms_per_s) && (is_most || is_slow) {
+        let count = source.requests.count(settings.within_s, now_ns);
+        case.accuse(source, Offence::CostlyRequests, count, || {
+            let what = format!("{} {}", response.method, response.route);
+            let limit = settings.ms_per_s;
+            format!(
+                "{per_s:.0} ms of work a second, limit {limit}; answers take {:.0} ms: {what}",
+                pace.now_ms
+            )
+        });
+    }
+}
+
+fn violations(case: &mut Case<'_>, source: &mut Source, request: &Request) {
+    let settings = case.settings.violations;
+    let Some(worst) = request
+        .flaws
+        .iter()
+        .max_by_key(|flaw| weight_of(**flaw, &settings))
+    else {
+        return;
+    };
+    let sum = request
+        .flaws
+        .iter()
+        .map(|flaw| weight_of(*flaw, &settings))
+        .fold(0, u32::saturating_add);
+    source
+        .score
+        .add(sum.saturating_mul(case.weight), settings.within_s, case.at_ns);
+    let score = source.score.count(settings.within_s, case.at_ns);
+    if score >= f64::from(settings.score) {
+        let count = score / f64::from(sum.max(1));
+        case.accuse(source, Offence::HttpViolation, count, || {
+            let (name, limit) = (worst.name(), settings.score);
+            let what = format!("{} {}", request.method, request.route);
+            format!(
+                "score {score:.0} in {} s, limit {limit}; last {name}: {what}",
+                settings.within_s
+            )
+        });
+    }
+}
+
+const fn weight_of(flaw: Flaw, settings: &Violations) -> u32 {
+    match flaw {
+        Flaw::Smuggling | Flaw::Nul => settings.smuggling,
+        Flaw::TooManyHeaders | Flaw::HeadTooLong | Flaw::Ranges => settings.excess,
+        Flaw::RequestLine | Flaw::Folding | Flaw::Framing => settings.malformed,
+        Flaw::SqlInjection | Flaw::Script | Flaw::Traversal | Flaw::Command => settings.injection,
+        Flaw::Method | Flaw::Characters | Flaw::BodyTooLong => settings.careless,
+        Flaw::Host => settings.host,
+    }
+}

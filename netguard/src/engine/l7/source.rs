@@ -1,0 +1,296 @@
+//! What is remembered of a source, and of what it was found to do.
+
+use std::net::IpAddr;
+
+use super::{
+    Finding, Offence, SECOND_NS, Settings,
+    count::{Bucket, Distinct, Recent, period},
+};
+use crate::engine::Account;
+
+/// Routes of a source that are followed.
+const ROUTES: usize = 8;
+/// An offence that was not seen for so long has ended; one that goes on is told again after so long.
+const PAUSE_NS: u64 = 10 * SECOND_NS;
+const TOLD_AGAIN_NS: u64 = 10 * SECOND_NS;
+/// Bytes of the evidence.
+const EVIDENCE: usize = 96;
+/// Seconds over which activity counts.
+pub(super) const ACTIVE_S: u32 = 60;
+/// Seconds over which a rate is told.
+pub(super) const RATE_S: u32 = 10;
+
+/// A source; about 400 bytes, and more where it asks for queries or for what does not exist.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) account: Account,
+    /// Of the account that it was seen from last.
+    pub(super) from: IpAddr,
+    pub(super) last_ns: u64,
+    pub(super) activity: Recent,
+    pub(super) requests: Recent,
+    pub(super) flood: Bucket,
+    pub(super) routes: Vec<Used>,
+    pub(super) answers: Recent,
+    pub(super) failures: Recent,
+    pub(super) missing: Option<Box<Missing>>,
+    /// Milliseconds.
+    pub(super) cost: Recent,
+    pub(super) score: Recent,
+    pub(super) streams: Recent,
+    pub(super) resets: Recent,
+    pub(super) hellos: Bucket,
+    pub(super) hellos_seen: Recent,
+    pub(super) left: Recent,
+    pub(super) foreign: Recent,
+    pub(super) heads: HeadsLook,
+    pub(super) streaks: Vec<Streak>,
+}
+
+/// A route that a source asks for.
+#[derive(Debug)]
+pub(super) struct Used {
+    /// A hash of service, method and route.
+    pub(super) id: u64,
+    pub(super) hits: Recent,
+    pub(super) flood: Bucket,
+    pub(super) refusals: Recent,
+    pub(super) queries: Option<Box<Queries>>,
+}
+
+/// Queries of a source for a route, in the period that runs.
+#[derive(Debug)]
+pub(super) struct Queries {
+    period: u32,
+    pub(super) requests: u32,
+    /// Those that were seen, each of which may stand for more.
+    seen: u32,
+    distinct: Distinct<64>,
+}
+
+/// Targets that were answered 404 or 403, in the period that runs and in the one before.
+#[derive(Debug)]
+pub(super) struct Missing {
+    period: u32,
+    now: Distinct<16>,
+    before: f64,
+}
+
+/// Heads under way, as they are told about once a second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HeadsLook {
+    pub(super) at_ns: u64,
+    pub(super) many: u32,
+    pub(super) few: u32,
+}
+
+/// Something that a source was found to do.
+#[derive(Clone, Debug)]
+pub(super) struct Streak {
+    pub(super) offence: Offence,
+    pub(super) port: u16,
+    pub(super) since_ns: u64,
+    pub(super) last_ns: u64,
+    told_ns: Option<u64>,
+    pub(super) count: u64,
+    pub(super) evidence: String,
+}
+
+/// What an observation is judged with.
+pub(super) struct Case<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) at_ns: u64,
+    /// Observations that this one stands for.
+    pub(super) weight: u32,
+    pub(super) port: u16,
+    pub(super) found: &'a mut Vec<Finding>,
+    pub(super) figures: &'a mut [u64; Offence::ALL.len()],
+}
+
+impl Case<'_> {
+    /// Notes that `source` does `offence`, `count` times if it begins now, and tells it unless that was done a moment ago.
+    pub(super) fn accuse(
+        &mut self,
+        source: &mut Source,
+        offence: Offence,
+        count: f64,
+        evidence: impl FnOnce() -> String,
+    ) {
+        let (now_ns, port) = (self.at_ns, self.port);
+        let is_same = |streak: &Streak| streak.offence == offence && streak.port == port;
+        let is_over = |streak: &Streak| now_ns.saturating_sub(streak.last_ns) > PAUSE_NS;
+        source.streaks.retain(|streak| !is_over(streak));
+        let index = match source.streaks.iter().position(is_same) {
+            Some(index) => {
+                let streak = &mut source.streaks[index];
+                streak.count = streak.count.saturating_add(self.weight.into());
+                index
+            }
+            None => {
+                source.streaks.push(Streak {
+                    offence,
+                    port,
+                    since_ns: now_ns,
+                    last_ns: now_ns,
+                    told_ns: None,
+                    // Counts are small, and never below nought.
+                    count: count.round() as u64,
+                    evidence: String::new(),
+                });
+                source.streaks.len() - 1
+            }
+        };
+        let (account, from) = (source.account, source.from);
+        let Some(streak) = source.streaks.get_mut(index) else {
+            return;
+        };
+        streak.last_ns = now_ns;
+        if streak
+            .told_ns
+            .is_some_and(|told_ns| now_ns.saturating_sub(told_ns) < TOLD_AGAIN_NS)
+        {
+            return;
+        }
+        streak.told_ns = Some(now_ns);
+        let mut evidence = evidence();
+        evidence.truncate(evidence.floor_char_boundary(EVIDENCE));
+        streak.evidence.clone_from(&evidence);
+        if let Some(index) = Offence::ALL.iter().position(|known| *known == offence) {
+            self.figures[index] += 1;
+        }
+        self.found.push(Finding {
+            account,
+            source: from,
+            port,
+            offence,
+            evidence,
+            count: streak.count,
+            over_for_ns: now_ns.saturating_sub(streak.since_ns),
+        });
+    }
+}
+
+impl Source {
+    pub(super) fn new(account: Account, from: IpAddr) -> Self {
+        Self {
+            account,
+            from,
+            last_ns: 0,
+            activity: Recent::default(),
+            requests: Recent::default(),
+            flood: Bucket::default(),
+            routes: Vec::new(),
+            answers: Recent::default(),
+            failures: Recent::default(),
+            missing: None,
+            cost: Recent::default(),
+            score: Recent::default(),
+            streams: Recent::default(),
+            resets: Recent::default(),
+            hellos: Bucket::default(),
+            hellos_seen: Recent::default(),
+            left: Recent::default(),
+            foreign: Recent::default(),
+            heads: HeadsLook::default(),
+            streaks: Vec::new(),
+        }
+    }
+
+    /// How much it does; who was found to do something must not be pushed out by those who were not.
+    pub(super) fn activity(&self, now_ns: u64) -> f64 {
+        let is_accused = self
+            .streaks
+            .iter()
+            .any(|streak| now_ns.saturating_sub(streak.last_ns) <= 6 * PAUSE_NS);
+        if is_accused {
+            f64::INFINITY
+        } else {
+            self.activity.count(ACTIVE_S, now_ns)
+        }
+    }
+
+    /// The route `id`, in the place of the one that it asks for least if it is new.
+    pub(super) fn used(&mut self, id: u64, now_ns: u64) -> Option<&mut Used> {
+        if let Some(index) = self.routes.iter().position(|used| used.id == id) {
+            return self.routes.get_mut(index);
+        }
+        let used = Used {
+            id,
+            hits: Recent::default(),
+            flood: Bucket::default(),
+            refusals: Recent::default(),
+            queries: None,
+        };
+        if self.routes.len() < ROUTES {
+            self.routes.push(used);
+            return self.routes.last_mut();
+        }
+        let activity =
+            |used: &Used| used.hits.count(RATE_S, now_ns) + 10.0 * used.refusals.count(ACTIVE_S, now_ns);
+        let least = self
+            .routes
+            .iter_mut()
+            .min_by(|a, b| activity(a).total_cmp(&activity(b)))?;
+        *least = used;
+        Some(least)
+    }
+}
+
+impl Queries {
+    pub(super) const fn new() -> Self {
+        Self {
+            period: 0,
+            requests: 0,
+            seen: 0,
+            distinct: Distinct::new(),
+        }
+    }
+
+    /// Takes in a request with the hash of its query, 0 for none.
+    pub(super) fn add(&mut self, query: u64, weight: u32, within_s: u32, now_ns: u64) {
+        let (period, _) = period(within_s, now_ns);
+        if period != self.period {
+            *self = Self::new();
+            self.period = period;
+        }
+        // Beyond, neither would be counted well; the share is known by then.
+        if self.distinct.is_full() {
+            return;
+        }
+        self.requests = self.requests.saturating_add(weight);
+        self.seen += 1;
+        if query != 0 {
+            self.distinct.insert(query);
+        }
+    }
+
+    /// The share of requests with a query of their own.
+    pub(super) fn share(&self) -> f64 {
+        (self.distinct.estimate() / f64::from(self.seen.max(1))).min(1.0)
+    }
+}
+
+impl Missing {
+    pub(super) const fn new() -> Self {
+        Self {
+            period: 0,
+            now: Distinct::new(),
+            before: 0.0,
+        }
+    }
+
+    /// Takes in a target; how many there were within the time.
+    pub(super) fn add(&mut self, target: u64, within_s: u32, now_ns: u64) -> f64 {
+        let (period, left) = period(within_s, now_ns);
+        if period > self.period {
+            let is_next = period - self.period == 1;
+            self.before = if is_next { self.now.estimate() } else { 0.0 };
+            self.now = Distinct::new();
+            self.period = period;
+        }
+        if !self.now.is_full() {
+            self.now.insert(target);
+        }
+        self.now.estimate() + self.before * left
+    }
+}

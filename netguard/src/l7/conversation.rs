@@ -156,7 +156,13 @@ impl Conversation {
             self.leave_handshake(ends, now_ns, with);
         }
         self.tell_frames(ends, now_ns, with);
-        let is_under_way = self.head_ns != 0 && matches!(self.spoken, Spoken::Nothing | Spoken::Http);
+        let is_head = match self.spoken {
+            Spoken::Http => true,
+            // Elsewhere it may be anything that is waited for.
+            Spoken::Nothing => self.is_certain && Self::service(ends, with) == Some(Protocol::Http),
+            _ => false,
+        };
+        let is_under_way = self.head_ns != 0 && is_head;
         let has_ended = self.client.is_ending() || self.server.is_ending();
         if is_under_way && !has_ended && now_ns.saturating_sub(self.told_ns) >= TOLD_AGAIN_NS {
             self.told_ns = now_ns;
@@ -195,14 +201,18 @@ impl Conversation {
         self.client.held() + self.server.held()
     }
 
-    /// Lets go of them, and of the turn that they are of.
+    /// Lets go of them, and of the turn that they are of. A head that was under way still is.
     pub(super) fn let_go(&mut self) {
         self.client.close_turn();
         self.server.close_turn();
-        self.begin_anew();
         self.is_certain = false;
-        if matches!(self.spoken, Spoken::Nothing | Spoken::Hello(_)) {
-            self.spoken = Spoken::Quiet;
+        match self.spoken {
+            Spoken::Chunks(_) => self.spoken = Spoken::Http,
+            Spoken::Nothing | Spoken::Hello(_) => {
+                self.spoken = Spoken::Quiet;
+                self.begin_anew();
+            }
+            _ => {}
         }
     }
 

@@ -169,6 +169,11 @@ impl Stream {
         self.next == self.turn && !self.is_deaf
     }
 
+    /// Whether this turn is listened to.
+    pub(super) const fn is_heard(&self) -> bool {
+        !self.is_deaf
+    }
+
     /// Whether anything came.
     pub(super) const fn has_begun(&self) -> bool {
         self.has_begun

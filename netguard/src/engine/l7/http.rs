@@ -10,9 +10,6 @@ use super::{
 };
 use crate::l7::{Flaw, Request, Response};
 
-/// A source that asked for a route so often in a while does not say what others ask for.
-const LIGHT: f64 = 20.0;
-
 pub(super) fn request(
     case: &mut Case<'_>,
     source: &mut Source,
@@ -40,26 +37,29 @@ pub(super) fn request(
         queries.add(request.query, weight, cache.within_s, now_ns);
         (queries.requests, queries.share())
     });
+    let usual = service.map(|service| {
+        service.total = service.total.saturating_add(weight.into());
+        service.requests.add(weight, RATE_S, now_ns);
+        let route = service.route(id, now_ns, what);
+        route.asked(weight, now_ns);
+        // Half of what may be too much is not usual any more.
+        let most = cache.requests / 2;
+        used.light.add(route, request.query, most, cache.within_s, now_ns);
+        route.light_share()
+    });
     if level > f64::from(endpoint.burst) {
         let rate = hits / f64::from(RATE_S);
         case.accuse(source, Offence::EndpointFlood, hits, || {
             format!("{rate:.0} a second, limit {}: {}", endpoint.per_s, what())
         });
     }
-    let Some(service) = service else { return };
-    service.total = service.total.saturating_add(weight.into());
-    service.requests.add(weight, RATE_S, now_ns);
-    let route = service.route(id, now_ns, what);
-    route.asked(weight, now_ns);
-    if hits <= LIGHT {
-        route.asked_lightly(request.query);
-    }
-    let Some((requests, share)) = queries else { return };
+    let (Some((requests, share)), Some(usual)) = (queries, usual) else {
+        return;
+    };
     let is_new = share * 100.0 >= f64::from(cache.percent);
-    if requests >= cache.requests && is_new && route.light_share() * 2.0 < share {
-        let usual = 100.0 * route.light_share();
+    if requests >= cache.requests && is_new && usual * 2.0 < share {
         case.accuse(source, Offence::CacheBusting, requests.into(), || {
-            let share = 100.0 * share;
+            let (share, usual) = (100.0 * share, 100.0 * usual);
             format!(
                 "{share:.0} % of {requests} queries were new, usually {usual:.0} %: {}",
                 what()

@@ -136,21 +136,30 @@ impl Route {
         self.activity.add(weight, WHILE_S, now_ns);
     }
 
-    /// Takes in the query of somebody who does not ask often; 0 for none.
-    pub(super) fn asked_lightly(&mut self, query: u64) {
+    /// Takes in the query of somebody who does not ask often, 0 for none; tells whether it is new.
+    pub(super) fn asked_lightly(&mut self, query: u64) -> bool {
         let light = &mut self.light;
         light.requests += 1.0;
-        if query != 0 {
-            let seen = light.seen.get_or_insert_with(|| Box::new(Distinct::new()));
-            if seen.is_full() {
-                **seen = Distinct::new();
-            }
-            light.new += f64::from(u8::from(seen.insert(query)));
-        }
         if light.requests > REMEMBERED {
             light.requests /= 2.0;
             light.new /= 2.0;
         }
+        if query == 0 {
+            return false;
+        }
+        let seen = light.seen.get_or_insert_with(|| Box::new(Distinct::new()));
+        if seen.is_full() {
+            **seen = Distinct::new();
+        }
+        let is_new = seen.insert(query);
+        light.new += f64::from(u8::from(is_new));
+        is_new
+    }
+
+    /// Takes back requests of somebody who asks often after all, and those with a new query among them.
+    pub(super) fn take_back(&mut self, requests: u32, new: u32) {
+        self.light.requests = (self.light.requests - f64::from(requests)).max(0.0);
+        self.light.new = (self.light.new - f64::from(new)).clamp(0.0, self.light.requests);
     }
 
     /// The share of such requests with a query that was new; 0 where it is not known.

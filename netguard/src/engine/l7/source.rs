@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::{
     Finding, Offence, SECOND_NS, Settings,
     count::{Bucket, Distinct, Recent, period},
+    service::Route,
 };
 use crate::engine::Account;
 
@@ -56,6 +57,15 @@ pub(super) struct Used {
     pub(super) flood: Bucket,
     pub(super) refusals: Recent,
     pub(super) queries: Option<Box<Queries>>,
+    pub(super) light: Light,
+}
+
+/// What a source asked for in the period that runs, as long as it does not ask often.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Light {
+    period: u32,
+    requests: u32,
+    new: u32,
 }
 
 /// Queries of a source for a route, in the period that runs.
@@ -220,6 +230,7 @@ impl Source {
             flood: Bucket::default(),
             refusals: Recent::default(),
             queries: None,
+            light: Light::default(),
         };
         if self.routes.len() < ROUTES {
             self.routes.push(used);
@@ -233,6 +244,26 @@ impl Source {
             .min_by(|a, b| activity(a).total_cmp(&activity(b)))?;
         *least = used;
         Some(least)
+    }
+}
+
+impl Light {
+    /// Takes a request into what is usual for `route`. Whoever asks more often than `most` times in a period is not usual, and has not been from its
+    /// beginning on.
+    pub(super) fn add(&mut self, route: &mut Route, query: u64, most: u32, within_s: u32, now_ns: u64) {
+        let (period, _) = period(within_s, now_ns);
+        if period != self.period {
+            *self = Self {
+                period,
+                ..Self::default()
+            };
+        }
+        if self.requests < most {
+            self.new += u32::from(route.asked_lightly(query));
+        } else if self.requests == most {
+            route.take_back(self.requests, self.new);
+        }
+        self.requests = self.requests.saturating_add(1);
     }
 }
 

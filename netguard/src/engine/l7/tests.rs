@@ -181,6 +181,23 @@ fn queries_that_no_cache_knows() {
 }
 
 #[test]
+fn queries_that_no_cache_knows_by_many_at_once() {
+    let mut scene = Scene::new();
+    // Nobody else asks for it: what attackers do all together is not usual for that.
+    for number in 0..6_000_u64 {
+        let client = 1 + (number % 20) as u8;
+        scene.asks(client, "GET", "/", mix(number), 200, 5);
+        scene.wait(2 * MS);
+    }
+    let found = scene.offences();
+    assert_eq!(found.len(), 20);
+    assert!(
+        found.iter().all(|(_, offence)| *offence == Offence::CacheBusting),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn passwords_and_paths_that_are_guessed() {
     let mut scene = Scene::new();
     for _ in 0..40 {

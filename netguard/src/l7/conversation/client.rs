@@ -46,7 +46,9 @@ impl Conversation {
             let most = with.limits.head_bytes.max(AHEAD);
             self.client
                 .put(segment.sequence, segment.bytes, segment.payload_len, most);
-            self.read_client(ends, segment.at_ns, with);
+            if self.client.is_heard() {
+                self.read_client(ends, segment.at_ns, with);
+            }
         }
         if self.client.has_ended() {
             self.client_ended(ends, segment.at_ns, with);

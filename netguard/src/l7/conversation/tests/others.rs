@@ -137,3 +137,30 @@ fn handshakes_that_are_left() {
         assert_eq!(talk.held() == 0, !is_part, "{told:?}");
     }
 }
+
+#[test]
+fn only_heads_are_told_to_be_under_way() {
+    for (port, bytes, is_told) in [
+        (80, &b"GET / HTTP/1.1\r\nX"[..], true),
+        (80, b"GE", true),
+        (8_080, b"GET / HTTP/1.1\r\nX", true),
+        // Whatever is spoken there, it may be waited for more of it.
+        (8_080, b"ping", false),
+        (443, &[0x16, 3], false),
+    ] {
+        let talk = Talk::at(port).client(bytes).wait(2 * SECOND);
+        assert_eq!(
+            talk.told(),
+            ["unfinished 2 s"].repeat(usize::from(is_told)),
+            "{port} {bytes:?}"
+        );
+    }
+    // What came in too many pieces is not handed on any more, and is under way all the same.
+    let talk = Talk::at(80)
+        .client("GET / HTTP/1.1\r\nX")
+        .send(Side::Client, b"", 0, false);
+    let talk = talk.client("y").wait(2 * SECOND);
+    assert_eq!((talk.told(), talk.held()), (vec!["unfinished 2 s".to_owned()], 0));
+    let talk = talk.server(OK).client(get("/next")).server(OK);
+    assert_eq!(talk.told()[1..], ["GET /next", "200 to GET /next"]);
+}

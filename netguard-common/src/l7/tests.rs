@@ -1,5 +1,6 @@
 //! Whole conversations on the host: what of them is handed on.
 
+#[path = "tests/limits/tests.rs"]
 mod limits;
 
 use std::vec::Vec;

@@ -4,8 +4,8 @@
 use super::{Listener, Segment, TalkKey};
 use crate::{hint::mix, tables::LimitCell as _};
 
-/// Cells of notes, a power of two: 2 MiB.
-pub const OPENINGS: u32 = 262_144;
+/// Cells of notes, a power of two: 1 MiB.
+pub const OPENINGS: u32 = 131_072;
 
 /// A first segment farther from where its turn begins is none of this connection.
 const FAR: u32 = 1 << 20;

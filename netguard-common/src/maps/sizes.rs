@@ -31,6 +31,6 @@ pub const EXCESS_BYTES: usize = 65_536;
 /// Each question to a new peer takes two.
 pub const QUESTIONS: usize = 16_384;
 /// Conversations that are followed; the one that was silent longest goes for another.
-pub const TALKS: usize = 131_072;
+pub const TALKS: usize = 65_536;
 pub const OPENINGS: usize = l7::OPENINGS as usize;
-pub const PIECES_BYTES: usize = 4_194_304;
+pub const PIECES_BYTES: usize = 2 << 20;

@@ -28,7 +28,8 @@ use crate::{
     bpf::BpfError,
     clock::{monotonic_ns, wall_clock_s},
     daemon::{
-        AttackReport, Event, EventKind, HttpReport, PacketReport, State, Stop, TlsReport, decision_report, store_state,
+        AttackReport, Event, EventKind, HttpReport, PacketReport, State, Stop, TlsReport, decision_report,
+        store_state,
     },
     engine::baseline::NormalTraffic,
 };

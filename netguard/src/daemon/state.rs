@@ -18,12 +18,7 @@ use crate::{
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
     clock::wall_clock,
     config::Confirm,
-    engine::{
-        Calm, Campaigns, Controller, Guard, Reputation,
-        calm::Served,
-        campaign::{Ordinary, Usual},
-        response::Responder,
-    },
+    engine::{Campaigns, Controller, Guard, Reputation, calm::Served, response::Responder},
     metrics::{Figures, MetricsState},
     prefix::Prefix,
 };
@@ -335,47 +330,9 @@ impl State {
         lock(&self.served)
     }
 
-    /// What is known of calm times beside what is normal.
-    pub(super) fn calm(&self) -> Calm {
-        let (packets, places) = self.responder().calm();
-        let (ordinary, probes) = {
-            let campaigns = self.campaigns();
-            (campaigns.ordinary().clone(), campaigns.usual().clone())
-        };
-        let served = self
-            .served()
-            .iter()
-            .map(|(target, last_s)| (*target, *last_s))
-            .collect();
-        Calm {
-            served,
-            packets,
-            places,
-            ordinary,
-            probes,
-            ..Calm::default()
-        }
-    }
-
     /// How what is normal is kept.
     pub fn normal(&self) -> MutexGuard<'_, NormalState> {
         lock(&self.normal)
-    }
-
-    /// Forgets what was learnt of `service`, or all of it, since `author` asks for it; whether there was any.
-    pub fn forget_normal(&self, service: Option<String>, author: Author) -> bool {
-        let mut was = self.controller().forget(service.as_deref(), fastrand::u64(..));
-        if service.is_none() {
-            was |= self.calm().is_learnt();
-            self.responder().forget_calm(fastrand::u64(..));
-            self.campaigns().recall(Ordinary::default(), Usual::default());
-        }
-        if was {
-            self.normal_asked.notify_one();
-            self.journal
-                .record_by(author, EventKind::NormalForgotten { service });
-        }
-        was
     }
 
     /// Where figures are served; `None`: nowhere.

@@ -71,9 +71,9 @@ impl Ears {
     /// Listens to the victim's interface.
     pub(super) fn listen(&mut self, lab: &Lab) -> Result<()> {
         let listening = &mut self.listening;
-        lab.victim.ns.enter(|| -> Result<()> {
-            Ok(listening.listen(if_nametoindex(IFACE)?, IFACE)?)
-        })?
+        lab.victim
+            .ns
+            .enter(|| -> Result<()> { Ok(listening.listen(if_nametoindex(IFACE)?, IFACE)?) })?
     }
 
     /// What was handed on since the last look.

@@ -15,6 +15,8 @@ use crate::{
 
 /// Findings without consequence that are told one by one per tick: thousands of sources can be over their limits.
 const TOLD_PER_TICK: u64 = 16;
+/// Sources whose connections wait for their end.
+const OUSTED: usize = 4_096;
 
 /// Decides on `findings` with the proofs of this moment, and carries the decisions out.
 pub(super) async fn act(state: &State, findings: Vec<Finding>, now_ns: u64) {
@@ -73,7 +75,11 @@ fn tell(state: &State, decision: &Decision, outcome: Enforced<BpfError>) {
         (Action::Block { prefix, ttl_ns }, _) => {
             info!(%prefix, verdict, dropped = finding.dropped, "blocked");
             if let Cause::Application(_) = finding.cause {
-                state.ousted().push(*prefix);
+                // Where nobody watches connections, nobody takes them.
+                let mut ousted = state.ousted();
+                if ousted.len() < OUSTED {
+                    ousted.push(*prefix);
+                }
             }
             state.journal.record(EventKind::Blocked {
                 prefix: prefix.to_string(),

@@ -55,6 +55,7 @@ impl EventKind {
             | Self::SamplesLost { .. }
             | Self::HandshakesRefused { .. }
             | Self::Offence { .. }
+            | Self::OffencesMore { .. }
             | Self::Missed { .. } => Worth::Strangers,
             _ => Worth::Decision,
         }

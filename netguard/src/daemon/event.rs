@@ -80,6 +80,8 @@ pub enum EventKind {
         /// Only told.
         shadow: bool,
     },
+    /// That many more sources were found to do harm at the same moment.
+    OffencesMore { count: u64 },
     /// So many `sources` of a network were blocked lately that all of it was.
     NetworkBlocked {
         prefix: String,

@@ -17,20 +17,24 @@ use super::{EventKind, State, Stop};
 use crate::{
     bpf::{ListenError, Listening},
     clock::monotonic_ns,
-    config::{Config, PolicyMode},
+    config::{Config, PolicyMode, Speaks},
     engine::{
         Cause, Finding,
         l7::{self, Offences, SourceReport},
     },
     host,
-    l7::Conversations,
+    l7::{Conversations, Observation},
+    prefix::Prefix,
 };
 pub use report::{HttpReport, Listens};
 
 /// Between two looks at what was handed on.
 const LOOK: Duration = Duration::from_millis(50);
-/// Segments that are taken in one look: more wait in the ring buffer, where what finds no room is counted.
-const AT_ONCE: usize = 50_000;
+/// Segments that are read before what they say is judged, which others wait for; and after so many of these portions it is looked around.
+const PORTION: usize = 1_000;
+const PORTIONS: usize = 50;
+/// Findings that are told one by one in a look.
+const TOLD: usize = 16;
 /// Between two looks at interfaces, ports and conversations that went silent.
 const SECOND: Duration = Duration::from_secs(1);
 /// Findings that wait for the tick.
@@ -100,10 +104,17 @@ pub(super) fn begin(
     };
     let speaks = config.service.iter().filter(|service| service.port.is_tcp());
     let speaks = speaks.filter_map(|service| Some((service.port.port(), service.speaks?)));
+    let spoken = |wanted: bool| {
+        let others = speaks
+            .clone()
+            .filter(move |(_, speaks)| (*speaks != Speaks::Other) == wanted);
+        others.map(|(port, _)| port)
+    };
     let named = config.http.ports.padded().into_iter().filter(|port| *port != 0);
     let hearing = Hearing {
         conversations: Conversations::new(config.http.limits(speaks.clone())),
-        named: named.chain(speaks.map(|(port, _)| port)).collect(),
+        named: named.chain(spoken(true)).collect(),
+        left_out: spoken(false).collect(),
         state: Arc::clone(state),
         listening,
         ports: Vec::new(),
@@ -130,6 +141,8 @@ struct Hearing {
     /// Ports that the configuration names, and those that are listened to.
     named: Vec<u16>,
     ports: Vec<u16>,
+    /// Ports of services that speak something else.
+    left_out: Vec<u16>,
     /// Whether findings lead to anything but an event.
     acts: bool,
 }
@@ -143,33 +156,64 @@ impl Hearing {
                 due = Instant::now() + SECOND;
                 self.follow();
             }
-            self.hear(seconds);
-            thread::park_timeout(LOOK);
+            // Where much is said, more waits already.
+            if self.hear(seconds) < PORTION {
+                thread::park_timeout(LOOK);
+            }
         }
     }
 
-    /// Takes what was handed on, and finds what there is to be found.
-    fn hear(&mut self, is_second: bool) {
-        let now_ns = monotonic_ns();
-        let mut heard = self.state.heard();
-        let heard = &mut *heard;
-        let Some(offences) = &mut heard.offences else {
-            return;
-        };
-        let conversations = &mut self.conversations;
-        let mut say = |observation| offences.take(&observation);
-        self.listening
-            .drain(AT_ONCE, |segment| conversations.take(&segment, &mut say));
-        if is_second {
-            conversations.tick(now_ns, &mut say);
+    /// Takes what was handed on, and finds what there is to be found; tells how many segments there were.
+    fn hear(&mut self, is_second: bool) -> usize {
+        let mut segments = 0;
+        for _ in 0..PORTIONS {
+            let (conversations, mut said) = (&mut self.conversations, Vec::new());
+            let portion = self.listening.drain(PORTION, |segment| {
+                conversations.take(&segment, &mut |observation| said.push(observation));
+            });
+            self.judge(&said);
+            segments += portion;
+            if portion < PORTION {
+                break;
+            }
         }
-        let found = offences.tick(now_ns);
+        let now_ns = monotonic_ns();
+        if is_second {
+            let mut said = Vec::new();
+            self.conversations
+                .tick(now_ns, &mut |observation| said.push(observation));
+            self.judge(&said);
+        }
+        let found = match &mut self.state.heard().offences {
+            Some(offences) => offences.tick(now_ns),
+            None => Vec::new(),
+        };
+        self.tell(found);
+        segments
+    }
+
+    /// The tick and who asks wait meanwhile.
+    fn judge(&self, said: &[Observation]) {
+        if let Some(offences) = &mut self.state.heard().offences {
+            said.iter().for_each(|observation| offences.take(observation));
+        }
+    }
+
+    /// Tells what was `found`, and hands it on to be decided upon. Whom nothing may touch is nobody's business.
+    fn tell(&self, mut found: Vec<l7::Finding>) {
+        let guard = self.state.guard().clone();
+        found.retain(|found| guard.objection(&Prefix::from(found.source)).is_none());
         if self.acts {
+            let mut heard = self.state.heard();
             let room = WAITING.saturating_sub(heard.findings.len());
             heard.findings.extend(found.iter().take(room).map(finding));
         }
-        for found in found {
-            self.state.journal.record(event(&found, !self.acts));
+        let more = found.len().saturating_sub(TOLD) as u64;
+        for found in found.iter().take(TOLD) {
+            self.state.journal.record(event(found, !self.acts));
+        }
+        if more > 0 {
+            self.state.journal.record(EventKind::OffencesMore { count: more });
         }
     }
 
@@ -201,7 +245,9 @@ impl Hearing {
         report.overflowed = self.conversations.overflowed();
         if let Ok(counts) = counts {
             (report.turns, report.skipped) = (counts.turns, counts.skipped);
+            report.losing = counts.lost > report.lost && report.is_looked_at;
             (report.broken, report.lost) = (counts.broken, counts.lost);
+            report.is_looked_at = true;
         }
     }
 
@@ -215,14 +261,17 @@ impl Hearing {
             .collect();
         self.listening
             .forget(|index| standing.iter().any(|(known, _)| *known == index));
-        standing
+        // One that refuses hides no other.
+        let refused = standing
             .iter()
-            .try_for_each(|(index, name)| self.listening.listen(*index, name))
+            .map(|(index, name)| self.listening.listen(*index, name));
+        refused.fold(Ok(()), |first, outcome| first.and(outcome))
     }
 
     fn follow_ports(&mut self) -> Result<(), Box<dyn std::error::Error>> {
         let [tcp, _] = host::waiting_ports()?;
         let mut ports: Vec<u16> = tcp.into_iter().chain(self.named.iter().copied()).collect();
+        ports.retain(|port| !self.left_out.contains(port));
         ports.sort_unstable();
         ports.dedup();
         if ports != self.ports {

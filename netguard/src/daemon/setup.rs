@@ -296,6 +296,7 @@ pub(crate) fn guard(
         essentials(facts)
             .chain(allowed.iter().map(|entry| (entry.prefix, GuardKind::Allowlist)))
             .chain(configured.never_block())
+            .chain(configured.proxies())
             .chain(
                 never_block
                     .iter()

@@ -26,6 +26,8 @@ const HANDSHAKE_NS: u64 = 10 * SECOND_NS;
 const TOLD_AGAIN_NS: u64 = 950_000_000;
 /// Requests that are in flight, and heads of a turn.
 const IN_FLIGHT: usize = 16;
+/// Observations that wait for a proof; more are forgotten.
+const WAITING: usize = 4;
 /// Frames that are told before the second is over.
 const FRAMES: u32 = 64;
 
@@ -54,6 +56,10 @@ pub(super) struct Conversation {
     is_certain: bool,
     /// The body that comes next is sent once the server says so.
     expects: bool,
+    /// Whether the client was seen to complete a handshake, or the server has answered it: then nobody forged it.
+    is_proven: bool,
+    /// What is only said when that is so.
+    waiting: Vec<Observation>,
 }
 
 /// What is spoken.
@@ -106,8 +112,8 @@ enum Answer {
 }
 
 impl Conversation {
-    /// `is_certain`: its first turn is the beginning of the connection.
-    pub(super) fn new(is_certain: bool) -> Self {
+    /// `is_certain`: its first turn is the beginning of the connection. `is_proven`: the client completed its handshake.
+    pub(super) fn new(is_certain: bool, is_proven: bool) -> Self {
         Self {
             client: Stream::default(),
             server: Stream::default(),
@@ -123,11 +129,40 @@ impl Conversation {
             heads: 0,
             is_certain,
             expects: false,
+            is_proven,
+            waiting: Vec::new(),
         }
     }
 
-    /// Takes in a segment.
+    /// Takes in a segment. What is said in the name of a client that may be forged waits for the server's answer: forged segments have none, or a
+    /// reset, which says nothing.
     pub(super) fn take(&mut self, segment: &Segment<'_>, with: &mut With<'_>) {
+        if self.is_proven {
+            return self.read(segment, with);
+        }
+        self.is_proven = segment.is_whole || segment.from == Side::Server && !segment.bytes.is_empty();
+        if self.is_proven {
+            std::mem::take(&mut self.waiting)
+                .into_iter()
+                .for_each(&mut *with.say);
+            return self.read(segment, with);
+        }
+        let mut said = std::mem::take(&mut self.waiting);
+        let mut wait = |observation| {
+            if said.len() < WAITING {
+                said.push(observation);
+            }
+        };
+        let mut apart = With {
+            limits: with.limits,
+            keys: with.keys,
+            say: &mut wait,
+        };
+        self.read(segment, &mut apart);
+        self.waiting = said;
+    }
+
+    fn read(&mut self, segment: &Segment<'_>, with: &mut With<'_>) {
         self.last_ns = self.last_ns.max(segment.at_ns);
         if segment.is_last {
             let end = segment.sequence.wrapping_add(segment.payload_len);
@@ -162,7 +197,7 @@ impl Conversation {
             Spoken::Nothing => self.is_certain && Self::service(ends, with) == Some(Protocol::Http),
             _ => false,
         };
-        let is_under_way = self.head_ns != 0 && is_head;
+        let is_under_way = self.head_ns != 0 && is_head && self.is_proven;
         let has_ended = self.client.is_ending() || self.server.is_ending();
         if is_under_way && !has_ended && now_ns.saturating_sub(self.told_ns) >= TOLD_AGAIN_NS {
             self.told_ns = now_ns;
@@ -198,7 +233,7 @@ impl Conversation {
 
     /// Bytes that it holds for what is under way.
     pub(super) fn held(&self) -> usize {
-        self.client.held() + self.server.held()
+        self.client.held() + self.server.held() + self.waiting.len() * size_of::<Observation>()
     }
 
     /// Lets go of them, and of the turn that they are of. A head that was under way still is.

@@ -71,7 +71,7 @@ impl Conversations {
                 return;
             }
             let is_certain = segment.is_whole && !self.forgotten.contains(hash);
-            let conversation = Box::new(Conversation::new(is_certain));
+            let conversation = Box::new(Conversation::new(is_certain, segment.is_whole));
             self.followed.insert(segment.ends, conversation);
         }
         let mut with = With {
@@ -252,6 +252,40 @@ mod tests {
         assert_eq!(said[1], Said::Foreign("binary"));
     }
 
+    /// Found in review: one forged segment was enough to have whoever was connected blocked for what it said.
+    #[test]
+    fn what_may_be_forged_is_said_when_the_server_has_answered() {
+        let mut conversations = Conversations::new(Limits::default());
+        let mut said = Vec::new();
+        let mut say = |observation: Observation| said.push(observation);
+        let forged = Segment {
+            is_whole: false,
+            ..segment(1, SECOND, 1, b"GET / HTTP/1.0\r\n\r\n")
+        };
+        conversations.take(&forged, &mut say);
+        let reset = Segment {
+            from: Side::Server,
+            is_whole: false,
+            is_last: true,
+            ..segment(1, SECOND, 1, b"")
+        };
+        conversations.take(&reset, &mut say);
+        conversations.tick(2 * SECOND, &mut say);
+        let open = Segment {
+            is_whole: false,
+            ..segment(2, SECOND, 1, b"GET / HTTP/1.0\r\n\r\n")
+        };
+        conversations.take(&open, &mut say);
+        let answer = Segment {
+            from: Side::Server,
+            is_whole: false,
+            ..segment(2, SECOND, 1, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        };
+        conversations.take(&answer, &mut say);
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said.iter().all(|observation| observation.ends.client.port() == 2));
+    }
+
     #[test]
     fn the_same_ends_may_meet_again() {
         let mut conversations = Conversations::new(Limits::default());
@@ -270,6 +304,6 @@ mod tests {
 
     #[test]
     fn an_idle_conversation_takes_little() {
-        assert!(size_of::<Conversation>() <= 300, "{}", size_of::<Conversation>());
+        assert!(size_of::<Conversation>() <= 330, "{}", size_of::<Conversation>());
     }
 }

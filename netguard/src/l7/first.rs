@@ -77,16 +77,26 @@ pub(super) fn request(bytes: &[u8], is_all: bool) -> Option<bool> {
     if end == 0 || !matches!(bytes[end], b' ' | b'\t') {
         return Some(false);
     }
-    if http::is_method(&bytes[..end]) {
-        return Some(true);
-    }
+    let is_method = http::is_method(&bytes[..end]);
     let line = &bytes[..bytes.len().min(LINE)];
     let line = match line.iter().position(|byte| *byte == b'\n') {
         Some(end) => &line[..end],
+        // One that began like that is under way.
+        None if is_method => return Some(true),
         None if line.len() < LINE && !is_all => return None,
         None => line,
     };
-    Some(line.windows(6).any(|part| part == b" HTTP/"))
+    // RTSP, SIP and ICAP have methods of HTTP, and a version of their own.
+    let is_of_another = line
+        .trim_ascii_end()
+        .rsplit(|byte| *byte == b' ')
+        .next()
+        .is_some_and(|version| {
+            [&b"RTSP/"[..], b"SIP/", b"ICAP/"]
+                .iter()
+                .any(|name| version.starts_with(name))
+        });
+    Some(!is_of_another && (is_method || line.windows(6).any(|part| part == b" HTTP/")))
 }
 
 /// What HTTP calls a token (RFC 9110, 5.6.2).

@@ -59,7 +59,7 @@ fn say(host: &Host, lab: &Lab, family: Family, words: &[u8]) -> Result<Option<Tc
 #[test]
 fn a_flood_of_requests_ends_and_others_are_served() -> Result<()> {
     let (lab, server) = lab()?;
-    let netguard = protect(&lab, "")?;
+    let netguard = protect(&lab, "http.mode = \"enforce\"\n")?;
     for family in [Family::V4, Family::V6] {
         let mut wrk = lab.attacker.ns.command("wrk")?;
         wrk.args(["-t", "1", "-c", "200", "-d", "12"])
@@ -96,10 +96,7 @@ fn what_no_honest_client_does_is_found() -> Result<()> {
     const SMUGGLED: &[u8] =
         b"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nX";
     let (lab, server) = lab()?;
-    let netguard = protect(
-        &lab,
-        "service = [{ port = \"tcp/80\", speaks = \"http\" }]\nreputation.mode = \"shadow\"\n",
-    )?;
+    let netguard = protect(&lab, "service = [{ port = \"tcp/80\", speaks = \"http\" }]\n")?;
     for family in [Family::V4, Family::V6] {
         let attacker = &lab.attacker;
         ask(attacker, &lab, family, "/wp-[1-90].php", &[])?;
@@ -137,7 +134,7 @@ fn what_no_honest_client_does_is_found() -> Result<()> {
 #[test]
 fn in_shadow_it_is_only_told() -> Result<()> {
     let (lab, _server) = lab()?;
-    let netguard = protect(&lab, "http.mode = \"shadow\"\n")?;
+    let netguard = protect(&lab, "")?;
     ask(&lab.attacker, &lab, Family::V4, "/wp-[1-90].php", &[])?;
     wait_found(&netguard, &lab, Family::V4, "enumeration")?;
     ensure!(netguard.blocked()?.is_empty());

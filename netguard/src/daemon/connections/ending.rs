@@ -185,8 +185,12 @@ impl Ender {
     }
 
     /// Ends the connections of sources that were blocked since the last time for what they do to services: only the block refuses new ones.
-    pub(super) fn end_ousted(&mut self, tcp: &Tcp) {
+    /// Where the blocklist `blocks` nobody they stay.
+    pub(super) fn end_ousted(&mut self, tcp: &Tcp, blocks: bool) {
         let ousted: Prefixes = std::mem::take(&mut *self.state.ousted()).into_iter().collect();
+        if !blocks {
+            return;
+        }
         self.ended.harmful += self.end_of(tcp, &ousted, "harmful");
     }
 

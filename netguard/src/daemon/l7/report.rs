@@ -30,6 +30,10 @@ pub struct HttpReport {
     pub skipped: u64,
     pub broken: u64,
     pub lost: u64,
+    /// Whether pieces were lost in the last second.
+    pub losing: bool,
+    #[serde(skip)]
+    pub(super) is_looked_at: bool,
     /// Conversations that are followed, what of them waits for its end, in bytes, and those for which there was no room.
     pub conversations: usize,
     pub buffered_bytes: usize,
@@ -45,9 +49,9 @@ impl HttpReport {
     pub fn faults(&self) -> Vec<String> {
         let fault = self.fault.as_ref();
         let fault = fault.map(|why| format!("services are not listened to everywhere: {why}"));
-        let lost = (self.lost > 0).then(|| {
+        let lost = self.losing.then(|| {
             format!(
-                "{} pieces of what was said to services were lost: there was no room for them",
+                "what is said to services is lost in part at the moment, {} pieces so far: there is no room for it",
                 self.lost
             )
         });

@@ -49,7 +49,7 @@ pub(super) fn request(
     });
     if level > f64::from(endpoint.burst) {
         let rate = hits / f64::from(RATE_S);
-        case.accuse(source, Offence::EndpointFlood, hits, || {
+        case.accuse(source, Offence::EndpointFlood, hits, RATE_S, || {
             format!("{rate:.0} a second, limit {}: {}", endpoint.per_s, what())
         });
     }
@@ -58,13 +58,19 @@ pub(super) fn request(
     };
     let is_new = share * 100.0 >= f64::from(cache.percent);
     if requests >= cache.requests && is_new && usual * 2.0 < share {
-        case.accuse(source, Offence::CacheBusting, requests.into(), || {
-            let (share, usual) = (100.0 * share, 100.0 * usual);
-            format!(
-                "{share:.0} % of {requests} queries were new, usually {usual:.0} %: {}",
-                what()
-            )
-        });
+        case.accuse(
+            source,
+            Offence::CacheBusting,
+            requests.into(),
+            cache.within_s,
+            || {
+                let (share, usual) = (100.0 * share, 100.0 * usual);
+                format!(
+                    "{share:.0} % of {requests} queries were new, usually {usual:.0} %: {}",
+                    what()
+                )
+            },
+        );
     }
 }
 
@@ -74,7 +80,7 @@ pub(super) fn flood(case: &mut Case<'_>, source: &mut Source, weight: u32, what:
     source.requests.add(weight, RATE_S, case.at_ns);
     if source.flood.add(weight, pace.per_s, case.at_ns) > f64::from(pace.burst) {
         let count = source.requests.count(RATE_S, case.at_ns);
-        case.accuse(source, Offence::HttpFlood, count, || {
+        case.accuse(source, Offence::HttpFlood, count, RATE_S, || {
             let rate = count / f64::from(RATE_S);
             format!(
                 "{rate:.0} requests a second, limit {}; last {}",
@@ -104,14 +110,20 @@ pub(super) fn response(
         used.refusals.add(weight, stuffing.within_s, now_ns);
         let refusals = used.refusals.count(stuffing.within_s, now_ns);
         if refusals >= f64::from(stuffing.refusals) {
-            case.accuse(source, Offence::CredentialStuffing, refusals, || {
-                let status = response.status;
-                format!(
-                    "{refusals:.0} were refused in {} s, last {status}: {}",
-                    stuffing.within_s,
-                    what()
-                )
-            });
+            case.accuse(
+                source,
+                Offence::CredentialStuffing,
+                refusals,
+                stuffing.within_s,
+                || {
+                    let status = response.status;
+                    format!(
+                        "{refusals:.0} were refused in {} s, last {status}: {}",
+                        stuffing.within_s,
+                        what()
+                    )
+                },
+            );
         }
     }
     let Some(service) = service else { return };
@@ -137,7 +149,7 @@ fn enumeration(case: &mut Case<'_>, source: &mut Source, response: &Response) {
     let answers = source.answers.count(settings.within_s, now_ns);
     let failures = source.failures.count(settings.within_s, now_ns);
     if targets >= f64::from(settings.targets) && failures * 100.0 >= answers * f64::from(settings.percent) {
-        case.accuse(source, Offence::Enumeration, failures, || {
+        case.accuse(source, Offence::Enumeration, failures, settings.within_s, || {
             let what = format!("{} {}", response.method, response.route);
             format!("{failures:.0} of {answers:.0} answers were 404 or 403, {targets:.0} targets: {what}")
         });
@@ -172,8 +184,8 @@ fn cost(case: &mut Case<'_>, source: &mut Source, service: &mut Service, id: u64
     let is_most = own * 100.0 >= all * f64::from(settings.percent);
     let is_slow = pace.now_ms >= 2.0 * usual_ms;
     if per_s >= f64::from(settings.ms_per_s) && (is_most || is_slow) {
-        let count = source.requests.count(settings.within_s, now_ns);
-        case.accuse(source, Offence::CostlyRequests, count, || {
+        let count = source.requests.count(RATE_S, now_ns);
+        case.accuse(source, Offence::CostlyRequests, count, RATE_S, || {
             let what = format!("{} {}", response.method, response.route);
             let limit = settings.ms_per_s;
             format!(
@@ -204,7 +216,7 @@ fn violations(case: &mut Case<'_>, source: &mut Source, request: &Request) {
     let score = source.score.count(settings.within_s, case.at_ns);
     if score >= f64::from(settings.score) {
         let count = score / f64::from(sum.max(1));
-        case.accuse(source, Offence::HttpViolation, count, || {
+        case.accuse(source, Offence::HttpViolation, count, settings.within_s, || {
             let (name, limit) = (worst.name(), settings.score);
             let what = format!("{} {}", request.method, request.route);
             format!(

@@ -31,7 +31,7 @@ pub(super) fn frames(
     let streams = source.streams.count(settings.within_s, now_ns);
     let resets = source.resets.count(settings.within_s, now_ns);
     if resets >= f64::from(settings.resets) && resets * 100.0 >= streams * f64::from(settings.percent) {
-        case.accuse(source, Offence::RapidReset, resets, || {
+        case.accuse(source, Offence::RapidReset, resets, settings.within_s, || {
             format!(
                 "{resets:.0} of {streams:.0} streams were given up in {} s",
                 settings.within_s
@@ -48,7 +48,7 @@ pub(super) fn hello(case: &mut Case<'_>, source: &mut Source, service: Option<&m
     source.hellos_seen.add(case.weight, RATE_S, case.at_ns);
     if source.hellos.add(case.weight, settings.per_s, case.at_ns) > f64::from(settings.burst) {
         let count = source.hellos_seen.count(RATE_S, case.at_ns);
-        case.accuse(source, Offence::HandshakeFlood, count, || {
+        case.accuse(source, Offence::HandshakeFlood, count, RATE_S, || {
             let rate = count / f64::from(RATE_S);
             format!(
                 "{rate:.0} handshakes a second, limit {}: {}",
@@ -63,7 +63,7 @@ pub(super) fn handshake_left(case: &mut Case<'_>, source: &mut Source) {
     source.left.add(case.weight, settings.within_s, case.at_ns);
     let left = source.left.count(settings.within_s, case.at_ns);
     if left >= f64::from(settings.left) {
-        case.accuse(source, Offence::HandshakeFlood, left, || {
+        case.accuse(source, Offence::HandshakeFlood, left, settings.within_s, || {
             format!(
                 "{left:.0} handshakes were begun and left in {} s",
                 settings.within_s
@@ -77,10 +77,16 @@ pub(super) fn foreign(case: &mut Case<'_>, source: &mut Source, what: &str) {
     source.foreign.add(case.weight, settings.within_s, case.at_ns);
     let foreign = source.foreign.count(settings.within_s, case.at_ns);
     if foreign >= f64::from(settings.conversations) {
-        case.accuse(source, Offence::ForeignProtocol, foreign, || {
-            let within = settings.within_s;
-            format!("{foreign:.0} conversations in {within} s were none of the service's: {what}")
-        });
+        case.accuse(
+            source,
+            Offence::ForeignProtocol,
+            foreign,
+            settings.within_s,
+            || {
+                let within = settings.within_s;
+                format!("{foreign:.0} conversations in {within} s were none of the service's: {what}")
+            },
+        );
     }
 }
 
@@ -105,7 +111,7 @@ pub(super) fn head_unfinished(case: &mut Case<'_>, source: &mut Source, since_ns
         (_, true) if settings.few > 0 => (few, settings.few_after_s),
         _ => return,
     };
-    case.accuse(source, Offence::SlowHeads, count.into(), || {
+    case.accuse(source, Offence::SlowHeads, count.into(), seconds, || {
         format!("{count} heads of requests were not whole after {seconds} s")
     });
 }

@@ -118,12 +118,13 @@ pub(super) struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// Notes that `source` does `offence`, `count` times if it begins now, and tells it unless that was done a moment ago.
+    /// Notes that `source` does `offence`, `count` times in `over_s` seconds, and tells it unless that was done a moment ago.
     pub(super) fn accuse(
         &mut self,
         source: &mut Source,
         offence: Offence,
         count: f64,
+        over_s: u32,
         evidence: impl FnOnce() -> String,
     ) {
         let (now_ns, port) = (self.at_ns, self.port);
@@ -175,6 +176,7 @@ impl Case<'_> {
             offence,
             evidence,
             count: streak.count,
+            per_s: count / f64::from(over_s.max(1)),
             over_for_ns: now_ns.saturating_sub(streak.since_ns),
         });
     }

@@ -106,7 +106,7 @@ fn what_no_honest_client_does_is_found() -> Result<()> {
         wait_found(&netguard, &lab, family, "enumeration")?;
         ask(attacker, &lab, family, "/?x=[1-300]", &[])?;
         wait_found(&netguard, &lab, family, "cache-busting")?;
-        for _ in 0..3 {
+        for _ in 0..6 {
             say(attacker, &lab, family, SMUGGLED)?;
         }
         wait_found(&netguard, &lab, family, "http-violation")?;

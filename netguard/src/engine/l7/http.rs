@@ -6,7 +6,7 @@ use super::{
     Offence,
     service::Service,
     settings::Violations,
-    source::{Case, Missing, Queries, RATE_S, Source},
+    source::{Case, Missing, Queries, RATE_S, SAMPLES, Source},
 };
 use crate::l7::{Flaw, Request, Response};
 
@@ -29,12 +29,19 @@ pub(super) fn request(
     };
     used.hits.add(weight, RATE_S, now_ns);
     let hits = used.hits.count(RATE_S, now_ns);
-    let level = used.flood.add(weight, endpoint.per_s, now_ns);
+    let level = used
+        .flood
+        .add(case.weight_under(endpoint.burst), endpoint.per_s, now_ns);
     if used.queries.is_none() && request.query != 0 {
         used.queries = Some(Box::new(Queries::new()));
     }
     let queries = used.queries.as_mut().map(|queries| {
-        queries.add(request.query, weight, cache.within_s, now_ns);
+        queries.add(
+            request.query,
+            case.weight_under(cache.requests),
+            cache.within_s,
+            now_ns,
+        );
         (queries.requests, queries.share())
     });
     let usual = service.map(|service| {
@@ -78,7 +85,8 @@ pub(super) fn request(
 pub(super) fn flood(case: &mut Case<'_>, source: &mut Source, weight: u32, what: &dyn Fn() -> String) {
     let pace = case.settings.requests;
     source.requests.add(weight, RATE_S, case.at_ns);
-    if source.flood.add(weight, pace.per_s, case.at_ns) > f64::from(pace.burst) {
+    let counts = weight.min((pace.burst / SAMPLES).max(1));
+    if source.flood.add(counts, pace.per_s, case.at_ns) > f64::from(pace.burst) {
         let count = source.requests.count(RATE_S, case.at_ns);
         case.accuse(source, Offence::HttpFlood, count, RATE_S, || {
             let rate = count / f64::from(RATE_S);
@@ -107,7 +115,7 @@ pub(super) fn response(
         && matches!(response.status, 401 | 403 | 429)
         && let Some(used) = source.used(id, now_ns)
     {
-        used.refusals.add(weight, stuffing.within_s, now_ns);
+        used.refusals.add(1, stuffing.within_s, now_ns);
         let refusals = used.refusals.count(stuffing.within_s, now_ns);
         if refusals >= f64::from(stuffing.refusals) {
             case.accuse(
@@ -137,8 +145,8 @@ pub(super) fn response(
 }
 
 fn enumeration(case: &mut Case<'_>, source: &mut Source, response: &Response) {
-    let (now_ns, weight) = (case.at_ns, case.weight);
     let settings = case.settings.enumeration;
+    let (now_ns, weight) = (case.at_ns, case.weight_under(settings.targets));
     source.answers.add(weight, settings.within_s, now_ns);
     if !matches!(response.status, 403 | 404) {
         return;
@@ -176,6 +184,7 @@ fn cost(case: &mut Case<'_>, source: &mut Source, service: &mut Service, id: u64
     else {
         return;
     };
+    let sum = sum.min(settings.ms_per_s.saturating_mul(settings.within_s) / SAMPLES);
     source.cost.add(sum, settings.within_s, now_ns);
     service.cost.add(sum, settings.within_s, now_ns);
     let own = source.cost.count(settings.within_s, now_ns);
@@ -210,19 +219,16 @@ fn violations(case: &mut Case<'_>, source: &mut Source, request: &Request) {
         .iter()
         .map(|flaw| weight_of(*flaw, &settings))
         .fold(0, u32::saturating_add);
-    source
-        .score
-        .add(sum.saturating_mul(case.weight), settings.within_s, case.at_ns);
-    let score = source.score.count(settings.within_s, case.at_ns);
-    if score >= f64::from(settings.score) {
-        let count = score / f64::from(sum.max(1));
-        case.accuse(source, Offence::HttpViolation, count, settings.within_s, || {
+    let (within_s, now_ns) = (settings.within_s, case.at_ns);
+    source.flawed.add(1, within_s, now_ns);
+    source.score.add(sum, within_s, now_ns);
+    let score = source.score.count(within_s, now_ns);
+    let flawed = source.flawed.count(within_s, now_ns);
+    if score >= f64::from(settings.score) && flawed >= f64::from(SAMPLES) {
+        case.accuse(source, Offence::HttpViolation, flawed, within_s, || {
             let (name, limit) = (worst.name(), settings.score);
             let what = format!("{} {}", request.method, request.route);
-            format!(
-                "score {score:.0} in {} s, limit {limit}; last {name}: {what}",
-                settings.within_s
-            )
+            format!("score {score:.0} in {within_s} s, limit {limit}; last {name}: {what}")
         });
     }
 }

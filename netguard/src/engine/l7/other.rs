@@ -3,7 +3,7 @@
 use super::{
     Offence, SECOND_NS, http,
     service::Service,
-    source::{Case, RATE_S, Source},
+    source::{Case, RATE_S, SAMPLES, Source},
 };
 use crate::l7::{H2Frames, Hello};
 
@@ -26,8 +26,16 @@ pub(super) fn frames(
         }
     }
     let settings = case.settings.resets;
+    // One observation is at most so much of the limit, and its streams in proportion.
+    let most = (settings.resets / SAMPLES).max(1);
+    let part = f64::from(most.min(resets)) / f64::from(resets.max(1));
+    let streams = if resets == 0 {
+        streams
+    } else {
+        (f64::from(streams) * part).round() as u32
+    };
     source.streams.add(streams, settings.within_s, now_ns);
-    source.resets.add(resets, settings.within_s, now_ns);
+    source.resets.add(resets.min(most), settings.within_s, now_ns);
     let streams = source.streams.count(settings.within_s, now_ns);
     let resets = source.resets.count(settings.within_s, now_ns);
     if resets >= f64::from(settings.resets) && resets * 100.0 >= streams * f64::from(settings.percent) {
@@ -46,7 +54,11 @@ pub(super) fn hello(case: &mut Case<'_>, source: &mut Source, service: Option<&m
         service.hello(&hello.ja4, &hello.name, case.weight);
     }
     source.hellos_seen.add(case.weight, RATE_S, case.at_ns);
-    if source.hellos.add(case.weight, settings.per_s, case.at_ns) > f64::from(settings.burst) {
+    if source
+        .hellos
+        .add(case.weight_under(settings.burst), settings.per_s, case.at_ns)
+        > f64::from(settings.burst)
+    {
         let count = source.hellos_seen.count(RATE_S, case.at_ns);
         case.accuse(source, Offence::HandshakeFlood, count, RATE_S, || {
             let rate = count / f64::from(RATE_S);
@@ -60,7 +72,7 @@ pub(super) fn hello(case: &mut Case<'_>, source: &mut Source, service: Option<&m
 
 pub(super) fn handshake_left(case: &mut Case<'_>, source: &mut Source) {
     let settings = case.settings.hellos;
-    source.left.add(case.weight, settings.within_s, case.at_ns);
+    source.left.add(1, settings.within_s, case.at_ns);
     let left = source.left.count(settings.within_s, case.at_ns);
     if left >= f64::from(settings.left) {
         case.accuse(source, Offence::HandshakeFlood, left, settings.within_s, || {
@@ -74,7 +86,7 @@ pub(super) fn handshake_left(case: &mut Case<'_>, source: &mut Source) {
 
 pub(super) fn foreign(case: &mut Case<'_>, source: &mut Source, what: &str) {
     let settings = case.settings.foreign;
-    source.foreign.add(case.weight, settings.within_s, case.at_ns);
+    source.foreign.add(1, settings.within_s, case.at_ns);
     let foreign = source.foreign.count(settings.within_s, case.at_ns);
     if foreign >= f64::from(settings.conversations) {
         case.accuse(
@@ -100,10 +112,10 @@ pub(super) fn head_unfinished(case: &mut Case<'_>, source: &mut Source, since_ns
     }
     let is_older = |seconds: u32| since_ns >= u64::from(seconds) * SECOND_NS;
     if is_older(settings.many_after_s) {
-        look.many = look.many.saturating_add(case.weight);
+        look.many = look.many.saturating_add(1);
     }
     if is_older(settings.few_after_s) {
-        look.few = look.few.saturating_add(case.weight);
+        look.few = look.few.saturating_add(1);
     }
     let (many, few) = (look.many, look.few);
     let (count, seconds) = match (many >= settings.many, few >= settings.few) {

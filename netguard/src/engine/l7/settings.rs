@@ -236,7 +236,7 @@ impl Default for Heads {
         Self {
             many: 16,
             many_after_s: 5,
-            few: 4,
+            few: 5,
             few_after_s: 40,
         }
     }

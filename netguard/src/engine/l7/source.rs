@@ -16,6 +16,8 @@ const PAUSE_NS: u64 = 10 * SECOND_NS;
 const TOLD_AGAIN_NS: u64 = 10 * SECOND_NS;
 /// Bytes of the evidence.
 const EVIDENCE: usize = 96;
+/// Observations that are behind whatever is found: under load one of them stands for a thousand, and then says nothing about who it is of.
+pub(super) const SAMPLES: u32 = 5;
 /// Seconds over which activity counts.
 pub(super) const ACTIVE_S: u32 = 60;
 /// Seconds over which a rate is told.
@@ -38,6 +40,8 @@ pub(super) struct Source {
     /// Milliseconds.
     pub(super) cost: Recent,
     pub(super) score: Recent,
+    /// Requests with flaws.
+    pub(super) flawed: Recent,
     pub(super) streams: Recent,
     pub(super) resets: Recent,
     pub(super) hellos: Bucket,
@@ -118,6 +122,11 @@ pub(super) struct Case<'a> {
 }
 
 impl Case<'_> {
+    /// What the observation counts for against `limit`: however many it stands for, no fewer than `SAMPLES` of them reach it.
+    pub(super) fn weight_under(&self, limit: u32) -> u32 {
+        self.weight.min((limit / SAMPLES).max(1))
+    }
+
     /// Notes that `source` does `offence`, `count` times in `over_s` seconds, and tells it unless that was done a moment ago.
     pub(super) fn accuse(
         &mut self,
@@ -197,6 +206,7 @@ impl Source {
             missing: None,
             cost: Recent::default(),
             score: Recent::default(),
+            flawed: Recent::default(),
             streams: Recent::default(),
             resets: Recent::default(),
             hellos: Bucket::default(),

@@ -37,3 +37,82 @@ fn a_rate_is_over_the_time_that_was_counted() {
     // Thirty in a minute, then more: never two a second, as the time since it was found says.
     assert!(rates.iter().all(|rate| (0.5..=1.1).contains(rate)), "{rates:?}");
 }
+
+/// What is said by `times` observations, each of which stands for `weight`.
+fn found_of(weight: u32, times: u64, every_ns: u64, says: impl Fn(u64) -> Said) -> Vec<Offence> {
+    let mut scene = Scene::new();
+    // Somebody else is there, so that it is known what is usual.
+    for _ in 0..20 {
+        scene.asks(100, "GET", "/", 0, 200, 400);
+        scene.asks(100, "POST", "/login", 0, 200, 20);
+        scene.wait(SECOND_NS);
+    }
+    scene.weight = weight;
+    for number in 0..times {
+        scene.said(7, says(number));
+        scene.wait(every_ns);
+    }
+    let found = scene.offences().into_iter();
+    found.map(|(_, offence)| offence).collect()
+}
+
+#[test]
+fn one_observation_that_stands_for_many_finds_nothing() {
+    let get = |_| request("GET", "/", 0);
+    let query = |number| request("GET", "/", mix(number));
+    let frames = |_| {
+        Said::H2(H2Frames {
+            headers: 60,
+            resets: 60,
+            ..H2Frames::default()
+        })
+    };
+    let hello = |_| Said::Hello(Hello::default());
+    let slow = |_| response("GET", "/", 1, 200, 30_000);
+    for weight in [1, 30, 1_000, u32::MAX] {
+        assert_eq!(found_of(weight, 4, MS, get), [], "{weight}");
+        assert_eq!(found_of(weight, 4, MS, query), [], "{weight}");
+        assert_eq!(found_of(weight, 4, MS, frames), [], "{weight}");
+        assert_eq!(found_of(weight, 4, MS, hello), [], "{weight}");
+        assert_eq!(found_of(weight, 4, MS, slow), [], "{weight}");
+    }
+    // Five may be enough.
+    assert_eq!(
+        found_of(1_000, 8, MS, get),
+        [Offence::HttpFlood, Offence::EndpointFlood]
+    );
+    assert_eq!(found_of(1_000, 8, MS, hello), [Offence::HandshakeFlood]);
+}
+
+#[test]
+fn what_is_rare_counts_as_often_as_it_was_seen() {
+    let refused = |_| response("POST", "/login", 1, 401, 50);
+    let left = |_| Said::HandshakeLeft;
+    let foreign = |_| Said::Foreign("binary");
+    let head = |_| Said::HeadUnfinished {
+        since_ns: 20 * SECOND_NS,
+    };
+    let broken = |_| flawed(Flaw::Smuggling);
+    for weight in [1, 30, 1_000, u32::MAX] {
+        for (times, is_found) in [(29, false), (30, true)] {
+            let found = found_of(weight, times, MS, refused);
+            assert_eq!(!found.is_empty(), is_found, "{weight} {times}: {found:?}");
+        }
+        for (times, is_found) in [(19, false), (20, true)] {
+            let [left, foreign] = [
+                found_of(weight, times, MS, left),
+                found_of(weight, times, MS, foreign),
+            ];
+            assert_eq!(!left.is_empty(), is_found, "{weight} {times}: {left:?}");
+            assert_eq!(!foreign.is_empty(), is_found, "{weight} {times}: {foreign:?}");
+        }
+        for (times, is_found) in [(15, false), (16, true)] {
+            let found = found_of(weight, times, MS, head);
+            assert_eq!(!found.is_empty(), is_found, "{weight} {times}: {found:?}");
+        }
+        assert!(
+            !found_of(weight, 4, MS, broken).contains(&Offence::HttpViolation),
+            "{weight}"
+        );
+    }
+}

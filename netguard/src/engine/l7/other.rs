@@ -17,7 +17,9 @@ pub(super) fn frames(
     frames: &H2Frames,
 ) {
     let now_ns = case.at_ns;
-    let [streams, resets] = [frames.headers, frames.resets].map(|count| count.saturating_mul(case.weight));
+    // Streams that were opened and given up at once, before the other end said anything: a deadline, or a page that is left, comes later.
+    let at_once = frames.resets.min(frames.headers);
+    let [streams, resets] = [frames.headers, at_once].map(|count| count.saturating_mul(case.weight));
     if streams > 0 {
         http::flood(case, source, streams, &|| "HTTP/2".to_owned());
         if let Some(service) = service {

@@ -274,6 +274,7 @@ fn streams_handshakes_and_other_protocols() {
         (frames(64, 64), 100 * MS, 5, &[Offence::RapidReset][..]),
         (frames(64, 1), 10 * MS, 30, &[Offence::HttpFlood]),
         (frames(10, 1), SECOND_NS, 30, &[]),
+        (frames(0, 20), 100 * MS, 100, &[]),
         (hello.clone(), 5 * MS, 400, &[Offence::HandshakeFlood]),
         (hello, 100 * MS, 400, &[]),
         (Said::HandshakeLeft, SECOND_NS, 25, &[Offence::HandshakeFlood]),

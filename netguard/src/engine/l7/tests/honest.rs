@@ -105,3 +105,21 @@ fn bad_lines() {
     }
     assert_eq!(scene.offences(), []);
 }
+
+#[test]
+fn calls_that_are_cancelled_and_those_that_are_too_late() {
+    let mut scene = Scene::new();
+    // Twenty calls, and a hundred milliseconds later each of them is given up, while the next ones begin; three are so at once.
+    for turn in 0..100 {
+        scene.said(
+            7,
+            Said::H2(H2Frames {
+                headers: if turn % 2 == 0 { 17 } else { 3 },
+                resets: if turn % 2 == 0 { 0 } else { 20 },
+                ..H2Frames::default()
+            }),
+        );
+        scene.wait(100 * MS);
+    }
+    assert_eq!(scene.offences(), []);
+}

@@ -21,7 +21,7 @@ pub(super) fn request(
     let what = || format!("{} {}", request.method, request.route);
     let id = keys.hash_one((case.port, &request.method, &request.route));
     flood(case, source, weight, &what);
-    violations(case, source, request);
+    violations(case, source, id, request);
     let cache = case.settings.cache;
     let endpoint = case.settings.endpoint;
     let Some(used) = source.used(id, now_ns) else {
@@ -205,7 +205,7 @@ fn cost(case: &mut Case<'_>, source: &mut Source, service: &mut Service, id: u64
     }
 }
 
-fn violations(case: &mut Case<'_>, source: &mut Source, request: &Request) {
+fn violations(case: &mut Case<'_>, source: &mut Source, id: u64, request: &Request) {
     let settings = case.settings.violations;
     let Some(worst) = request
         .flaws
@@ -214,15 +214,28 @@ fn violations(case: &mut Case<'_>, source: &mut Source, request: &Request) {
     else {
         return;
     };
-    let sum = request
-        .flaws
-        .iter()
-        .map(|flaw| weight_of(*flaw, &settings))
-        .fold(0, u32::saturating_add);
     let (within_s, now_ns) = (settings.within_s, case.at_ns);
+    let [mut broken, mut injected] = [0_u32; 2];
+    for flaw in &request.flaws {
+        let weight = weight_of(*flaw, &settings);
+        match injection(*flaw) {
+            None => broken = broken.saturating_add(weight),
+            // Who types into a search box, or turns pages, says the same again and again.
+            Some(kind) => {
+                let is_new = source
+                    .used(id, now_ns)
+                    .is_some_and(|used| used.injected.add(kind, now_ns));
+                injected = injected.saturating_add(if is_new { weight } else { 0 });
+            }
+        }
+    }
+    if broken == 0 && injected == 0 {
+        return;
+    }
     source.flawed.add(1, within_s, now_ns);
-    source.score.add(sum, within_s, now_ns);
-    let score = source.score.count(within_s, now_ns);
+    source.score.add(broken, within_s, now_ns);
+    source.injected.add(injected, within_s, now_ns);
+    let score = source.score(&settings, now_ns);
     let flawed = source.flawed.count(within_s, now_ns);
     if score >= f64::from(settings.score) && flawed >= f64::from(SAMPLES) {
         case.accuse(source, Offence::HttpViolation, flawed, within_s, || {
@@ -230,6 +243,17 @@ fn violations(case: &mut Case<'_>, source: &mut Source, request: &Request) {
             let what = format!("{} {}", request.method, request.route);
             format!("score {score:.0} in {within_s} s, limit {limit}; last {name}: {what}")
         });
+    }
+}
+
+/// What looks like an attempt to break in, as a bit.
+const fn injection(flaw: Flaw) -> Option<u8> {
+    match flaw {
+        Flaw::SqlInjection => Some(1),
+        Flaw::Script => Some(2),
+        Flaw::Traversal => Some(4),
+        Flaw::Command => Some(8),
+        _ => None,
     }
 }
 

@@ -178,7 +178,7 @@ pub(super) fn source(source: &Source, settings: &Settings, now_ns: u64) -> Sourc
         answers: source.answers.count(enumeration, now_ns),
         failures: source.failures.count(enumeration, now_ns),
         work_ms_per_s: source.cost.count(cost, now_ns) / f64::from(cost.max(1)),
-        violations: source.score.count(settings.violations.within_s, now_ns),
+        violations: source.score(&settings.violations, now_ns),
         foreign: source.foreign.count(settings.foreign.within_s, now_ns),
         handshakes_left: source.left.count(settings.hellos.within_s, now_ns),
         resets: source.resets.count(settings.resets.within_s, now_ns),

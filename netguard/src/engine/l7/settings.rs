@@ -141,7 +141,7 @@ pub struct Violations {
     pub excess: u32,
     /// What no parser takes: request lines, folded headers, lengths that cannot be.
     pub malformed: u32,
-    /// What looks like an attempt to break in: evidence, and no proof.
+    /// What looks like an attempt to break in: evidence, and no proof. Each kind counts once for a route in ten seconds, all together never enough.
     pub injection: u32,
     /// What careless programs do: line ends, odd methods, too long a body.
     pub careless: u32,

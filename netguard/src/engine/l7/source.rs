@@ -6,6 +6,7 @@ use super::{
     Finding, Offence, SECOND_NS, Settings,
     count::{Bucket, Distinct, Recent, period},
     service::Route,
+    settings::Violations,
 };
 use crate::engine::Account;
 
@@ -40,6 +41,8 @@ pub(super) struct Source {
     /// Milliseconds.
     pub(super) cost: Recent,
     pub(super) score: Recent,
+    /// The same of what looks like an attempt to break in.
+    pub(super) injected: Recent,
     /// Requests with flaws.
     pub(super) flawed: Recent,
     pub(super) streams: Recent,
@@ -60,8 +63,16 @@ pub(super) struct Used {
     pub(super) hits: Recent,
     pub(super) flood: Bucket,
     pub(super) refusals: Recent,
+    pub(super) injected: Injected,
     pub(super) queries: Option<Box<Queries>>,
     pub(super) light: Light,
+}
+
+/// What looked like attempts to break in, in the period that runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Injected {
+    period: u32,
+    kinds: u8,
 }
 
 /// What a source asked for in the period that runs, as long as it does not ask often.
@@ -206,6 +217,7 @@ impl Source {
             missing: None,
             cost: Recent::default(),
             score: Recent::default(),
+            injected: Recent::default(),
             flawed: Recent::default(),
             streams: Recent::default(),
             resets: Recent::default(),
@@ -216,6 +228,12 @@ impl Source {
             heads: HeadsLook::default(),
             streaks: Vec::new(),
         }
+    }
+
+    /// The score of what broke the protocol. A search for a line of SQL is no crime: such things are never enough by themselves.
+    pub(super) fn score(&self, settings: &Violations, now_ns: u64) -> f64 {
+        let injected = self.injected.count(settings.within_s, now_ns);
+        self.score.count(settings.within_s, now_ns) + injected.min(0.9 * f64::from(settings.score))
     }
 
     /// How much it does; who was found to do something must not be pushed out by those who were not.
@@ -241,6 +259,7 @@ impl Source {
             hits: Recent::default(),
             flood: Bucket::default(),
             refusals: Recent::default(),
+            injected: Injected::default(),
             queries: None,
             light: Light::default(),
         };
@@ -256,6 +275,19 @@ impl Source {
             .min_by(|a, b| activity(a).total_cmp(&activity(b)))?;
         *least = used;
         Some(least)
+    }
+}
+
+impl Injected {
+    /// Takes in something of `kind`, a bit; whether it is new in these ten seconds.
+    pub(super) fn add(&mut self, kind: u8, now_ns: u64) -> bool {
+        let (period, _) = period(RATE_S, now_ns);
+        if period != self.period {
+            *self = Self { period, kinds: 0 };
+        }
+        let is_new = self.kinds & kind == 0;
+        self.kinds |= kind;
+        is_new
     }
 }
 

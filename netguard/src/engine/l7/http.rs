@@ -102,46 +102,68 @@ pub(super) fn flood(case: &mut Case<'_>, source: &mut Source, weight: u32, what:
 pub(super) fn response(
     case: &mut Case<'_>,
     source: &mut Source,
-    service: Option<&mut Service>,
+    mut service: Option<&mut Service>,
     keys: &RandomState,
     response: &Response,
 ) {
-    let (now_ns, weight) = (case.at_ns, case.weight);
-    let what = || format!("{} {}", response.method, response.route);
     let id = keys.hash_one((case.port, &response.method, &response.route));
     enumeration(case, source, response);
-    let stuffing = case.settings.stuffing;
-    if response.method == "POST"
-        && matches!(response.status, 401 | 403 | 429)
-        && let Some(used) = source.used(id, now_ns)
-    {
-        used.refusals.add(1, stuffing.within_s, now_ns);
-        let refusals = used.refusals.count(stuffing.within_s, now_ns);
-        if refusals >= f64::from(stuffing.refusals) {
-            case.accuse(
-                source,
-                Offence::CredentialStuffing,
-                refusals,
-                stuffing.within_s,
-                || {
-                    let status = response.status;
-                    format!(
-                        "{refusals:.0} were refused in {} s, last {status}: {}",
-                        stuffing.within_s,
-                        what()
-                    )
-                },
-            );
-        }
-    }
+    stuffing(case, source, service.as_deref_mut(), id, response);
     let Some(service) = service else { return };
     if let Some(count) = service
         .statuses
         .get_mut(usize::from(response.status / 100).wrapping_sub(1))
     {
-        *count = count.saturating_add(weight.into());
+        *count = count.saturating_add(case.weight.into());
     }
     cost(case, source, service, id, response);
+}
+
+fn stuffing(
+    case: &mut Case<'_>,
+    source: &mut Source,
+    service: Option<&mut Service>,
+    id: u64,
+    response: &Response,
+) {
+    let (now_ns, settings) = (case.at_ns, case.settings.stuffing);
+    if response.method != "POST" {
+        return;
+    }
+    let Some(used) = source.used(id, now_ns) else {
+        return;
+    };
+    let what = || format!("{} {}", response.method, response.route);
+    let is_refused = matches!(response.status, 401 | 403);
+    let own = used.posts.add(is_refused, settings.within_s, now_ns);
+    let all = service.map_or(own, |service| {
+        let route = service.route(id, now_ns, what);
+        route.posts.add(is_refused, settings.within_s, now_ns)
+    });
+    let is_many =
+        own.bad >= f64::from(settings.refusals) && own.share() * 100.0 >= f64::from(settings.percent);
+    // Where others are refused as well, it is not that somebody guesses.
+    let others = all.without(own);
+    let is_usual = others.all >= f64::from(SAMPLES) && others.share() * 2.0 >= own.share();
+    if !is_refused || !is_many || is_usual {
+        return;
+    }
+    case.accuse(
+        source,
+        Offence::CredentialStuffing,
+        own.bad,
+        settings.within_s,
+        || {
+            format!(
+                "{:.0} of {:.0} were refused in {} s, last {}: {}",
+                own.bad,
+                own.all,
+                settings.within_s,
+                response.status,
+                what()
+            )
+        },
+    );
 }
 
 fn enumeration(case: &mut Case<'_>, source: &mut Source, response: &Response) {

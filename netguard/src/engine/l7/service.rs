@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    count::{Distinct, Recent, period},
+    count::{Distinct, Outcomes, Recent, period},
     source::RATE_S,
 };
 
@@ -55,6 +55,8 @@ pub(super) struct Route {
     pub(super) total: u64,
     pub(super) answers: Recent,
     pub(super) failures: Recent,
+    /// Answers to POST, and those that refused.
+    pub(super) posts: Outcomes,
     /// Milliseconds.
     pub(super) cost: Recent,
     pub(super) pace: AnswerTime,

@@ -90,10 +90,12 @@ impl Default for Enumeration {
     }
 }
 
-/// Answers 401, 403 and 429 to POST at one route.
+/// Answers 401 and 403 to POST at one route.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stuffing {
     pub refusals: u32,
+    /// So many of a hundred answers are such, and of those to others, where there are any, less than half as many.
+    pub percent: u32,
     pub within_s: u32,
 }
 
@@ -101,6 +103,7 @@ impl Default for Stuffing {
     fn default() -> Self {
         Self {
             refusals: 30,
+            percent: 80,
             within_s: 60,
         }
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{
     Finding, Offence, SECOND_NS, Settings,
-    count::{Bucket, Distinct, Recent, period},
+    count::{Bucket, Distinct, Outcomes, Recent, period},
     service::Route,
     settings::Violations,
 };
@@ -62,7 +62,8 @@ pub(super) struct Used {
     pub(super) id: u64,
     pub(super) hits: Recent,
     pub(super) flood: Bucket,
-    pub(super) refusals: Recent,
+    /// Answers to POST, and those that refused.
+    pub(super) posts: Outcomes,
     pub(super) injected: Injected,
     pub(super) queries: Option<Box<Queries>>,
     pub(super) light: Light,
@@ -258,7 +259,7 @@ impl Source {
             id,
             hits: Recent::default(),
             flood: Bucket::default(),
-            refusals: Recent::default(),
+            posts: Outcomes::default(),
             injected: Injected::default(),
             queries: None,
             light: Light::default(),
@@ -268,7 +269,7 @@ impl Source {
             return self.routes.last_mut();
         }
         let activity =
-            |used: &Used| used.hits.count(RATE_S, now_ns) + 10.0 * used.refusals.count(ACTIVE_S, now_ns);
+            |used: &Used| used.hits.count(RATE_S, now_ns) + 10.0 * used.posts.count(ACTIVE_S, now_ns).bad;
         let least = self
             .routes
             .iter_mut()

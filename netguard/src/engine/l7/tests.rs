@@ -1,6 +1,7 @@
 //! Who is found to offend, and who is not: attacks as their tools make them, and honest clients that look similar.
 
 mod honest;
+mod others;
 mod rates;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -102,7 +102,7 @@ fn what_no_honest_client_does_is_found() -> Result<()> {
     )?;
     for family in [Family::V4, Family::V6] {
         let attacker = &lab.attacker;
-        ask(attacker, &lab, family, "/wp-[1-90].php", &[])?;
+        ask(attacker, &lab, family, "/wp-[1-700].php", &[])?;
         wait_found(&netguard, &lab, family, "enumeration")?;
         ask(attacker, &lab, family, "/?x=[1-300]", &[])?;
         wait_found(&netguard, &lab, family, "cache-busting")?;
@@ -138,7 +138,7 @@ fn what_no_honest_client_does_is_found() -> Result<()> {
 fn in_shadow_it_is_only_told() -> Result<()> {
     let (lab, _server) = lab()?;
     let netguard = protect(&lab, "http.mode = \"shadow\"\n")?;
-    ask(&lab.attacker, &lab, Family::V4, "/wp-[1-90].php", &[])?;
+    ask(&lab.attacker, &lab, Family::V4, "/wp-[1-700].php", &[])?;
     wait_found(&netguard, &lab, Family::V4, "enumeration")?;
     ensure!(netguard.blocked()?.is_empty());
     ensure!(netguard.must(&["status"])?.contains("(shadow: only told)"));

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use super::{
     Offence,
-    service::Service,
+    service::{KNOWN, Service},
     settings::Violations,
     source::{Case, Missing, Queries, RATE_S, SAMPLES, Source},
 };
@@ -107,7 +107,7 @@ pub(super) fn response(
     response: &Response,
 ) {
     let id = keys.hash_one((case.port, &response.method, &response.route));
-    enumeration(case, source, response);
+    enumeration(case, source, service.as_deref_mut(), response);
     stuffing(case, source, service.as_deref_mut(), id, response);
     let Some(service) = service else { return };
     if let Some(count) = service
@@ -166,22 +166,31 @@ fn stuffing(
     );
 }
 
-fn enumeration(case: &mut Case<'_>, source: &mut Source, response: &Response) {
-    let settings = case.settings.enumeration;
-    let (now_ns, weight) = (case.at_ns, case.weight_under(settings.targets));
-    source.answers.add(weight, settings.within_s, now_ns);
-    if !matches!(response.status, 403 | 404) {
+fn enumeration(case: &mut Case<'_>, source: &mut Source, service: Option<&mut Service>, response: &Response) {
+    let (now_ns, settings) = (case.at_ns, case.settings.enumeration);
+    let is_missing = matches!(response.status, 403 | 404);
+    let own = source.answers.add(is_missing, settings.within_s, now_ns);
+    let all = service.map_or(own, |service| {
+        service.answers.add(is_missing, settings.within_s, now_ns)
+    });
+    if !is_missing {
         return;
     }
-    source.failures.add(weight, settings.within_s, now_ns);
     let missing = source.missing.get_or_insert_with(|| Box::new(Missing::new()));
     let targets = missing.add(response.target, settings.within_s, now_ns);
-    let answers = source.answers.count(settings.within_s, now_ns);
-    let failures = source.failures.count(settings.within_s, now_ns);
-    if targets >= f64::from(settings.targets) && failures * 100.0 >= answers * f64::from(settings.percent) {
-        case.accuse(source, Offence::Enumeration, failures, settings.within_s, || {
-            let what = format!("{} {}", response.method, response.route);
-            format!("{failures:.0} of {answers:.0} answers were 404 or 403, {targets:.0} targets: {what}")
+    // What is missing for all was not guessed; and where nobody else asks, it is not known what is usual.
+    let others = all.without(own);
+    let (is_usual, least) = if others.all < KNOWN {
+        (false, settings.targets.saturating_mul(10))
+    } else {
+        (others.share() * 2.0 > own.share(), settings.targets)
+    };
+    if targets >= f64::from(least) && own.share() * 100.0 >= f64::from(settings.percent) && !is_usual {
+        case.accuse(source, Offence::Enumeration, own.bad, settings.within_s, || {
+            format!(
+                "{:.0} of {:.0} answers were 404 or 403, {targets:.0} targets: {} {}",
+                own.bad, own.all, response.method, response.route
+            )
         });
     }
 }

@@ -73,9 +73,9 @@ impl Default for CacheBusting {
 /// Answers 404 and 403.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Enumeration {
-    /// Targets (path and query) that were answered so, within the time.
+    /// Targets (path and query) that were answered so, within the time; ten times as many where hardly anybody else asks.
     pub targets: u32,
-    /// So many of a hundred answers are such.
+    /// So many of a hundred answers are such, and of those to others less than half as many.
     pub percent: u32,
     pub within_s: u32,
 }

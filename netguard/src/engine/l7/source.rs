@@ -35,8 +35,8 @@ pub(super) struct Source {
     pub(super) requests: Recent,
     pub(super) flood: Bucket,
     pub(super) routes: Vec<Used>,
-    pub(super) answers: Recent,
-    pub(super) failures: Recent,
+    /// Answers, and those with 403 and 404.
+    pub(super) answers: Outcomes,
     pub(super) missing: Option<Box<Missing>>,
     /// Milliseconds.
     pub(super) cost: Recent,
@@ -213,8 +213,7 @@ impl Source {
             requests: Recent::default(),
             flood: Bucket::default(),
             routes: Vec::new(),
-            answers: Recent::default(),
-            failures: Recent::default(),
+            answers: Outcomes::default(),
             missing: None,
             cost: Recent::default(),
             score: Recent::default(),

@@ -214,6 +214,7 @@ fn passwords_and_paths_that_are_guessed() {
     for number in 0..100 {
         scene.said(8, request("GET", "/user/{id}", 0));
         scene.said(8, response("GET", "/user/{id}", mix(number), 404, 2));
+        scene.asks(9, "GET", "/", 0, 200, 2);
         scene.wait(200 * MS);
     }
     assert_eq!(scene.offences(), [(8, Offence::Enumeration)]);

@@ -290,6 +290,8 @@ fn finding(found: &l7::Finding) -> Finding {
         cause: Cause::Application(found.offence),
         over_for_ns: found.over_for_ns,
         dropped: found.count,
+        // What is estimated is no whole number; far beyond any there can be it stays the most.
+        per_s: found.per_s as u64,
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Finding {
     pub over_for_ns: u64,
     /// Packets dropped meanwhile, or requests made, estimated.
     pub dropped: u64,
+    /// Requests a second, where it is about requests.
+    pub per_s: u64,
 }
 
 /// What a source was found to do.
@@ -59,10 +61,7 @@ impl Finding {
     /// Whether each of `connections` carries more than people ask for: then many of them do not make it the address of many people.
     pub fn is_beyond_people(&self, connections: u32) -> bool {
         let each = BEYOND_PEOPLE.saturating_mul(connections.into());
-        let per_s =
-            u128::from(self.dropped) * 1_000_000_000 / u128::from(self.over_for_ns.max(1_000_000_000));
-        matches!(self.cause, Cause::Application(offence) if offence.is_of_requests())
-            && per_s >= u128::from(each)
+        matches!(self.cause, Cause::Application(offence) if offence.is_of_requests()) && self.per_s >= each
     }
 }
 
@@ -146,6 +145,7 @@ impl Flooders {
                     cause: Cause::Limit(streak.limit().unwrap_or(limited.verdict)),
                     over_for_ns,
                     dropped: streak.dropped,
+                    per_s: 0,
                 });
                 self.streaks.remove(&account);
             }

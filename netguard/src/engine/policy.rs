@@ -169,6 +169,7 @@ mod tests {
     use super::*;
     use crate::engine::{
         Cause, GuardKind,
+        l7::Offence,
         reputation::{Excess, Settings, Terms},
     };
 
@@ -185,6 +186,27 @@ mod tests {
             cause: Cause::Limit(Verdict::LimitSyn),
             over_for_ns: 1,
             dropped: 1,
+            per_s: 0,
+        }
+    }
+
+    /// Found in review: an office whose hundred connections asked for three requests a second each was taken for a flood.
+    #[test]
+    fn many_connections_are_many_people_unless_each_asks_as_no_person_does() {
+        for (per_s, is_blocked) in [(300, false), (999, false), (1_000, true)] {
+            let finding = Finding {
+                cause: Cause::Application(Offence::HttpFlood),
+                dropped: 10 * per_s,
+                per_s,
+                ..finding("192.0.2.1")
+            };
+            let mut reputation = reputation(settings(), &[("192.0.2.1", 100)]);
+            let decisions = decide(vec![finding], &guard(&[]), &mut reputation, SECOND);
+            assert_eq!(
+                matches!(decisions[0].action, Action::Block { .. }),
+                is_blocked,
+                "{decisions:?}"
+            );
         }
     }
 

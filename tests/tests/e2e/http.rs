@@ -99,11 +99,11 @@ fn what_no_honest_client_does_is_found() -> Result<()> {
     let netguard = protect(&lab, "service = [{ port = \"tcp/80\", speaks = \"http\" }]\n")?;
     for family in [Family::V4, Family::V6] {
         let attacker = &lab.attacker;
-        ask(attacker, &lab, family, "/wp-[1-90].php", &[])?;
+        ask(attacker, &lab, family, "/wp-[1-700].php", &[])?;
         wait_found(&netguard, &lab, family, "enumeration")?;
         ask(attacker, &lab, family, "/?x=[1-300]", &[])?;
         wait_found(&netguard, &lab, family, "cache-busting")?;
-        for _ in 0..3 {
+        for _ in 0..6 {
             say(attacker, &lab, family, SMUGGLED)?;
         }
         wait_found(&netguard, &lab, family, "http-violation")?;
@@ -135,7 +135,7 @@ fn what_no_honest_client_does_is_found() -> Result<()> {
 fn in_shadow_it_is_only_told() -> Result<()> {
     let (lab, _server) = lab()?;
     let netguard = protect(&lab, "")?;
-    ask(&lab.attacker, &lab, Family::V4, "/wp-[1-90].php", &[])?;
+    ask(&lab.attacker, &lab, Family::V4, "/wp-[1-700].php", &[])?;
     wait_found(&netguard, &lab, Family::V4, "enumeration")?;
     ensure!(netguard.blocked()?.is_empty());
     ensure!(netguard.must(&["status"])?.contains("(shadow: only told)"));

@@ -40,6 +40,51 @@ pub(super) fn period(within_s: u32, now_ns: u64) -> (u32, f64) {
     (u32::try_from(now_ns / length).unwrap_or(u32::MAX), 1.0 - over)
 }
 
+/// Answers of the last so many seconds, and those that failed among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Outcomes {
+    all: Recent,
+    bad: Recent,
+}
+
+/// How many there were, and how many failed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Outcome {
+    pub(super) all: f64,
+    pub(super) bad: f64,
+}
+
+impl Outcomes {
+    /// Takes in an answer; how many there are then. What it stands for says nothing about how it failed: it counts once.
+    pub(super) fn add(&mut self, is_bad: bool, within_s: u32, now_ns: u64) -> Outcome {
+        self.all.add(1, within_s, now_ns);
+        self.bad.add(is_bad.into(), within_s, now_ns);
+        self.count(within_s, now_ns)
+    }
+
+    pub(super) fn count(self, within_s: u32, now_ns: u64) -> Outcome {
+        Outcome {
+            all: self.all.count(within_s, now_ns),
+            bad: self.bad.count(within_s, now_ns),
+        }
+    }
+}
+
+impl Outcome {
+    /// The share of those that failed; 0 of none.
+    pub(super) fn share(self) -> f64 {
+        if self.all > 0.0 { self.bad / self.all } else { 0.0 }
+    }
+
+    /// Those that are not of `own`, which are among them as long as both are remembered.
+    pub(super) fn without(self, own: Self) -> Self {
+        Self {
+            all: (self.all - own.all).max(0.0),
+            bad: (self.bad - own.bad).max(0.0),
+        }
+    }
+}
+
 /// A bucket that leaks at a pace.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Bucket {

@@ -92,6 +92,8 @@ pub struct Finding {
     pub evidence: String,
     /// Requests, hellos or conversations that it is about, estimated.
     pub count: u64,
+    /// Of those, so many a second, over the time that was counted just now.
+    pub per_s: f64,
     /// How long it has been going on.
     pub over_for_ns: u64,
 }

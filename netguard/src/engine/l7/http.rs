@@ -4,9 +4,9 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use super::{
     Offence,
-    service::Service,
+    service::{KNOWN, Service},
     settings::Violations,
-    source::{Case, Missing, Queries, RATE_S, Source},
+    source::{Case, Missing, Queries, RATE_S, SAMPLES, Source},
 };
 use crate::l7::{Flaw, Request, Response};
 
@@ -21,7 +21,7 @@ pub(super) fn request(
     let what = || format!("{} {}", request.method, request.route);
     let id = keys.hash_one((case.port, &request.method, &request.route));
     flood(case, source, weight, &what);
-    violations(case, source, request);
+    violations(case, source, id, request);
     let cache = case.settings.cache;
     let endpoint = case.settings.endpoint;
     let Some(used) = source.used(id, now_ns) else {
@@ -29,12 +29,19 @@ pub(super) fn request(
     };
     used.hits.add(weight, RATE_S, now_ns);
     let hits = used.hits.count(RATE_S, now_ns);
-    let level = used.flood.add(weight, endpoint.per_s, now_ns);
+    let level = used
+        .flood
+        .add(case.weight_under(endpoint.burst), endpoint.per_s, now_ns);
     if used.queries.is_none() && request.query != 0 {
         used.queries = Some(Box::new(Queries::new()));
     }
     let queries = used.queries.as_mut().map(|queries| {
-        queries.add(request.query, weight, cache.within_s, now_ns);
+        queries.add(
+            request.query,
+            case.weight_under(cache.requests),
+            cache.within_s,
+            now_ns,
+        );
         (queries.requests, queries.share())
     });
     let usual = service.map(|service| {
@@ -49,7 +56,7 @@ pub(super) fn request(
     });
     if level > f64::from(endpoint.burst) {
         let rate = hits / f64::from(RATE_S);
-        case.accuse(source, Offence::EndpointFlood, hits, || {
+        case.accuse(source, Offence::EndpointFlood, hits, RATE_S, || {
             format!("{rate:.0} a second, limit {}: {}", endpoint.per_s, what())
         });
     }
@@ -58,13 +65,19 @@ pub(super) fn request(
     };
     let is_new = share * 100.0 >= f64::from(cache.percent);
     if requests >= cache.requests && is_new && usual * 2.0 < share {
-        case.accuse(source, Offence::CacheBusting, requests.into(), || {
-            let (share, usual) = (100.0 * share, 100.0 * usual);
-            format!(
-                "{share:.0} % of {requests} queries were new, usually {usual:.0} %: {}",
-                what()
-            )
-        });
+        case.accuse(
+            source,
+            Offence::CacheBusting,
+            requests.into(),
+            cache.within_s,
+            || {
+                let (share, usual) = (100.0 * share, 100.0 * usual);
+                format!(
+                    "{share:.0} % of {requests} queries were new, usually {usual:.0} %: {}",
+                    what()
+                )
+            },
+        );
     }
 }
 
@@ -72,9 +85,10 @@ pub(super) fn request(
 pub(super) fn flood(case: &mut Case<'_>, source: &mut Source, weight: u32, what: &dyn Fn() -> String) {
     let pace = case.settings.requests;
     source.requests.add(weight, RATE_S, case.at_ns);
-    if source.flood.add(weight, pace.per_s, case.at_ns) > f64::from(pace.burst) {
+    let counts = weight.min((pace.burst / SAMPLES).max(1));
+    if source.flood.add(counts, pace.per_s, case.at_ns) > f64::from(pace.burst) {
         let count = source.requests.count(RATE_S, case.at_ns);
-        case.accuse(source, Offence::HttpFlood, count, || {
+        case.accuse(source, Offence::HttpFlood, count, RATE_S, || {
             let rate = count / f64::from(RATE_S);
             format!(
                 "{rate:.0} requests a second, limit {}; last {}",
@@ -88,58 +102,95 @@ pub(super) fn flood(case: &mut Case<'_>, source: &mut Source, weight: u32, what:
 pub(super) fn response(
     case: &mut Case<'_>,
     source: &mut Source,
-    service: Option<&mut Service>,
+    mut service: Option<&mut Service>,
     keys: &RandomState,
     response: &Response,
 ) {
-    let (now_ns, weight) = (case.at_ns, case.weight);
-    let what = || format!("{} {}", response.method, response.route);
     let id = keys.hash_one((case.port, &response.method, &response.route));
-    enumeration(case, source, response);
-    let stuffing = case.settings.stuffing;
-    if response.method == "POST"
-        && matches!(response.status, 401 | 403 | 429)
-        && let Some(used) = source.used(id, now_ns)
-    {
-        used.refusals.add(weight, stuffing.within_s, now_ns);
-        let refusals = used.refusals.count(stuffing.within_s, now_ns);
-        if refusals >= f64::from(stuffing.refusals) {
-            case.accuse(source, Offence::CredentialStuffing, refusals, || {
-                let status = response.status;
-                format!(
-                    "{refusals:.0} were refused in {} s, last {status}: {}",
-                    stuffing.within_s,
-                    what()
-                )
-            });
-        }
-    }
+    enumeration(case, source, service.as_deref_mut(), response);
+    stuffing(case, source, service.as_deref_mut(), id, response);
     let Some(service) = service else { return };
     if let Some(count) = service
         .statuses
         .get_mut(usize::from(response.status / 100).wrapping_sub(1))
     {
-        *count = count.saturating_add(weight.into());
+        *count = count.saturating_add(case.weight.into());
     }
     cost(case, source, service, id, response);
 }
 
-fn enumeration(case: &mut Case<'_>, source: &mut Source, response: &Response) {
-    let (now_ns, weight) = (case.at_ns, case.weight);
-    let settings = case.settings.enumeration;
-    source.answers.add(weight, settings.within_s, now_ns);
-    if !matches!(response.status, 403 | 404) {
+fn stuffing(
+    case: &mut Case<'_>,
+    source: &mut Source,
+    service: Option<&mut Service>,
+    id: u64,
+    response: &Response,
+) {
+    let (now_ns, settings) = (case.at_ns, case.settings.stuffing);
+    if response.method != "POST" {
         return;
     }
-    source.failures.add(weight, settings.within_s, now_ns);
+    let Some(used) = source.used(id, now_ns) else {
+        return;
+    };
+    let what = || format!("{} {}", response.method, response.route);
+    let is_refused = matches!(response.status, 401 | 403);
+    let own = used.posts.add(is_refused, settings.within_s, now_ns);
+    let all = service.map_or(own, |service| {
+        let route = service.route(id, now_ns, what);
+        route.posts.add(is_refused, settings.within_s, now_ns)
+    });
+    let is_many =
+        own.bad >= f64::from(settings.refusals) && own.share() * 100.0 >= f64::from(settings.percent);
+    // Where others are refused as well, it is not that somebody guesses.
+    let others = all.without(own);
+    let is_usual = others.all >= f64::from(SAMPLES) && others.share() * 2.0 >= own.share();
+    if !is_refused || !is_many || is_usual {
+        return;
+    }
+    case.accuse(
+        source,
+        Offence::CredentialStuffing,
+        own.bad,
+        settings.within_s,
+        || {
+            format!(
+                "{:.0} of {:.0} were refused in {} s, last {}: {}",
+                own.bad,
+                own.all,
+                settings.within_s,
+                response.status,
+                what()
+            )
+        },
+    );
+}
+
+fn enumeration(case: &mut Case<'_>, source: &mut Source, service: Option<&mut Service>, response: &Response) {
+    let (now_ns, settings) = (case.at_ns, case.settings.enumeration);
+    let is_missing = matches!(response.status, 403 | 404);
+    let own = source.answers.add(is_missing, settings.within_s, now_ns);
+    let all = service.map_or(own, |service| {
+        service.answers.add(is_missing, settings.within_s, now_ns)
+    });
+    if !is_missing {
+        return;
+    }
     let missing = source.missing.get_or_insert_with(|| Box::new(Missing::new()));
     let targets = missing.add(response.target, settings.within_s, now_ns);
-    let answers = source.answers.count(settings.within_s, now_ns);
-    let failures = source.failures.count(settings.within_s, now_ns);
-    if targets >= f64::from(settings.targets) && failures * 100.0 >= answers * f64::from(settings.percent) {
-        case.accuse(source, Offence::Enumeration, failures, || {
-            let what = format!("{} {}", response.method, response.route);
-            format!("{failures:.0} of {answers:.0} answers were 404 or 403, {targets:.0} targets: {what}")
+    // What is missing for all was not guessed; and where nobody else asks, it is not known what is usual.
+    let others = all.without(own);
+    let (is_usual, least) = if others.all < KNOWN {
+        (false, settings.targets.saturating_mul(10))
+    } else {
+        (others.share() * 2.0 > own.share(), settings.targets)
+    };
+    if targets >= f64::from(least) && own.share() * 100.0 >= f64::from(settings.percent) && !is_usual {
+        case.accuse(source, Offence::Enumeration, own.bad, settings.within_s, || {
+            format!(
+                "{:.0} of {:.0} answers were 404 or 403, {targets:.0} targets: {} {}",
+                own.bad, own.all, response.method, response.route
+            )
         });
     }
 }
@@ -164,6 +215,7 @@ fn cost(case: &mut Case<'_>, source: &mut Source, service: &mut Service, id: u64
     else {
         return;
     };
+    let sum = sum.min(settings.ms_per_s.saturating_mul(settings.within_s) / SAMPLES);
     source.cost.add(sum, settings.within_s, now_ns);
     service.cost.add(sum, settings.within_s, now_ns);
     let own = source.cost.count(settings.within_s, now_ns);
@@ -172,8 +224,8 @@ fn cost(case: &mut Case<'_>, source: &mut Source, service: &mut Service, id: u64
     let is_most = own * 100.0 >= all * f64::from(settings.percent);
     let is_slow = pace.now_ms >= 2.0 * usual_ms;
     if per_s >= f64::from(settings.ms_per_s) && (is_most || is_slow) {
-        let count = source.requests.count(settings.within_s, now_ns);
-        case.accuse(source, Offence::CostlyRequests, count, || {
+        let count = source.requests.count(RATE_S, now_ns);
+        case.accuse(source, Offence::CostlyRequests, count, RATE_S, || {
             let what = format!("{} {}", response.method, response.route);
             let limit = settings.ms_per_s;
             format!(
@@ -184,7 +236,7 @@ fn cost(case: &mut Case<'_>, source: &mut Source, service: &mut Service, id: u64
     }
 }
 
-fn violations(case: &mut Case<'_>, source: &mut Source, request: &Request) {
+fn violations(case: &mut Case<'_>, source: &mut Source, id: u64, request: &Request) {
     let settings = case.settings.violations;
     let Some(worst) = request
         .flaws
@@ -193,25 +245,46 @@ fn violations(case: &mut Case<'_>, source: &mut Source, request: &Request) {
     else {
         return;
     };
-    let sum = request
-        .flaws
-        .iter()
-        .map(|flaw| weight_of(*flaw, &settings))
-        .fold(0, u32::saturating_add);
-    source
-        .score
-        .add(sum.saturating_mul(case.weight), settings.within_s, case.at_ns);
-    let score = source.score.count(settings.within_s, case.at_ns);
-    if score >= f64::from(settings.score) {
-        let count = score / f64::from(sum.max(1));
-        case.accuse(source, Offence::HttpViolation, count, || {
+    let (within_s, now_ns) = (settings.within_s, case.at_ns);
+    let [mut broken, mut injected] = [0_u32; 2];
+    for flaw in &request.flaws {
+        let weight = weight_of(*flaw, &settings);
+        match injection(*flaw) {
+            None => broken = broken.saturating_add(weight),
+            // Who types into a search box, or turns pages, says the same again and again.
+            Some(kind) => {
+                let is_new = source
+                    .used(id, now_ns)
+                    .is_some_and(|used| used.injected.add(kind, now_ns));
+                injected = injected.saturating_add(if is_new { weight } else { 0 });
+            }
+        }
+    }
+    if broken == 0 && injected == 0 {
+        return;
+    }
+    source.flawed.add(1, within_s, now_ns);
+    source.score.add(broken, within_s, now_ns);
+    source.injected.add(injected, within_s, now_ns);
+    let score = source.score(&settings, now_ns);
+    let flawed = source.flawed.count(within_s, now_ns);
+    if score >= f64::from(settings.score) && flawed >= f64::from(SAMPLES) {
+        case.accuse(source, Offence::HttpViolation, flawed, within_s, || {
             let (name, limit) = (worst.name(), settings.score);
             let what = format!("{} {}", request.method, request.route);
-            format!(
-                "score {score:.0} in {} s, limit {limit}; last {name}: {what}",
-                settings.within_s
-            )
+            format!("score {score:.0} in {within_s} s, limit {limit}; last {name}: {what}")
         });
+    }
+}
+
+/// What looks like an attempt to break in, as a bit.
+const fn injection(flaw: Flaw) -> Option<u8> {
+    match flaw {
+        Flaw::SqlInjection => Some(1),
+        Flaw::Script => Some(2),
+        Flaw::Traversal => Some(4),
+        Flaw::Command => Some(8),
+        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Offence, SECOND_NS, http,
     service::Service,
-    source::{Case, RATE_S, Source},
+    source::{Case, RATE_S, SAMPLES, Source},
 };
 use crate::l7::{H2Frames, Hello};
 
@@ -17,7 +17,9 @@ pub(super) fn frames(
     frames: &H2Frames,
 ) {
     let now_ns = case.at_ns;
-    let [streams, resets] = [frames.headers, frames.resets].map(|count| count.saturating_mul(case.weight));
+    // Streams that were opened and given up at once, before the other end said anything: a deadline, or a page that is left, comes later.
+    let at_once = frames.resets.min(frames.headers);
+    let [streams, resets] = [frames.headers, at_once].map(|count| count.saturating_mul(case.weight));
     if streams > 0 {
         http::flood(case, source, streams, &|| "HTTP/2".to_owned());
         if let Some(service) = service {
@@ -26,12 +28,20 @@ pub(super) fn frames(
         }
     }
     let settings = case.settings.resets;
+    // One observation is at most so much of the limit, and its streams in proportion.
+    let most = (settings.resets / SAMPLES).max(1);
+    let part = f64::from(most.min(resets)) / f64::from(resets.max(1));
+    let streams = if resets == 0 {
+        streams
+    } else {
+        (f64::from(streams) * part).round() as u32
+    };
     source.streams.add(streams, settings.within_s, now_ns);
-    source.resets.add(resets, settings.within_s, now_ns);
+    source.resets.add(resets.min(most), settings.within_s, now_ns);
     let streams = source.streams.count(settings.within_s, now_ns);
     let resets = source.resets.count(settings.within_s, now_ns);
     if resets >= f64::from(settings.resets) && resets * 100.0 >= streams * f64::from(settings.percent) {
-        case.accuse(source, Offence::RapidReset, resets, || {
+        case.accuse(source, Offence::RapidReset, resets, settings.within_s, || {
             format!(
                 "{resets:.0} of {streams:.0} streams were given up in {} s",
                 settings.within_s
@@ -46,9 +56,13 @@ pub(super) fn hello(case: &mut Case<'_>, source: &mut Source, service: Option<&m
         service.hello(&hello.ja4, &hello.name, case.weight);
     }
     source.hellos_seen.add(case.weight, RATE_S, case.at_ns);
-    if source.hellos.add(case.weight, settings.per_s, case.at_ns) > f64::from(settings.burst) {
+    if source
+        .hellos
+        .add(case.weight_under(settings.burst), settings.per_s, case.at_ns)
+        > f64::from(settings.burst)
+    {
         let count = source.hellos_seen.count(RATE_S, case.at_ns);
-        case.accuse(source, Offence::HandshakeFlood, count, || {
+        case.accuse(source, Offence::HandshakeFlood, count, RATE_S, || {
             let rate = count / f64::from(RATE_S);
             format!(
                 "{rate:.0} handshakes a second, limit {}: {}",
@@ -60,10 +74,10 @@ pub(super) fn hello(case: &mut Case<'_>, source: &mut Source, service: Option<&m
 
 pub(super) fn handshake_left(case: &mut Case<'_>, source: &mut Source) {
     let settings = case.settings.hellos;
-    source.left.add(case.weight, settings.within_s, case.at_ns);
+    source.left.add(1, settings.within_s, case.at_ns);
     let left = source.left.count(settings.within_s, case.at_ns);
     if left >= f64::from(settings.left) {
-        case.accuse(source, Offence::HandshakeFlood, left, || {
+        case.accuse(source, Offence::HandshakeFlood, left, settings.within_s, || {
             format!(
                 "{left:.0} handshakes were begun and left in {} s",
                 settings.within_s
@@ -74,13 +88,19 @@ pub(super) fn handshake_left(case: &mut Case<'_>, source: &mut Source) {
 
 pub(super) fn foreign(case: &mut Case<'_>, source: &mut Source, what: &str) {
     let settings = case.settings.foreign;
-    source.foreign.add(case.weight, settings.within_s, case.at_ns);
+    source.foreign.add(1, settings.within_s, case.at_ns);
     let foreign = source.foreign.count(settings.within_s, case.at_ns);
     if foreign >= f64::from(settings.conversations) {
-        case.accuse(source, Offence::ForeignProtocol, foreign, || {
-            let within = settings.within_s;
-            format!("{foreign:.0} conversations in {within} s were none of the service's: {what}")
-        });
+        case.accuse(
+            source,
+            Offence::ForeignProtocol,
+            foreign,
+            settings.within_s,
+            || {
+                let within = settings.within_s;
+                format!("{foreign:.0} conversations in {within} s were none of the service's: {what}")
+            },
+        );
     }
 }
 
@@ -94,10 +114,10 @@ pub(super) fn head_unfinished(case: &mut Case<'_>, source: &mut Source, since_ns
     }
     let is_older = |seconds: u32| since_ns >= u64::from(seconds) * SECOND_NS;
     if is_older(settings.many_after_s) {
-        look.many = look.many.saturating_add(case.weight);
+        look.many = look.many.saturating_add(1);
     }
     if is_older(settings.few_after_s) {
-        look.few = look.few.saturating_add(case.weight);
+        look.few = look.few.saturating_add(1);
     }
     let (many, few) = (look.many, look.few);
     let (count, seconds) = match (many >= settings.many, few >= settings.few) {
@@ -105,7 +125,7 @@ pub(super) fn head_unfinished(case: &mut Case<'_>, source: &mut Source, since_ns
         (_, true) if settings.few > 0 => (few, settings.few_after_s),
         _ => return,
     };
-    case.accuse(source, Offence::SlowHeads, count.into(), || {
+    case.accuse(source, Offence::SlowHeads, count.into(), seconds, || {
         format!("{count} heads of requests were not whole after {seconds} s")
     });
 }

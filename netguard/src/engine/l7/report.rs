@@ -78,7 +78,7 @@ pub struct SourceReport {
     pub idle_ns: u64,
     pub requests_per_s: f64,
     pub hellos_per_s: f64,
-    /// Answers to it, and those with 403 and 404 among them, of the last half minute (or what the settings say).
+    /// Answers to it that were read, and those with 403 and 404 among them, of the last half minute (or what the settings say).
     pub answers: f64,
     pub failures: f64,
     pub work_ms_per_s: f64,
@@ -161,7 +161,7 @@ pub(super) fn report(
 }
 
 pub(super) fn source(source: &Source, settings: &Settings, now_ns: u64) -> SourceReport {
-    let enumeration = settings.enumeration.within_s;
+    let answers = source.answers.count(settings.enumeration.within_s, now_ns);
     let cost = settings.cost.within_s;
     let offences = source.streaks.iter().map(|streak| OffenceReport {
         offence: streak.offence,
@@ -175,10 +175,10 @@ pub(super) fn source(source: &Source, settings: &Settings, now_ns: u64) -> Sourc
         idle_ns: now_ns.saturating_sub(source.last_ns),
         requests_per_s: per_s(source.requests, now_ns),
         hellos_per_s: per_s(source.hellos_seen, now_ns),
-        answers: source.answers.count(enumeration, now_ns),
-        failures: source.failures.count(enumeration, now_ns),
+        answers: answers.all,
+        failures: answers.bad,
         work_ms_per_s: source.cost.count(cost, now_ns) / f64::from(cost.max(1)),
-        violations: source.score.count(settings.violations.within_s, now_ns),
+        violations: source.score(&settings.violations, now_ns),
         foreign: source.foreign.count(settings.foreign.within_s, now_ns),
         handshakes_left: source.left.count(settings.hellos.within_s, now_ns),
         resets: source.resets.count(settings.resets.within_s, now_ns),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    count::{Distinct, Recent, period},
+    count::{Distinct, Outcomes, Recent, period},
     source::RATE_S,
 };
 
@@ -15,8 +15,8 @@ const CLIENTS: usize = 256;
 const COMPARED: usize = 16;
 const IN_USE: f64 = 2.0;
 const WHILE_S: u32 = 60;
-/// Requests by which it is known how often the queries of a route are new; of more, the older ones count half.
-const KNOWN: f64 = 20.0;
+/// Requests by which it is known what is usual: how often the queries of a route are new, how often what is asked for is missing. Of more, the older ones count half.
+pub(super) const KNOWN: f64 = 20.0;
 const REMEMBERED: f64 = 2_000.0;
 /// The part of a second's mean that goes into what is usual.
 const USUAL: f64 = 1.0 / 300.0;
@@ -28,6 +28,8 @@ pub(super) struct Service {
     pub(super) total: u64,
     /// Answers 1xx to 5xx.
     pub(super) statuses: [u64; 5],
+    /// Answers, and those with 403 and 404.
+    pub(super) answers: Outcomes,
     /// Milliseconds.
     pub(super) cost: Recent,
     pub(super) hellos: u64,
@@ -55,6 +57,8 @@ pub(super) struct Route {
     pub(super) total: u64,
     pub(super) answers: Recent,
     pub(super) failures: Recent,
+    /// Answers to POST, and those that refused.
+    pub(super) posts: Outcomes,
     /// Milliseconds.
     pub(super) cost: Recent,
     pub(super) pace: AnswerTime,

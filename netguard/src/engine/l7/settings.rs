@@ -73,9 +73,9 @@ impl Default for CacheBusting {
 /// Answers 404 and 403.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Enumeration {
-    /// Targets (path and query) that were answered so, within the time.
+    /// Targets (path and query) that were answered so, within the time; ten times as many where hardly anybody else asks.
     pub targets: u32,
-    /// So many of a hundred answers are such.
+    /// So many of a hundred answers are such, and of those to others less than half as many.
     pub percent: u32,
     pub within_s: u32,
 }
@@ -90,10 +90,12 @@ impl Default for Enumeration {
     }
 }
 
-/// Answers 401, 403 and 429 to POST at one route.
+/// Answers 401 and 403 to POST at one route.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stuffing {
     pub refusals: u32,
+    /// So many of a hundred answers are such, and of those to others, where there are any, less than half as many.
+    pub percent: u32,
     pub within_s: u32,
 }
 
@@ -101,6 +103,7 @@ impl Default for Stuffing {
     fn default() -> Self {
         Self {
             refusals: 30,
+            percent: 80,
             within_s: 60,
         }
     }
@@ -141,7 +144,7 @@ pub struct Violations {
     pub excess: u32,
     /// What no parser takes: request lines, folded headers, lengths that cannot be.
     pub malformed: u32,
-    /// What looks like an attempt to break in: evidence, and no proof.
+    /// What looks like an attempt to break in: evidence, and no proof. Each kind counts once for a route in ten seconds, all together never enough.
     pub injection: u32,
     /// What careless programs do: line ends, odd methods, too long a body.
     pub careless: u32,
@@ -236,7 +239,7 @@ impl Default for Heads {
         Self {
             many: 16,
             many_after_s: 5,
-            few: 4,
+            few: 5,
             few_after_s: 40,
         }
     }

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use super::{
     Finding, Offence, SECOND_NS, Settings,
-    count::{Bucket, Distinct, Recent, period},
+    count::{Bucket, Distinct, Outcomes, Recent, period},
     service::Route,
+    settings::Violations,
 };
 use crate::engine::Account;
 
@@ -16,6 +17,8 @@ const PAUSE_NS: u64 = 10 * SECOND_NS;
 const TOLD_AGAIN_NS: u64 = 10 * SECOND_NS;
 /// Bytes of the evidence.
 const EVIDENCE: usize = 96;
+/// Observations that are behind whatever is found: under load one of them stands for a thousand, and then says nothing about who it is of.
+pub(super) const SAMPLES: u32 = 5;
 /// Seconds over which activity counts.
 pub(super) const ACTIVE_S: u32 = 60;
 /// Seconds over which a rate is told.
@@ -32,12 +35,16 @@ pub(super) struct Source {
     pub(super) requests: Recent,
     pub(super) flood: Bucket,
     pub(super) routes: Vec<Used>,
-    pub(super) answers: Recent,
-    pub(super) failures: Recent,
+    /// Answers, and those with 403 and 404.
+    pub(super) answers: Outcomes,
     pub(super) missing: Option<Box<Missing>>,
     /// Milliseconds.
     pub(super) cost: Recent,
     pub(super) score: Recent,
+    /// The same of what looks like an attempt to break in.
+    pub(super) injected: Recent,
+    /// Requests with flaws.
+    pub(super) flawed: Recent,
     pub(super) streams: Recent,
     pub(super) resets: Recent,
     pub(super) hellos: Bucket,
@@ -55,9 +62,18 @@ pub(super) struct Used {
     pub(super) id: u64,
     pub(super) hits: Recent,
     pub(super) flood: Bucket,
-    pub(super) refusals: Recent,
+    /// Answers to POST, and those that refused.
+    pub(super) posts: Outcomes,
+    pub(super) injected: Injected,
     pub(super) queries: Option<Box<Queries>>,
     pub(super) light: Light,
+}
+
+/// What looked like attempts to break in, in the period that runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Injected {
+    period: u32,
+    kinds: u8,
 }
 
 /// What a source asked for in the period that runs, as long as it does not ask often.
@@ -118,12 +134,18 @@ pub(super) struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// Notes that `source` does `offence`, `count` times if it begins now, and tells it unless that was done a moment ago.
+    /// What the observation counts for against `limit`: however many it stands for, no fewer than `SAMPLES` of them reach it.
+    pub(super) fn weight_under(&self, limit: u32) -> u32 {
+        self.weight.min((limit / SAMPLES).max(1))
+    }
+
+    /// Notes that `source` does `offence`, `count` times in `over_s` seconds, and tells it unless that was done a moment ago.
     pub(super) fn accuse(
         &mut self,
         source: &mut Source,
         offence: Offence,
         count: f64,
+        over_s: u32,
         evidence: impl FnOnce() -> String,
     ) {
         let (now_ns, port) = (self.at_ns, self.port);
@@ -175,6 +197,7 @@ impl Case<'_> {
             offence,
             evidence,
             count: streak.count,
+            per_s: count / f64::from(over_s.max(1)),
             over_for_ns: now_ns.saturating_sub(streak.since_ns),
         });
     }
@@ -190,11 +213,12 @@ impl Source {
             requests: Recent::default(),
             flood: Bucket::default(),
             routes: Vec::new(),
-            answers: Recent::default(),
-            failures: Recent::default(),
+            answers: Outcomes::default(),
             missing: None,
             cost: Recent::default(),
             score: Recent::default(),
+            injected: Recent::default(),
+            flawed: Recent::default(),
             streams: Recent::default(),
             resets: Recent::default(),
             hellos: Bucket::default(),
@@ -204,6 +228,12 @@ impl Source {
             heads: HeadsLook::default(),
             streaks: Vec::new(),
         }
+    }
+
+    /// The score of what broke the protocol. A search for a line of SQL is no crime: such things are never enough by themselves.
+    pub(super) fn score(&self, settings: &Violations, now_ns: u64) -> f64 {
+        let injected = self.injected.count(settings.within_s, now_ns);
+        self.score.count(settings.within_s, now_ns) + injected.min(0.9 * f64::from(settings.score))
     }
 
     /// How much it does; who was found to do something must not be pushed out by those who were not.
@@ -228,7 +258,8 @@ impl Source {
             id,
             hits: Recent::default(),
             flood: Bucket::default(),
-            refusals: Recent::default(),
+            posts: Outcomes::default(),
+            injected: Injected::default(),
             queries: None,
             light: Light::default(),
         };
@@ -237,13 +268,26 @@ impl Source {
             return self.routes.last_mut();
         }
         let activity =
-            |used: &Used| used.hits.count(RATE_S, now_ns) + 10.0 * used.refusals.count(ACTIVE_S, now_ns);
+            |used: &Used| used.hits.count(RATE_S, now_ns) + 10.0 * used.posts.count(ACTIVE_S, now_ns).bad;
         let least = self
             .routes
             .iter_mut()
             .min_by(|a, b| activity(a).total_cmp(&activity(b)))?;
         *least = used;
         Some(least)
+    }
+}
+
+impl Injected {
+    /// Takes in something of `kind`, a bit; whether it is new in these ten seconds.
+    pub(super) fn add(&mut self, kind: u8, now_ns: u64) -> bool {
+        let (period, _) = period(RATE_S, now_ns);
+        if period != self.period {
+            *self = Self { period, kinds: 0 };
+        }
+        let is_new = self.kinds & kind == 0;
+        self.kinds |= kind;
+        is_new
     }
 }
 

@@ -105,3 +105,57 @@ fn bad_lines() {
     }
     assert_eq!(scene.offences(), []);
 }
+
+#[test]
+fn calls_that_are_cancelled_and_those_that_are_too_late() {
+    let mut scene = Scene::new();
+    // Twenty calls, and a hundred milliseconds later each of them is given up, while the next ones begin; three are so at once.
+    for turn in 0..100 {
+        scene.said(
+            7,
+            Said::H2(H2Frames {
+                headers: if turn % 2 == 0 { 17 } else { 3 },
+                resets: if turn % 2 == 0 { 0 } else { 20 },
+                ..H2Frames::default()
+            }),
+        );
+        scene.wait(100 * MS);
+    }
+    assert_eq!(scene.offences(), []);
+}
+
+#[test]
+fn somebody_who_writes_about_sql() {
+    let mut scene = Scene::new();
+    let searches = |route: &str, flaws: &[Flaw]| {
+        Said::Request(Request {
+            method: "GET".to_owned(),
+            route: route.to_owned(),
+            query: 1,
+            flaws: flaws.to_vec(),
+            ..Request::default()
+        })
+    };
+    // The box asks at each key, on many pages, for a minute: what it is asked for looks bad, but is nothing by itself.
+    for key in 0..300 {
+        let route = format!("/wiki/{}", ["a", "b", "c", "d"][key % 4]);
+        scene.said(7, searches(&route, &[Flaw::SqlInjection, Flaw::Script]));
+        scene.wait(200 * MS);
+    }
+    assert_eq!(scene.offences(), []);
+    // Two of them on one page, and requests without a host in a small program: nothing either.
+    let mut scene = Scene::new();
+    for _ in 0..50 {
+        scene.said(7, searches("/search", &[Flaw::SqlInjection]));
+        scene.said(7, flawed(Flaw::Host));
+        scene.wait(100 * MS);
+    }
+    assert_eq!(scene.offences(), []);
+    // Who looks for holes in one page after another, and breaks the protocol as well, is found.
+    for number in 0..15 {
+        scene.said(8, searches(&format!("/page-{number}"), &[Flaw::SqlInjection]));
+        scene.said(8, flawed(Flaw::Characters));
+        scene.wait(100 * MS);
+    }
+    assert_eq!(scene.offences(), [(8, Offence::HttpViolation)]);
+}

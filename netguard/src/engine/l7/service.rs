@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use super::{
+    SECOND_NS,
     count::{Distinct, Outcomes, Recent, period},
     source::RATE_S,
 };
+use crate::engine::Account;
 
 /// Services, routes of a service, and TLS clients of one.
 const SERVICES: usize = 64;
@@ -32,6 +34,8 @@ pub(super) struct Service {
     pub(super) answers: Outcomes,
     /// Milliseconds.
     pub(super) cost: Recent,
+    /// The two that were answered last, and when.
+    last: [Option<(Account, u64)>; 2],
     pub(super) hellos: u64,
     pub(super) clients: HashMap<String, Client>,
     pub(super) routes: HashMap<u64, Route>,
@@ -114,6 +118,23 @@ impl Service {
             name: name(),
             ..Route::default()
         })
+    }
+
+    /// Notes that `account` was answered.
+    pub(super) fn seen(&mut self, account: Account, now_ns: u64) {
+        let is_same = |last: &Option<(Account, u64)>| last.is_some_and(|(known, _)| known == account);
+        let place = match self.last.iter().position(is_same) {
+            Some(place) => place,
+            None => usize::from(self.last[0].map(|(_, at_ns)| at_ns) > self.last[1].map(|(_, at_ns)| at_ns)),
+        };
+        self.last[place] = Some((account, now_ns));
+    }
+
+    /// Whether others than `account` were answered of late.
+    pub(super) fn has_others(&self, account: Account, now_ns: u64) -> bool {
+        let is_recent = |at_ns: u64| now_ns.saturating_sub(at_ns) < u64::from(WHILE_S) * SECOND_NS;
+        let mut last = self.last.iter().flatten();
+        last.any(|(known, at_ns)| *known != account && is_recent(*at_ns))
     }
 
     /// Takes in a hello of the client `ja4`.

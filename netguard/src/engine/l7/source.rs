@@ -40,6 +40,8 @@ pub(super) struct Source {
     pub(super) missing: Option<Box<Missing>>,
     /// Milliseconds.
     pub(super) cost: Recent,
+    /// Answers that cost something.
+    pub(super) worked: Recent,
     pub(super) score: Recent,
     /// The same of what looks like an attempt to break in.
     pub(super) injected: Recent,
@@ -216,6 +218,7 @@ impl Source {
             answers: Outcomes::default(),
             missing: None,
             cost: Recent::default(),
+            worked: Recent::default(),
             score: Recent::default(),
             injected: Recent::default(),
             flawed: Recent::default(),

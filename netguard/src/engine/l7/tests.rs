@@ -232,7 +232,7 @@ fn what_costs_more_than_it_may() {
     assert_eq!(scene.offences(), []);
     for _ in 0..200 {
         scene.asks(7, "GET", "/report", 0, 200, 300);
-        scene.wait(100 * MS);
+        scene.wait(50 * MS);
     }
     assert_eq!(scene.offences(), [(7, Offence::CostlyRequests)]);
 }

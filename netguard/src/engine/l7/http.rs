@@ -6,7 +6,7 @@ use super::{
     Offence,
     service::{KNOWN, Service},
     settings::Violations,
-    source::{Case, Missing, Queries, RATE_S, SAMPLES, Source},
+    source::{Case, Missing, RATE_S, SAMPLES, Source},
 };
 use crate::l7::{Flaw, Request, Response};
 
@@ -32,27 +32,16 @@ pub(super) fn request(
     let level = used
         .flood
         .add(case.weight_under(endpoint.burst), endpoint.per_s, now_ns);
-    if used.queries.is_none() && request.query != 0 {
-        used.queries = Some(Box::new(Queries::new()));
-    }
-    let queries = used.queries.as_mut().map(|queries| {
-        queries.add(
-            request.query,
-            case.weight_under(cache.requests),
-            cache.within_s,
-            now_ns,
-        );
-        (queries.requests, queries.share())
-    });
-    let usual = service.map(|service| {
+    let counts = case.weight_under(cache.requests);
+    let asked = service.map(|service| {
         service.total = service.total.saturating_add(weight.into());
         service.requests.add(weight, RATE_S, now_ns);
         let route = service.route(id, now_ns, what);
         route.asked(weight, now_ns);
-        // Half of what may be too much is not usual any more.
-        let most = cache.requests / 2;
-        used.light.add(route, request.query, most, cache.within_s, now_ns);
-        route.light_share()
+        let (query, within_s) = (request.query, cache.within_s);
+        used.asked
+            .add(route, query, counts, cache.requests, within_s, now_ns);
+        (used.asked.requests, used.asked.share(), route.light_share())
     });
     if level > f64::from(endpoint.burst) {
         let rate = hits / f64::from(RATE_S);
@@ -60,23 +49,29 @@ pub(super) fn request(
             format!("{rate:.0} a second, limit {}: {}", endpoint.per_s, what())
         });
     }
-    let (Some((requests, share)), Some(usual)) = (queries, usual) else {
+    let Some((requests, Some(share), usual)) = asked else {
         return;
     };
-    let is_new = share * 100.0 >= f64::from(cache.percent);
-    if requests >= cache.requests && is_new && usual * 2.0 < share {
+    // Where it is not known what is usual, it may be that all ask for ever new things.
+    let (least, is_usual) = match usual {
+        Some(usual) => (cache.requests, usual * 2.0 >= share),
+        None => (cache.requests.saturating_mul(5), false),
+    };
+    if requests >= least && share * 100.0 >= f64::from(cache.percent) && !is_usual {
+        let evidence = || {
+            let usual = usual.map_or("unknown".to_owned(), |usual| format!("{:.0} %", 100.0 * usual));
+            let share = 100.0 * share;
+            format!(
+                "{share:.0} % of {requests} queries were new, usually {usual}: {}",
+                what()
+            )
+        };
         case.accuse(
             source,
             Offence::CacheBusting,
             requests.into(),
             cache.within_s,
-            || {
-                let (share, usual) = (100.0 * share, 100.0 * usual);
-                format!(
-                    "{share:.0} % of {requests} queries were new, usually {usual:.0} %: {}",
-                    what()
-                )
-            },
+            evidence,
         );
     }
 }

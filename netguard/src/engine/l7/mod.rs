@@ -6,6 +6,7 @@ pub mod finding;
 mod http;
 mod offences;
 mod other;
+mod queries;
 pub mod report;
 mod service;
 pub mod settings;

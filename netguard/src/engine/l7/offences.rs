@@ -82,6 +82,7 @@ impl Offences {
     /// What was found since the last tick; the same again of a source no more often than every ten seconds.
     pub fn tick(&mut self, now_ns: u64) -> Vec<Finding> {
         self.now_ns = self.now_ns.max(now_ns);
+        self.sources.forget_idle(self.now_ns);
         std::mem::take(&mut self.found)
     }
 

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use super::{
+    SECOND_NS,
     count::{Distinct, Outcomes, Recent, period},
     source::RATE_S,
 };
+use crate::engine::Account;
 
 /// Services, routes of a service, and TLS clients of one.
 const SERVICES: usize = 64;
@@ -32,6 +34,8 @@ pub(super) struct Service {
     pub(super) answers: Outcomes,
     /// Milliseconds.
     pub(super) cost: Recent,
+    /// The two that were answered last, and when.
+    last: [Option<(Account, u64)>; 2],
     pub(super) hellos: u64,
     pub(super) clients: HashMap<String, Client>,
     pub(super) routes: HashMap<u64, Route>,
@@ -63,6 +67,8 @@ pub(super) struct Route {
     pub(super) cost: Recent,
     pub(super) pace: AnswerTime,
     light: Light,
+    /// Queries of late, and of the time before.
+    seen: Option<Box<[Distinct<128>; 2]>>,
 }
 
 /// How long answers take, second by second.
@@ -77,11 +83,10 @@ pub(super) struct AnswerTime {
 }
 
 /// What those ask for who do not ask often.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Light {
     requests: f64,
     new: f64,
-    seen: Option<Box<Distinct<128>>>,
 }
 
 /// The service at `port`; `None` where there is no room.
@@ -116,6 +121,23 @@ impl Service {
         })
     }
 
+    /// Notes that `account` was answered.
+    pub(super) fn seen(&mut self, account: Account, now_ns: u64) {
+        let is_same = |last: &Option<(Account, u64)>| last.is_some_and(|(known, _)| known == account);
+        let place = match self.last.iter().position(is_same) {
+            Some(place) => place,
+            None => usize::from(self.last[0].map(|(_, at_ns)| at_ns) > self.last[1].map(|(_, at_ns)| at_ns)),
+        };
+        self.last[place] = Some((account, now_ns));
+    }
+
+    /// Whether others than `account` were answered of late.
+    pub(super) fn has_others(&self, account: Account, now_ns: u64) -> bool {
+        let is_recent = |at_ns: u64| now_ns.saturating_sub(at_ns) < u64::from(WHILE_S) * SECOND_NS;
+        let mut last = self.last.iter().flatten();
+        last.any(|(known, at_ns)| *known != account && is_recent(*at_ns))
+    }
+
     /// Takes in a hello of the client `ja4`.
     pub(super) fn hello(&mut self, ja4: &str, name: &str, weight: u32) {
         self.hellos = self.hellos.saturating_add(weight.into());
@@ -140,39 +162,56 @@ impl Route {
         self.activity.add(weight, WHILE_S, now_ns);
     }
 
-    /// Takes in the query of somebody who does not ask often, 0 for none; tells whether it is new.
-    pub(super) fn asked_lightly(&mut self, query: u64) -> bool {
+    /// Nought where the query is none (0) or was asked before, by whomever; else how many new ones it stands for, since some seem to be known by chance.
+    pub(super) fn newness(&self, query: u64) -> f64 {
+        if query == 0 {
+            return 0.0;
+        }
+        let Some(seen) = &self.seen else {
+            return 1.0;
+        };
+        let [now, before] = seen.as_ref();
+        if now.has(query) || before.has(query) {
+            return 0.0;
+        }
+        1.0 / ((1.0 - now.filled()) * (1.0 - before.filled()))
+    }
+
+    /// Remembers a query. Those of long ago are forgotten, in favour of as many new ones.
+    pub(super) fn learn(&mut self, query: u64) {
+        if query == 0 {
+            return;
+        }
+        let seen = self
+            .seen
+            .get_or_insert_with(|| Box::new([Distinct::new(), Distinct::new()]));
+        if seen[0].filled() >= 0.25 {
+            seen.swap(0, 1);
+            seen[0] = Distinct::new();
+        }
+        seen[0].insert(query);
+    }
+
+    /// Takes in the request of somebody who does not ask often.
+    pub(super) fn asked_lightly(&mut self, newness: f64) {
         let light = &mut self.light;
         light.requests += 1.0;
+        light.new += newness;
         if light.requests > REMEMBERED {
             light.requests /= 2.0;
             light.new /= 2.0;
         }
-        if query == 0 {
-            return false;
-        }
-        let seen = light.seen.get_or_insert_with(|| Box::new(Distinct::new()));
-        if seen.is_full() {
-            **seen = Distinct::new();
-        }
-        let is_new = seen.insert(query);
-        light.new += f64::from(u8::from(is_new));
-        is_new
     }
 
     /// Takes back requests of somebody who asks often after all, and those with a new query among them.
-    pub(super) fn take_back(&mut self, requests: u32, new: u32) {
+    pub(super) fn take_back(&mut self, requests: u32, new: f64) {
         self.light.requests = (self.light.requests - f64::from(requests)).max(0.0);
-        self.light.new = (self.light.new - f64::from(new)).clamp(0.0, self.light.requests);
+        self.light.new = (self.light.new - new).clamp(0.0, self.light.requests);
     }
 
-    /// The share of such requests with a query that was new; 0 where it is not known.
-    pub(super) fn light_share(&self) -> f64 {
-        if self.light.requests < KNOWN {
-            0.0
-        } else {
-            self.light.new / self.light.requests
-        }
+    /// The share of such requests with a query that was new, if it is known.
+    pub(super) fn light_share(&self) -> Option<f64> {
+        (self.light.requests >= KNOWN).then(|| (self.light.new / self.light.requests).min(1.0))
     }
 }
 
@@ -259,12 +298,12 @@ mod tests {
             } else {
                 number % 10 + 1
             };
-            route.asked_lightly(query);
+            let newness = route.newness(query);
+            route.asked_lightly(newness);
+            route.learn(query);
         }
-        assert!(
-            (0.15..0.25).contains(&route.light_share()),
-            "{}",
-            route.light_share()
-        );
+        let share = route.light_share();
+        assert!(share > Some(0.15) && share < Some(0.25), "{share:?}");
+        assert_eq!(Route::default().light_share(), None);
     }
 }

@@ -112,13 +112,14 @@ impl Default for Stuffing {
 /// The time that the service took for its answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cost {
-    /// Milliseconds a second, over the time.
+    /// Milliseconds a second, over the time; three times as many where nobody else is served. An answer is at most twice what is usual for its route.
     pub ms_per_s: u32,
     pub within_s: u32,
     /// Routes whose answers usually take so long wait for something (long polling): they cost nothing.
     pub waiting_ms: u32,
-    /// Only while the source has so many of a hundred of all that the service takes, or answers of the route take twice as long as usual.
+    /// Only while the source has so many of a hundred of all that the service takes, by so many answers.
     pub percent: u32,
+    pub answers: u32,
 }
 
 impl Default for Cost {
@@ -126,8 +127,9 @@ impl Default for Cost {
         Self {
             ms_per_s: 2_000,
             within_s: 10,
-            waiting_ms: 5_000,
+            waiting_ms: 1_000,
             percent: 50,
+            answers: 20,
         }
     }
 }

@@ -2,19 +2,23 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use super::source::Source;
+use super::{SECOND_NS, source::Source};
 use crate::engine::Account;
 
 /// Sources that are compared when one must give way.
 const COMPARED: usize = 16;
+/// A source that has said nothing for so long is forgotten, within as many ticks as it takes to look at all of them.
+const IDLE_NS: u64 = 600 * SECOND_NS;
+const LOOKED_AT: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Sources {
     most: usize,
     index: HashMap<Account, usize>,
     sources: Vec<Source>,
-    /// Where it is looked next for one that gives way.
+    /// Where it is looked next for one that gives way, and for one that is idle.
     hand: usize,
+    idle: usize,
     displaced: u64,
 }
 
@@ -25,6 +29,7 @@ impl Sources {
             index: HashMap::new(),
             sources: Vec::new(),
             hand: 0,
+            idle: 0,
             displaced: 0,
         }
     }
@@ -53,6 +58,31 @@ impl Sources {
         self.index.insert(account, least);
         self.sources[least] = source;
         self.sources.get_mut(least)
+    }
+
+    /// Forgets sources that have said nothing for so long; looks at some of them, and at others the next time.
+    pub(super) fn forget_idle(&mut self, now_ns: u64) {
+        for _ in 0..LOOKED_AT.min(self.sources.len()) {
+            if self.idle >= self.sources.len() {
+                self.idle = 0;
+            }
+            let Some(source) = self.sources.get(self.idle) else {
+                break;
+            };
+            if now_ns.saturating_sub(source.last_ns) < IDLE_NS {
+                self.idle += 1;
+                continue;
+            }
+            self.index.remove(&source.account);
+            self.sources.swap_remove(self.idle);
+            if let Some(moved) = self.sources.get(self.idle) {
+                self.index.insert(moved.account, self.idle);
+            }
+        }
+        if self.sources.capacity() > 1_024 && self.sources.len() < self.sources.capacity() / 4 {
+            self.sources.shrink_to(self.sources.len() * 2);
+            self.index.shrink_to(self.sources.len() * 2);
+        }
     }
 
     pub(super) fn of(&self, account: Account) -> Option<&Source> {
@@ -97,5 +127,33 @@ mod tests {
             sources.entry(address(0x0c00_0000 + number), 1_000 * SECOND);
         }
         assert!(sources.of(Account::of(busy)).is_none());
+    }
+
+    #[test]
+    fn who_says_nothing_for_ten_minutes_is_forgotten() {
+        let mut sources = Sources::new(10_000);
+        let address = |number: u32| IpAddr::from(std::net::Ipv4Addr::from(number));
+        for number in 0..5_000 {
+            let source = sources.entry(address(number), SECOND_NS).expect("room");
+            source.last_ns = SECOND_NS * if number % 7 == 0 { 500 } else { 1 };
+        }
+        sources.forget_idle(600 * SECOND_NS);
+        assert_eq!(sources.len(), 5_000);
+        for _ in 0..40 {
+            sources.forget_idle(700 * SECOND_NS);
+        }
+        assert_eq!((sources.len(), sources.index.len()), (715, 715));
+        for number in 0..5_000 {
+            let account = Account::of(address(number));
+            let found = sources.of(account).map(|source| source.account);
+            assert_eq!(found, (number % 7 == 0).then_some(account));
+        }
+        assert!(sources.sources.capacity() < 5_000);
+        for _ in 0..40 {
+            sources.forget_idle(2_000 * SECOND_NS);
+        }
+        assert_eq!((sources.len(), sources.index.len()), (0, 0));
+        // Those that come then have room.
+        assert!(sources.entry(address(1), 2_000 * SECOND_NS).is_some());
     }
 }

@@ -94,3 +94,58 @@ fn who_looks_for_names_among_honest_clients_is_found() {
     }
     assert_eq!(scene.offences(), [(7, Offence::Enumeration)]);
 }
+
+#[test]
+fn a_service_that_is_slow_for_all() {
+    let mut scene = Scene::new();
+    for ms in [80, 800] {
+        for _ in 0..400 {
+            for client in 1..=5 {
+                scene.asks(client, "GET", "/report", 0, 200, ms);
+            }
+            scene.wait(33 * MS);
+        }
+    }
+    assert_eq!(scene.offences(), []);
+}
+
+#[test]
+fn who_is_served_alone_may_cost_more() {
+    let mut scene = Scene::new();
+    for _ in 0..500 {
+        scene.asks(7, "GET", "/report", 0, 200, 100);
+        scene.wait(30 * MS);
+    }
+    assert_eq!(scene.offences(), []);
+    let mut scene = Scene::new();
+    for _ in 0..500 {
+        scene.asks(7, "GET", "/report", 0, 200, 200);
+        scene.wait(25 * MS);
+    }
+    assert_eq!(scene.offences(), [(7, Offence::CostlyRequests)]);
+}
+
+#[test]
+fn a_few_slow_answers_uploads_and_waiting_cost_little() {
+    for (method, usual_ms, times, every_ns, ms) in [
+        // Too few.
+        ("GET", 900, 15, 300 * MS, 1_900),
+        // Many, that take a hundred times as long as usual.
+        ("GET", 20, 100, 100 * MS, 2_000),
+        // Photos by a slow line.
+        ("PUT", 300, 50, 200 * MS, 2_000),
+        // What waits for news.
+        ("GET", 1_500, 200, 50 * MS, 1_500),
+    ] {
+        let mut scene = Scene::new();
+        for _ in 0..30 {
+            scene.asks(8, method, "/photo", 0, 200, usual_ms);
+            scene.wait(SECOND_NS);
+        }
+        for _ in 0..times {
+            scene.asks(7, method, "/photo", 0, 200, ms);
+            scene.wait(every_ns);
+        }
+        assert_eq!(scene.offences(), [], "{method} {usual_ms} {ms}");
+    }
+}

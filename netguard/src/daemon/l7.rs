@@ -262,10 +262,11 @@ impl Hearing {
         self.listening
             .forget(|index| standing.iter().any(|(known, _)| *known == index));
         // One that refuses hides no other.
-        let refused = standing
-            .iter()
-            .map(|(index, name)| self.listening.listen(*index, name));
-        refused.fold(Ok(()), |first, outcome| first.and(outcome))
+        let mut outcome = Ok(());
+        for (index, name) in &standing {
+            outcome = outcome.and(self.listening.listen(*index, name));
+        }
+        outcome
     }
 
     fn follow_ports(&mut self) -> Result<(), Box<dyn std::error::Error>> {

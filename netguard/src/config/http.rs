@@ -51,7 +51,7 @@ impl Default for Http {
     fn default() -> Self {
         let limit = |rate_per_s: RatePerSecond, burst: RatePerSecond| Limit { rate_per_s, burst };
         Self {
-            mode: PolicyMode::Shadow,
+            mode: PolicyMode::Off,
             ports: Ports::default(),
             requests: limit(Within::constant::<200>(), Within::constant::<1_000>()),
             endpoint: limit(Within::constant::<100>(), Within::constant::<500>()),

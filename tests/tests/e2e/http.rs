@@ -96,7 +96,10 @@ fn what_no_honest_client_does_is_found() -> Result<()> {
     const SMUGGLED: &[u8] =
         b"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nX";
     let (lab, server) = lab()?;
-    let netguard = protect(&lab, "service = [{ port = \"tcp/80\", speaks = \"http\" }]\n")?;
+    let netguard = protect(
+        &lab,
+        "service = [{ port = \"tcp/80\", speaks = \"http\" }]\nhttp.mode = \"shadow\"\n",
+    )?;
     for family in [Family::V4, Family::V6] {
         let attacker = &lab.attacker;
         ask(attacker, &lab, family, "/wp-[1-700].php", &[])?;
@@ -136,7 +139,7 @@ fn what_no_honest_client_does_is_found() -> Result<()> {
 #[test]
 fn in_shadow_it_is_only_told() -> Result<()> {
     let (lab, _server) = lab()?;
-    let netguard = protect(&lab, "")?;
+    let netguard = protect(&lab, "http.mode = \"shadow\"\n")?;
     ask(&lab.attacker, &lab, Family::V4, "/wp-[1-700].php", &[])?;
     wait_found(&netguard, &lab, Family::V4, "enumeration")?;
     ensure!(netguard.blocked()?.is_empty());
@@ -149,7 +152,7 @@ fn in_shadow_it_is_only_told() -> Result<()> {
 fn clients_of_tls_are_known_by_what_they_offer() -> Result<()> {
     let lab = Lab::new()?;
     let _server = OldTls::start(&lab)?;
-    let netguard = protect(&lab, "")?;
+    let netguard = protect(&lab, "http.mode = \"shadow\"\n")?;
     for (family, version) in [(Family::V4, "1.3"), (Family::V6, "1.2")] {
         speak_tls(&lab, family, version, "DEFAULT", "/")?;
     }

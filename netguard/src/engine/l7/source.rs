@@ -14,7 +14,7 @@ use crate::engine::Account;
 const ROUTES: usize = 8;
 /// An offence that was not seen for so long has ended; one that goes on is told again after so long.
 const PAUSE_NS: u64 = 10 * SECOND_NS;
-const TOLD_AGAIN_NS: u64 = 10 * SECOND_NS;
+const TOLD_AGAIN_NS: u64 = 2 * SECOND_NS;
 /// Bytes of the evidence.
 const EVIDENCE: usize = 96;
 /// Observations that are behind whatever is found: under load one of them stands for a thousand, and then says nothing about who it is of.

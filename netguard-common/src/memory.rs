@@ -2,7 +2,6 @@
 
 mod connections;
 mod lines;
-mod overheard;
 mod prefixes;
 
 use core::{
@@ -38,7 +37,6 @@ use crate::{
 };
 
 pub use connections::Connections;
-pub use overheard::Overheard;
 pub use prefixes::network;
 use prefixes::{Prefixes, longest};
 

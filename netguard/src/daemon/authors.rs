@@ -54,8 +54,6 @@ impl EventKind {
             | Self::ChallengeEnded
             | Self::SamplesLost { .. }
             | Self::HandshakesRefused { .. }
-            | Self::Offence { .. }
-            | Self::OffencesMore { .. }
             | Self::Missed { .. } => Worth::Strangers,
             _ => Worth::Decision,
         }

@@ -2,7 +2,6 @@
 //! the end, and decomposes its hours once an hour. What is normal, the engine says.
 
 mod file;
-mod known;
 
 use std::{
     mem,

@@ -18,8 +18,6 @@ pub enum GuardKind {
     Allowlist,
     /// `guard.never_block` of the configuration.
     Configured,
-    /// `decision.trusted_proxies`: whoever comes through it is not it.
-    Proxy,
     /// A feed says so.
     NeverBlockList,
 }
@@ -42,7 +40,6 @@ impl GuardKind {
             Self::Session => "where somebody is logged in from by ssh",
             Self::Allowlist => "on the allowlist",
             Self::Configured => "listed under guard.never_block",
-            Self::Proxy => "listed under decision.trusted_proxies",
             Self::NeverBlockList => "on a list of whom never to block (see `netguard feed list`)",
         }
     }

@@ -5,7 +5,6 @@ mod decision;
 mod families;
 mod figures;
 mod gather;
-mod http;
 mod serve;
 mod tables;
 

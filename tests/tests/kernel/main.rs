@@ -12,7 +12,6 @@ mod fixtures;
 mod fragments;
 mod generated;
 mod heads;
-mod l7;
 mod ladder;
 mod levels;
 mod own;

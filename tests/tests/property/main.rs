@@ -7,8 +7,6 @@ mod captures;
 mod decision;
 mod feeds;
 mod formats;
-mod hearing;
-mod l7;
 mod ladder;
 mod laws;
 mod lists;

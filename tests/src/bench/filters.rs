@@ -190,20 +190,23 @@ pub(super) fn strict() -> World {
     limiting(rules())
 }
 
-/// As `world`, and every source exceeds its limits. Drops are reported within the daemon's budget, which is part of their cost.
-pub(super) fn limiting(mut world: World) -> World {
+/// As `world`, and every source exceeds its limits.
+pub(super) fn limiting(world: World) -> World {
     const A_MINUTE: Rate = Rate {
         interval_ns: 60_000_000_000,
         tolerance_ns: 60_000_000_000,
     };
-    world.settings.sample = SAMPLED;
-    world.limits([A_MINUTE; CLASSES])
+    limited(world, A_MINUTE)
 }
 
 fn generous() -> World {
-    let mut world = rules().limits([NEVER; CLASSES]);
+    limited(rules(), NEVER)
+}
+
+/// As `world`, with this limit for all. Drops are reported within the daemon's budget, which is part of their cost.
+fn limited(mut world: World, limit: Rate) -> World {
     world.settings.sample = SAMPLED;
-    world
+    world.limits([limit; CLASSES])
 }
 
 /// Every connection attempt at one of `own` is answered for.

@@ -113,7 +113,6 @@ fn old_handshakes_are_ended_and_new_ones_untouched() -> Result<()> {
     server.must_run()
 }
 
-/// The floor is lowered, only counted, and gone: what is told, and what becomes of handshakes.
 /// Has the service at port 443 refuse all below TLS 1.3.
 fn enforce(netguard: &Netguard<'_>) -> Result<()> {
     let to = [
@@ -128,6 +127,7 @@ fn enforce(netguard: &Netguard<'_>) -> Result<()> {
     netguard.must(&to).map(drop)
 }
 
+/// The floor is lowered, only counted, and gone: what is told, and what becomes of handshakes.
 fn changed_while_it_runs(lab: &Lab, netguard: &Netguard<'_>) -> Result<()> {
     let speak = |family, suites| speak_tls(lab, family, "1.2", suites, "/");
     netguard.must(&["service", "set", "tcp/443", "--tls-minimum", "1.2"])?;

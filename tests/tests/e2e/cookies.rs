@@ -90,7 +90,7 @@ fn a_shadow_answers_nobody() -> Result<()> {
     Ok(())
 }
 
-fn syncookies(lab: &Lab) -> Result<String> {
+pub(crate) fn syncookies(lab: &Lab) -> Result<String> {
     sysctl(lab, "tcp_syncookies")
 }
 

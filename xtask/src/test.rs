@@ -130,11 +130,15 @@ impl Rung {
     }
 }
 
+/// What a failed test said is told, not where it was: the table has room for a few lines.
+const BACKTRACE: (&str, &str) = ("RUST_BACKTRACE", "0");
+
 fn cargo_test(args: &[&str], tally: &mut Tally) -> Result<()> {
     process::watch(
         process::host_cargo()
             .args(["test", "--locked", "--no-fail-fast"])
-            .args(args),
+            .args(args)
+            .env(BACKTRACE.0, BACKTRACE.1),
         |line| tally.read(line),
     )
 }

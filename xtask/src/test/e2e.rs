@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::tally::Tally;
+use super::{BACKTRACE, tally::Tally};
 use crate::{process, release, setup};
 
 /// The module of the tests that need no quiet machine (`tests/tests/e2e/calm.rs`): they wait for daemons most of the time.
@@ -13,7 +13,7 @@ const CALM: &str = "calm::";
 const COMPANY: usize = 4;
 
 /// So many tests are run again at most: more did not fail by chance.
-const RUN_AGAIN: usize = 3;
+const RUN_AGAIN: usize = 5;
 
 /// The system under test is the release binary. Tests in which packets come as fast as they can have the machine to themselves.
 ///
@@ -59,6 +59,7 @@ fn tests(netguard: &Path, at_a_time: usize, which: &[&str], tally: &mut Tally) -
         .args(ALL)
         .arg(format!("--test-threads={at_a_time}"))
         .args(which)
+        .env(BACKTRACE.0, BACKTRACE.1)
         .env("NETGUARD_BIN", netguard);
     process::watch(&mut cargo, |line| tally.read(line))
 }

@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod decision;
 pub mod engine;
 pub mod host;
+pub mod l7;
 pub mod lists;
 pub mod metrics;
 pub mod prefix;

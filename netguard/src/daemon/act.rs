@@ -61,7 +61,7 @@ pub(super) async fn act(state: &State, findings: Vec<Finding>, now_ns: u64) {
 
 fn tell(state: &State, decision: &Decision, outcome: Enforced<BpfError>) {
     let finding = &decision.finding;
-    let verdict = finding.verdict.name().to_owned();
+    let verdict = finding.cause.name().to_owned();
     if let Some((network, sources)) = decision.network {
         return tell_network(state, network, sources, &decision.action, outcome);
     }

@@ -57,7 +57,7 @@ mod tests {
     use netguard_common::Verdict;
 
     use super::*;
-    use crate::engine::{Account, Finding, Withheld, reputation::Before};
+    use crate::engine::{Account, Cause, Finding, Withheld, reputation::Before};
 
     /// Holds `capacity` rules, then says "full": a sink that behaves like the kernel's tables.
     struct Memory {
@@ -82,7 +82,7 @@ mod tests {
         let finding = Finding {
             account: Account::of(source),
             source,
-            verdict: Verdict::LimitUdp,
+            cause: Cause::Limit(Verdict::LimitUdp),
             over_for_ns: 1,
             dropped: 1,
         };

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::IpAddr};
 
 use netguard_common::Verdict;
 
-use super::{Account, Window, window::vote};
+use super::{Account, Window, l7::Offence, reputation::Kind, window::vote};
 
 /// Streaks kept at the most; beyond, new ones are not begun.
 const MAX_STREAKS: usize = 65_536;
@@ -36,12 +36,38 @@ pub struct Finding {
     pub account: Account,
     /// The address of the account that most of it came from.
     pub source: IpAddr,
-    /// The limit that dropped most.
-    pub verdict: Verdict,
+    pub cause: Cause,
     /// How long the source has been over its limits.
     pub over_for_ns: u64,
-    /// Packets dropped meanwhile, estimated.
+    /// Packets dropped meanwhile, or requests made, estimated.
     pub dropped: u64,
+}
+
+/// What a source was found to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It keeps sending over its limits: this one dropped most.
+    Limit(Verdict),
+    /// It harms an application.
+    Application(Offence),
+}
+
+impl Cause {
+    /// The word that the command line and JSON use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Limit(verdict) => verdict.name(),
+            Self::Application(offence) => offence.name(),
+        }
+    }
+
+    /// What it is as evidence.
+    pub const fn evidence(self) -> Kind {
+        match self {
+            Self::Limit(_) => Kind::Flood,
+            Self::Application(_) => Kind::Abuse,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -103,7 +129,7 @@ impl Flooders {
                 findings.push(Finding {
                     account,
                     source: streak.source,
-                    verdict: streak.limit().unwrap_or(limited.verdict),
+                    cause: Cause::Limit(streak.limit().unwrap_or(limited.verdict)),
                     over_for_ns,
                     dropped: streak.dropped,
                 });
@@ -211,7 +237,10 @@ mod tests {
         let [finding] = &found[..] else {
             panic!("{found:?}");
         };
-        assert_eq!((finding.verdict, finding.dropped), (Verdict::LimitIcmp, 160));
+        assert_eq!(
+            (finding.cause, finding.dropped),
+            (Cause::Limit(Verdict::LimitIcmp), 160)
+        );
         let mut flooders = Flooders::default();
         let samples = [sample([192, 0, 2, 1], Verdict::TcpNull, 900); 9];
         let window = observe(&[], &[], &samples, 0, 10_000 * MS, 100 * MS);

@@ -11,7 +11,7 @@ use netguard_common::layout::Mode;
 
 use super::{
     Account, Finding, Guard,
-    reputation::{Before, Evidence, Kind, Reputation, Sentence},
+    reputation::{Before, Evidence, Reputation, Sentence},
 };
 use crate::prefix::Prefix;
 
@@ -54,9 +54,9 @@ pub fn decide(
         finding.account = accountable(finding.account, finding.source, guard);
         let account = finding.account;
         let evidence = Evidence {
-            kind: Kind::Flood,
+            kind: finding.cause.evidence(),
             proven: reputation.connections(account) > 0,
-            detail: finding.verdict.name().to_owned(),
+            detail: finding.cause.name().to_owned(),
             packets: finding.dropped,
         };
         reputation.take(account, &evidence, now_ns);
@@ -158,7 +158,7 @@ mod tests {
 
     use super::*;
     use crate::engine::{
-        GuardKind,
+        Cause, GuardKind,
         reputation::{Excess, Settings, Terms},
     };
 
@@ -172,7 +172,7 @@ mod tests {
         Finding {
             account: account(source),
             source: source.parse().expect("an address"),
-            verdict: Verdict::LimitSyn,
+            cause: Cause::Limit(Verdict::LimitSyn),
             over_for_ns: 1,
             dropped: 1,
         }

@@ -13,7 +13,7 @@ const FINDINGS: usize = 1_000;
 /// Adds what became of a finding, `at_ms` after the first frame, to `report`.
 pub(super) fn tell(report: &mut Report, decision: &Decision, outcome: &Enforced<BpfError>, at_ms: u64) {
     let finding = &decision.finding;
-    let verdict = finding.verdict.name().to_owned();
+    let verdict = finding.cause.name().to_owned();
     let over_for_ms = finding.over_for_ns / 1_000_000;
     let outcome = match (&decision.action, outcome) {
         (Action::Block { prefix, .. }, Enforced::Failed(error)) => {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use netguard::engine::{
-    Account, Action, Decision, Finding, Guard, GuardKind, Reputation, decide,
+    Account, Action, Cause, Decision, Finding, Guard, GuardKind, Reputation, decide,
     reputation::{Caps, Evidence, Kind, REASONS, Record, Settings},
 };
 use netguard::prefix::Prefix;
@@ -100,7 +100,7 @@ fn play(settings: Settings, steps: &[Step]) -> (Reputation, Vec<Moment>) {
                 let findings = numbers.iter().map(|number| Finding {
                     account: Account::of(source(*number)),
                     source: source(*number),
-                    verdict: Verdict::LimitUdp,
+                    cause: Cause::Limit(Verdict::LimitUdp),
                     over_for_ns: SECOND,
                     dropped: 1_000,
                 });
@@ -212,7 +212,7 @@ proptest! {
             let finding = Finding {
                 account: Account::of(source),
                 source,
-                verdict: Verdict::LimitUdp,
+                cause: Cause::Limit(Verdict::LimitUdp),
                 over_for_ns: SECOND,
                 dropped: 1_000,
             };
@@ -271,7 +271,7 @@ proptest! {
             let finding = Finding {
                 account: Account::of(source(number)),
                 source: source(number),
-                verdict: Verdict::LimitUdp,
+                cause: Cause::Limit(Verdict::LimitUdp),
                 over_for_ns: u64::MAX,
                 dropped: u64::MAX,
             };

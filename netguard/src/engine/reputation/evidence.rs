@@ -27,16 +27,19 @@ pub enum Kind {
     Campaign,
     /// It kept asking for more than limits of requests allow.
     Requests,
+    /// It was found to harm an application.
+    Abuse,
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Flood,
         Self::Attack,
         Self::Malformed,
         Self::Feed,
         Self::Campaign,
         Self::Requests,
+        Self::Abuse,
     ];
 
     /// The word that the command line and JSON use.
@@ -48,6 +51,7 @@ impl Kind {
             Self::Feed => "feed",
             Self::Campaign => "campaign",
             Self::Requests => "requests",
+            Self::Abuse => "abuse",
         }
     }
 
@@ -60,13 +64,14 @@ impl Kind {
             Self::Feed => "a feed lists it",
             Self::Campaign => "it is one of many sources that ask where nobody is",
             Self::Requests => "it kept asking for more than limits of requests allow",
+            Self::Abuse => "it harmed an application",
         }
     }
 
     /// What one piece of it adds.
     pub const fn weight(self) -> Level {
         Level::percent(match self {
-            Self::Flood => 60,
+            Self::Flood | Self::Abuse => 60,
             Self::Attack => 15,
             Self::Malformed | Self::Campaign | Self::Requests => 10,
             Self::Feed => 20,
@@ -76,7 +81,7 @@ impl Kind {
     /// What all of it comes to at the most. Who is merely near an attack, or listed by somebody, is never much suspected for that.
     pub const fn most(self) -> Level {
         Level::percent(match self {
-            Self::Flood => 100,
+            Self::Flood | Self::Abuse => 100,
             Self::Attack | Self::Malformed | Self::Requests => 30,
             Self::Feed | Self::Campaign => 20,
         })
@@ -85,7 +90,7 @@ impl Kind {
     /// How long half of it lasts, in half-lives of the configuration.
     pub const fn half_lives(self) -> u32 {
         match self {
-            Self::Flood | Self::Malformed | Self::Requests => 1,
+            Self::Flood | Self::Malformed | Self::Requests | Self::Abuse => 1,
             Self::Attack | Self::Campaign => 3,
             Self::Feed => 6,
         }
@@ -95,7 +100,7 @@ impl Kind {
     pub const fn pause_ns(self) -> u64 {
         SECOND_NS
             * match self {
-                Self::Flood => 0,
+                Self::Flood | Self::Abuse => 0,
                 Self::Malformed | Self::Requests => 10,
                 Self::Attack => 60,
                 Self::Campaign => 600,
@@ -164,12 +169,13 @@ mod tests {
 
     #[test]
     fn only_behaviour_of_its_own_is_enough_for_the_default_threshold() {
-        let others = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Flood);
+        let own = [Kind::Flood, Kind::Abuse];
+        let others = Kind::ALL.into_iter().filter(|kind| !own.contains(kind));
         for kind in others {
             assert!(kind.most().score() < 50, "{kind:?}");
             assert!(kind.weight() <= kind.most());
         }
-        assert!(Kind::Flood.weight().score() >= 50);
+        assert!(own.iter().all(|kind| kind.weight().score() >= 50));
     }
 
     #[test]

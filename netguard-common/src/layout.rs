@@ -6,7 +6,7 @@ mod fingerprint;
 
 #[cfg(doc)]
 use crate::verdict::Verdict;
-use crate::{connection::ConnectionLimits, packet::Address, shared::Field};
+use crate::{connection::ConnectionLimits, l7::HearingLimits, packet::Address, shared::Field};
 
 pub use fingerprint::{FINGERPRINT, FINGERPRINT_SECTION};
 
@@ -45,6 +45,7 @@ crate::shared! {
         pub offer: Offer,
         pub segments: Segments,
         pub connections: ConnectionLimits,
+        pub l7: HearingLimits,
     }
 
     /// What becomes of packets that are well formed and yet belong to nobody.

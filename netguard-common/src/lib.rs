@@ -23,6 +23,7 @@ pub mod head;
 pub mod heavy;
 pub mod hint;
 pub mod known;
+pub mod l7;
 pub mod layout;
 pub mod level;
 pub mod limit;

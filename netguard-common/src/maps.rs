@@ -14,6 +14,7 @@ use crate::{
     head::Head,
     hint::{HintLine, LINES},
     known::{self, KnownLine},
+    l7::{Hearing, PieceRoom, Talk, TalkKey},
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sample, Sampler, Service, Settings},
     own::{self, OwnSeen},
     pace::Pace,
@@ -348,6 +349,36 @@ pub const MAPS: &[MapSpec] = &[
         "HANDSHAKES",
         HANDSHAKES_BYTES,
         "handshakes that were refused, on their way to the daemon, which ends their connections",
+    ),
+    spec::<u32, u64>(
+        "L7_PORTS",
+        MapKind::Array,
+        PORT_WORDS,
+        "a bit for each TCP port whose conversations are listened to",
+    ),
+    spec::<TalkKey, Talk>("TALKS", MapKind::LruHash, TALKS, "how far conversations are"),
+    spec::<u32, u64>(
+        "OPENINGS",
+        MapKind::Array,
+        OPENINGS,
+        "hashed: handshakes that a service answered, and nothing was said behind yet",
+    ),
+    spec::<u32, PieceRoom>(
+        "PIECE",
+        MapKind::PerCpuArray,
+        1,
+        "what a CPU is handing on: of no meaning afterwards",
+    ),
+    spec::<u32, Hearing>(
+        "HEARING",
+        MapKind::PerCpuArray,
+        1,
+        "turns of conversations that a CPU handed on and left out, and its budgets",
+    ),
+    ring(
+        "PIECES",
+        PIECES_BYTES,
+        "what clients and services say, on its way to the daemon",
     ),
 ];
 

@@ -2,6 +2,7 @@
 
 mod connections;
 mod lines;
+mod overheard;
 mod prefixes;
 
 use core::{
@@ -37,6 +38,7 @@ use crate::{
 };
 
 pub use connections::Connections;
+pub use overheard::Overheard;
 pub use prefixes::network;
 use prefixes::{Prefixes, longest};
 

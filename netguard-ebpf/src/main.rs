@@ -11,6 +11,7 @@ mod apart;
 mod cells;
 mod clock;
 mod connections;
+mod l7;
 mod leaving;
 mod lent;
 mod maps;
@@ -24,8 +25,8 @@ mod view;
 
 use aya_ebpf::{
     bindings::xdp_action,
-    macros::{classifier, sock_ops, xdp},
-    programs::{SockOpsContext, TcContext, XdpContext},
+    macros::{classifier, sock_ops, socket_filter, xdp},
+    programs::{SkBuffContext, SockOpsContext, TcContext, XdpContext},
 };
 use netguard_common::{Action, Judgement, decide, egress, layout};
 
@@ -92,6 +93,13 @@ pub fn netguard_egress(ctx: TcContext) -> i32 {
 pub fn netguard_sock(ctx: SockOpsContext) -> u32 {
     connections::notice(&ctx);
     1
+}
+
+/// Listens to conversations with services, through packet sockets; none of them gets anything to read.
+#[socket_filter]
+pub fn netguard_l7(ctx: SkBuffContext) -> i64 {
+    l7::listen(&ctx);
+    0
 }
 
 #[inline(always)]

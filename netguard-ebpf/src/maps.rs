@@ -13,12 +13,13 @@ use netguard_common::{
     head::Head,
     hint::{HintLine, LINES},
     known::{KnownLine, LINES as KNOWN_LINES},
+    l7::{Hearing, PieceRoom, Talk, TalkKey},
     layout::{Counter, NetworkV4, Note, NoteKey, Question, Rule, Sampler, Service, Settings},
     maps::{
         ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, CORRECTIONS as CORRECTIONS_LEN,
         COUNTERS as COUNTERS_LEN, EXCESS_BYTES, FRAGMENT_CELLS, HANDSHAKES_BYTES, HEADS_BYTES, HOLDERS,
-        LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OWN as OWN_LEN, PORT_WORDS, PROVEN as PROVEN_LEN,
-        QUESTIONS as QUESTIONS_LEN, SAMPLES_BYTES,
+        LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OPENINGS as OPENINGS_LEN, OWN as OWN_LEN, PIECES_BYTES,
+        PORT_WORDS, PROVEN as PROVEN_LEN, QUESTIONS as QUESTIONS_LEN, SAMPLES_BYTES, TALKS as TALKS_LEN,
     },
     own::{OwnSeen, SEEN},
     pace::Pace,
@@ -146,3 +147,15 @@ pub(crate) static READING: PerCpuArray<Reading, 1> = PerCpuArray::new();
 pub(crate) static TLS: PerCpuArray<u64, TLS_COUNTERS> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static HANDSHAKES: RingBuf<(), HANDSHAKES_BYTES> = RingBuf::new();
+#[btf_map]
+pub(crate) static L7_PORTS: Array<u64, PORT_WORDS> = Array::new();
+#[btf_map]
+pub(crate) static TALKS: LruHashMap<TalkKey, Talk, TALKS_LEN> = LruHashMap::new();
+#[btf_map]
+pub(crate) static OPENINGS: Array<u64, OPENINGS_LEN> = Array::new();
+#[btf_map]
+pub(crate) static PIECE: PerCpuArray<PieceRoom, 1> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static HEARING: PerCpuArray<Hearing, 1> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static PIECES: RingBuf<(), PIECES_BYTES> = RingBuf::new();

@@ -16,7 +16,9 @@ mod outlier;
 mod peers;
 mod report;
 mod scaling;
+mod serving;
 mod timing;
+mod wrk;
 
 use std::path::PathBuf;
 
@@ -45,6 +47,8 @@ pub enum Section {
     Normal,
     /// What a check of the decision endpoint costs (needs wrk).
     Decision,
+    /// What an nginx under full load loses by netguard (needs wrk).
+    Serving,
     /// What labelled captures (--captures) and made-up attacks are recognised as, and how soon.
     Detection,
 }
@@ -91,6 +95,11 @@ pub fn measure(sections: &[Section], objects: &Objects, only: &str, rounds: u32)
         report
             .figures
             .extend(decision::measure(objects, rounds.min(MOST_ROUNDS))?);
+    }
+    if sections.contains(&Section::Serving) {
+        report
+            .figures
+            .extend(serving::measure(objects, rounds.min(MOST_ROUNDS))?);
     }
     if sections.contains(&Section::E2e) {
         report.end_to_end = end_to_end::measure(objects, only, rounds)?;

@@ -2,7 +2,7 @@
 
 use super::STRUCTS;
 use crate::{
-    connection, head,
+    connection, head, l7,
     maps::MAPS,
     packet, ranges,
     shared::{FNV_START, fnv1a},
@@ -42,10 +42,11 @@ pub const FINGERPRINT: u64 = {
 };
 
 /// The shared structs of all modules, with their fingerprints.
-const ALL_STRUCTS: [&[(&str, u64)]; 9] = [
+const ALL_STRUCTS: [&[(&str, u64)]; 10] = [
     STRUCTS,
     connection::STRUCTS,
     head::STRUCTS,
+    l7::STRUCTS,
     packet::STRUCTS,
     signature::STRUCTS,
     state::STRUCTS,

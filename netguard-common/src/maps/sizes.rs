@@ -1,6 +1,6 @@
 //! How many entries maps have, and ring buffers bytes.
 
-use crate::{fragment, heavy, verdict::Verdict};
+use crate::{fragment, heavy, l7, verdict::Verdict};
 
 /// Default capacities of the rule tables; `tables` in the configuration changes them.
 pub const BLOCK_ADDRESSES: usize = 131_072;
@@ -30,3 +30,7 @@ pub const CORRECTIONS: usize = 16_384;
 pub const EXCESS_BYTES: usize = 65_536;
 /// Each question to a new peer takes two.
 pub const QUESTIONS: usize = 16_384;
+/// Conversations that are followed; the one that was silent longest goes for another.
+pub const TALKS: usize = 65_536;
+pub const OPENINGS: usize = l7::OPENINGS as usize;
+pub const PIECES_BYTES: usize = 2 << 20;

@@ -9,6 +9,7 @@ use std::{
 use aya::maps::{HashMap, LpmTrie, Map, MapData, MapError};
 use netguard_common::{
     connection::{Held, Holder},
+    l7::{Talk, TalkKey},
     layout::{NetworkV4, Note, NoteKey, Question, Rule},
     maps::{MAPS, MapKind, MapSpec},
     shared::Shared,
@@ -215,6 +216,10 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
         "CONNECTIONS" => {
             let map: HashMap<_, Raw<Holder>, Raw<Held>> = map.try_into().map_err(&wrap)?;
             pairs(map.iter(), |key| render::holder(&key.0))
+        }
+        "TALKS" => {
+            let map: HashMap<_, Raw<TalkKey>, Raw<Talk>> = map.try_into().map_err(&wrap)?;
+            pairs(map.iter(), |key| render::talk(&key.0))
         }
         "CORRECTIONS" => {
             let map: HashMap<_, Raw<Holder>, i32> = map.try_into().map_err(&wrap)?;

@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{Array, Map},
-    programs::{ProgramError, SchedClassifier, SockOps, Xdp},
+    programs::{ProgramError, SchedClassifier, SockOps, SocketFilter, Xdp},
 };
 use netguard_common::{
     layout::FINGERPRINT,
@@ -20,6 +20,8 @@ pub(super) const XDP_PROGRAM: &str = "netguard_xdp";
 pub(super) const EGRESS_PROGRAM: &str = "netguard_egress";
 /// Name of the program that counts connections.
 pub(super) const SOCK_PROGRAM: &str = "netguard_sock";
+/// Name of the program that listens to conversations.
+pub(super) const L7_PROGRAM: &str = "netguard_l7";
 
 /// Capacities of the tables that can be resized, in entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +129,12 @@ pub(super) fn sock_ops(ebpf: &mut Ebpf) -> Result<&mut SockOps, BpfError> {
     ebpf.program_mut(SOCK_PROGRAM)
         .and_then(|program| program.try_into().ok())
         .ok_or_else(|| BpfError::Load(format!("it has no program {SOCK_PROGRAM} for sockets")))
+}
+
+pub(super) fn socket_filter(ebpf: &mut Ebpf) -> Result<&mut SocketFilter, BpfError> {
+    ebpf.program_mut(L7_PROGRAM)
+        .and_then(|program| program.try_into().ok())
+        .ok_or_else(|| BpfError::Load(format!("it has no socket filter {L7_PROGRAM}")))
 }
 
 pub(super) fn refused_program(name: &'static str, error: &ProgramError) -> BpfError {

@@ -1,6 +1,7 @@
 //! Runs the kernel's programs on frames without an interface (`BPF_PROG_TEST_RUN`): for tests, benchmarks and
 //! replay. Nothing is pinned or attached.
 
+mod listening;
 mod program;
 
 use std::{collections::BTreeMap, net::IpAddr};

@@ -1,6 +1,7 @@
 //! `netguard explain`: why a source is treated as it is, and how to change that.
 
 mod connections;
+mod http;
 mod verdict;
 
 use std::net::IpAddr;
@@ -52,6 +53,8 @@ struct Explanation {
     limits: Vec<LimitUse>,
     /// TCP connections that it holds, and its prefix, as the kernel counts them.
     connections: Vec<connections::Holding>,
+    /// What it asks services for in the clear, of late.
+    http: Option<http::SourceReport>,
     /// Commands that change the verdict.
     undo: Vec<String>,
 }
@@ -114,6 +117,7 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
     }
     let holdings = connections::holdings(&context.pins, &settings, address, now_ns)?;
     evidence.extend(holdings.iter().filter_map(connections::Holding::sentence));
+    evidence.extend(report.http.iter().filter_map(http::sentence));
     evidence.extend(report.guarded);
     if matching
         .iter()
@@ -142,6 +146,7 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
         proof: if connections > 0 { "handshake" } else { "none" },
         evidence,
         connections: holdings,
+        http: report.http,
         undo: matching
             .iter()
             .map(|(list, entry)| format!("netguard {} del {}", list.name(), entry.prefix))

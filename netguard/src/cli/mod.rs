@@ -16,6 +16,7 @@ mod events;
 mod explain;
 mod feed;
 mod feed_check;
+mod http;
 mod limit;
 mod map;
 mod normal;
@@ -97,6 +98,8 @@ enum Command {
     Map(map::MapCommand),
     /// Show who holds how many TCP connections with this machine; works with the daemon dead.
     Connections(connections::ConnectionArgs),
+    /// Show what services are asked for in the clear, how they answer, and what was found in it.
+    Http(http::HttpArgs),
     /// Requests that reverse proxies ask about: what they were answered, and whom limits refuse.
     #[command(subcommand)]
     Decision(decision::DecisionCommand),
@@ -222,6 +225,7 @@ async fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Service(command) => service::run(&context, command).await,
         Command::Map(command) => map::run(&context, &command),
         Command::Connections(args) => connections::run(&context, &args).await,
+        Command::Http(args) => http::run(&context, &args).await,
         Command::Decision(command) => decision::run(&context, command).await,
         Command::Events(args) => events::run(&context, &args).await,
         Command::Attacks(command) => attacks::run(&context, command).await,

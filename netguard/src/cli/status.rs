@@ -193,6 +193,8 @@ fn text(status: &Status) -> String {
             lines.extend(daemon.cookie_options.as_ref().and_then(carried));
             lines.extend(daemon.cookie_faults.iter().cloned());
             lines.extend(unjudged(daemon));
+            lines.extend(daemon.http.faults());
+            lines.extend(daemon.http.sentence());
             if daemon.reflection == ReflectionState::Unavailable {
                 lines.push(
                     "reflection is OFF until questions can be remembered: see `netguard events`".to_owned(),

@@ -6,7 +6,7 @@ use netguard_common::{packet::protocol, service::SERVICES};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::{Burst, CookieMode, PolicyMode, Ports, RatePerSecond, TlsVersion, Within};
+use super::{Burst, CookieMode, PolicyMode, Ports, RatePerSecond, Speaks, TlsVersion, Within};
 
 /// Packet rates per source address (IPv6: per /64), one limit for each kind of packet, and those of many sources together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -82,7 +82,7 @@ pub struct Dns {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    expecting = "a table with `port`, and `rate_per_s` and `burst`, or `tls`"
+    expecting = "a table with `port`, and `rate_per_s` and `burst`, `tls` or `speaks`"
 )]
 pub struct Service {
     /// Protocol and port, such as "udp/53".
@@ -102,6 +102,9 @@ pub struct Service {
     /// The lowest version of TLS; without it 1.3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_minimum: Option<TlsVersion>,
+    /// What it speaks; TCP only. Clients that speak anything else are found by it. Without it that is seen from what comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaks: Option<Speaks>,
 }
 
 impl Service {
@@ -113,8 +116,8 @@ impl Service {
             (None, None) if self.cookies != CookieMode::default() => Some(format!(
                 "{port} has `cookies` but no rate from which on they begin: add `rate_per_s` and `burst`"
             )),
-            (None, None) if self.tls.is_none() => Some(format!(
-                "nothing is said of {port}: add `rate_per_s` and `burst`, or `tls`"
+            (None, None) if self.tls.is_none() && self.speaks.is_none() => Some(format!(
+                "nothing is said of {port}: add `rate_per_s` and `burst`, `tls` or `speaks`"
             )),
             (None, None) => None,
             _ => Some(format!(

@@ -5,6 +5,7 @@ mod confirm;
 mod connections;
 mod decision;
 mod feeds;
+mod http;
 mod limits;
 mod lists;
 mod load;
@@ -36,6 +37,7 @@ pub use decision::{
     DecisionSigned, DecisionSigneds, Feedback, HeaderText, KeyPart, LimitLabel, MethodText, PathPattern,
 };
 pub use feeds::{Feed, FeedAction, FeedFormat, Feeds, bare};
+pub use http::{Http, Speaks};
 pub use limits::{Dns, Limit, Limits, PrefixLimits, Service, ServiceLimits, ServicePort};
 pub use lists::{Country, Geo, GeoAction, GeoDefault, GeoPolicy, Place};
 pub use load::ConfigError;
@@ -90,6 +92,8 @@ pub struct Config {
     pub state: StatePolicy,
     /// TCP connections that others hold with this machine.
     pub connections: Connections,
+    /// What is said to services in the clear.
+    pub http: Http,
     /// Packets that look like those of an attack, as `netguard signature` describes them.
     pub signatures: Policy,
     /// What becomes of DNS queries over a limit.

@@ -33,6 +33,11 @@ impl Config {
             if !port.is_tcp() && service.tls.is_some() {
                 warnings.push(format!("{port} takes no connections: `tls` means nothing for it"));
             }
+            if !port.is_tcp() && service.speaks.is_some() {
+                warnings.push(format!(
+                    "{port} takes no connections: `speaks` means nothing for it"
+                ));
+            }
             if service.tls.is_none() && service.tls_minimum.is_some() {
                 warnings.push(format!(
                     "{port} has `tls_minimum` without `tls`: no handshake is judged"

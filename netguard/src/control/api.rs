@@ -6,9 +6,9 @@ use super::{Force, Objections};
 use crate::{
     audit::AuditState,
     daemon::{
-        ConnectionsReport, CookieOptions, CookieState, ListMatch, NormalState, Protected, ReflectionState,
-        SourceReputation, Spared, StateReach, StoreState, TlsReport, TrafficReport, Unconfirmed,
-        UnconfirmedChange,
+        ConnectionsReport, CookieOptions, CookieState, HttpReport, ListMatch, NormalState, Protected,
+        ReflectionState, SourceReputation, Spared, StateReach, StoreState, TlsReport, TrafficReport,
+        Unconfirmed, UnconfirmedChange,
     },
     decision::DecisionReport,
     metrics::MetricsState,
@@ -68,6 +68,9 @@ pub struct DaemonStatus {
     /// The connections of others, as they were looked at last.
     #[serde(default)]
     pub connections: ConnectionsReport,
+    /// How listening to services stands, and what was found; without services.
+    #[serde(default)]
+    pub http: HttpReport,
     /// How the endpoint for reverse proxies stands; `None`: there is none.
     #[serde(default)]
     pub decision: Option<DecisionReport>,
@@ -151,6 +154,9 @@ pub struct SourceReport {
     pub evidence: Vec<String>,
     /// Established TCP connections with this machine now; `None` when the kernel does not tell.
     pub connections: Option<u32>,
+    /// What it asks services for; `None`: nothing that was heard of late.
+    #[serde(default)]
+    pub http: Option<crate::engine::l7::SourceReport>,
     /// Whose those are: its address, or the IPv6 /64 that it answers for as one.
     #[serde(default)]
     pub connections_of: Option<Prefix>,

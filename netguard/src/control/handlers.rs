@@ -28,7 +28,8 @@ use crate::{
     bpf::BpfError,
     clock::{monotonic_ns, wall_clock_s},
     daemon::{
-        AttackReport, Event, EventKind, PacketReport, State, Stop, TlsReport, decision_report, store_state,
+        AttackReport, Event, EventKind, HttpReport, PacketReport, State, Stop, TlsReport, decision_report,
+        store_state,
     },
     engine::baseline::NormalTraffic,
 };
@@ -65,8 +66,14 @@ pub(super) async fn status(Shared(state): Shared<Arc<State>>) -> Json<DaemonStat
         reputation: store_state(&state),
         unconfirmed: state.unconfirmed().report(monotonic_ns()),
         connections: state.connections().clone(),
+        http: state.heard().standing(),
         decision: decision_report(&state),
     })
+}
+
+/// What services are asked for.
+pub(super) async fn http(Shared(state): Shared<Arc<State>>) -> Json<HttpReport> {
+    Json(state.heard().report())
 }
 
 /// Attacks, the newest first.

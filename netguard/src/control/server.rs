@@ -99,6 +99,7 @@ fn router(state: Arc<State>) -> Router {
         )
         .route("/v1/reputation/{address}", delete(handlers::reputation::forget))
         .route("/v1/decision", get(handlers::decision::show))
+        .route("/v1/http", get(handlers::http))
         .route("/v1/detach", post(handlers::detach))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(refuse_in_json))

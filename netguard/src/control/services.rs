@@ -41,6 +41,7 @@ pub fn change_service(
     let number = |number| RatePerSecond::new(number).ok_or(RequestError::OutOfRange(number));
     let standing = services.of(port.protocol(), port.port())?;
     let wanted = Service {
+        speaks: None,
         port,
         rate_per_s: change.rate_per_s.map(number).transpose()?,
         burst: change.burst.or(change.rate_per_s).map(number).transpose()?,

@@ -8,13 +8,15 @@ use tracing::{info, warn};
 use super::{EventKind, State};
 use crate::{
     bpf::{BpfError, List, Rules},
-    engine::{Action, Decision, Enforced, Finding, RuleSink, conclude},
+    engine::{Action, Cause, Decision, Enforced, Finding, RuleSink, conclude},
     host,
     prefix::Prefix,
 };
 
 /// Findings without consequence that are told one by one per tick: thousands of sources can be over their limits.
 const TOLD_PER_TICK: u64 = 16;
+/// Sources whose connections wait for their end.
+const OUSTED: usize = 4_096;
 
 /// Decides on `findings` with the proofs of this moment, and carries the decisions out.
 pub(super) async fn act(state: &State, findings: Vec<Finding>, now_ns: u64) {
@@ -72,6 +74,13 @@ fn tell(state: &State, decision: &Decision, outcome: Enforced<BpfError>) {
         }
         (Action::Block { prefix, ttl_ns }, _) => {
             info!(%prefix, verdict, dropped = finding.dropped, "blocked");
+            if let Cause::Application(_) = finding.cause {
+                // Where nobody watches connections, nobody takes them.
+                let mut ousted = state.ousted();
+                if ousted.len() < OUSTED {
+                    ousted.push(*prefix);
+                }
+            }
             state.journal.record(EventKind::Blocked {
                 prefix: prefix.to_string(),
                 for_s: ttl_ns / 1_000_000_000,

@@ -10,7 +10,10 @@ use tracing::{info, warn};
 
 use super::{DaemonError, EventKind, Protected, State, segments::segments, setup::suitable};
 use crate::{
-    bpf::{self, AttachError, AttachMode, Attached, BpfError, EgressError, Link, Loaded, NotCounted, Pins},
+    bpf::{
+        self, AttachError, AttachMode, Attached, BpfError, EgressError, Link, ListenError, Listening, Loaded,
+        NotCounted, Pins,
+    },
     config::Attach,
     host::{self, Interface},
 };
@@ -77,6 +80,11 @@ impl Attachment {
     /// Has the kernel count connections; false when an earlier daemon had already.
     pub(super) fn count_connections(&mut self) -> Result<bool, NotCounted> {
         bpf::count_connections(&mut self.loaded, &self.pins)
+    }
+
+    /// Who can listen to services.
+    pub(super) fn listening(&mut self) -> Result<Listening, ListenError> {
+        Listening::open(&mut self.loaded, &self.pins)
     }
 
     /// Watches what `interfaces` send, and nothing else, from now on; true when one of them was not watched until now.

@@ -54,6 +54,8 @@ impl EventKind {
             | Self::ChallengeEnded
             | Self::SamplesLost { .. }
             | Self::HandshakesRefused { .. }
+            | Self::Offence { .. }
+            | Self::OffencesMore { .. }
             | Self::Missed { .. } => Worth::Strangers,
             _ => Worth::Decision,
         }

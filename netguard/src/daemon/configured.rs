@@ -37,6 +37,8 @@ pub(crate) struct Configured {
     allow: BTreeSet<Prefix>,
     block: Vec<Prefix>,
     never_block: Vec<Prefix>,
+    /// Reverse proxies that ask about requests.
+    proxies: Vec<Prefix>,
     /// What the blocks were judged by.
     facts: Facts,
     /// What of `block` may be blocked, and what is spared.
@@ -59,6 +61,10 @@ impl Configured {
             allow: config.allow.iter().copied().collect(),
             block: config.block.iter().map(|block| block.prefix()).collect(),
             never_block: config.guard.never_block.clone(),
+            proxies: match config.decision.listen {
+                Some(_) => config.decision.trusted_proxies.clone(),
+                None => Vec::new(),
+            },
             facts: Facts::default(),
             judged: Judged::default(),
             allowed: BTreeSet::new(),
@@ -71,6 +77,11 @@ impl Configured {
         self.never_block
             .iter()
             .map(|prefix| (*prefix, GuardKind::Configured))
+    }
+
+    /// Reverse proxies, whom no detector blocks for what others ask for through them.
+    pub(super) fn proxies(&self) -> impl Iterator<Item = (Prefix, GuardKind)> {
+        self.proxies.iter().map(|prefix| (*prefix, GuardKind::Proxy))
     }
 
     pub(crate) fn spared(&self) -> impl Iterator<Item = &Spared> {

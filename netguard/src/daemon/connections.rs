@@ -155,13 +155,17 @@ impl Watching {
 
     fn run(mut self, stopped: &watch::Receiver<Option<Stop>>) {
         let mut due = Instant::now();
+        // Those who were ousted may be one after the other: half of the time at most is looked.
+        let mut rested = due;
         for look in 0_u64.. {
             while Instant::now() < due {
                 if stopped.borrow().is_some() {
                     return;
                 }
                 self.ender.excess(&self.excesses.drain(TAKEN));
-                if self.state.blocks_asked.load(Ordering::Relaxed) && self.state.unconfirmed().len() == 0 {
+                if self.state.blocks_asked.load(Ordering::Relaxed) && self.state.unconfirmed().len() == 0
+                    || Instant::now() >= rested && !self.state.ousted().is_empty()
+                {
                     break;
                 }
                 thread::park_timeout(EXCESS);
@@ -169,6 +173,7 @@ impl Watching {
             let began = Instant::now();
             self.look(look);
             due = Instant::now() + LOOK.max(began.elapsed() * AT_MOST);
+            rested = Instant::now() + began.elapsed();
         }
     }
 
@@ -184,6 +189,7 @@ impl Watching {
             // `doctor` says what is missing.
             Err(error) => {
                 self.state.blocks_asked.store(false, Ordering::Relaxed);
+                self.state.ousted().clear();
                 return debug!("connections are not looked at: {error}");
             }
         };
@@ -191,6 +197,7 @@ impl Watching {
             self.end_slow(&tcp, &settings);
         }
         self.ender.end_blocked(&tcp, self.blocks);
+        self.ender.end_ousted(&tcp, self.blocks);
         if let Err(error) = self.counts.follow(&self.state, &tcp, counted) {
             warn!("the counts of connections are not kept right: {error}");
         }

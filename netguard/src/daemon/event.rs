@@ -70,6 +70,18 @@ pub enum EventKind {
         verdict: String,
         dropped: u64,
     },
+    /// A source does harm to a service, as it was found in what it says; `count` requests, hellos or conversations are estimated.
+    Offence {
+        source: String,
+        service: String,
+        offence: String,
+        evidence: String,
+        count: u64,
+        /// Only told.
+        shadow: bool,
+    },
+    /// That many more sources were found to do harm at the same moment.
+    OffencesMore { count: u64 },
     /// So many `sources` of a network were blocked lately that all of it was.
     NetworkBlocked {
         prefix: String,

@@ -17,6 +17,7 @@ mod decision;
 mod event;
 mod fetches;
 mod journal;
+mod l7;
 pub(crate) mod lists;
 mod lock;
 mod normal;
@@ -70,6 +71,7 @@ pub use decision::decision_report;
 pub use event::{Event, EventKind};
 pub use fetches::begin_fetches;
 pub use journal::Journal;
+pub use l7::{Heard, HttpReport, Listens};
 pub use lists::{Download, Hold, ListMatch, ListReport, Lists, NeverBlock};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
 pub use normal::{NormalFileError, NormalState, normal_file, read_normal, write_normal};
@@ -197,6 +199,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     let state = Arc::new(state);
     let not_counted = inputs.not_counted.take();
     connections::begin(&state, &pins, &options.config, not_counted, stopped.clone());
+    l7::begin(&state, inputs.listening.take(), &options.config, stopped.clone());
     reputation::begin(&state, &options.config).await;
     if let Some(address) = options.config.metrics.listen {
         let digest = configuration::digest(&options.config);

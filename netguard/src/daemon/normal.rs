@@ -2,6 +2,7 @@
 //! the end, and decomposes its hours once an hour. What is normal, the engine says.
 
 mod file;
+mod known;
 
 use std::{
     mem,

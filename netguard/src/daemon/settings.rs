@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use netguard_common::{
+    l7::HearingLimits,
     layout::{Cookies, Levels, Mode, Rate, Service, Settings, Suspicion, TelemetrySettings},
     limit::Class,
     shared::Field as _,
@@ -14,6 +15,9 @@ use crate::config::{Config, CookieMode, Limit, PolicyMode, TelemetryMode};
 
 /// Samples per second and CPU that the kernel sends at the most, and at once.
 const SAMPLES: Rate = Rate::new(2_000, 400);
+
+/// Pieces of what clients say that are handed on in a CPU's second beyond the first few of their turns: some come byte by byte.
+const PIECES_PER_S: u32 = 40_000;
 
 /// Answers per second and CPU at the most, and at once: a flood in the name of others must not flood them.
 const ANSWERS: Rate = Rate::new(300_000, 30_000);
@@ -56,6 +60,10 @@ pub fn settings(config: &Config, before: &Settings, reach: Reach) -> Settings {
             generation: 0,
         },
         connections: connections::limits(config, &before.connections),
+        l7: match config.http.mode {
+            PolicyMode::Off => HearingLimits::ZERO,
+            _ => HearingLimits::new(config.http.read_per_s.value(), PIECES_PER_S),
+        },
         ..Settings::ZERO
     };
     for class in Class::ALL {

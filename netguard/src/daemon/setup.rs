@@ -28,8 +28,8 @@ use super::{
 };
 use crate::{
     bpf::{
-        self, Counters, Entry, Handshakes, Heads, List, Loaded, NotCounted, OwnAddresses, Pins, Proven,
-        Rules, Samples, Services, SettingsMap, Signatures, TableSizes,
+        self, Counters, Entry, Handshakes, Heads, List, ListenError, Listening, Loaded, NotCounted,
+        OwnAddresses, Pins, Proven, Rules, Samples, Services, SettingsMap, Signatures, TableSizes,
     },
     clock::{monotonic_ns, wall_clock_s},
     config::{Config, CookieMode, CookieTimestamps, Mode, PolicyMode},
@@ -59,6 +59,8 @@ pub(super) struct Inputs {
     pub(super) ground: Ground,
     /// Why the kernel does not count connections.
     pub(super) not_counted: Option<NotCounted>,
+    /// Who listens to services; `None`: nobody is to.
+    pub(super) listening: Option<Result<Listening, ListenError>>,
     pub(super) config: Config,
 }
 
@@ -148,6 +150,7 @@ impl Start<'_> {
             segments(&filtered),
         )?;
         let not_counted = connections::count(config, pins, &mut attachment)?;
+        let listening = (config.http.mode != PolicyMode::Off).then(|| attachment.listening());
         let mut lists = Lists::of(config, pins, &self.options.instance)?;
         let spared = spared_by_lists(&self.facts, &configured);
         if self.from_nothing {
@@ -258,6 +261,7 @@ impl Start<'_> {
             databases: Databases::of(config),
             ground,
             not_counted,
+            listening,
             config: config.clone(),
         };
         Ok((state, inputs))
@@ -292,6 +296,7 @@ pub(crate) fn guard(
         essentials(facts)
             .chain(allowed.iter().map(|entry| (entry.prefix, GuardKind::Allowlist)))
             .chain(configured.never_block())
+            .chain(configured.proxies())
             .chain(
                 never_block
                     .iter()

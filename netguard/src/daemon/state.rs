@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify, watch};
 
 use super::{
-    ConnectionsReport, EventKind, Journal, Lists, NeverBlock, NormalState, Protected, ReflectionState,
+    ConnectionsReport, EventKind, Heard, Journal, Lists, NeverBlock, NormalState, Protected, ReflectionState,
     Spared, StateReach, Tls, TrafficReport, cookies::Wanted, decision::Deciding, rates::Rates,
     reputation::Keeper, unconfirmed::Waiting,
 };
@@ -18,12 +18,7 @@ use crate::{
     bpf::{InstanceName, Rules, Services, SettingsMap, Signatures},
     clock::wall_clock,
     config::Confirm,
-    engine::{
-        Calm, Campaigns, Controller, Guard, Reputation,
-        calm::Served,
-        campaign::{Ordinary, Usual},
-        response::Responder,
-    },
+    engine::{Campaigns, Controller, Guard, Reputation, calm::Served, response::Responder},
     metrics::{Figures, MetricsState},
     prefix::Prefix,
 };
@@ -117,6 +112,9 @@ pub struct State {
     writing: AsyncMutex<()>,
     unconfirmed: Mutex<Waiting>,
     connections: Mutex<ConnectionsReport>,
+    heard: Mutex<Heard>,
+    /// Sources that a detector blocked for what they do to services: their connections are to end.
+    ousted: Mutex<Vec<Prefix>>,
     /// Somebody was blocked whose connections are to end.
     pub(crate) blocks_asked: AtomicBool,
     lists: Mutex<Lists>,
@@ -170,6 +168,8 @@ impl State {
             writing: AsyncMutex::default(),
             unconfirmed: Mutex::new(Waiting::since(wall_clock())),
             connections: Mutex::default(),
+            heard: Mutex::default(),
+            ousted: Mutex::default(),
             blocks_asked: AtomicBool::new(false),
             confirm: parts.confirm,
             sysctls: parts.sysctls,
@@ -204,6 +204,15 @@ impl State {
     /// The connections of others, as they were looked at last.
     pub fn connections(&self) -> MutexGuard<'_, ConnectionsReport> {
         lock(&self.connections)
+    }
+
+    /// What is heard of services.
+    pub fn heard(&self) -> MutexGuard<'_, Heard> {
+        lock(&self.heard)
+    }
+
+    pub(super) fn ousted(&self) -> MutexGuard<'_, Vec<Prefix>> {
+        lock(&self.ousted)
     }
 
     pub fn settings(&self) -> MutexGuard<'_, SettingsMap> {
@@ -321,47 +330,9 @@ impl State {
         lock(&self.served)
     }
 
-    /// What is known of calm times beside what is normal.
-    pub(super) fn calm(&self) -> Calm {
-        let (packets, places) = self.responder().calm();
-        let (ordinary, probes) = {
-            let campaigns = self.campaigns();
-            (campaigns.ordinary().clone(), campaigns.usual().clone())
-        };
-        let served = self
-            .served()
-            .iter()
-            .map(|(target, last_s)| (*target, *last_s))
-            .collect();
-        Calm {
-            served,
-            packets,
-            places,
-            ordinary,
-            probes,
-            ..Calm::default()
-        }
-    }
-
     /// How what is normal is kept.
     pub fn normal(&self) -> MutexGuard<'_, NormalState> {
         lock(&self.normal)
-    }
-
-    /// Forgets what was learnt of `service`, or all of it, since `author` asks for it; whether there was any.
-    pub fn forget_normal(&self, service: Option<String>, author: Author) -> bool {
-        let mut was = self.controller().forget(service.as_deref(), fastrand::u64(..));
-        if service.is_none() {
-            was |= self.calm().is_learnt();
-            self.responder().forget_calm(fastrand::u64(..));
-            self.campaigns().recall(Ordinary::default(), Usual::default());
-        }
-        if was {
-            self.normal_asked.notify_one();
-            self.journal
-                .record_by(author, EventKind::NormalForgotten { service });
-        }
-        was
     }
 
     /// Where figures are served; `None`: nowhere.

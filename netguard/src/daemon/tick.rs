@@ -147,8 +147,10 @@ impl Ticking {
         }
         inputs.refusals.tick(state, now_ns);
         self.second.push(step.window);
-        if !step.findings.is_empty() {
-            act::act(state, step.findings, now_ns).await;
+        let mut findings = step.findings;
+        findings.extend(state.heard().take_findings());
+        if !findings.is_empty() {
+            act::act(state, findings, now_ns).await;
             state.figures.decided(monotonic_ns().saturating_sub(now_ns));
         }
         Ok(())

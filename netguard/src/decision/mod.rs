@@ -44,6 +44,7 @@ pub use counts::RefusedKey;
 pub use limits::{Quota, Scope};
 pub use report::{AnswerCount, DecisionReport, LimitReport};
 pub use request::{Errand, Unread, Way};
+pub(crate) use route::is_id;
 pub use route::{Route, normal_path};
 pub use secret::{LEAST_BYTES as LEAST_SECRET_BYTES, Secret};
 pub use signed::{Fault, Rule as SignedRule, Signer, signature, signers};

@@ -133,7 +133,7 @@ impl fmt::Display for Route<'_> {
 }
 
 /// Whether `segment` names one thing of many: a number, a UUID, hexadecimal digits, or a long word with digits in it.
-fn is_id(segment: &str) -> bool {
+pub(crate) fn is_id(segment: &str) -> bool {
     let (mut digits, mut hexadecimal, mut alphanumeric) = (0, 0, 0);
     for byte in segment.bytes() {
         digits += usize::from(byte.is_ascii_digit());

@@ -85,6 +85,7 @@ mod tests {
             cause: Cause::Limit(Verdict::LimitUdp),
             over_for_ns: 1,
             dropped: 1,
+            per_s: 0,
         };
         let action = match block {
             true => Action::Block {

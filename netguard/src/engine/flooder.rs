@@ -41,6 +41,8 @@ pub struct Finding {
     pub over_for_ns: u64,
     /// Packets dropped meanwhile, or requests made, estimated.
     pub dropped: u64,
+    /// Requests a second, where it is about requests.
+    pub per_s: u64,
 }
 
 /// What a source was found to do.
@@ -50,6 +52,17 @@ pub enum Cause {
     Limit(Verdict),
     /// It harms an application.
     Application(Offence),
+}
+
+/// Requests a second that no person makes over one connection for long.
+const BEYOND_PEOPLE: u64 = 10;
+
+impl Finding {
+    /// Whether each of `connections` carries more than people ask for: then many of them do not make it the address of many people.
+    pub fn is_beyond_people(&self, connections: u32) -> bool {
+        let each = BEYOND_PEOPLE.saturating_mul(connections.into());
+        matches!(self.cause, Cause::Application(offence) if offence.is_of_requests()) && self.per_s >= each
+    }
 }
 
 impl Cause {
@@ -132,6 +145,7 @@ impl Flooders {
                     cause: Cause::Limit(streak.limit().unwrap_or(limited.verdict)),
                     over_for_ns,
                     dropped: streak.dropped,
+                    per_s: 0,
                 });
                 self.streaks.remove(&account);
             }

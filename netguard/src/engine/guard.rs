@@ -18,6 +18,8 @@ pub enum GuardKind {
     Allowlist,
     /// `guard.never_block` of the configuration.
     Configured,
+    /// `decision.trusted_proxies`: whoever comes through it is not it.
+    Proxy,
     /// A feed says so.
     NeverBlockList,
 }
@@ -40,6 +42,7 @@ impl GuardKind {
             Self::Session => "where somebody is logged in from by ssh",
             Self::Allowlist => "on the allowlist",
             Self::Configured => "listed under guard.never_block",
+            Self::Proxy => "listed under decision.trusted_proxies",
             Self::NeverBlockList => "on a list of whom never to block (see `netguard feed list`)",
         }
     }

@@ -61,7 +61,7 @@ pub fn decide(
         };
         reputation.take(account, &evidence, now_ns);
         let before = reputation.before(account, now_ns);
-        let (action, sentence) = act(account, guard, reputation, now_ns);
+        let (action, sentence) = act(&finding, guard, reputation, now_ns);
         reputation.count(match &action {
             Action::Block { .. } => "blocked",
             Action::Withhold(why) => why.name(),
@@ -127,13 +127,23 @@ pub fn objection(
 }
 
 fn act(
-    account: Account,
+    finding: &Finding,
     guard: &Guard,
     reputation: &mut Reputation,
     now_ns: u64,
 ) -> (Action, Option<Sentence>) {
+    let account = finding.account;
     let prefix = match objection(account, guard, reputation, now_ns) {
         Ok(prefix) => prefix,
+        // So much over each connection is no matter of how many people there are.
+        Err(Withheld::Shared { connections, .. }) if finding.is_beyond_people(connections) => {
+            match reputation.standing(account, now_ns) {
+                (score, from) if score < from => {
+                    return (Action::Withhold(Withheld::Below { score, from }), None);
+                }
+                _ => account.prefix(),
+            }
+        }
         Err(why) => return (Action::Withhold(why), None),
     };
     match reputation.penalise(account, now_ns) {
@@ -159,6 +169,7 @@ mod tests {
     use super::*;
     use crate::engine::{
         Cause, GuardKind,
+        l7::Offence,
         reputation::{Excess, Settings, Terms},
     };
 
@@ -175,6 +186,27 @@ mod tests {
             cause: Cause::Limit(Verdict::LimitSyn),
             over_for_ns: 1,
             dropped: 1,
+            per_s: 0,
+        }
+    }
+
+    /// Found in review: an office whose hundred connections asked for three requests a second each was taken for a flood.
+    #[test]
+    fn many_connections_are_many_people_unless_each_asks_as_no_person_does() {
+        for (per_s, is_blocked) in [(300, false), (999, false), (1_000, true)] {
+            let finding = Finding {
+                cause: Cause::Application(Offence::HttpFlood),
+                dropped: 10 * per_s,
+                per_s,
+                ..finding("192.0.2.1")
+            };
+            let mut reputation = reputation(settings(), &[("192.0.2.1", 100)]);
+            let decisions = decide(vec![finding], &guard(&[]), &mut reputation, SECOND);
+            assert_eq!(
+                matches!(decisions[0].action, Action::Block { .. }),
+                is_blocked,
+                "{decisions:?}"
+            );
         }
     }
 

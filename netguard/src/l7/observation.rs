@@ -65,6 +65,8 @@ pub struct Response {
     /// Method and route of the request.
     pub method: String,
     pub route: String,
+    /// A hash of the target of the request (path and query, as they were sent); never 0.
+    pub target: u64,
 }
 
 /// Frames of a client of HTTP/2.
@@ -126,6 +128,30 @@ pub enum Flaw {
     Command,
     /// A range of bytes that overlaps, or so many that it is no use.
     Ranges,
+}
+
+impl Flaw {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RequestLine => "request-line",
+            Self::Method => "method",
+            Self::Characters => "characters",
+            Self::Nul => "nul",
+            Self::Folding => "folding",
+            Self::TooManyHeaders => "too-many-headers",
+            Self::HeadTooLong => "head-too-long",
+            Self::Smuggling => "smuggling",
+            Self::Framing => "framing",
+            Self::Host => "host",
+            Self::BodyTooLong => "body-too-long",
+            Self::SqlInjection => "sql-injection",
+            Self::Script => "script",
+            Self::Traversal => "traversal",
+            Self::Command => "command",
+            Self::Ranges => "ranges",
+        }
+    }
 }
 
 impl Observation {

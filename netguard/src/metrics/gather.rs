@@ -6,7 +6,7 @@ use std::sync::{Arc, atomic::Ordering};
 use procfs::process::Process;
 use tracing::debug;
 
-use super::{Family, decision, families, tables::Tables};
+use super::{Family, decision, families, http, tables::Tables};
 use crate::{
     bpf::{BpfError, Counters, Pins, Services, SettingsMap, Telemetry, tls_counts},
     daemon::{CookieState, ReflectionState, State, decision_report, store_state},
@@ -42,6 +42,7 @@ impl Gathering {
         let report = self.state.traffic().clone();
         families.extend(report.iter().flat_map(families::traffic));
         families.extend(families::connections(&self.state.connections()));
+        families.extend(http::families(&self.state.heard().report()));
         families.push(families::attacks(self.state.controller().tracker()));
         families.push(families::campaigns(&self.state.campaigns()));
         families.push(families::measures(&self.state.responder()));
@@ -112,6 +113,7 @@ impl Gathering {
             ("reflection", usize::from(questions)),
             ("connections", state.connections().faults().len()),
             ("tls", usize::from(tls)),
+            ("http", state.heard().standing().faults().len()),
             ("decision", endpoint),
         ];
         let row = |(about, count): (&str, usize)| (vec![("about", about.to_owned())], count as f64);

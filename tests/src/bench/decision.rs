@@ -1,11 +1,15 @@
 //! What a check costs: a real HTTP client (wrk) over kept connections on loopback, in the name of ten thousand clients, each under two limits.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::{Objects, report::Figure};
-use crate::lab::{ENDPOINT, Lab, Netguard, output};
+use super::{
+    Objects,
+    report::Figure,
+    wrk::{median, wrk},
+};
+use crate::lab::{ENDPOINT, Lab, Netguard};
 
 const CONFIG: &str = r#"
 [decision]
@@ -54,25 +58,14 @@ pub(super) fn measure(objects: &Objects, rounds: u32) -> Result<Vec<Figure>> {
     let (mut checks, mut slowest) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let before = cpu_seconds(process)?;
-        let mut command = match lab.victim.ns.command("wrk") {
-            Ok(command) => command,
-            Err(_) => return Ok(not_here()),
-        };
-        command
-            .args(["-t1", "--latency", "-d"])
-            .arg(SECONDS.to_string())
-            .arg(format!("-c{CONNECTIONS}"))
-            .arg("-s")
-            .arg(&script)
-            .arg(format!("http://{ENDPOINT}/v1/check"));
-        let Ok(told) = output(&mut command, Duration::from_secs(30)) else {
-            return Ok(not_here());
+        let script = script.display().to_string();
+        let url = format!("http://{ENDPOINT}/v1/check");
+        let Some(told) = wrk(&lab.victim, SECONDS, CONNECTIONS, &["-s", &script, &url])? else {
+            return Ok(Vec::new());
         };
         let cpu = cpu_seconds(process)? - before;
-        let per_s = field(&told.stdout, "Requests/sec:").context("wrk tells no rate")?;
-        let p99 = field(&told.stdout, "99%").context("wrk tells no percentile")?;
-        checks.push(per_s * f64::from(SECONDS) / cpu);
-        slowest.push(1e3 * p99);
+        checks.push(told.requests_per_s * f64::from(SECONDS) / cpu);
+        slowest.push(1e3 * told.p99_s);
     }
     Ok(vec![
         Figure::at_least(
@@ -90,11 +83,6 @@ pub(super) fn measure(objects: &Objects, rounds: u32) -> Result<Vec<Figure>> {
     ])
 }
 
-fn not_here() -> Vec<Figure> {
-    eprintln!("bench: decision needs wrk, which is not here: install the package of that name");
-    Vec::new()
-}
-
 /// CPU seconds of the thread that decides.
 fn cpu_seconds(process: u32) -> Result<f64> {
     for task in fs::read_dir(format!("/proc/{process}/task"))? {
@@ -108,37 +96,4 @@ fn cpu_seconds(process: u32) -> Result<f64> {
         return Ok(spent.parse::<f64>()? / 1e9);
     }
     anyhow::bail!("netguard has no thread that decides")
-}
-
-/// What stands behind `name` in wrk's report, durations in seconds.
-fn field(report: &str, name: &str) -> Option<f64> {
-    let line = report.lines().find_map(|line| line.trim().strip_prefix(name))?;
-    let text = line.trim();
-    // Divided by whole numbers, since 1e-6 is not one that a float can hold.
-    let units = [("us", 1e6), ("ms", 1e3), ("s", 1.0)];
-    for (unit, parts) in units {
-        if let Some(number) = text.strip_suffix(unit) {
-            return Some(number.trim().parse::<f64>().ok()? / parts);
-        }
-    }
-    text.parse().ok()
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_wrk_tells_is_read() {
-        let report = "  Latency Distribution\n     50%   76.00us\n     99%    1.21ms\n  512 requests in 5.00s\nRequests/sec: 101234.56\n";
-        assert_eq!(field(report, "Requests/sec:"), Some(101_234.56));
-        assert_eq!(field(report, "50%"), Some(76e-6));
-        assert_eq!(field(report, "99%"), Some(1.21e-3));
-        assert_eq!(field(report, "75%"), None);
-    }
 }

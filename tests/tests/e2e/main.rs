@@ -16,6 +16,8 @@ mod detach;
 mod detector;
 mod dns;
 mod floods;
+mod http;
+mod l7_segments;
 mod laboratory;
 mod ladder;
 mod malformed;

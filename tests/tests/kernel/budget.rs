@@ -37,6 +37,7 @@ fn the_verifier_stays_within_its_budget() {
                 .expect("it loads")
                 .verified_instructions(),
             "netguard_egress" => object.egress_verified_instructions(),
+            "netguard_l7" => object.l7_verified_instructions(),
             other => panic!("the budget names a program {other}"),
         };
         let walked = walked.expect("the kernel counts them");

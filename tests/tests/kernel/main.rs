@@ -12,6 +12,7 @@ mod fixtures;
 mod fragments;
 mod generated;
 mod heads;
+mod l7;
 mod ladder;
 mod levels;
 mod own;

@@ -7,6 +7,8 @@ mod captures;
 mod decision;
 mod feeds;
 mod formats;
+mod hearing;
+mod l7;
 mod ladder;
 mod laws;
 mod lists;

@@ -103,6 +103,7 @@ fn play(settings: Settings, steps: &[Step]) -> (Reputation, Vec<Moment>) {
                     cause: Cause::Limit(Verdict::LimitUdp),
                     over_for_ns: SECOND,
                     dropped: 1_000,
+                    per_s: 0,
                 });
                 let decisions = decide(findings.collect(), &guard, &mut reputation, now_ns);
                 let connected = connected.clone();
@@ -215,6 +216,7 @@ proptest! {
                 cause: Cause::Limit(Verdict::LimitUdp),
                 over_for_ns: SECOND,
                 dropped: 1_000,
+                per_s: 0,
             };
             let now_ns = SECOND + number * gap_ns / 4;
             for decision in decide(vec![finding], &guard, &mut reputation, now_ns) {
@@ -274,6 +276,7 @@ proptest! {
                 cause: Cause::Limit(Verdict::LimitUdp),
                 over_for_ns: u64::MAX,
                 dropped: u64::MAX,
+                per_s: 0,
             };
             for decision in decide(vec![finding], &guard(), &mut reputation, now_ns) {
                 if let Action::Block { ttl_ns, .. } = decision.action {

@@ -15,14 +15,15 @@ struct Boundary {
 /// The pure ring, observe to policy.
 const RING: &str = "netguard/src/engine";
 /// The modules of the daemon that the ring may use; all others use the ring.
-const RING_MAY_USE: [&str; 4] = [
+const RING_MAY_USE: [&str; 5] = [
     "crate::engine",
     "crate::config",
+    "crate::l7",
     "crate::prefix",
     "crate::signature",
 ];
 
-const BOUNDARIES: [Boundary; 3] = [
+const BOUNDARIES: [Boundary; 4] = [
     Boundary {
         inside: &[""],
         except: &["netguard/src/bpf/"],
@@ -73,6 +74,30 @@ const BOUNDARIES: [Boundary; 3] = [
             "crate::clock",
         ],
         why: "decisions about requests are pure: sockets, files and the clock are the daemon's",
+    },
+    Boundary {
+        inside: &["netguard/src/l7/"],
+        except: &[],
+        banned: &[
+            "tokio",
+            "libc",
+            "nix",
+            "std::fs",
+            "std::env",
+            "std::process",
+            "std::thread",
+            "std::time::Instant",
+            "std::time::SystemTime",
+            "std::net::TcpListener",
+            "std::net::TcpStream",
+            "std::os",
+            "crate::bpf",
+            "crate::daemon",
+            "crate::engine",
+            "crate::host",
+            "crate::clock",
+        ],
+        why: "what conversations say is read without a clock, files and sockets, and judged by the engine",
     },
 ];
 
@@ -139,6 +164,16 @@ mod tests {
             )
             .is_empty()
         );
+    }
+
+    #[test]
+    fn conversations_are_read_without_a_clock_and_without_judging() {
+        let file = "netguard/src/l7/stream.rs";
+        for banned in ["use std::time::Instant;", "use crate::engine::l7::Finding;"] {
+            assert_eq!(lines(file, banned), [1], "{banned}");
+        }
+        assert!(lines(file, "use crate::decision::is_id;\n").is_empty());
+        assert!(lines("netguard/src/engine/l7/offences.rs", "use crate::l7::Said;\n").is_empty());
     }
 
     #[test]

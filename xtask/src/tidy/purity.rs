@@ -9,9 +9,10 @@ const PACKAGE: &str = "netguard-common/src/";
 /// A view reads bytes; the macro turns structs into bytes.
 const UNSAFE_IN: [&str; 2] = ["netguard-common/src/view.rs", "netguard-common/src/shared.rs"];
 /// Tables in ordinary memory, behind a feature that the kernel object never turns on.
-const STD_IN: [&str; 3] = [
+const STD_IN: [&str; 4] = [
     "netguard-common/src/memory.rs",
     "netguard-common/src/memory/connections.rs",
+    "netguard-common/src/memory/overheard.rs",
     "netguard-common/src/memory/prefixes.rs",
 ];
 

@@ -12,6 +12,7 @@ use netguard_common::{
     head::Head,
     hint::HintLine,
     known::KnownLine,
+    l7::{Hearing, PieceRoom},
     layout::{Counter, Sampler, Service, Settings},
     maps::MapSpec,
     own::OwnSeen,
@@ -65,6 +66,8 @@ pub(super) fn open(spec: &'static MapSpec, map: Map) -> Result<Box<dyn Entries>,
         "TELEMETRY" => per_cpu::<Raw<Telemetry>>(map),
         "UNCOUNTED" => per_cpu::<u64>(map),
         "SKETCHES" => per_cpu::<Raw<Sketch>>(map),
+        "PIECE" => per_cpu::<Raw<PieceRoom>>(map),
+        "HEARING" => per_cpu::<Raw<Hearing>>(map),
         _ => shared::<u64>(map),
     }
     .map_err(BpfError::map(spec.name, spec.max_entries))

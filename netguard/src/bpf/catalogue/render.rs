@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netguard_common::{
     connection::{Holder, Level},
+    l7::TalkKey,
     layout::{NoteKey, Question},
     packet::Address,
     shared::{Field as _, Shared, Visitor},
@@ -74,6 +75,13 @@ pub(super) fn question(question: &Question) -> String {
         return format!("{own} everybody:{}", question.peer_port);
     }
     format!("{own} {}", end(question.peer, question.peer_port))
+}
+
+/// Who speaks with which service.
+pub(super) fn talk(key: &TalkKey) -> String {
+    let end = |address: Address, port| std::net::SocketAddr::new(address.ip(), port);
+    let (client, server) = (end(key.client, key.client_port), end(key.server, key.server_port));
+    format!("{client} {server}")
 }
 
 /// Objects that were entered and not left yet, with their names.

@@ -66,6 +66,17 @@ pub(in crate::control) async fn source(
             EventKind::NetworkWithheld { prefix, why, sources } if about(&prefix) => {
                 format!("all of {prefix} was not blocked although {sources} of its sources were: {why}")
             }
+            EventKind::Offence {
+                source,
+                service,
+                offence,
+                evidence,
+                shadow,
+                ..
+            } if about(&source) => {
+                let shadow = if shadow { " (shadow: only told)" } else { "" };
+                format!("it was found to do harm to {service}: {offence}: {evidence}{shadow}")
+            }
             EventKind::BlockEnded { prefix, why } if about(&prefix) => {
                 format!("the block of {prefix} ended: {why}")
             }
@@ -115,6 +126,7 @@ pub(in crate::control) async fn source(
         list_verdict,
         lists_unknown,
         campaigns: campaigns.into_iter().map(|(id, _)| id).collect(),
+        http: state.heard().source(account),
         reputation: source_reputation(&state, address),
         measures: measures(&state),
     })

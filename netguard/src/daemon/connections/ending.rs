@@ -181,16 +181,32 @@ impl Ender {
                 .collect(),
             Err(error) => return warn!("who is blocked keeps its connections: {error}"),
         };
+        self.ended.blocked += self.end_of(tcp, &blocked, "blocked");
+    }
+
+    /// Ends the connections of sources that were blocked since the last time for what they do to services: only the block refuses new ones.
+    /// Where the blocklist `blocks` nobody they stay.
+    pub(super) fn end_ousted(&mut self, tcp: &Tcp, blocks: bool) {
+        let ousted: Prefixes = std::mem::take(&mut *self.state.ousted()).into_iter().collect();
+        if !blocks {
+            return;
+        }
+        self.ended.harmful += self.end_of(tcp, &ousted, "harmful");
+    }
+
+    /// Ends the connections of `sources` with what listens here, because of `reason`; tells how many.
+    fn end_of(&mut self, tcp: &Tcp, sources: &Prefixes, reason: &'static str) -> u64 {
         let ports = listening(tcp);
-        let mut told = Told::default();
+        let (mut told, mut ended) = (Told::default(), 0);
         for connection in served(tcp, &ports).map(|connection| &connection.ends) {
             let peer = connection.remote.ip();
-            if blocked.contains(peer) && !self.spares(peer) && self.destroy(connection) {
-                self.ended.blocked += 1;
-                told.add("blocked", connection.local.port(), peer);
+            if sources.contains(peer) && !self.spares(peer) && self.destroy(connection) {
+                ended += 1;
+                told.add(reason, connection.local.port(), peer);
             }
         }
         told.tell(&self.state, self.acts);
+        ended
     }
 
     /// Whether `connection` ended, or would have.

@@ -35,6 +35,8 @@ pub struct Ended {
     pub excess: u64,
     /// Of a source that an operator blocked.
     pub blocked: u64,
+    /// Of a source that a detector blocked for what it does to a service.
+    pub harmful: u64,
     pub crowd: u64,
     pub share: u64,
     pub slow: u64,
@@ -53,11 +55,12 @@ impl Ended {
     }
 
     /// Each number with the word for its reason.
-    pub fn by_reason(&self) -> [(&'static str, u64); 6] {
+    pub fn by_reason(&self) -> [(&'static str, u64); 7] {
         let [crowd, share, slow, half_open] = Reason::ALL.map(Reason::name);
         [
             ("excess", self.excess),
             ("blocked", self.blocked),
+            ("harmful", self.harmful),
             (crowd, self.crowd),
             (share, self.share),
             (slow, self.slow),

@@ -49,6 +49,18 @@ impl Offence {
         Self::SlowHeads,
     ];
 
+    /// Whether it is about how many requests there are.
+    pub const fn is_of_requests(self) -> bool {
+        matches!(
+            self,
+            Self::HttpFlood
+                | Self::EndpointFlood
+                | Self::CacheBusting
+                | Self::CostlyRequests
+                | Self::RapidReset
+        )
+    }
+
     /// The word that the command line and JSON use.
     pub const fn name(self) -> &'static str {
         match self {
@@ -80,6 +92,8 @@ pub struct Finding {
     pub evidence: String,
     /// Requests, hellos or conversations that it is about, estimated.
     pub count: u64,
+    /// Of those, so many a second, over the time that was counted just now.
+    pub per_s: f64,
     /// How long it has been going on.
     pub over_for_ns: u64,
 }

@@ -172,6 +172,10 @@ impl Hearing {
                 conversations.take(&segment, &mut |observation| said.push(observation));
             });
             self.judge(&said);
+            for ends in self.conversations.take_quiet() {
+                // Then it is listened to in vain.
+                let _ = self.listening.hush(&ends);
+            }
             segments += portion;
             if portion < PORTION {
                 break;
@@ -208,6 +212,7 @@ impl Hearing {
             let room = WAITING.saturating_sub(heard.findings.len());
             heard.findings.extend(found.iter().take(room).map(finding));
         }
+        found.retain(|found| found.is_news);
         let more = found.len().saturating_sub(TOLD) as u64;
         for found in found.iter().take(TOLD) {
             self.state.journal.record(event(found, !self.acts));

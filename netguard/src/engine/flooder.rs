@@ -56,12 +56,27 @@ pub enum Cause {
 
 /// Requests a second that no person makes over one connection for long.
 const BEYOND_PEOPLE: u64 = 10;
+/// People behind one address who need not be connected at the same moment.
+const COMING_AND_GOING: u32 = 50;
 
 impl Finding {
     /// Whether each of `connections` carries more than people ask for: then many of them do not make it the address of many people.
     pub fn is_beyond_people(&self, connections: u32) -> bool {
         let each = BEYOND_PEOPLE.saturating_mul(connections.into());
         matches!(self.cause, Cause::Application(offence) if offence.is_of_requests()) && self.per_s >= each
+    }
+
+    /// Whether all that speaks against it is how many requests there are, and those are no more than people make over its `connections`, or many who
+    /// come and go: a large office is over any limit of one source.
+    pub fn is_of_people(&self, connections: u32) -> bool {
+        matches!(self.cause, Cause::Application(offence) if offence.is_of_volume())
+            && !self.is_beyond_people(connections.max(COMING_AND_GOING))
+    }
+
+    /// Whether nobody can have forged it, given how many connections of the source are seen now. What was found in a conversation was said by
+    /// somebody who heard the answer; the connection may be over by now.
+    pub const fn is_proven(&self, connections: u32) -> bool {
+        connections > 0 || matches!(self.cause, Cause::Application(_))
     }
 }
 

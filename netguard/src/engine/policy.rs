@@ -53,15 +53,24 @@ pub fn decide(
     for mut finding in findings {
         finding.account = accountable(finding.account, finding.source, guard);
         let account = finding.account;
-        let evidence = Evidence {
-            kind: finding.cause.evidence(),
-            proven: reputation.connections(account) > 0,
-            detail: finding.cause.name().to_owned(),
-            packets: finding.dropped,
-        };
-        reputation.take(account, &evidence, now_ns);
+        let connections = reputation.connections(account);
+        let is_of_people = finding.is_of_people(connections);
+        if !is_of_people {
+            let evidence = Evidence {
+                kind: finding.cause.evidence(),
+                proven: finding.is_proven(connections),
+                detail: finding.cause.name().to_owned(),
+                packets: finding.dropped,
+            };
+            reputation.take(account, &evidence, now_ns);
+        }
         let before = reputation.before(account, now_ns);
-        let (action, sentence) = act(&finding, guard, reputation, now_ns);
+        let (action, sentence) = if is_of_people {
+            let per_s = finding.per_s;
+            (Action::Withhold(Withheld::People { per_s, connections }), None)
+        } else {
+            act(&finding, guard, reputation, now_ns)
+        };
         reputation.count(match &action {
             Action::Block { .. } => "blocked",
             Action::Withhold(why) => why.name(),
@@ -94,12 +103,13 @@ pub fn accountable(account: Account, source: IpAddr, guard: &Guard) -> Account {
     }
 }
 
-/// What stands against a block of `account`, which is [`accountable`]; else what would be blocked.
+/// What stands against a block of `account`, which is [`accountable`], and whose address nobody forges if it `is_proven`; else what would be blocked.
 ///
 /// # Errors
 /// Why it is not blocked.
 pub fn objection(
     account: Account,
+    is_proven: bool,
     guard: &Guard,
     reputation: &Reputation,
     now_ns: u64,
@@ -108,10 +118,10 @@ pub fn objection(
     if settings.mode == Mode::Off {
         return Err(Withheld::Off);
     }
-    let connections = reputation.connections(account);
-    if connections == 0 {
+    if !is_proven {
         return Err(Withheld::Unproven);
     }
+    let connections = reputation.connections(account);
     if let Some((prefix, kind)) = guard.objection(&account.prefix()) {
         return Err(Withheld::Guarded { prefix, kind });
     }
@@ -133,7 +143,8 @@ fn act(
     now_ns: u64,
 ) -> (Action, Option<Sentence>) {
     let account = finding.account;
-    let prefix = match objection(account, guard, reputation, now_ns) {
+    let is_proven = finding.is_proven(reputation.connections(account));
+    let prefix = match objection(account, is_proven, guard, reputation, now_ns) {
         Ok(prefix) => prefix,
         // So much over each connection is no matter of how many people there are.
         Err(Withheld::Shared { connections, .. }) if finding.is_beyond_people(connections) => {
@@ -193,14 +204,22 @@ mod tests {
     /// Found in review: an office whose hundred connections asked for three requests a second each was taken for a flood.
     #[test]
     fn many_connections_are_many_people_unless_each_asks_as_no_person_does() {
-        for (per_s, is_blocked) in [(300, false), (999, false), (1_000, true)] {
+        for (per_s, connections, is_blocked) in [
+            (300, 100, false),
+            (999, 100, false),
+            (1_000, 100, true),
+            // Who opens one for each request has hardly any at a time.
+            (499, 2, false),
+            (500, 0, true),
+        ] {
             let finding = Finding {
                 cause: Cause::Application(Offence::HttpFlood),
                 dropped: 10 * per_s,
                 per_s,
                 ..finding("192.0.2.1")
             };
-            let mut reputation = reputation(settings(), &[("192.0.2.1", 100)]);
+            let connected = [("192.0.2.1", connections)];
+            let mut reputation = reputation(settings(), &connected[..usize::from(connections > 0)]);
             let decisions = decide(vec![finding], &guard(&[]), &mut reputation, SECOND);
             assert_eq!(
                 matches!(decisions[0].action, Action::Block { .. }),

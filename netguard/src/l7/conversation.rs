@@ -60,6 +60,8 @@ pub(super) struct Conversation {
     is_proven: bool,
     /// What is only said when that is so.
     waiting: Vec<Observation>,
+    /// It was told that nothing more is read.
+    is_quiet: bool,
 }
 
 /// What is spoken.
@@ -131,7 +133,13 @@ impl Conversation {
             expects: false,
             is_proven,
             waiting: Vec::new(),
+            is_quiet: false,
         }
+    }
+
+    /// Whether nothing more is read, as was not known before.
+    pub(super) fn falls_quiet(&mut self) -> bool {
+        matches!(self.spoken, Spoken::Quiet) && !std::mem::replace(&mut self.is_quiet, true)
     }
 
     /// Takes in a segment. What is said in the name of a client that may be forged waits for the server's answer: forged segments have none, or a

@@ -12,6 +12,8 @@ use super::{
 /// Where there is no room, conversations in which nothing was said for so long give way, and it is looked for them no more often than this.
 const GIVES_WAY_NS: u64 = 10_000_000_000;
 const LOOK_NS: u64 = 250_000_000;
+/// Quiet conversations that wait to be left alone; more are listened to in vain.
+const QUIET: usize = 4_096;
 
 /// The conversations with this machine's services.
 pub struct Conversations {
@@ -22,6 +24,8 @@ pub struct Conversations {
     /// Bytes that they hold together.
     buffered: usize,
     overflowed: u64,
+    /// Those in which nothing more is read.
+    quiet: Vec<Ends>,
     /// When room was looked for last.
     looked_ns: Option<u64>,
 }
@@ -40,6 +44,7 @@ impl Conversations {
             forgotten: Forgotten::default(),
             buffered: 0,
             overflowed: 0,
+            quiet: Vec::new(),
             looked_ns: None,
         }
     }
@@ -89,6 +94,14 @@ impl Conversations {
             self.overflowed += 1;
         }
         self.buffered = others + conversation.held();
+        if conversation.falls_quiet() && self.quiet.len() < QUIET {
+            self.quiet.push(segment.ends);
+        }
+    }
+
+    /// Conversations in which nothing more is read, since the last time: nobody needs to listen to them.
+    pub fn take_quiet(&mut self) -> Vec<Ends> {
+        std::mem::take(&mut self.quiet)
     }
 
     /// Says what time alone tells, and forgets conversations that are over; each second or so.

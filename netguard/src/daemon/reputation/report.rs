@@ -40,7 +40,7 @@ pub struct ReputationReport {
 /// How often findings led to the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutcomeCount {
-    /// `blocked`, or why not: `unproven`, `guarded`, `off`, `shared`, `below-threshold`, `blast-radius`, `shadow`. Decisions on
+    /// `blocked`, or why not: `unproven`, `guarded`, `off`, `shared`, `people`, `below-threshold`, `blast-radius`, `shadow`. Decisions on
     /// networks, which follow from findings: `network-blocked`, `network-withheld`.
     pub outcome: String,
     pub count: u64,
@@ -163,7 +163,8 @@ pub fn of_source(state: &State, address: IpAddr) -> Option<SourceReputation> {
 
 fn source(view: View, reputation: &Reputation, guard: &Guard, now_ns: u64) -> SourceReputation {
     // Whoever is blocked is not to be told why not.
-    let objection = objection(view.account, guard, reputation, now_ns);
+    let is_proven = reputation.connections(view.account) > 0;
+    let objection = objection(view.account, is_proven, guard, reputation, now_ns);
     let not_blocked = objection.err().filter(|_| !view.blocked);
     let penalty = view.record.penalty;
     let told = |at_ns: u64| told(reputation.at(now_ns), at_ns);

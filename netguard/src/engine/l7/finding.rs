@@ -61,6 +61,11 @@ impl Offence {
         )
     }
 
+    /// Whether it is about nothing else.
+    pub const fn is_of_volume(self) -> bool {
+        matches!(self, Self::HttpFlood | Self::EndpointFlood)
+    }
+
     /// The word that the command line and JSON use.
     pub const fn name(self) -> &'static str {
         match self {
@@ -92,8 +97,10 @@ pub struct Finding {
     pub evidence: String,
     /// Requests, hellos or conversations that it is about, estimated.
     pub count: u64,
-    /// Of those, so many a second, over the time that was counted just now.
+    /// Of those, so many a second: since it began, or over the time that was counted before, whichever is more.
     pub per_s: f64,
     /// How long it has been going on.
     pub over_for_ns: u64,
+    /// The same was not told just now.
+    pub is_news: bool,
 }

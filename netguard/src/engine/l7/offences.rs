@@ -79,7 +79,7 @@ impl Offences {
         }
     }
 
-    /// What was found since the last tick; the same again of a source no more often than every ten seconds.
+    /// What was found since the last tick; the same again of a source no more often than every second.
     pub fn tick(&mut self, now_ns: u64) -> Vec<Finding> {
         self.now_ns = self.now_ns.max(now_ns);
         self.sources.forget_idle(self.now_ns);

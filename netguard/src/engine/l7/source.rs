@@ -12,9 +12,10 @@ use crate::engine::Account;
 
 /// Routes of a source that are followed.
 const ROUTES: usize = 8;
-/// An offence that was not seen for so long has ended; one that goes on is told again after so long.
+/// An offence that was not seen for so long has ended; one that goes on is found again after so long, and is news again after so long.
 const PAUSE_NS: u64 = 10 * SECOND_NS;
-const TOLD_AGAIN_NS: u64 = 2 * SECOND_NS;
+const FOUND_AGAIN_NS: u64 = SECOND_NS;
+const NEWS_NS: u64 = 10 * SECOND_NS;
 /// Bytes of the evidence.
 const EVIDENCE: usize = 96;
 /// Observations that are behind whatever is found: under load one of them stands for a thousand, and then says nothing about who it is of.
@@ -101,8 +102,11 @@ pub(super) struct Streak {
     pub(super) port: u16,
     pub(super) since_ns: u64,
     pub(super) last_ns: u64,
-    told_ns: Option<u64>,
+    found_ns: Option<u64>,
+    news_ns: Option<u64>,
     pub(super) count: u64,
+    /// Of them those before it began.
+    before: u64,
     pub(super) evidence: String,
 }
 
@@ -123,7 +127,7 @@ impl Case<'_> {
         self.weight.min((limit / SAMPLES).max(1))
     }
 
-    /// Notes that `source` does `offence`, `count` times in `over_s` seconds, and tells it unless that was done a moment ago.
+    /// Notes that `source` does `offence`, `count` times in `over_s` seconds, and finds it unless that was done a moment ago.
     pub(super) fn accuse(
         &mut self,
         source: &mut Source,
@@ -143,14 +147,17 @@ impl Case<'_> {
                 index
             }
             None => {
+                // Counts are small, and never below nought.
+                let before = count.round() as u64;
                 source.streaks.push(Streak {
                     offence,
                     port,
                     since_ns: now_ns,
                     last_ns: now_ns,
-                    told_ns: None,
-                    // Counts are small, and never below nought.
-                    count: count.round() as u64,
+                    found_ns: None,
+                    news_ns: None,
+                    count: before,
+                    before,
                     evidence: String::new(),
                 });
                 source.streaks.len() - 1
@@ -161,13 +168,18 @@ impl Case<'_> {
             return;
         };
         streak.last_ns = now_ns;
-        if streak
-            .told_ns
-            .is_some_and(|told_ns| now_ns.saturating_sub(told_ns) < TOLD_AGAIN_NS)
-        {
+        let was_within = |at: Option<u64>, ns| at.is_some_and(|at_ns| now_ns.saturating_sub(at_ns) < ns);
+        if was_within(streak.found_ns, FOUND_AGAIN_NS) {
             return;
         }
-        streak.told_ns = Some(now_ns);
+        streak.found_ns = Some(now_ns);
+        let is_news = !was_within(streak.news_ns, NEWS_NS);
+        if is_news {
+            streak.news_ns = Some(now_ns);
+        }
+        let over_for_ns = now_ns.saturating_sub(streak.since_ns);
+        let since_then = streak.count.saturating_sub(streak.before) as f64;
+        let per_s = since_then * SECOND_NS as f64 / over_for_ns.max(SECOND_NS) as f64;
         let mut evidence = evidence();
         evidence.truncate(evidence.floor_char_boundary(EVIDENCE));
         streak.evidence.clone_from(&evidence);
@@ -181,8 +193,9 @@ impl Case<'_> {
             offence,
             evidence,
             count: streak.count,
-            per_s: count / f64::from(over_s.max(1)),
-            over_for_ns: now_ns.saturating_sub(streak.since_ns),
+            per_s: per_s.max(count / f64::from(over_s.max(1))),
+            over_for_ns,
+            is_news,
         });
     }
 }

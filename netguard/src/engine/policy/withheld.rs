@@ -16,6 +16,8 @@ pub enum Withheld {
     Off,
     /// Many users are behind the source.
     Shared { connections: u32, from: u32 },
+    /// All that it does is to ask much, and no more than people do over so many connections.
+    People { per_s: u64, connections: u32 },
     /// Not enough speaks against it yet.
     Below { score: u8, from: u8 },
     /// The block of `prefix` would be too much.
@@ -32,6 +34,7 @@ impl Withheld {
             Self::Guarded { .. } => "guarded",
             Self::Off => "off",
             Self::Shared { .. } => "shared",
+            Self::People { .. } => "people",
             Self::Below { .. } => "below-threshold",
             Self::Radius { .. } => "blast-radius",
             Self::Shadow { .. } => "shadow",
@@ -49,6 +52,9 @@ impl Withheld {
             Self::Shared { connections, from } => format!(
                 "{connections} connections come from it, so many people may be behind it: it stays at its limits \
                  (`reputation.shared_from` is {from})"
+            ),
+            Self::People { per_s, connections } => format!(
+                "{per_s} requests a second over {connections} connections are what people make"
             ),
             Self::Below { score, from } => {
                 format!(
@@ -83,6 +89,14 @@ mod tests {
                 Withheld::Shared { connections, from },
                 "shared",
                 "`reputation.shared_from` is 64",
+            ),
+            (
+                Withheld::People {
+                    per_s: 300,
+                    connections: 90,
+                },
+                "people",
+                "300 requests a second over 90 connections",
             ),
             (
                 Withheld::Below { score: 7, from: 50 },

@@ -252,6 +252,10 @@ impl Conversation {
         self.client.take(length);
         self.begin_anew();
         self.heads = self.heads.saturating_add(1);
+        let is_enough = usize::from(self.heads) >= IN_FLIGHT;
+        if is_enough {
+            self.weight = self.weight.saturating_mul(1 + self.request_lines());
+        }
         if self.pending.len() < IN_FLIGHT {
             self.pending.push_back(Pending {
                 method: head.request.method.clone(),
@@ -276,10 +280,18 @@ impl Conversation {
             Body::Unknown => self.lose_turn(),
         }
         // Whether HTTP goes on is for the server to say.
-        if head.upgrades || usize::from(self.heads) >= IN_FLIGHT {
+        if head.upgrades || is_enough {
             self.lose_turn();
         }
         self.say(ends, now_ns, Said::Request(head.request), with);
+    }
+
+    /// Requests that seem to follow in this turn, which the last one that is read stands for.
+    fn request_lines(&self) -> u32 {
+        const VERSION: &[u8] = b" HTTP/1.";
+        let ready = self.client.ready();
+        let lines = ready.windows(VERSION.len()).filter(|bytes| *bytes == VERSION);
+        u32::try_from(lines.count()).unwrap_or(u32::MAX - 1)
     }
 
     /// What is left of this turn cannot be read.

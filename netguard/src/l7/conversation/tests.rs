@@ -20,6 +20,7 @@ struct Talk {
     turn: [u32; 2],
     speaker: Option<Side>,
     is_whole: bool,
+    quiet: Vec<Ends>,
 }
 
 impl Talk {
@@ -39,6 +40,7 @@ impl Talk {
             turn: [0; 2],
             speaker: None,
             is_whole: true,
+            quiet: Vec::new(),
         }
     }
 
@@ -68,6 +70,7 @@ impl Talk {
         let said = &mut self.said;
         self.conversations
             .take(&segment, &mut |observation| said.push(observation));
+        self.quiet.extend(self.conversations.take_quiet());
         self
     }
 
@@ -241,7 +244,11 @@ fn requests_in_a_row_have_their_answers_in_order() {
     );
     // More than can be meant.
     let many = get("/").repeat(100);
-    assert_eq!(Talk::at(80).client(&many).client(&many).told().len(), 16);
+    let talk = Talk::at(80).client(&many).client(&many);
+    assert_eq!(talk.told().len(), 16);
+    // The last one that is read stands for the rest of its turn, as far as that came with it.
+    let weights: Vec<u32> = talk.said.iter().map(|said| said.weight).collect();
+    assert_eq!((weights[0], weights[15]), (3, 3 * 85));
     assert_eq!(
         Talk::at(80)
             .client(&many)
@@ -278,6 +285,7 @@ fn interim_answers_and_other_protocols() {
         .server("HTTP/1.1 101 Switching\r\n\r\n\x01\x02");
     let talk = talk.client([0x81, 5, 0, 1, 2]).server(OK).client(get("/no"));
     assert_eq!(talk.told(), ["GET /chat", "101 to GET /chat"]);
+    assert_eq!(talk.quiet.len(), 1, "told once");
     // Not taken up.
     let talk = Talk::at(80).client(upgrade).server(OK).client(get("/b"));
     assert_eq!(talk.told(), ["GET /chat", "200 to GET /chat", "GET /b"]);

@@ -18,6 +18,10 @@ use crate::prefix::Prefix;
 use network::decide_on_network;
 pub use withheld::Withheld;
 
+/// Connections a second from which on a source is the address of many: a person's programs open some at once, and then none. Behind the address
+/// translation of a provider or an office people come and go, and hardly any of them is connected at the same moment.
+const BUSY: u64 = 20;
+
 /// What is done about a finding, or about the network of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -53,15 +57,21 @@ pub fn decide(
     for mut finding in findings {
         finding.account = accountable(finding.account, finding.source, guard);
         let account = finding.account;
-        let evidence = Evidence {
-            kind: Kind::Flood,
-            proven: reputation.connections(account) > 0,
-            detail: finding.verdict.name().to_owned(),
-            packets: finding.dropped,
-        };
-        reputation.take(account, &evidence, now_ns);
+        let excuse = excuse(&finding);
+        if excuse.is_none() {
+            let evidence = Evidence {
+                kind: Kind::Flood,
+                proven: reputation.connections(account) > 0,
+                detail: finding.verdict.name().to_owned(),
+                packets: finding.dropped,
+            };
+            reputation.take(account, &evidence, now_ns);
+        }
         let before = reputation.before(account, now_ns);
-        let (action, sentence) = act(account, guard, reputation, now_ns);
+        let (action, sentence) = match excuse {
+            Some(why) => (Action::Withhold(why), None),
+            None => act(account, guard, reputation, now_ns),
+        };
         reputation.count(match &action {
             Action::Block { .. } => "blocked",
             Action::Withhold(why) => why.name(),
@@ -83,6 +93,12 @@ pub fn decide(
         decisions.extend(network);
     }
     decisions
+}
+
+/// What makes that which was found nothing to be held against anybody.
+fn excuse(finding: &Finding) -> Option<Withheld> {
+    let opened_per_s = finding.opened_per_s;
+    (opened_per_s >= BUSY).then_some(Withheld::Busy { opened_per_s })
 }
 
 /// Who answers for what `source` does: its account, unless somebody guarded, or this machine, is in it, too. Then only the
@@ -175,6 +191,7 @@ mod tests {
             verdict: Verdict::LimitSyn,
             over_for_ns: 1,
             dropped: 1,
+            opened_per_s: 0,
         }
     }
 
@@ -214,6 +231,23 @@ mod tests {
         Action::Block {
             prefix: prefix.parse().expect("a prefix"),
             ttl_ns: 60 * SECOND,
+        }
+    }
+
+    /// Found in review: three hundred people behind one address, each with a short connection a second, were blocked for being over its limit.
+    #[test]
+    fn who_opens_one_connection_after_another_is_many() {
+        for (opened_per_s, is_blocked) in [(0, true), (19, true), (20, false), (200, false)] {
+            let finding = Finding {
+                opened_per_s,
+                ..finding("192.0.2.1")
+            };
+            let mut reputation = reputation(settings(), &[("192.0.2.1", 1)]);
+            let decisions = decide(vec![finding], &guard(&[]), &mut reputation, SECOND);
+            let action = &decisions[0].action;
+            assert_eq!(matches!(action, Action::Block { .. }), is_blocked, "{action:?}");
+            let score = reputation.standing(account("192.0.2.1"), SECOND).0;
+            assert_eq!(score > 0, is_blocked, "{score}");
         }
     }
 

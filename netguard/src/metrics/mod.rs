@@ -5,6 +5,7 @@ mod decision;
 mod families;
 mod figures;
 mod gather;
+mod reputation;
 mod serve;
 mod tables;
 

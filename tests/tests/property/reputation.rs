@@ -102,6 +102,7 @@ fn play(settings: Settings, steps: &[Step]) -> (Reputation, Vec<Moment>) {
                     source: source(*number),
                     verdict: Verdict::LimitUdp,
                     over_for_ns: SECOND,
+                    opened_per_s: 0,
                     dropped: 1_000,
                 });
                 let decisions = decide(findings.collect(), &guard, &mut reputation, now_ns);
@@ -214,6 +215,7 @@ proptest! {
                 source,
                 verdict: Verdict::LimitUdp,
                 over_for_ns: SECOND,
+                opened_per_s: 0,
                 dropped: 1_000,
             };
             let now_ns = SECOND + number * gap_ns / 4;
@@ -273,6 +275,7 @@ proptest! {
                 source: source(number),
                 verdict: Verdict::LimitUdp,
                 over_for_ns: u64::MAX,
+                opened_per_s: 0,
                 dropped: u64::MAX,
             };
             for decision in decide(vec![finding], &guard(), &mut reputation, now_ns) {

@@ -63,7 +63,7 @@ pub(super) fn open(spec: &'static MapSpec, map: Map) -> Result<Box<dyn Entries>,
         "SERVICE_LINES" | "WATCHED" => shared::<Raw<ServiceLine>>(map),
         "SERVICES" => shared::<Raw<Service>>(map),
         "TELEMETRY" => per_cpu::<Raw<Telemetry>>(map),
-        "UNCOUNTED" => per_cpu::<u64>(map),
+        "CONNECTION_SUMS" => per_cpu::<u64>(map),
         "SKETCHES" => per_cpu::<Raw<Sketch>>(map),
         _ => shared::<u64>(map),
     }

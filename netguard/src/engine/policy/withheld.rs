@@ -16,6 +16,8 @@ pub enum Withheld {
     Off,
     /// Many users are behind the source.
     Shared { connections: u32, from: u32 },
+    /// It opens so many connections a second: people come and go behind it.
+    Busy { opened_per_s: u64 },
     /// Not enough speaks against it yet.
     Below { score: u8, from: u8 },
     /// The block of `prefix` would be too much.
@@ -32,6 +34,7 @@ impl Withheld {
             Self::Guarded { .. } => "guarded",
             Self::Off => "off",
             Self::Shared { .. } => "shared",
+            Self::Busy { .. } => "busy",
             Self::Below { .. } => "below-threshold",
             Self::Radius { .. } => "blast-radius",
             Self::Shadow { .. } => "shadow",
@@ -49,6 +52,9 @@ impl Withheld {
             Self::Shared { connections, from } => format!(
                 "{connections} connections come from it, so many people may be behind it: it stays at its limits \
                  (`reputation.shared_from` is {from})"
+            ),
+            Self::Busy { opened_per_s } => format!(
+                "it opens {opened_per_s} connections a second, and answers for each: many people may be behind it, and it stays at its limits"
             ),
             Self::Below { score, from } => {
                 format!(
@@ -83,6 +89,11 @@ mod tests {
                 Withheld::Shared { connections, from },
                 "shared",
                 "`reputation.shared_from` is 64",
+            ),
+            (
+                Withheld::Busy { opened_per_s: 190 },
+                "busy",
+                "190 connections a second",
             ),
             (
                 Withheld::Below { score: 7, from: 50 },

@@ -22,6 +22,8 @@ const PLAYED: u64 = 1;
 const QUIET_PLAYED: u64 = 5;
 /// Connections a second beside it, and how many sources they come from.
 const BESIDE: (u64, u32) = (150, 400);
+/// Segments a second of connections that stand.
+const CARRIED: u64 = 10_000;
 
 /// What an attack consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,13 +90,43 @@ impl Attack {
     }
 }
 
+/// Who is there beside an attack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    /// Hardly anybody.
+    Nobody,
+    Clients,
+    /// Clients, and some whose connections stand and carry [`CARRIED`] segments a second.
+    Connected,
+    /// Twenty times as many clients.
+    Crowd,
+}
+
+impl Beside {
+    const ALL: [Self; 4] = [Self::Nobody, Self::Clients, Self::Connected, Self::Crowd];
+
+    fn play(self, scene: &mut Scene, end: u64) {
+        let (connections, users) = BESIDE;
+        match self {
+            // The clock begins with the capture's first frame, before the attack.
+            Self::Nobody => scene.clients(0, end, 1, users),
+            Self::Clients => scene.clients(0, end, connections, users),
+            Self::Connected => {
+                scene.clients(0, end, connections, users);
+                scene.connected(0, end, 40, CARRIED);
+            }
+            Self::Crowd => scene.clients(0, end, 20 * connections, 20_000),
+        }
+    }
+}
+
 /// What happens in a capture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Plot {
     Attack {
         attack: Attack,
         per_second: u64,
-        beside: bool,
+        beside: Beside,
     },
     /// Nothing but ordinary clients.
     Ordinary,
@@ -102,13 +134,15 @@ enum Plot {
     FlashCrowd,
     /// Hundreds of connections a second of a few addresses that thousands share.
     Shared,
+    /// The same of one address, twice as many as the limit of a source allows: half of them are lost, and it must not be blocked.
+    Office,
 }
 
 impl Plot {
     fn all() -> Vec<Self> {
         let attacks = Attack::ALL.into_iter().flat_map(|attack| {
             RATES.into_iter().flat_map(move |per_second| {
-                [false, true].map(|beside| Self::Attack {
+                Beside::ALL.map(|beside| Self::Attack {
                     attack,
                     per_second,
                     beside,
@@ -116,7 +150,7 @@ impl Plot {
             })
         });
         attacks
-            .chain([Self::Ordinary, Self::FlashCrowd, Self::Shared])
+            .chain([Self::Ordinary, Self::FlashCrowd, Self::Shared, Self::Office])
             .collect()
     }
 
@@ -128,6 +162,7 @@ impl Plot {
             Self::Ordinary => "ordinary clients".to_owned(),
             Self::FlashCrowd => "flash crowd".to_owned(),
             Self::Shared => "clients behind shared addresses".to_owned(),
+            Self::Office => "an office over its limit".to_owned(),
         }
     }
 
@@ -148,8 +183,7 @@ impl Plot {
                 per_second,
                 beside,
             } => {
-                // The clock begins with the capture's first frame, before the attack.
-                scene.clients(0, end, if beside { connections } else { 1 }, users);
+                beside.play(scene, end);
                 scene.flood(attack, begins, end, per_second);
             }
             Self::Ordinary => scene.clients(0, 2 * end, connections, users),
@@ -158,6 +192,7 @@ impl Plot {
                 scene.clients(begins, 2 * end, 20 * connections, 20_000);
             }
             Self::Shared => scene.clients(0, 2 * end, 4 * connections, 4),
+            Self::Office => scene.clients(0, 2 * end, 400, 1),
         }
     }
 }
@@ -287,8 +322,12 @@ fn judge(runs: &[Run]) -> Detected {
         run.recognised().map(|(class, _)| class) == truth
     };
     let part = |count: usize, of: usize| count as f64 / of.max(1) as f64;
+    // Who is over a limit loses by it, as the limit says.
+    let within = runs.iter().filter(|run| run.plot != Plot::Office);
     let sum = |key: &str| {
-        let counts = runs.iter().filter_map(|run| run.report["honest"][key].as_f64());
+        let counts = within
+            .clone()
+            .filter_map(|run| run.report["honest"][key].as_f64());
         counts.sum::<f64>()
     };
     let mut rows: Vec<MixRow> = Vec::new();
@@ -363,7 +402,7 @@ mod tests {
         let flood = |attack| Plot::Attack {
             attack,
             per_second: 2_000,
-            beside: true,
+            beside: Beside::Clients,
         };
         let alarm = |class: &str, began_ms: u64| json!({"class": class, "harmful": true, "began_ms": began_ms, "detected_after_ms": 50, "packets": 9});
         let crowd = json!([{"class": "flash-crowd", "harmful": false, "began_ms": 1_000, "detected_after_ms": 50, "packets": 9}]);

@@ -135,7 +135,7 @@ impl Streak {
         let (Some(now), Some(then)) = (now, self.opened) else {
             return 0;
         };
-        let opened = u64::from(now.checked_sub(then).unwrap_or(0));
+        let opened = u64::from(now.saturating_sub(then));
         opened.saturating_mul(1_000_000_000) / over_for_ns.max(1)
     }
 

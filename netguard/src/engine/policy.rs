@@ -2,6 +2,7 @@
 //! on forged evidence would be the attacker's weapon. What reputation remembers makes repeated blocks longer, and its caps
 //! bound what all of them may touch.
 
+mod excuse;
 mod network;
 mod withheld;
 
@@ -15,12 +16,9 @@ use super::{
 };
 use crate::prefix::Prefix;
 
+use excuse::excuse;
 use network::decide_on_network;
 pub use withheld::Withheld;
-
-/// Connections a second from which on a source is the address of many: a person's programs open some at once, and then none. Behind the address
-/// translation of a provider or an office people come and go, and hardly any of them is connected at the same moment.
-const BUSY: u64 = 20;
 
 /// What is done about a finding, or about the network of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,12 +91,6 @@ pub fn decide(
         decisions.extend(network);
     }
     decisions
-}
-
-/// What makes that which was found nothing to be held against anybody.
-fn excuse(finding: &Finding) -> Option<Withheld> {
-    let opened_per_s = finding.opened_per_s;
-    (opened_per_s >= BUSY).then_some(Withheld::Busy { opened_per_s })
 }
 
 /// Who answers for what `source` does: its account, unless somebody guarded, or this machine, is in it, too. Then only the

@@ -47,7 +47,7 @@ enum Kind {
 }
 
 enum Content {
-    Feed(Feed),
+    Feed(Box<Feed>),
     Places(HashMap<Place, Vec<Prefix>>),
 }
 
@@ -77,7 +77,7 @@ impl Source {
         Self {
             file,
             kind,
-            content: Content::Feed(Feed::default()),
+            content: Content::Feed(Box::default()),
             seen: None,
             written: None,
             read_ns: None,
@@ -201,7 +201,7 @@ impl Source {
             Ok(Some(content)) => {
                 self.seen = Some(stamp(&self.file));
                 self.set_accepted(false);
-                self.settle(Ok(Content::Feed(content)), None)
+                self.settle(Ok(Content::Feed(Box::new(content))), None)
             }
             Err(error) => self.settle(Err(error), None),
         }
@@ -233,7 +233,8 @@ impl Source {
         let places = match &self.kind {
             Kind::Feed(feed) => {
                 let before = self.as_read().filter(|_| self.read_ns.is_some());
-                return feed.read(&self.file, before).map(Content::Feed);
+                let read = feed.read(&self.file, before);
+                return read.map(|feed| Content::Feed(Box::new(feed)));
             }
             Kind::Places(places) => places,
         };

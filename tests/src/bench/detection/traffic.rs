@@ -9,7 +9,7 @@ use std::{
 
 use fastrand::Rng;
 
-use super::mixes::Attack;
+use super::plots::Attack;
 use crate::{
     frames::{Frame, frame},
     pcap::{ETHERNET, Writer},

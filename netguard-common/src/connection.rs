@@ -62,7 +62,8 @@ crate::shared! {
         pub until_ns: u64,
         /// Penalties in a row.
         pub penalties: u32,
-        pub reserved: u32,
+        /// Connections that it opened since the entry was made; begins anew after the largest number.
+        pub opened: u32,
     }
 
     /// A connection above the limit that was under way when the limit was reached, told to user space through the ring buffer `EXCESS`, which
@@ -85,6 +86,11 @@ pub enum Level {
     Source = 0,
     Prefix = 1,
 }
+
+/// Cells of the map `CONNECTION_SUMS`, each a sum since it was made: connections that were opened, and those among them that were not counted,
+/// since there was no room.
+pub const OPENED: u32 = 0;
+pub const UNCOUNTED: u32 = 1;
 
 /// From how many connections on a holder shows in the hints.
 pub const FEW: u32 = 8;

@@ -317,10 +317,10 @@ pub const MAPS: &[MapSpec] = &[
         "a mark at each socket whose connection is counted",
     ),
     spec::<u32, u64>(
-        "UNCOUNTED",
+        "CONNECTION_SUMS",
         MapKind::PerCpuArray,
-        1,
-        "connections that were not counted, since CONNECTIONS was full",
+        2,
+        "connections that were opened, and those not counted, since CONNECTIONS was full",
     ),
     ring(
         "EXCESS",

@@ -14,7 +14,7 @@ use aya_ebpf::{
     programs::SockOpsContext,
 };
 use netguard_common::{
-    connection::{self, Excess, Holder, Ledger, NOTHING},
+    connection::{self, Excess, Held, Holder, Ledger, NOTHING, OPENED, UNCOUNTED},
     layout::{Mode, Settings},
     packet::{Address, Family},
 };
@@ -72,12 +72,13 @@ fn opened(ctx: &SockOpsContext) {
     {
         return;
     }
+    cells::count(CONNECTION_SUMS.get_ptr_mut(OPENED));
     match connection::opened(family, peer, ctx.local_port() as u16, settings, &Counts) {
         Some(false) => {}
         Some(true) => tell(ctx, peer, own),
         None => {
             unmark(socket);
-            cells::count(UNCOUNTED.get_ptr_mut(0));
+            cells::count(CONNECTION_SUMS.get_ptr_mut(UNCOUNTED));
         }
     }
 }
@@ -192,18 +193,24 @@ fn unmark(socket: *mut core::ffi::c_void) -> bool {
     unsafe { bpf_sk_storage_delete(storage(), socket) == 0 }
 }
 
+/// Where [`open`] looks for `opened`.
+const _: () = assert!(
+    core::mem::offset_of!(Held, penalties) % 8 == 0
+        && core::mem::offset_of!(Held, opened) == core::mem::offset_of!(Held, penalties) + 4
+);
+
 /// The maps, as the ledger.
 struct Counts;
 
 impl Ledger for Counts {
     #[inline(always)]
     fn add(&self, holder: &Holder) -> Option<u64> {
-        if let Some(count) = count(holder) {
-            return Some(fetch_add(count, 1));
+        if let Some(held) = CONNECTIONS.get_ptr_mut(holder) {
+            return Some(open(held));
         }
         // Another CPU may have been first: then it is there.
         let _ = CONNECTIONS.insert(holder, NOTHING, u64::from(BPF_NOEXIST));
-        count(holder).map(|count| fetch_add(count, 1))
+        CONNECTIONS.get_ptr_mut(holder).map(open)
     }
 
     #[inline(always)]
@@ -228,6 +235,14 @@ impl Ledger for Counts {
     fn correction(&self, holder: &Holder) -> i32 {
         correction(holder)
     }
+}
+
+/// Counts one more connection, and tells how many there were.
+#[inline(always)]
+fn open(held: *mut Held) -> u64 {
+    // SAFETY: as for `fetch_add`. The word holds `penalties` in its lower half, which stays as it is.
+    fetch_add(unsafe { (&raw mut (*held).penalties).cast() }, 1 << 32);
+    fetch_add(held.cast(), 1)
 }
 
 /// Has `holder` refused until `until_ns`.

@@ -136,7 +136,7 @@ pub(crate) static CORRECTIONS: HashMap<Holder, i32, CORRECTIONS_LEN, GROWING> = 
 #[btf_map]
 pub(crate) static COUNTED: SkStorage<u64> = SkStorage::new();
 #[btf_map]
-pub(crate) static UNCOUNTED: PerCpuArray<u64, 1> = PerCpuArray::new();
+pub(crate) static CONNECTION_SUMS: PerCpuArray<u64, 2> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static EXCESS: RingBuf<(), EXCESS_BYTES> = RingBuf::new();
 #[btf_map]

@@ -8,7 +8,7 @@ use crate::{
 
 /// Where connections are counted. All CPUs do so at once: each step is one that nothing comes between.
 pub trait Ledger {
-    /// Adds one to what `holder` has, and tells what it had before; `None` when there is no room for another holder.
+    /// Adds one to what `holder` has and to what it opened, and tells what it had before; `None` when there is no room for another holder.
     fn add(&self, holder: &Holder) -> Option<u64>;
     /// Takes one away, and tells what it had before; `None` when there is nothing to take.
     fn take(&self, holder: &Holder) -> Option<u64>;

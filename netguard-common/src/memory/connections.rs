@@ -46,6 +46,7 @@ impl Ledger for Connections {
         }
         let held = held.entry(key(holder)).or_insert(NOTHING);
         held.count += 1;
+        held.opened = held.opened.wrapping_add(1);
         Some(held.count - 1)
     }
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::IpAddr};
 
 use aya::maps::{HashMap as KernelMap, Map, MapData, MapError, PerCpuArray};
 use netguard_common::{
-    connection::{Held, Holder, NOTHING, corrected},
+    connection::{Held, Holder, NOTHING, OPENED, UNCOUNTED, corrected},
     packet::Address,
 };
 
@@ -16,7 +16,7 @@ pub struct Connections {
     /// Again, for reading all of it at once.
     all_held: Map,
     corrections: KernelMap<MapData, Raw<Holder>, i32>,
-    uncounted: PerCpuArray<MapData, u64>,
+    sums: PerCpuArray<MapData, u64>,
 }
 
 /// Key and level of a [`Holder`].
@@ -49,12 +49,12 @@ impl Connections {
     pub fn open(pins: &Pins) -> Result<Self, BpfError> {
         let held = pins.open(HELD)?.try_into().map_err(BpfError::map(HELD, 0))?;
         let corrections = pins.open(CORRECTIONS)?;
-        let uncounted = pins.open(UNCOUNTED)?;
+        let sums = pins.open(SUMS)?;
         Ok(Self {
             held,
             all_held: pins.open(HELD)?,
             corrections: corrections.try_into().map_err(BpfError::map(CORRECTIONS, 0))?,
-            uncounted: uncounted.try_into().map_err(BpfError::map(UNCOUNTED, 0))?,
+            sums: sums.try_into().map_err(BpfError::map(SUMS, 0))?,
         })
     }
 
@@ -154,8 +154,31 @@ impl Connections {
     /// # Errors
     /// When the kernel refuses the read.
     pub fn uncounted(&self) -> Result<u64, BpfError> {
-        let cpus = self.uncounted.get(&0, 0).map_err(BpfError::map(UNCOUNTED, 0))?;
-        Ok(cpus.iter().sum())
+        self.sum(UNCOUNTED)
+    }
+
+    /// Connections that others opened with this machine since the maps were made.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn opened(&self) -> Result<u64, BpfError> {
+        self.sum(OPENED)
+    }
+
+    /// The same of the source `address` (IPv4 address, IPv6 /64), as far as it is remembered; begins anew after the largest number.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn opened_by(&self, address: IpAddr) -> Result<u32, BpfError> {
+        let (family, address) = Address::of(address.to_canonical());
+        let (source, _) = Holder::of(family, address);
+        let held = found(HELD, self.held.get(&Raw(source), 0))?;
+        Ok(held.map_or(0, |held| held.0.opened))
+    }
+
+    fn sum(&self, cell: u32) -> Result<u64, BpfError> {
+        let cpus = self.sums.get(&cell, 0).map_err(BpfError::map(SUMS, 0))?;
+        Ok(cpus.iter().fold(0, |sum: u64, cpu| sum.wrapping_add(*cpu)))
     }
 
     fn one(&self, holder: Holder) -> Result<HeldBy, BpfError> {
@@ -192,7 +215,7 @@ impl Connections {
 
 const HELD: &str = "CONNECTIONS";
 const CORRECTIONS: &str = "CORRECTIONS";
-const UNCOUNTED: &str = "UNCOUNTED";
+const SUMS: &str = "CONNECTION_SUMS";
 
 fn told(holder: Holder, held: Held, correction: i32) -> HeldBy {
     HeldBy {

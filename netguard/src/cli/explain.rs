@@ -91,7 +91,7 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
     let connections = match report.connections {
         Some(connections) => connections,
         // No daemon: this process may stand in another network namespace, but nobody else can be asked.
-        None => host::established_peers()?.get(&address).copied().unwrap_or(0),
+        None => host::established_peers()?.all.get(&address).copied().unwrap_or(0),
     };
     let of = report.connections_of.filter(|prefix| !prefix.is_host());
     let of = of.map_or_else(String::new, |prefix| format!(" of {prefix}"));

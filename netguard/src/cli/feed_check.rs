@@ -15,7 +15,7 @@ use crate::{
     control::{Client, essentials},
     daemon::ListReport,
     host,
-    lists::{self, Feed, ListError, Protected, Reading, Told, size},
+    lists::{self, Before, Feed, ListError, Protected, Reading, Size, Told},
     prefix::Prefix,
 };
 
@@ -25,6 +25,7 @@ const SHOWN: usize = 10;
 const MAX_MIB: u64 = 512;
 const MAX_GROWTH: u32 = 10;
 const MAX_SHRINK: u32 = 2;
+const MAX_SHARE_PERCENT: u32 = 10;
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct CheckArgs {
@@ -46,26 +47,29 @@ pub(super) struct CheckArgs {
     #[arg(long)]
     keep_private: bool,
     #[command(flatten)]
-    before: Before,
+    against: Against,
     /// By what factor a list of over 1000 entries may have grown: 10, or what the feed of --against-feed may.
     #[arg(long, value_name = "FACTOR", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     max_growth: Option<u32>,
     /// By what factor a list of over 1000 entries may have shrunk: 2, or what the feed of --against-feed may.
     #[arg(long, value_name = "FACTOR", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     max_shrink: Option<u32>,
+    /// What share of all IPv4 addresses, and of all IPv6 ones, it may cover: 10, or what the feed of --against-feed may.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=100))]
+    max_share_percent: Option<u32>,
 }
 
-/// What the file would take the place of: a daemon refuses a list that is much longer or shorter than before.
+/// What the file would take the place of: a daemon refuses a list that is much longer or shorter than before, or covers much more.
 #[derive(Args, Clone, Debug)]
 #[group(multiple = false)]
-struct Before {
+struct Against {
     /// Refuse it, as a daemon would, if it has suddenly grown or shrunk since this file.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
     /// The same, since what the running daemon has read of this feed.
     #[arg(long, value_name = "NAME")]
     against_feed: Option<String>,
-    /// The same, since it had so many entries.
+    /// The same, since it had so many entries; how much it covered is not asked then.
     #[arg(long, value_name = "ENTRIES")]
     against_entries: Option<usize>,
 }
@@ -84,6 +88,10 @@ struct Report {
     ended: usize,
     /// Those that count when it is asked whether a list has grown or shrunk.
     entries: usize,
+    /// The share of all addresses of a family that it covers, but for private and special ones, and what it may.
+    ipv4_percent: f64,
+    ipv6_percent: f64,
+    max_share_percent: u32,
     /// How many it is held against; `null`: it is not.
     before: Option<usize>,
 }
@@ -93,26 +101,35 @@ pub(super) async fn run(context: &Context, args: &CheckArgs) -> Result<(), CliEr
     let facts = host::facts().await?;
     let read = |file, format, action| read(args, file, format, action);
     let feed = read(&args.file, args.format, FeedAction::Block)?;
-    let known = match &args.before.against_feed {
+    let known = match &args.against.against_feed {
         Some(name) => Some(of_daemon(context, name).await?),
         None => None,
     };
-    let before = match (&args.before.against, &known) {
-        (Some(file), _) => Some(size(&read(file, args.format, FeedAction::Block)?)),
-        // `None`: none was read yet, and any number is taken.
-        (None, Some(list)) => list.read_s_ago.map(|_| list.prefixes + list.ended),
-        (None, None) => args.before.against_entries,
+    let name = args.file.display().to_string();
+    let of = |given: Option<u32>, of_feed: fn(&ListReport) -> Option<u32>, default| {
+        given
+            .or_else(|| known.as_ref().and_then(of_feed))
+            .unwrap_or(default)
     };
-    if let Some(before) = before {
-        let name = args.file.display().to_string();
-        let of = |given: Option<u32>, of_feed: fn(&ListReport) -> Option<u32>, default| {
-            given
-                .or_else(|| known.as_ref().and_then(of_feed))
-                .unwrap_or(default)
-        };
+    let max_share_percent = of(
+        args.max_share_percent,
+        |list| list.max_share_percent,
+        MAX_SHARE_PERCENT,
+    );
+    lists::bounded(&name, &feed, max_share_percent).map_err(refused)?;
+    let only = |entries| Before::from(Size { entries, ..feed.size });
+    let before = match (&args.against.against, &known) {
+        (Some(file), _) => Some(read(file, args.format, FeedAction::Block)?.size.into()),
+        // `None`: none was read yet, and any number is taken.
+        (None, Some(list)) => list
+            .read_s_ago
+            .map(|_| list.before.unwrap_or_else(|| only(list.prefixes))),
+        (None, None) => args.against.against_entries.map(only),
+    };
+    if let Some(before) = &before {
         let growth = of(args.max_growth, |list| list.max_growth, MAX_GROWTH);
         let shrink = of(args.max_shrink, |list| list.max_shrink, MAX_SHRINK);
-        lists::steady(&name, before, size(&feed), growth, shrink).map_err(refused)?;
+        lists::steady(&name, before, &feed.size, growth, shrink).map_err(refused)?;
     }
     let needed: Vec<Prefix> = essentials(facts)
         .map(|(prefix, _)| prefix.within(32, 64))
@@ -124,14 +141,17 @@ pub(super) async fn run(context: &Context, args: &CheckArgs) -> Result<(), CliEr
         protected.push(Protected::new(format!("in {}", file.display()), &list.prefixes));
     }
     let spared = lists::spared(&feed, &protected);
-    context.output.print(&report(args, feed, &spared, before), text)
+    let before = before.map(|before| before.left.entries);
+    context
+        .output
+        .print(&report(args, feed, &spared, before, max_share_percent), text)
 }
 
 /// Refuses to read standard input twice: the second time it is empty.
 fn once(args: &CheckArgs) -> Result<(), CliError> {
     let files = [&args.file]
         .into_iter()
-        .chain(&args.before.against)
+        .chain(&args.against.against)
         .chain(&args.never_block);
     match files.filter(|file| *file == Path::new("-")).count() {
         0 | 1 => Ok(()),
@@ -174,8 +194,14 @@ async fn of_daemon(context: &Context, name: &str) -> Result<ListReport, CliError
     list.ok_or_else(|| CliError::Usage(format!("there is no feed {name:?}: see `netguard feed list`")))
 }
 
-fn report(args: &CheckArgs, feed: Feed, spared: &Told, before: Option<usize>) -> Report {
-    let entries = size(&feed);
+fn report(
+    args: &CheckArgs,
+    feed: Feed,
+    spared: &Told,
+    before: Option<usize>,
+    max_share_percent: u32,
+) -> Report {
+    let [(_, ipv4_percent), (_, ipv6_percent)] = feed.size.percent();
     let mut trimmed = feed.trimmed;
     trimmed.and(spared);
     Report {
@@ -186,9 +212,12 @@ fn report(args: &CheckArgs, feed: Feed, spared: &Told, before: Option<usize>) ->
         refused: feed.refused.first,
         trimmed: trimmed.count,
         trimmed_first: trimmed.first,
-        passed_over: feed.passed_over,
+        passed_over: feed.passed_over + feed.waiting,
         ended: feed.ended,
-        entries,
+        entries: feed.size.entries,
+        ipv4_percent,
+        ipv6_percent,
+        max_share_percent,
         before,
     }
 }
@@ -204,6 +233,10 @@ fn text(report: &Report) -> String {
         report.passed_over,
         report.ended
     );
+    text.push_str(&format!(
+        "\n{name}: covers {:.2} % of all IPv4 addresses and {:.2} % of all IPv6 ones, and may cover {} %",
+        report.ipv4_percent, report.ipv6_percent, report.max_share_percent
+    ));
     if let Some(before) = report.before {
         text.push_str(&format!(
             "\n{name}: {} entries after {before}, which is no sudden change",

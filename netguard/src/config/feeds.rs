@@ -66,6 +66,9 @@ pub struct Feed {
     /// A list of over 1000 entries may have shrunk by this factor at most since it was last read.
     #[serde(default = "max_shrink")]
     pub max_shrink: Within<2, 1_000_000>,
+    /// A list of whom to block may cover this share of all IPv4 addresses, and of all IPv6 ones, at most.
+    #[serde(default = "max_share_percent")]
+    pub max_share_percent: Within<1, 100>,
 }
 
 /// What a feed is good for.
@@ -143,6 +146,12 @@ const fn max_growth() -> Within<2, 1_000_000> {
 
 const fn max_shrink() -> Within<2, 1_000_000> {
     Within::constant::<2>()
+}
+
+/// Lists of attackers cover less than a hundredth of IPv4 (Spamhaus DROP 0.35 %, FireHOL level 1 half a percent without private
+/// space), lists of a large country up to 8 %.
+const fn max_share_percent() -> Within<1, 100> {
+    Within::constant::<10>()
 }
 
 impl Feeds {
@@ -273,6 +282,7 @@ mod tests {
             (64, 8, 16)
         );
         assert_eq!((feed.max_growth.value(), feed.max_shrink.value()), (10, 2));
+        assert_eq!(feed.max_share_percent.value(), 10);
         let again = toml::to_string(&config).unwrap();
         assert_eq!(Config::parse("again", &again).unwrap(), config);
     }
@@ -296,6 +306,7 @@ mod tests {
             ),
             ("file = \"/x\"\nformat = \"pdf\"", "unknown value `pdf`"),
             ("file = \"/x\"\nwidest_v4 = 7", "8 to 32"),
+            ("file = \"/x\"\nmax_share_percent = 0", "1 to 100"),
         ] {
             let error = parsed(feed).unwrap_err();
             assert!(error.contains(told), "{feed}: {error}");

@@ -22,7 +22,7 @@ const OUSTED: usize = 4_096;
 pub(super) async fn act(state: &State, findings: Vec<Finding>, now_ns: u64) {
     // A dump of a hundred thousand sockets takes a quarter of a second: not on this thread.
     let connected = match tokio::task::spawn_blocking(host::established_peers).await {
-        Ok(Ok(peers)) => peers,
+        Ok(Ok(peers)) => peers.clients,
         Ok(Err(error)) => {
             warn!("no source is proven: {error}");
             HashMap::new()

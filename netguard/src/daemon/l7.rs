@@ -298,6 +298,7 @@ fn finding(found: &l7::Finding) -> Finding {
         dropped: found.count,
         // What is estimated is no whole number; far beyond any there can be it stays the most.
         per_s: found.per_s as u64,
+        opened_per_s: 0,
     }
 }
 

@@ -25,7 +25,7 @@ use tracing::{info, warn};
 use super::{EventKind, Journal};
 use crate::{
     bpf::{BpfError, InstanceName, Pins, Ranges},
-    clock::monotonic_ns,
+    clock::{monotonic_ns, wall_clock},
     config::{Config, Mode},
     lists::{self, FetchError, Fetched, Protected, Request},
     prefix::Prefix,
@@ -105,12 +105,16 @@ impl Lists {
         })
     }
 
-    /// Reads what has changed (everything with `anew`), and puts it in force but for `spared`.
+    /// Reads what has changed (everything with `anew`), and puts it in force but for `spared` and what does not hold now.
     pub fn follow(&mut self, spared: Vec<Prefix>, anew: bool, journal: &Journal) {
         // What failed is tried again.
         let mut changed = !self.in_force || self.fault.is_some() || spared != self.spared;
         changed |= std::mem::take(&mut self.confirmed);
         let mut read = std::mem::take(&mut self.fetched);
+        let (now, now_ns) = (wall_clock(), monotonic_ns());
+        for source in &mut self.sources {
+            changed |= source.turn(now, now_ns);
+        }
         for (index, source) in self.sources.iter_mut().enumerate() {
             if !anew && !source.has_changed() {
                 continue;

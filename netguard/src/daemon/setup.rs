@@ -24,7 +24,7 @@ use super::{
     settings::{services, settings},
     state::Parts,
     tls::{self, Refusals},
-    traffic::TrafficWatch,
+    traffic::{Opened, TrafficWatch},
 };
 use crate::{
     bpf::{
@@ -54,6 +54,7 @@ pub(super) struct Inputs {
     pub(super) cookies: CookieSwitch,
     pub(super) attachment: Attachment,
     pub(super) traffic: TrafficWatch,
+    pub(super) opened: Opened,
     pub(super) databases: Databases,
     /// What this machine serves.
     pub(super) ground: Ground,
@@ -258,6 +259,7 @@ impl Start<'_> {
             cookies,
             attachment,
             traffic,
+            opened: Opened::begin(pins, not_counted.is_none()),
             databases: Databases::of(config),
             ground,
             not_counted,

@@ -24,7 +24,7 @@ use crate::{
     bpf::{BpfError, List, Pins},
     clock::{monotonic_ns, wall_clock_s},
     engine::{Account, Chain, Dropped, Features, FlooderSettings, Readings, TrafficWindow, Window},
-    host::{self, Ports},
+    host::{self, Peers, Ports},
     prefix::Prefix,
 };
 
@@ -107,6 +107,8 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
 struct Ticking {
     chain: Chain,
     second: Vec<Window>,
+    /// Connections that were opened since the last summary; `None` where that is not known.
+    opened: Option<u64>,
 }
 
 impl Ticking {
@@ -114,6 +116,7 @@ impl Ticking {
         Self {
             chain: Chain::new(flooder),
             second: Vec::new(),
+            opened: Some(0),
         }
     }
 
@@ -124,11 +127,13 @@ impl Ticking {
             sampler: inputs.counters.sampler()?,
             samples: inputs.samples.drain(SAMPLES_PER_TICK),
             telemetry: inputs.traffic.read(),
+            opened: inputs.opened.in_all(),
         };
         let now_ns = readings.at_ns;
-        let step = self.chain.step(readings);
+        let step = self.chain.step(readings, &|source| inputs.opened.by(source));
         inputs.cookies.look(step.cookies_wanted, state);
         if let Some(traffic) = step.traffic {
+            self.opened = self.opened.zip(traffic.opened).map(|(sum, more)| sum + more);
             let features = Features {
                 wall_s: wall_clock_s(),
                 ..Features::of(now_ns, &traffic, [&step.window], &inputs.traffic.services())
@@ -159,9 +164,13 @@ impl Ticking {
     /// Has what is normal learnt from the second that is over, which was like `traffic`.
     fn learn(&self, state: &State, traffic: &TrafficWindow, watch: &TrafficWatch) {
         let at_ns = self.second.last().map_or(0, |window| window.at_ns);
+        let traffic = TrafficWindow {
+            opened: self.opened,
+            ..traffic.clone()
+        };
         let second = Features {
             wall_s: wall_clock_s(),
-            ..Features::of(at_ns, traffic, &self.second, &watch.services())
+            ..Features::of(at_ns, &traffic, &self.second, &watch.services())
         };
         let shifted = state.controller().second(&watch.complete(second));
         normal::tell(state, &shifted);
@@ -170,6 +179,7 @@ impl Ticking {
     /// Tells what was dropped since the last summary.
     fn summarise(&mut self, state: &State) {
         let windows = std::mem::take(&mut self.second);
+        self.opened = Some(0);
         let length_ns: u64 = windows.iter().map(|window| window.length_ns).sum();
         let whole = Window {
             length_ns,
@@ -343,9 +353,10 @@ async fn prove(state: &State, inputs: &mut Inputs) {
         // `doctor` says what is missing.
         return;
     };
-    inputs.traffic.connected(peers.values().max().copied());
+    let Peers { all: peers, clients } = peers;
+    inputs.traffic.connected(clients.values().max().copied());
     let now_ns = monotonic_ns();
-    state.reputation().connect(peers.clone(), now_ns);
+    state.reputation().connect(clients, now_ns);
     let until_ns = now_ns.saturating_add(PROVEN_FOR_NS);
     inputs.known.good = peers.keys().copied().map(Account::of).collect();
     match inputs.proven.refresh(peers.into_keys(), now_ns, until_ns) {

@@ -2,6 +2,7 @@
 //! counted. Which services are counted by themselves follows what listens. It decides nothing.
 
 mod numbers;
+mod opened;
 mod report;
 
 use std::collections::BTreeSet;
@@ -27,6 +28,7 @@ use crate::{
 };
 
 use numbers::Numbers;
+pub(super) use opened::Opened;
 pub use report::{Entropies, HeavyRate, KindRate, ServiceRate, Spread, TrafficReport};
 
 /// Connections that are counted anew every second: that takes the kernel some milliseconds.

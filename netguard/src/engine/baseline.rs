@@ -1,6 +1,7 @@
 //! Baselines: what is normal, of all traffic together and of each service, learnt second by second while nothing is attacked. They judge
 //! nothing.
 
+mod handshakes;
 mod hours;
 mod number;
 mod room;
@@ -14,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::feature::{Features, Metric, ServiceFeatures};
 
+use handshakes::Handshakes;
+pub use handshakes::Lately;
 pub use hours::{Expected, Forecast};
 pub use number::{Baseline, Changed};
 pub use told::{Normal, NormalService, NormalTraffic, NormalWhole, NowService};
@@ -27,6 +30,8 @@ pub struct Baselines {
     /// By [`Metric::name`].
     totals: BTreeMap<String, Baseline>,
     services: BTreeMap<String, ServiceBaseline>,
+    #[serde(default)]
+    handshakes: Handshakes,
 }
 
 /// What is normal of a service.
@@ -66,6 +71,14 @@ impl Baselines {
     /// Learns one second, in which nothing was attacked. Tells what has had another level for long.
     pub fn learn(&mut self, second: &Features) -> Vec<Shifted> {
         let mut shifted = Vec::new();
+        if let Some(opened) = second.opened {
+            let lately = |metric| second.metric(metric).unwrap_or(0.0);
+            let lately = Lately {
+                asked: lately(Metric::Syn),
+                segments: lately(Metric::Segments),
+            };
+            self.handshakes.learn(lately, opened);
+        }
         for metric in Metric::ALL {
             if let Some(value) = second.metric(metric) {
                 let baseline = self.totals.entry(metric.name().to_owned()).or_default();
@@ -131,6 +144,16 @@ impl Baselines {
         self.totals.get(metric.name())?.usual(wall_s)
     }
 
+    /// The part of the connections that are asked for which comes about, 0 to 1; `None` where that says nothing.
+    pub fn come_about(&self) -> Option<f64> {
+        self.handshakes.share()
+    }
+
+    /// What calm seconds were like just now, where it is known how many connections come about; nothing before there was one.
+    pub fn lately(&self) -> Lately {
+        self.handshakes.lately()
+    }
+
     /// Seconds that were learnt of all traffic.
     pub fn learnt_s(&self) -> u64 {
         let packets = self.totals.get(Metric::Packets.name());
@@ -181,6 +204,7 @@ impl Baselines {
     /// Whether all of it can have been learnt.
     pub fn is_sound(&self) -> bool {
         self.services.len() <= SERVICES
+            && self.handshakes.is_sound()
             && self
                 .totals
                 .keys()

@@ -9,7 +9,7 @@ use netguard_common::{
 };
 
 use super::{
-    Action, Decision, Enforced, Finding, FlooderSettings, Flooders, Guard, Reputation, RuleSink,
+    Action, Decision, Enforced, Finding, FlooderSettings, Flooders, Guard, Opened, Reputation, RuleSink,
     TrafficWindow, Window, decide, enforce, observe, traffic::compare,
 };
 
@@ -24,6 +24,8 @@ pub struct Readings {
     pub samples: Vec<Sample>,
     /// What was counted of the traffic since the maps were made, at the ticks at which that was read.
     pub telemetry: Option<Box<Telemetry>>,
+    /// Connections that others opened with this machine since the maps were made, as far as anybody counts.
+    pub opened: Option<u64>,
 }
 
 /// What a tick made of its readings.
@@ -42,7 +44,14 @@ pub struct Chain {
     flooders: Flooders,
     /// The reading before.
     before: Option<Before>,
-    traffic_before: Option<(u64, Box<Telemetry>)>,
+    traffic_before: Option<TrafficReading>,
+}
+
+/// A reading of the traffic.
+struct TrafficReading {
+    at_ns: u64,
+    telemetry: Box<Telemetry>,
+    opened: Option<u64>,
 }
 
 struct Before {
@@ -61,14 +70,15 @@ impl Chain {
         }
     }
 
-    /// Observes and detects. What was counted before the first reading is not news.
-    pub fn step(&mut self, readings: Readings) -> Step {
+    /// Observes and detects; `opened` says who opens connections. What was counted before the first reading is not news.
+    pub fn step(&mut self, readings: Readings, opened: Opened<'_>) -> Step {
         let Readings {
             at_ns,
             counters,
             sampler,
             samples,
             telemetry,
+            opened: opened_in_all,
         } = readings;
         let (window, cookies_wanted) = match &self.before {
             None => (observe(&counters, &counters, &samples, 0, at_ns, 0), false),
@@ -85,19 +95,32 @@ impl Chain {
             sampler,
         });
         Step {
-            traffic: telemetry.and_then(|now| self.traffic(at_ns, now)),
-            findings: self.flooders.detect(&window, &self.flooder),
+            traffic: telemetry.and_then(|now| {
+                self.traffic(TrafficReading {
+                    at_ns,
+                    telemetry: now,
+                    opened: opened_in_all,
+                })
+            }),
+            findings: self.flooders.detect(&window, &self.flooder, opened),
             window,
             cookies_wanted,
         }
     }
 
-    fn traffic(&mut self, at_ns: u64, now: Box<Telemetry>) -> Option<TrafficWindow> {
-        let window = self
-            .traffic_before
-            .as_ref()
-            .map(|(then_ns, then)| compare(then, &now, at_ns.saturating_sub(*then_ns)));
-        self.traffic_before = Some((at_ns, now));
+    fn traffic(&mut self, now: TrafficReading) -> Option<TrafficWindow> {
+        let window = self.traffic_before.as_ref().map(|then| TrafficWindow {
+            opened: now
+                .opened
+                .zip(then.opened)
+                .map(|(now, then)| now.wrapping_sub(then)),
+            ..compare(
+                &then.telemetry,
+                &now.telemetry,
+                now.at_ns.saturating_sub(then.at_ns),
+            )
+        });
+        self.traffic_before = Some(now);
         window
     }
 
@@ -177,28 +200,37 @@ mod tests {
                 telemetry.traffic[0][0].packets = dropped;
                 telemetry
             }),
+            opened: Some((u64::MAX - 5).wrapping_add(tick)),
         }
+    }
+
+    fn nobody(_: std::net::IpAddr) -> Option<u32> {
+        None
     }
 
     #[test]
     fn the_first_reading_is_where_counting_begins() {
         let mut chain = Chain::new(SETTINGS);
-        let first = chain.step(readings(0, 900));
+        let first = chain.step(readings(0, 900), &nobody);
         assert!(first.window.verdicts.is_empty() && first.traffic.is_none() && !first.cookies_wanted);
         assert_eq!((first.window.samples_lost, first.window.length_ns), (0, 0));
-        let second = chain.step(readings(1, 950));
+        let second = chain.step(readings(1, 950), &nobody);
         assert_eq!(second.window.verdicts[0].1.packets, 50);
         assert_eq!(
             (second.window.samples_lost, second.window.length_ns),
             (1, 100_000_000)
         );
         assert!(!second.cookies_wanted && second.traffic.is_none());
-        assert!(chain.step(readings(2, 950)).cookies_wanted);
-        let traffic = chain.step(readings(10, 990)).traffic.expect("it was read twice");
+        assert!(chain.step(readings(2, 950), &nobody).cookies_wanted);
+        let traffic = chain
+            .step(readings(10, 990), &nobody)
+            .traffic
+            .expect("it was read twice");
         assert_eq!(
             (traffic.length_ns, traffic.traffic[0][0].packets),
             (1_000_000_000, 90)
         );
+        assert_eq!(traffic.opened, Some(10));
         assert_eq!(chain.sampler().lost, 17);
     }
 
@@ -222,7 +254,7 @@ mod tests {
             let account = std::net::IpAddr::from([192, 0, 2, 1]);
             reputation.connect(proven.then_some((account, 1)).into_iter().collect(), 0);
             for tick in 0..=10 {
-                let step = chain.step(readings(tick, tick * 50));
+                let step = chain.step(readings(tick, tick * 50), &nobody);
                 let now_ns = step.window.at_ns;
                 let findings = step.findings;
                 concluded.extend(conclude(

@@ -84,6 +84,7 @@ mod tests {
             source,
             cause: Cause::Limit(Verdict::LimitUdp),
             over_for_ns: 1,
+            opened_per_s: 0,
             dropped: 1,
             per_s: 0,
         };

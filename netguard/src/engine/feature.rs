@@ -41,6 +41,8 @@ pub struct Features {
     pub sources: Option<f64>,
     /// What the kernel says of its connections; `None` where it was not asked.
     pub connections: Option<Connections>,
+    /// Connections that others opened, from request to acknowledgement; `None` where nobody counts.
+    pub opened: Option<f64>,
 }
 
 /// The TCP connections of this machine, as of the last whole second.
@@ -145,6 +147,7 @@ impl Features {
         let mut features = Self {
             at_ns,
             length_ns,
+            opened: traffic.opened.map(rate),
             verdicts: vec![0.0; Verdict::COUNT as usize],
             ..Self::default()
         };

@@ -43,6 +43,8 @@ pub struct Finding {
     pub dropped: u64,
     /// Requests a second, where it is about requests.
     pub per_s: u64,
+    /// Connections a second that the source opened meanwhile, from request to acknowledgement, as far as that is known.
+    pub opened_per_s: u64,
 }
 
 /// What a source was found to do.
@@ -98,6 +100,9 @@ impl Cause {
     }
 }
 
+/// Connections that a source ever opened, as far as anybody counts; begins anew after the largest number.
+pub type Opened<'a> = &'a dyn Fn(IpAddr) -> Option<u32>;
+
 #[derive(Clone, Debug)]
 struct Streak {
     source: IpAddr,
@@ -108,11 +113,18 @@ struct Streak {
     last_ns: u64,
     dropped: u64,
     samples: u32,
+    /// When it began.
+    opened: Option<u32>,
 }
 
 impl Flooders {
     /// Sources whose streak reached `over_for_ns` in `window`. Each streak is found once, then begins anew.
-    pub fn detect(&mut self, window: &Window, settings: &FlooderSettings) -> Vec<Finding> {
+    pub fn detect(
+        &mut self,
+        window: &Window,
+        settings: &FlooderSettings,
+        opened: Opened<'_>,
+    ) -> Vec<Finding> {
         let now_ns = window.at_ns;
         self.streaks
             .retain(|_, streak| now_ns.saturating_sub(streak.last_ns) <= PAUSE_NS);
@@ -131,7 +143,7 @@ impl Flooders {
                 continue;
             }
             let since_ns = now_ns.saturating_sub(window.length_ns);
-            let streak = self.streaks.entry(account).or_insert(Streak {
+            let streak = self.streaks.entry(account).or_insert_with(|| Streak {
                 source: activity.source,
                 lead: 0,
                 limits: Vec::with_capacity(1),
@@ -139,6 +151,7 @@ impl Flooders {
                 last_ns: now_ns,
                 dropped: 0,
                 samples: 0,
+                opened: opened(activity.source),
             });
             streak.last_ns = now_ns;
             streak.dropped = streak.dropped.saturating_add(dropped);
@@ -161,6 +174,7 @@ impl Flooders {
                     over_for_ns,
                     dropped: streak.dropped,
                     per_s: 0,
+                    opened_per_s: streak.opened_per_s(opened(streak.source), over_for_ns),
                 });
                 self.streaks.remove(&account);
             }
@@ -171,6 +185,15 @@ impl Flooders {
 }
 
 impl Streak {
+    /// Connections a second since it began, now that there are `now`. A source that was forgotten meanwhile had none.
+    fn opened_per_s(&self, now: Option<u32>, over_for_ns: u64) -> u64 {
+        let (Some(now), Some(then)) = (now, self.opened) else {
+            return 0;
+        };
+        let opened = u64::from(now.saturating_sub(then));
+        opened.saturating_mul(1_000_000_000) / over_for_ns.max(1)
+    }
+
     /// The limit that dropped most.
     fn limit(&self) -> Option<Verdict> {
         let most = self.limits.iter().max_by_key(|(_, packets)| *packets);
@@ -201,7 +224,11 @@ mod tests {
     fn found(flooders: &mut Flooders, windows: impl IntoIterator<Item = (u64, u32)>) -> Vec<u64> {
         windows
             .into_iter()
-            .filter(|&(at, weight)| !flooders.detect(&window(at, weight), &SETTINGS).is_empty())
+            .filter(|&(at, weight)| {
+                !flooders
+                    .detect(&window(at, weight), &SETTINGS, &|_| None)
+                    .is_empty()
+            })
             .map(|(at, _)| at)
             .collect()
     }
@@ -211,6 +238,21 @@ mod tests {
         let mut flooders = Flooders::default();
         let steady = (1..=25).map(|tick| (10_000 + tick * 100, 20));
         assert_eq!(found(&mut flooders, steady), [11_000, 12_000]);
+    }
+
+    #[test]
+    fn what_it_opened_meanwhile_is_told() {
+        let mut flooders = Flooders::default();
+        let now = std::cell::Cell::new(u32::MAX - 5_000);
+        let mut found = Vec::new();
+        for tick in 1..=12 {
+            now.set(now.get() + 20);
+            found.extend(flooders.detect(&window(10_000 + tick * 100, 20), &SETTINGS, &|_| Some(now.get())));
+        }
+        assert_eq!(
+            found.iter().map(|found| found.opened_per_s).collect::<Vec<_>>(),
+            [180]
+        );
     }
 
     #[test]
@@ -237,7 +279,7 @@ mod tests {
         }];
         let shadow = observe(&[], &[], &samples, 0, 10_000 * MS, 100 * MS);
         let mut flooders = Flooders::default();
-        assert!(flooders.detect(&shadow, &SETTINGS).is_empty());
+        assert!(flooders.detect(&shadow, &SETTINGS, &|_| None).is_empty());
         assert!(flooders.streaks.is_empty());
         flooders.detect(
             &shadow,
@@ -245,6 +287,7 @@ mod tests {
                 count_shadow: true,
                 ..SETTINGS
             },
+            &|_| None,
         );
         assert_eq!(flooders.streaks.len(), 1);
     }
@@ -261,7 +304,11 @@ mod tests {
                 sample([192, 0, 2, 1], Verdict::TcpNull, 900),
             ];
             let at_ns = (10_000 + tick * 100) * MS;
-            found.extend(flooders.detect(&observe(&[], &[], &samples, 0, at_ns, 100 * MS), &SETTINGS));
+            found.extend(flooders.detect(
+                &observe(&[], &[], &samples, 0, at_ns, 100 * MS),
+                &SETTINGS,
+                &|_| None,
+            ));
         }
         let [finding] = &found[..] else {
             panic!("{found:?}");
@@ -273,6 +320,6 @@ mod tests {
         let mut flooders = Flooders::default();
         let samples = [sample([192, 0, 2, 1], Verdict::TcpNull, 900); 9];
         let window = observe(&[], &[], &samples, 0, 10_000 * MS, 100 * MS);
-        assert!(flooders.detect(&window, &SETTINGS).is_empty() && flooders.streaks.is_empty());
+        assert!(flooders.detect(&window, &SETTINGS, &|_| None).is_empty() && flooders.streaks.is_empty());
     }
 }

@@ -57,6 +57,8 @@ pub struct TrafficWindow {
     pub destination_port: Entropy,
     pub size: Entropy,
     pub ttl: Entropy,
+    /// Connections that came about, as far as anybody counts.
+    pub opened: Option<u64>,
 }
 
 /// Compares two readings, `length_ns` apart.
@@ -90,6 +92,7 @@ pub fn compare(before: &Telemetry, after: &Telemetry, length_ns: u64) -> Traffic
         destination_port: spread(&after.destination_port, &before.destination_port),
         size: spread(&after.size, &before.size),
         ttl: spread(&after.ttl, &before.ttl),
+        opened: None,
     }
 }
 

@@ -29,7 +29,7 @@ pub use connections::{TcpCounts, tcp_counts};
 pub use destroy::{Connection, destroy};
 pub use interfaces::{AttachedXdp, Interface, LinkLayer, MacAddress, XdpMode, interface, interfaces};
 pub use session::{Logins, own_session_peers, ssh_logins};
-pub use sockets::{Ports, established_peers, served_connections, served_ports, waiting_ports};
+pub use sockets::{Peers, Ports, established_peers, served_connections, served_ports, waiting_ports};
 pub use sysctl::{can_set_sysctl, ipv6_mtu, network_namespace, set_sysctl, sysctl};
 pub use tcp::{HalfOpen, Listener, OpenConnection, Tcp, tcp};
 pub use translation::{Translation, translation};

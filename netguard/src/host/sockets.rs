@@ -21,20 +21,45 @@ use super::{HostError, sysctl};
 /// The kernel fills at most 32 KiB per read of a dump (netlink_dump() in net/netlink/af_netlink.c).
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Remote addresses of established TCP connections in this network namespace, with how many each has.
+/// Remote addresses of established TCP connections, with how many each has.
+#[derive(Debug, Default)]
+pub struct Peers {
+    pub all: HashMap<IpAddr, u32>,
+    /// Of them those who connected with what listens here. Whom this machine asked itself has not shown that it means harm, whoever sends packets
+    /// in its name.
+    pub clients: HashMap<IpAddr, u32>,
+}
+
+/// Who has established TCP connections in this network namespace.
 ///
 /// IPv4 peers of IPv6 sockets count as IPv4. Blocks the calling thread: about 0.2 s for 100 000 connections, nearly all of
 /// it in the kernel, which is too long for every tick of a busy server.
 ///
 /// # Errors
 /// When the kernel does not answer.
-pub fn established_peers() -> Result<HashMap<IpAddr, u32>, HostError> {
-    let mut peers = HashMap::new();
+pub fn established_peers() -> Result<Peers, HostError> {
+    let listening = listening()?;
+    let mut peers = Peers::default();
     each_id("TCP connections", IPPROTO_TCP, StateFlags::ESTABLISHED, |id| {
-        let count = peers.entry(id.destination_address.to_canonical()).or_default();
-        *count = u32::saturating_add(*count, 1);
+        let one_more = |counts: &mut HashMap<IpAddr, u32>| {
+            let count = counts.entry(id.destination_address.to_canonical()).or_default();
+            *count = u32::saturating_add(*count, 1);
+        };
+        one_more(&mut peers.all);
+        if listening.contains(&id.source_port) {
+            one_more(&mut peers.clients);
+        }
     })?;
     Ok(peers)
+}
+
+/// TCP ports that are listened on.
+fn listening() -> Result<BTreeSet<u16>, HostError> {
+    let mut ports = BTreeSet::new();
+    each_id("listening sockets", IPPROTO_TCP, StateFlags::LISTEN, |id| {
+        ports.insert(id.source_port);
+    })?;
+    Ok(ports)
 }
 
 /// How many TCP connections stand that others have with what listens in this network namespace. Those within this machine do not count,
@@ -43,10 +68,7 @@ pub fn established_peers() -> Result<HashMap<IpAddr, u32>, HostError> {
 /// # Errors
 /// When the kernel does not answer.
 pub fn served_connections() -> Result<u64, HostError> {
-    let mut listening = BTreeSet::new();
-    each_id("listening sockets", IPPROTO_TCP, StateFlags::LISTEN, |id| {
-        listening.insert(id.source_port);
-    })?;
+    let listening = listening()?;
     let mut count = 0;
     each_id("TCP connections", IPPROTO_TCP, StateFlags::ESTABLISHED, |id| {
         let [own, peer] = [id.source_address, id.destination_address].map(|address| address.to_canonical());
@@ -247,7 +269,7 @@ mod tests {
         // 400 sockets of some 110 bytes: more than the kernel puts into one part of an answer.
         let mut open = connections("127.77.1.1", "127.77.1.1", 200);
         let _listening_only = TcpListener::bind(("127.77.1.2", 0)).unwrap();
-        let peers = established_peers().unwrap();
+        let peers = established_peers().unwrap().all;
         assert_eq!(peers.get(&address("127.77.1.1")), Some(&200));
         assert!(
             peers[&address("127.0.0.1")] >= 200,
@@ -256,13 +278,35 @@ mod tests {
         assert!(!peers.contains_key(&address("0.0.0.0")), "no listening sockets");
         // A closed end is no longer established, at once.
         open.truncate(1);
-        assert_eq!(established_peers().unwrap().get(&address("127.77.1.1")), Some(&1));
+        assert_eq!(
+            established_peers().unwrap().all.get(&address("127.77.1.1")),
+            Some(&1)
+        );
+    }
+
+    /// Found in review: whom this machine had asked itself, such as a name server over TLS, was blocked for what others sent in its name.
+    #[test]
+    fn whom_this_machine_asked_is_no_client() {
+        let listener = TcpListener::bind(("127.77.4.1", 0)).unwrap();
+        let address_of = listener.local_addr().unwrap();
+        let _open: Vec<_> = (0..3)
+            .map(|_| {
+                (
+                    TcpStream::connect(address_of).unwrap(),
+                    listener.accept().unwrap(),
+                )
+            })
+            .collect();
+        let peers = established_peers().unwrap();
+        assert_eq!(peers.all.get(&address("127.77.4.1")), Some(&3));
+        assert_eq!(peers.clients.get(&address("127.77.4.1")), None);
+        assert!(peers.clients[&address("127.0.0.1")] >= 3);
     }
 
     #[test]
     fn ipv4_peers_of_ipv6_sockets_are_ipv4() {
         let _open = connections("::ffff:127.77.2.1", "::ffff:127.77.2.1", 3);
-        let peers = established_peers().unwrap();
+        let peers = established_peers().unwrap().all;
         assert_eq!(peers.get(&address("127.77.2.1")), Some(&3));
         assert!(!peers.contains_key(&address("::ffff:127.77.2.1")));
     }
@@ -293,6 +337,6 @@ mod tests {
     #[test]
     fn ipv6_peers_are_counted() {
         let _open = connections("::1", "::1", 2);
-        assert!(established_peers().unwrap()[&address("::1")] >= 4);
+        assert!(established_peers().unwrap().all[&address("::1")] >= 4);
     }
 }

@@ -7,16 +7,18 @@ mod lines;
 mod recognise;
 mod stix;
 mod table;
+mod timed;
 
 use std::{path::Path, time::SystemTime};
 
-use super::{ListError, Told, misp, packed::unpacked, read};
+use super::{ListError, Size, Told, misp, packed::unpacked, read};
 use crate::{
     config::{FeedAction, FeedFormat},
     prefix::Prefix,
 };
 
 use gathered::Gathered;
+use timed::Spell;
 
 /// A list of lines with more entries than this that does not end with a line was cut short; people write shorter ones themselves.
 const LINES_OF_MACHINES: usize = 100;
@@ -35,7 +37,7 @@ pub struct Reading {
     pub max_bytes: u64,
     /// When the feed was written: its durations begin then. `None`: when the file was.
     pub written: Option<SystemTime>,
-    /// Entries that have ended by now are left out.
+    /// What holds now is put together.
     pub now: SystemTime,
 }
 
@@ -60,7 +62,7 @@ impl Default for Reading {
 pub struct Feed {
     /// What it turned out to be.
     pub format: FeedFormat,
-    /// Sorted, each once.
+    /// What holds: sorted, each once.
     pub prefixes: Vec<Prefix>,
     /// Where each was read: lines of text, else entries, from 1.
     pub places: Vec<u32>,
@@ -72,10 +74,20 @@ pub struct Feed {
     pub trimmed: Told,
     /// Entries that speak of something else than addresses, or do not ask for a block.
     pub passed_over: usize,
-    /// Entries that had ended.
+    /// Prefixes that had ended when it was put together.
     pub ended: usize,
-    /// When the next one ends.
-    pub next_end: Option<SystemTime>,
+    /// Prefixes that had not begun then.
+    pub waiting: usize,
+    /// Since when what it is put together of is what holds of it.
+    pub since: Option<SystemTime>,
+    /// When another part of it holds: something begins or ends.
+    pub until: Option<SystemTime>,
+    /// How much it was when it was put together, of what had not ended.
+    pub size: Size,
+    /// The most that it was since it was read.
+    pub most: Size,
+    /// All prefixes, sorted; empty where none of them begins or ends.
+    pub(super) timed: Vec<(Prefix, Spell)>,
 }
 
 /// Reads the feed in `file`, or one of MISP in the directory of this name.

@@ -1,13 +1,19 @@
-//! What a feed has to pass before it is in force: space that is not the internet's is cut out, sudden growth or shrink is refused,
-//! and what must never be blocked is told. It reads no files.
+//! What a feed has to pass before it is in force: space that is not the internet's is cut out; too much of the internet, and sudden
+//! growth or shrink, are refused. It reads no files.
 
-use std::{net::IpAddr, sync::LazyLock};
+use std::{sync::LazyLock, time::SystemTime};
 
-use super::{Feed, ListError};
+use super::{Before, Feed, ListError, Size};
 use crate::prefix::Prefix;
 
 /// Lists of no more entries may do as they like.
-const SMALL: usize = 1_000;
+const SMALL: u64 = 1_000;
+/// A list may cover so many times the addresses that it covered before.
+const COVERS_MORE: u32 = 2;
+/// Lists may cover so many IPv4 addresses more as they like: a /8. All of Spamhaus DROP are a little less.
+const LITTLE_V4: u64 = 1 << 24;
+/// And so many IPv6 networks of /64: a /20, which is what a large provider has.
+const LITTLE_V6: u64 = 1 << 44;
 
 /// Address space from which no packet comes over the internet, or that is everybody's own: of this network, private, shared,
 /// loopback, link-local, multicast, reserved (IANA's registries of special-purpose addresses). What is for documents and for
@@ -82,86 +88,71 @@ pub(super) fn outside_special(prefix: Prefix) -> Vec<Prefix> {
         .collect()
 }
 
-/// Entries, those that have ended among them: that they end is no sudden shrink.
-#[must_use]
-pub const fn size(feed: &Feed) -> usize {
-    feed.prefixes.len() + feed.ended
-}
-
-/// Refuses a list of `now` entries that had `before`.
+/// Refuses a list that covers more than `max_percent` of the addresses of a family.
 ///
 /// # Errors
-/// When it grew or shrank by more than these factors.
+/// When it does.
+pub fn bounded(file: &str, feed: &Feed, max_percent: u32) -> Result<(), ListError> {
+    // What has ended counts: a clock that was wrong brings it back, and nothing judges it then.
+    let shares = Size::at(feed, SystemTime::UNIX_EPOCH).percent();
+    let too_much = shares
+        .into_iter()
+        .find(|(_, percent)| *percent > f64::from(max_percent));
+    too_much.map_or(Ok(()), |(family, percent)| {
+        Err(ListError::TooMuch {
+            file: file.to_owned(),
+            family,
+            percent,
+            max_percent,
+        })
+    })
+}
+
+/// Refuses a list that is as much as `now` and was as much as `before`, both by the same clock.
+///
+/// # Errors
+/// When it grew or shrank by more than these factors, or covers many more addresses.
 pub fn steady(
     file: &str,
-    before: usize,
-    now: usize,
+    before: &Before,
+    now: &Size,
     max_growth: u32,
     max_shrink: u32,
 ) -> Result<(), ListError> {
-    let by = |factor: u32, number: usize| number.saturating_mul(factor as usize);
-    let sudden = |what, factor| ListError::Sudden {
-        file: file.to_owned(),
-        what,
-        before,
-        now,
-        factor,
+    let sudden = |what, unit, before, now, factor| {
+        Err(ListError::Sudden {
+            file: file.to_owned(),
+            what,
+            unit,
+            before,
+            now,
+            factor,
+        })
     };
-    if now > SMALL && before > 0 && now > by(max_growth, before) {
-        return Err(sudden("grown", max_growth));
+    let by = |factor: u32, number: u64| number.saturating_mul(u64::from(factor));
+    let Before { left, most } = before;
+    let [left, had, has] = [left, most, now].map(|size| size.entries as u64);
+    if has > SMALL && had > 0 && has > by(max_growth, had) {
+        return sudden("grown", "entries", had, has, max_growth);
     }
-    if before > SMALL && by(max_shrink, now) < before {
-        return Err(sudden("shrunk", max_shrink));
+    // That entries ended is no shrink.
+    if left > SMALL && by(max_shrink, has) < left {
+        return sudden("shrunk", "entries", left, has, max_shrink);
+    }
+    for (unit, had, has, little) in [
+        ("IPv4 addresses", most.v4_addresses, now.v4_addresses, LITTLE_V4),
+        (
+            "IPv6 networks of /64",
+            most.v6_networks,
+            now.v6_networks,
+            LITTLE_V6,
+        ),
+    ] {
+        if has > by(COVERS_MORE, had) && has - had > little {
+            return sudden("grown", unit, had, has, COVERS_MORE);
+        }
     }
     Ok(())
-}
-
-/// Prefixes that a list must leave alone, and why.
-#[derive(Debug)]
-pub struct Protected {
-    why: String,
-    /// First and last addresses, sorted, none within or touching another of its family.
-    ranges: Vec<(IpAddr, IpAddr)>,
-}
-
-impl Protected {
-    /// `why` completes "192.0.2.1/32 is ...".
-    #[must_use]
-    pub fn new(why: String, prefixes: &[Prefix]) -> Self {
-        let mut all: Vec<(IpAddr, IpAddr)> = prefixes
-            .iter()
-            .map(|prefix| (prefix.net().network(), prefix.net().broadcast()))
-            .collect();
-        all.sort_unstable();
-        let mut ranges: Vec<(IpAddr, IpAddr)> = Vec::with_capacity(all.len());
-        for (first, last) in all {
-            match ranges.last_mut() {
-                // All IPv4 addresses are before all of IPv6.
-                Some((_, end)) if first <= *end => *end = last.max(*end),
-                _ => ranges.push((first, last)),
-            }
-        }
-        Self { why, ranges }
-    }
-
-    /// Whether an address of `prefix` is among them.
-    fn touches(&self, prefix: &Prefix) -> bool {
-        let (first, last) = (prefix.net().network(), prefix.net().broadcast());
-        let next = self.ranges.partition_point(|(_, end)| *end < first);
-        self.ranges.get(next).is_some_and(|(start, _)| *start <= last)
-    }
-}
-
-/// What of `feed` is left alone because it is among what is `protected`.
-#[must_use]
-pub fn spared(feed: &Feed, protected: &[Protected]) -> Told {
-    let mut told = Told::default();
-    for (prefix, place) in feed.prefixes.iter().zip(&feed.places) {
-        if let Some(by) = protected.iter().find(|protected| protected.touches(prefix)) {
-            told.add(|| format!("{} {place}: {prefix} is or holds {}", feed.unit, by.why));
-        }
-    }
-    told
 }
 
 #[cfg(test)]
@@ -175,7 +166,12 @@ mod tests {
 
     #[test]
     fn long_lists_do_not_jump() {
-        let jump = |before, now| steady("f", before, now, 10, 2).map_err(|error| error.to_string());
+        let of = |entries| Size {
+            entries,
+            ..Size::default()
+        };
+        let jump =
+            |before, now| steady("f", &of(before).into(), &of(now), 10, 2).map_err(|error| error.to_string());
         for (before, now) in [
             (0, 500_000),
             (10, 1_000),
@@ -196,37 +192,117 @@ mod tests {
         }
     }
 
+    fn list(prefixes: impl Iterator<Item = String>) -> Feed {
+        let text: String = prefixes.map(|prefix| prefix + "\n").collect();
+        crate::lists::parse_feed("f", text.into(), &crate::lists::Reading::default()).unwrap()
+    }
+
+    /// Found in review: 223 lines took all of the internet, since lists are small that have few of them.
     #[test]
-    fn what_is_protected_is_told() {
-        let prefixes =
-            |texts: &[&str]| -> Vec<Prefix> { texts.iter().map(|text| text.parse().unwrap()).collect() };
-        let listed = prefixes(&[
-            "192.0.2.0/24",
-            "198.51.100.7",
-            "198.51.100.9",
-            "2001:db8::/32",
-            "2001:db9::1",
-        ]);
-        let feed = Feed {
-            places: vec![3, 4, 5, 6, 7],
-            unit: "line",
-            prefixes: listed,
-            ..Feed::default()
+    fn no_list_covers_the_internet() {
+        let covers = |prefixes: Vec<String>, percent| {
+            bounded("f", &list(prefixes.into_iter()), percent).map_err(|error| error.to_string())
         };
-        let protected = [
-            Protected::new(
-                "a gateway".to_owned(),
-                &prefixes(&["192.0.2.1", "192.0.0.0/16", "2001:db8:7::1"]),
+        let eights =
+            |count: u32| -> Vec<String> { (1..=count).map(|number| format!("{number}.0.0.0/8")).collect() };
+        let nines = || -> Vec<String> {
+            (1..224)
+                .flat_map(|number| [0, 128].map(|half| format!("{number}.{half}.0.0/9")))
+                .collect()
+        };
+        let sixteens = |count: u32| -> Vec<String> {
+            (0x2000..0x2000 + count)
+                .map(|number| format!("{number:x}::/16"))
+                .collect()
+        };
+        // 10.0.0.0/8 is none of the internet's, and the same counts once.
+        for good in [eights(26), [eights(26), eights(26)].concat(), sixteens(819)] {
+            assert_eq!(covers(good, 10), Ok(()));
+        }
+        for (bad, told) in [
+            (eights(223), "f covers 86."),
+            (eights(27), "10.16 % of all IPv4 addresses, and 10 %"),
+            (nines(), "f covers 86."),
+            (sixteens(1_024), "12.50 % of all IPv6 addresses"),
+            (sixteens(8_192), "`max_share_percent`"),
+        ] {
+            let error = covers(bad, 10).unwrap_err();
+            assert!(error.contains(told), "{error}");
+        }
+        assert_eq!(covers(eights(223), 100), Ok(()));
+        assert_eq!(covers(sixteens(8_192), 100), Ok(()));
+    }
+
+    #[test]
+    fn what_has_ended_and_may_come_back_counts_as_covered() {
+        let ban = |number: u32, duration: &str| {
+            format!(
+                "{{\"scope\":\"Range\",\"value\":\"{number}.0.0.0/8\",\"type\":\"ban\",\"duration\":\"{duration}\"}}"
+            )
+        };
+        let covers = |duration: &str| {
+            let list: Vec<String> = (20..80).map(|number| ban(number, duration)).collect();
+            let reading = crate::lists::Reading {
+                written: Some(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1)),
+                ..Default::default()
+            };
+            let feed =
+                crate::lists::parse_feed("f", format!("[{}]", list.join(",")).into(), &reading).unwrap();
+            assert_eq!((feed.prefixes.len(), feed.size.entries, feed.ended), (0, 0, 60));
+            bounded("f", &feed, 10).is_err()
+        };
+        assert_eq!((covers("1h"), covers("-1h")), (true, false));
+    }
+
+    /// Found in review: only entries were counted, so a few wide ones grew from nobody to everybody.
+    #[test]
+    fn lists_do_not_suddenly_cover_much_more() {
+        let (eight, twenty) = (LITTLE_V4, LITTLE_V6);
+        let jump = |before: (u64, u64), now: (u64, u64)| {
+            let of = |(v4_addresses, v6_networks)| Size {
+                entries: 9,
+                v4_addresses,
+                v6_networks,
+            };
+            steady("f", &of(before).into(), &of(now), 10, 2).map_err(|error| error.to_string())
+        };
+        for (before, now) in [
+            ((1, 1), (eight, twenty)),
+            ((eight, twenty), (2 * eight, 2 * twenty)),
+            ((5 * eight, 0), (9 * eight, 0)),
+            ((9 * eight, 9 * twenty), (0, 0)),
+        ] {
+            assert_eq!(jump(before, now), Ok(()), "{before:?} {now:?}");
+        }
+        for (before, now, told) in [
+            (
+                (1, 0),
+                (eight + 2, 0),
+                "f has grown from 1 IPv4 addresses to 16777218",
             ),
-            Protected::new(
-                "on good".to_owned(),
-                &prefixes(&["198.51.100.8/31", "198.51.100.0/29"]),
-            ),
-        ];
-        let told = spared(&feed, &protected);
-        assert_eq!(told.count, 4);
-        assert_eq!(told.first[0], "line 3: 192.0.2.0/24 is or holds a gateway");
-        assert_eq!(told.first[1], "line 4: 198.51.100.7/32 is or holds on good");
-        assert_eq!(told.first[3], "line 6: 2001:db8::/32 is or holds a gateway");
+            ((2 * eight, 0), (4 * eight + 1, 0), "netguard feed accept"),
+            ((0, twenty), (0, 3 * twenty), "IPv6 networks of /64 to"),
+        ] {
+            let error = jump(before, now).unwrap_err();
+            assert!(error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_list_may_grow_to_what_it_was_and_shrink_to_what_is_left() {
+        let of = |entries| Size {
+            entries,
+            ..Size::default()
+        };
+        let before = Before {
+            left: of(1_200),
+            most: of(50_000),
+        };
+        let judged = |entries| steady("f", &before, &of(entries), 10, 2).map_err(|error| error.to_string());
+        for entries in [600, 50_000, 500_000] {
+            assert_eq!(judged(entries), Ok(()), "{entries}");
+        }
+        assert!(judged(599).unwrap_err().contains("from 1200 entries to 599"));
+        assert!(judged(500_001).unwrap_err().contains("from 50000 entries"));
     }
 }

@@ -7,6 +7,8 @@ mod gates;
 mod geo;
 mod misp;
 mod packed;
+mod protected;
+mod size;
 mod table;
 
 use std::{fs::File, io, io::Read as _, os::unix::fs::OpenOptionsExt as _, path::Path};
@@ -15,8 +17,10 @@ pub use crate::config::Place;
 pub use atlas::{Atlas, Of, read_places};
 pub use feed::{Feed, Reading, parse_feed, read_feed};
 pub use fetch::{FetchError, Fetched, Request, Validators, fetch};
-pub use gates::{Protected, Told, size, spared, steady};
+pub use gates::{Told, bounded, steady};
 pub use misp::{Stamp, stamp};
+pub use protected::{Protected, spared};
+pub use size::{Before, Size};
 
 /// No database is longer.
 const MAX_BYTES: u64 = 512 << 20;
@@ -97,15 +101,27 @@ pub enum ListError {
         second: usize,
     },
     #[error(
-        "{file} has {what} from {before} entries to {now}, by more than {factor} times: if that is as it should be, \
+        "{file} has {what} from {before} {unit} to {now}, by more than {factor} times: if that is as it should be, \
          `netguard feed accept` the feed"
     )]
     Sudden {
         file: String,
         what: &'static str,
-        before: usize,
-        now: usize,
+        /// What is counted.
+        unit: &'static str,
+        before: u64,
+        now: u64,
         factor: u32,
+    },
+    #[error(
+        "{file} covers {percent:.2} % of all {family} addresses, and {max_percent} % is what the feed may: this is hardly a list of \
+         attackers; if it is as it should be, write a higher `max_share_percent`"
+    )]
+    TooMuch {
+        file: String,
+        family: &'static str,
+        percent: f64,
+        max_percent: u32,
     },
     #[error(
         "{0} has no address of any place that a policy names, and had some before: this is more likely a failed download than \

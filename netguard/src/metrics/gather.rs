@@ -6,7 +6,7 @@ use std::sync::{Arc, atomic::Ordering};
 use procfs::process::Process;
 use tracing::debug;
 
-use super::{Family, decision, families, http, tables::Tables};
+use super::{Family, decision, families, http, reputation, tables::Tables};
 use crate::{
     bpf::{BpfError, Counters, Pins, Services, SettingsMap, Telemetry, tls_counts},
     daemon::{CookieState, ReflectionState, State, decision_report, store_state},
@@ -46,6 +46,7 @@ impl Gathering {
         families.push(families::attacks(self.state.controller().tracker()));
         families.push(families::campaigns(&self.state.campaigns()));
         families.push(families::measures(&self.state.responder()));
+        families.extend(reputation::families(&self.state.reputation()));
         families.extend(decision_report(&self.state).iter().flat_map(decision::families));
         let standing = host::interfaces().await.unwrap_or_default();
         families.extend(families::interfaces(&self.state.interfaces(), &standing));

@@ -6,6 +6,7 @@ mod families;
 mod figures;
 mod gather;
 mod http;
+mod reputation;
 mod serve;
 mod tables;
 

@@ -209,6 +209,10 @@ impl Beside {
 /// Counts of both; how things varied is that of the newer, since histograms cannot be told from entropies.
 fn joined(before: TrafficWindow, newer: &TrafficWindow) -> TrafficWindow {
     let mut sum = TrafficWindow {
+        opened: before
+            .opened
+            .zip(newer.opened)
+            .map(|(before, newer)| before.saturating_add(newer)),
         length_ns: before.length_ns.saturating_add(newer.length_ns),
         ..newer.clone()
     };

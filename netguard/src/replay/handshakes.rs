@@ -3,7 +3,7 @@
 //! capture of what arrives only proves nobody.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     net::{IpAddr, Ipv6Addr},
 };
 
@@ -32,8 +32,9 @@ pub(super) struct Handshakes {
     open: HashMap<Connection, IpAddr>,
     /// How many connections each source has, which has any.
     established: BTreeMap<IpAddr, u32>,
-    /// Sources that ever had one.
-    ever: HashSet<Account>,
+    /// How many each source opened that ever had one, and all of them.
+    opened: HashMap<Account, u32>,
+    opened_in_all: u64,
 }
 
 impl Handshakes {
@@ -92,8 +93,11 @@ impl Handshakes {
         let source = IpAddr::from(Ipv6Addr::from(connection.0)).to_canonical();
         self.open.insert(connection, source);
         *self.established.entry(source).or_default() += 1;
-        if self.ever.len() < OPEN {
-            self.ever.insert(Account::of(source));
+        self.opened_in_all += 1;
+        let account = Account::of(source);
+        if self.opened.len() < OPEN || self.opened.contains_key(&account) {
+            let opened = self.opened.entry(account).or_default();
+            *opened = opened.wrapping_add(1);
         }
     }
 
@@ -119,7 +123,17 @@ impl Handshakes {
 
     /// How many sources ever had a connection.
     pub(super) fn ever(&self) -> u64 {
-        self.ever.len() as u64
+        self.opened.len() as u64
+    }
+
+    /// How many connections the account of `source` has opened so far.
+    pub(super) fn opened_by(&self, source: IpAddr) -> u32 {
+        self.opened.get(&Account::of(source)).copied().unwrap_or(0)
+    }
+
+    /// How many all together have.
+    pub(super) fn opened(&self) -> u64 {
+        self.opened_in_all
     }
 
     /// Who has how many connections now.

@@ -234,13 +234,16 @@ impl Run<'_> {
     }
 
     fn read(&mut self, now_ns: u64) -> Result<Step, ReplayError> {
-        Ok(self.chain.step(Readings {
+        let readings = Readings {
             at_ns: now_ns,
             counters: self.tally.readings(),
             sampler: self.counters.sampler()?,
             samples: self.samples.drain(SAMPLES_PER_TICK),
             telemetry: Some(self.telemetry.read()?),
-        }))
+            opened: Some(self.handshakes.opened()),
+        };
+        let opened = |source| Some(self.handshakes.opened_by(source));
+        Ok(self.chain.step(readings, &opened))
     }
 
     fn conclude(&mut self, step: Step, now_ns: u64) {

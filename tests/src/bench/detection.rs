@@ -4,6 +4,7 @@
 mod captures;
 mod live;
 mod mixes;
+mod plots;
 mod told;
 mod traffic;
 

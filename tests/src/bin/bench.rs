@@ -20,9 +20,9 @@ struct Args {
     /// What to measure [default: datapath memory]
     #[arg(value_enum, value_name = "SECTION")]
     sections: Vec<Section>,
-    /// Also write the tables as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    /// Tables as JSON, instead of those for people, or in a file beside them.
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    json: Option<Option<PathBuf>>,
     /// Rounds; each row's figure is the median over them.
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -67,10 +67,14 @@ fn run(args: &Args) -> Result<Report> {
     };
     lab::stop_on_interrupt()?;
     let report = bench::measure(sections, &objects, &args.only, args.rounds)?;
-    print!("{report}");
-    if let Some(path) = &args.json {
-        fs::write(path, serde_json::to_string_pretty(&report)?)
-            .with_context(|| format!("writing {}", path.display()))?;
+    let json = serde_json::to_string_pretty(&report)?;
+    match &args.json {
+        Some(None) => println!("{json}"),
+        None => print!("{report}"),
+        Some(Some(path)) => {
+            print!("{report}");
+            fs::write(path, json).with_context(|| format!("writing {}", path.display()))?;
+        }
     }
     Ok(report)
 }

@@ -95,6 +95,7 @@ fn the_page_is_as_it_should_be_and_grows_over_restarts() -> Result<()> {
         "netguard_evenness_ratio{of=\"source\"}",
         "netguard_rules{list=\"block\",origin=\"detector\"}",
         "netguard_rules_refused_total 0",
+        "netguard_reputation_sources ",
         "netguard_list_prefixes{list=\"drop\",kind=\"feed\",mode=\"enforce\"} 1",
         "netguard_limit_packets_per_second{limit=\"syn\"} 200",
         "netguard_map_memory_bytes{map=\"BLOCK_V4\"}",

@@ -280,6 +280,12 @@ fn published_lists_are_read_whole() {
             "{name}"
         );
         assert_eq!(feed.refused.count, 0, "{name}: {:?}", feed.refused.first);
+        // A tenth of all addresses is what a list may cover.
+        let shares = feed.size.percent();
+        assert!(
+            shares.iter().all(|(_, percent)| *percent < 1.0),
+            "{name}: {shares:?}"
+        );
     }
     let scored =
         read(&at("samples/ipsum_scored.txt"), FeedAction::Block).expect("scores are part of the format");

@@ -102,6 +102,7 @@ fn play(settings: Settings, steps: &[Step]) -> (Reputation, Vec<Moment>) {
                     source: source(*number),
                     cause: Cause::Limit(Verdict::LimitUdp),
                     over_for_ns: SECOND,
+                    opened_per_s: 0,
                     dropped: 1_000,
                     per_s: 0,
                 });
@@ -215,6 +216,7 @@ proptest! {
                 source,
                 cause: Cause::Limit(Verdict::LimitUdp),
                 over_for_ns: SECOND,
+                opened_per_s: 0,
                 dropped: 1_000,
                 per_s: 0,
             };
@@ -275,6 +277,7 @@ proptest! {
                 source: source(number),
                 cause: Cause::Limit(Verdict::LimitUdp),
                 over_for_ns: u64::MAX,
+                opened_per_s: 0,
                 dropped: u64::MAX,
                 per_s: 0,
             };

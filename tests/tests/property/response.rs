@@ -46,6 +46,18 @@ fn shape() -> impl Strategy<Value = Shape> {
     )
 }
 
+/// One that asks for a connection, with one of these numbers.
+fn request(sequences: std::ops::Range<u8>) -> impl Strategy<Value = Shape> {
+    (0_u8..2, 0_u8..3, sequences, 0_u8..2).prop_map(|(port, ttl, sequence, payload)| Shape {
+        protocol: 0,
+        port,
+        ttl,
+        sequence,
+        payload,
+        flags: 0,
+    })
+}
+
 /// The packet of `shape` that came as number `index`.
 fn seen(shape: Shape, index: u64, verdict: Verdict) -> Option<Seen> {
     let source = format!("192.0.{}.{}", index / 256 % 256, index % 256);
@@ -81,6 +93,27 @@ fn all(shapes: &[Shape]) -> Vec<Seen> {
 }
 
 proptest! {
+    /// What nobody ordinary has in common with an attack is found, amid whatever both have.
+    #[test]
+    fn a_flood_that_differs_in_one_number_has_a_signature(
+        ordinary in vec(request(0..4), 400..600),
+        kinds in vec(request(5..7), 1..3),
+        mixed in vec(request(0..4), 0..20),
+        seed: u64,
+    ) {
+        let mut peace = Peace::new(seed);
+        all(&ordinary).iter().for_each(|seen| peace.learn(seen));
+        peace.settle(u64::MAX);
+        let flood = kinds.iter().cycle().take(250).chain(&mixed).copied().collect::<Vec<_>>();
+        let attack = all(&flood);
+        let found = drafts(&attack, &peace).expect("all of it is known");
+        prop_assert!(!found.is_empty());
+        for draft in &found {
+            let hit = all(&ordinary).iter().filter(|seen| draft.signature.fits(&seen.vector)).count();
+            prop_assert_eq!(hit, 0, "{:?}", draft);
+        }
+    }
+
     #[test]
     fn a_signature_spares_ordinary_packets(
         ordinary in vec(shape(), 0..600),
@@ -115,22 +148,62 @@ proptest! {
     }
 
     #[test]
-    fn the_same_is_done_about_the_same(
-        ticks in vec((0_f64..50_000.0, 0_f64..50_000.0, 0_u64..30_000, vec(shape(), 0..80)), 1..60),
-        seed: u64,
-    ) {
-        let (first, second) = (follow(&ticks, seed), follow(&ticks, seed));
-        prop_assert_eq!(&first.0, &second.0);
-        prop_assert!(first.1 <= 8, "{} signatures at once", first.1);
-    }
-
-    #[test]
     fn no_clock_and_no_number_is_too_absurd(
         ticks in vec((any::<f64>(), any::<f64>(), any::<u64>(), vec(shape(), 0..8)), 1..30),
         seed: u64,
     ) {
         follow(&ticks, seed);
     }
+}
+
+proptest! {
+    // What is usual is learnt first, in each case.
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn the_same_is_done_about_the_same(
+        ticks in vec((0_f64..50_000.0, 0_f64..50_000.0, 0_u64..30_000, vec(shape(), 0..80)), 1..60),
+        seed: u64,
+    ) {
+        let ticks = [calm(), flood(), ticks].concat();
+        let (first, second) = (follow(&ticks, seed), follow(&ticks, seed));
+        prop_assert_eq!(&first.0, &second.0);
+        prop_assert!(first.1 <= 8, "{} signatures at once", first.1);
+        let is_begun = |name: &str| {
+            first.0.iter().any(|turn| matches!(turn, Turn::Begin { taken, .. } if taken.measure.name() == name))
+        };
+        prop_assert!(is_begun("limit") && is_begun("challenge"), "{:?}", first.0);
+    }
+}
+
+/// Five minutes and more in which little comes.
+fn calm() -> Vec<Tick> {
+    let ordinary = |number: u8| Shape {
+        protocol: 0,
+        port: 0,
+        ttl: number % 3,
+        sequence: number % 3,
+        payload: 0,
+        flags: 0,
+    };
+    let second = |second: u32| {
+        let first = second as u8 % 3;
+        (100.0, 10.0, 1_000, vec![ordinary(first), ordinary(first + 1)])
+    };
+    (0..320).map(second).collect()
+}
+
+/// Two seconds in which much of one kind comes.
+fn flood() -> Vec<Tick> {
+    const SAME: Shape = Shape {
+        protocol: 0,
+        port: 0,
+        ttl: 1,
+        sequence: 3,
+        payload: 3,
+        flags: 0,
+    };
+    vec![(20_000.0, 0.0, 50, vec![SAME; 80]); 40]
 }
 
 /// SYNs and datagrams a second, ms since the tick before, and packets that were seen.

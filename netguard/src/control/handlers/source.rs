@@ -112,7 +112,10 @@ pub(in crate::control) async fn source(
     let peers = tokio::task::spawn_blocking(host::established_peers).await;
     let connections = match peers {
         Ok(Ok(peers)) => {
-            let of_it = peers.iter().filter(|(peer, _)| account.prefix().contains(**peer));
+            let of_it = peers
+                .all
+                .iter()
+                .filter(|(peer, _)| account.prefix().contains(**peer));
             Some(of_it.fold(0, |sum: u32, (_, count)| sum.saturating_add(*count)))
         }
         _ => None,

@@ -9,7 +9,7 @@ use std::{
 use super::remote::Remote;
 use crate::{
     config::{self, FeedAction},
-    lists::{self, Feed, FetchError, Fetched, ListError, Reading, size},
+    lists::{self, Before, Feed, FetchError, Fetched, ListError, Reading},
 };
 
 /// A published list.
@@ -18,6 +18,7 @@ pub(super) struct Published {
     reading: Reading,
     max_growth: u32,
     max_shrink: u32,
+    max_share_percent: u32,
     pub(super) remote: Option<Remote>,
     /// Whether an operator takes the next list for good, however it has grown or shrunk.
     pub(super) accepted: bool,
@@ -54,6 +55,11 @@ impl Published {
             },
             max_growth: feed.max_growth.value(),
             max_shrink: feed.max_shrink.value(),
+            max_share_percent: match feed.action {
+                FeedAction::Block => feed.max_share_percent.value(),
+                // To spare many locks nobody out.
+                FeedAction::NeverBlock => 100,
+            },
             remote: feed.url.as_ref().map(|url| Remote::new(feed, url, file)),
             accepted: false,
         }
@@ -64,13 +70,18 @@ impl Published {
         (self.max_growth, self.max_shrink)
     }
 
+    /// What share of the addresses of a family it may cover.
+    pub(super) const fn max_share_percent(&self) -> u32 {
+        self.max_share_percent
+    }
+
     /// Whether it says whom never to block.
     pub(super) fn protects(&self) -> bool {
         self.reading.action == FeedAction::NeverBlock
     }
 
-    /// What `file` says now; it said `before` entries when it was last read.
-    pub(super) fn read(&self, file: &Path, before: Option<usize>) -> Result<Feed, SourceError> {
+    /// What `file` says now; it said `before` when it was last read.
+    pub(super) fn read(&self, file: &Path, before: Option<&Feed>) -> Result<Feed, SourceError> {
         let mut reading = self.reading.clone();
         reading.now = crate::clock::wall_clock();
         if let Some(remote) = &self.remote {
@@ -79,11 +90,13 @@ impl Published {
                 .fetched()
                 .ok_or_else(|| SourceError::NotYet { url: url() })?;
             reading.written = Some(fetched);
-            // It was judged when it came.
-            return Ok(lists::read_feed(file, &reading)?);
+            let feed = lists::read_feed(file, &reading)?;
+            // How it has changed was judged when it came.
+            lists::bounded(&url(), &feed, self.max_share_percent)?;
+            return Ok(feed);
         }
         let feed = lists::read_feed(file, &reading)?;
-        self.believe(&file.display().to_string(), before, &feed)?;
+        self.believe(&file.display().to_string(), before, &feed, reading.now)?;
         Ok(feed)
     }
 
@@ -91,7 +104,7 @@ impl Published {
     pub(super) fn judge(
         &mut self,
         file: &Path,
-        before: Option<usize>,
+        before: Option<&Feed>,
         answer: Result<Fetched, FetchError>,
     ) -> Result<Option<Feed>, SourceError> {
         let answer = answer?;
@@ -118,7 +131,7 @@ impl Published {
                     ..self.reading.clone()
                 };
                 let feed = lists::parse_feed(&origin, bytes.clone(), &reading)?;
-                self.believe(&origin, before, &feed)?;
+                self.believe(&origin, before, &feed, now)?;
                 if let Some(remote) = &mut self.remote {
                     remote.keep(file, &bytes, validators, now).map_err(not_kept)?;
                 }
@@ -127,11 +140,19 @@ impl Published {
         }
     }
 
-    /// Refuses what is much longer or shorter than what was read before, unless it was accepted.
-    fn believe(&self, origin: &str, before: Option<usize>, feed: &Feed) -> Result<(), ListError> {
+    /// Refuses what covers too much, and, unless it was accepted, what is much more or less than what was read before is now.
+    fn believe(
+        &self,
+        origin: &str,
+        before: Option<&Feed>,
+        feed: &Feed,
+        now: SystemTime,
+    ) -> Result<(), ListError> {
+        lists::bounded(origin, feed, self.max_share_percent)?;
         match before {
             Some(before) if !self.accepted => {
-                lists::steady(origin, before, size(feed), self.max_growth, self.max_shrink)
+                let before = Before::of(before, now);
+                lists::steady(origin, &before, &feed.size, self.max_growth, self.max_shrink)
             }
             _ => Ok(()),
         }
@@ -183,6 +204,82 @@ mod tests {
                 .to_string()
                 .contains("grown from 900 entries to 10000")
         );
+    }
+
+    /// Found in review: lists of few entries were taken whatever they covered.
+    #[test]
+    fn a_file_that_covers_too_much_is_refused_and_what_suddenly_covers_more_until_it_is_accepted() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("feed");
+        let write = |first: u32, count: u32| {
+            let list: String = (first..first + count)
+                .map(|number| format!("{number}.0.0.0/8\n"))
+                .collect();
+            fs::write(&file, list).unwrap();
+        };
+        let mut source = feed(&file);
+        write(1, 223);
+        let error = source.read().unwrap_err().to_string();
+        assert!(
+            error.contains("of all IPv4 addresses") && error.contains("`max_share_percent`"),
+            "{error}"
+        );
+        write(20, 4);
+        source.read().unwrap();
+        write(20, 9);
+        let error = source.read().unwrap_err().to_string();
+        assert!(
+            error.contains("grown from 67108864 IPv4 addresses to 150994944"),
+            "{error}"
+        );
+        assert_eq!(
+            (source.prefixes().len(), source.fault()),
+            (4, Some(error.as_str()))
+        );
+        source.accept();
+        source.read().unwrap();
+        assert_eq!((source.prefixes().len(), source.fault()), (9, None));
+        // Nobody accepts the internet in passing.
+        write(1, 223);
+        source.accept();
+        assert!(source.read().is_err());
+        assert_eq!(source.prefixes().len(), 9);
+
+        for more in ["max_share_percent = 90", "action = \"never-block\""] {
+            let mut wide = from(&format!("file = {file:?}\n{more}"), Path::new("/nowhere"));
+            write(1, 223);
+            wide.read().unwrap();
+        }
+    }
+
+    /// Found in review: that entries end was neither growth nor shrink, but what had ended counted for ever.
+    #[test]
+    fn what_has_ended_counts_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("feed");
+        let with = |ended: usize, live: usize| {
+            let ban = |number: usize, duration: &str| {
+                format!(
+                    "{{\"scope\":\"Ip\",\"value\":\"198.18.{}.{}\",\"type\":\"ban\",\"duration\":\"{duration}\"}}",
+                    number / 256,
+                    number % 256
+                )
+            };
+            let list: Vec<String> = (0..ended + live)
+                .map(|number| ban(number, if number < ended { "-1m" } else { "1h" }))
+                .collect();
+            fs::write(&file, format!("[{}]", list.join(","))).unwrap();
+        };
+        let mut source = feed(&file);
+        with(0, 2_000);
+        source.read().unwrap();
+        with(1_900, 100);
+        let error = source.read().unwrap_err().to_string();
+        assert!(error.contains("shrunk from 2000 entries to 100"), "{error}");
+        // An hour later what it was has ended as well, and it may come back.
+        let later = crate::clock::wall_clock() + std::time::Duration::from_secs(3_601);
+        let before = source.as_read().map(|feed| Before::of(feed, later)).unwrap();
+        assert_eq!((before.left.entries, before.most.entries), (0, 2_000));
     }
 
     #[test]

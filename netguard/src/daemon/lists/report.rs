@@ -7,8 +7,9 @@ use tracing::{info, warn};
 
 use super::{published::SourceError, remote::Remote, sources::Source};
 use crate::{
-    clock::monotonic_ns,
+    clock::{monotonic_ns, wall_clock},
     daemon::{EventKind, Journal},
+    lists::Before,
 };
 
 /// What is known about one list, as `netguard feed list` shows it.
@@ -50,13 +51,19 @@ pub struct ListReport {
     pub trimmed_first: Vec<String>,
     /// Entries that speak of something else than addresses, or ask for no block.
     pub passed_over: usize,
-    /// Entries that had ended when the list was read.
+    /// Prefixes that have ended.
     pub ended: usize,
     /// By what factors it may grow and shrink at once, if it is a feed.
     #[serde(default)]
     pub max_growth: Option<u32>,
     #[serde(default)]
     pub max_shrink: Option<u32>,
+    /// What share of the addresses of a family it may cover, if it is a feed.
+    #[serde(default)]
+    pub max_share_percent: Option<u32>,
+    /// What the next list is held against, if it is a feed.
+    #[serde(default)]
+    pub before: Option<Before>,
 }
 
 /// A list that holds a source.
@@ -91,7 +98,7 @@ pub(super) fn source_report(source: &Source) -> ListReport {
         .filter(|_| source.read_ns().is_some() && source.name().is_some());
     let age = source
         .written()
-        .and_then(|at| crate::clock::wall_clock().duration_since(at).ok());
+        .and_then(|at| wall_clock().duration_since(at).ok());
     let mut trimmed = feed.map(|feed| feed.trimmed.clone()).unwrap_or_default();
     trimmed.and(source.spared());
     ListReport {
@@ -108,10 +115,13 @@ pub(super) fn source_report(source: &Source) -> ListReport {
         refused: feed.map_or_else(Vec::new, |feed| feed.refused.first.clone()),
         trimmed: trimmed.count,
         trimmed_first: trimmed.first,
-        passed_over: feed.map_or(0, |feed| feed.passed_over),
+        // What does not ask for a block yet is among them.
+        passed_over: feed.map_or(0, |feed| feed.passed_over + feed.waiting),
         ended: feed.map_or(0, |feed| feed.ended),
         max_growth: source.may_change_by().map(|(growth, _)| growth),
         max_shrink: source.may_change_by().map(|(_, shrink)| shrink),
+        max_share_percent: source.max_share_percent(),
+        before: feed.map(|feed| Before::of(feed, wall_clock())),
         ..ListReport::default()
     }
 }

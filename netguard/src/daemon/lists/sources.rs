@@ -14,12 +14,12 @@ use super::{
 use crate::{
     clock::monotonic_ns,
     config,
-    lists::{self, Feed, FetchError, Fetched, ListError, Place, Request, Stamp, Told, size, stamp},
+    lists::{self, Feed, FetchError, Fetched, ListError, Place, Request, Stamp, Told, stamp},
     prefix::Prefix,
 };
 
-/// A feed whose entries end is read again for that no more often.
-const ENDS_EVERY: Duration = Duration::from_secs(60);
+/// A feed whose entries begin or end is put together anew for that no more often.
+const TURNS_EVERY: Duration = Duration::from_secs(60);
 
 /// Where lists come from.
 pub(super) struct Source {
@@ -33,6 +33,8 @@ pub(super) struct Source {
     written: Option<SystemTime>,
     /// Monotonic.
     read_ns: Option<u64>,
+    /// When a feed was put together, monotonic.
+    turned_ns: u64,
     fault: Option<String>,
     /// What of a feed is left alone because something else protects it.
     spared: Told,
@@ -45,8 +47,17 @@ enum Kind {
 }
 
 enum Content {
-    Feed(Feed),
+    Feed(Box<Feed>),
     Places(HashMap<Place, Vec<Prefix>>),
+}
+
+impl Content {
+    const fn feed(&self) -> Option<&Feed> {
+        match self {
+            Self::Feed(feed) => Some(feed),
+            Self::Places(_) => None,
+        }
+    }
 }
 
 impl Source {
@@ -66,10 +77,11 @@ impl Source {
         Self {
             file,
             kind,
-            content: Content::Feed(Feed::default()),
+            content: Content::Feed(Box::default()),
             seen: None,
             written: None,
             read_ns: None,
+            turned_ns: 0,
             fault: None,
             spared: Told::default(),
         }
@@ -118,6 +130,11 @@ impl Source {
         self.as_feed().map(Published::may_change_by)
     }
 
+    /// What share of the addresses of a family it may cover.
+    pub(super) fn max_share_percent(&self) -> Option<u32> {
+        self.as_feed().map(Published::max_share_percent)
+    }
+
     /// Whether it says whom never to block.
     pub(super) fn protects(&self) -> bool {
         self.as_feed().is_some_and(Published::protects)
@@ -134,18 +151,23 @@ impl Source {
         }
     }
 
-    /// Whether the file is not what it was when it was last read, successfully or not, or something in it has ended.
+    /// Whether the file is not what it was when it was last read, successfully or not.
     pub(super) fn has_changed(&self) -> bool {
-        self.seen != Some(stamp(&self.file)) || self.has_ended()
+        self.seen != Some(stamp(&self.file))
     }
 
-    fn has_ended(&self) -> bool {
-        let read_ago = self
-            .read_ns
-            .map_or(0, |at_ns| monotonic_ns().saturating_sub(at_ns));
-        let next = self.as_read().and_then(|feed| feed.next_end);
-        u128::from(read_ago) >= ENDS_EVERY.as_nanos()
-            && next.is_some_and(|next| next <= crate::clock::wall_clock())
+    /// Puts a feed together anew when something of it begins or ends, or has not yet after all, since the clock was put back;
+    /// whether that was so. `now` is the wall clock, by which feeds go.
+    pub(super) fn turn(&mut self, now: SystemTime, now_ns: u64) -> bool {
+        let ago = Duration::from_nanos(now_ns.saturating_sub(self.turned_ns));
+        match &mut self.content {
+            Content::Feed(feed) if ago >= TURNS_EVERY && !feed.holds_at(now) => {
+                feed.put_together(now);
+                self.turned_ns = now_ns;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Reads the file. After a failure the content stays.
@@ -163,7 +185,7 @@ impl Source {
 
     /// Takes what a server answered. After a failure the content stays, and so does its copy.
     pub(super) fn take(&mut self, answer: Result<Fetched, FetchError>) -> Result<(), SourceError> {
-        let before = self.size();
+        let before = self.content.feed().filter(|_| self.read_ns.is_some());
         let Kind::Feed(feed) = &mut self.kind else {
             return Ok(());
         };
@@ -179,7 +201,7 @@ impl Source {
             Ok(Some(content)) => {
                 self.seen = Some(stamp(&self.file));
                 self.set_accepted(false);
-                self.settle(Ok(Content::Feed(content)), None)
+                self.settle(Ok(Content::Feed(Box::new(content))), None)
             }
             Err(error) => self.settle(Err(error), None),
         }
@@ -194,7 +216,8 @@ impl Source {
             Ok(content) => {
                 self.content = content;
                 self.written = written;
-                self.read_ns = Some(monotonic_ns());
+                self.turned_ns = monotonic_ns();
+                self.read_ns = Some(self.turned_ns);
                 self.fault = None;
                 Ok(())
             }
@@ -208,7 +231,11 @@ impl Source {
     /// What the file says now, unless that is more likely a failed download than a change of the world.
     fn content(&self) -> Result<Content, SourceError> {
         let places = match &self.kind {
-            Kind::Feed(feed) => return feed.read(&self.file, self.size()).map(Content::Feed),
+            Kind::Feed(feed) => {
+                let before = self.as_read().filter(|_| self.read_ns.is_some());
+                let read = feed.read(&self.file, before);
+                return read.map(|feed| Content::Feed(Box::new(feed)));
+            }
             Kind::Places(places) => places,
         };
         let found = lists::read_places(&self.file, |place| places.contains(&place))?;
@@ -216,11 +243,6 @@ impl Source {
             return Err(ListError::Forgot(self.file.display().to_string()).into());
         }
         Ok(Content::Places(found))
-    }
-
-    /// The entries of a feed that was read.
-    fn size(&self) -> Option<usize> {
-        self.as_read().filter(|_| self.read_ns.is_some()).map(size)
     }
 
     /// Monotonic; `None` while the file never could be read.
@@ -243,10 +265,7 @@ impl Source {
 
     /// What was read of a feed.
     pub(super) const fn as_read(&self) -> Option<&Feed> {
-        match &self.content {
-            Content::Feed(feed) => Some(feed),
-            Content::Places(_) => None,
-        }
+        self.content.feed()
     }
 
     /// What of a feed is left alone.
@@ -307,6 +326,38 @@ mod tests {
         assert!(source.read().is_err());
         assert!(!source.has_changed() && source.fault().is_some());
         assert_eq!((source.prefixes().len(), source.written()), (1, written));
+    }
+
+    /// Found in review: a wall clock that jumped emptied feeds for good.
+    #[test]
+    fn a_clock_that_jumps_and_comes_back_leaves_a_feed_as_it_was() {
+        const YEAR: Duration = Duration::from_secs(365 * 86_400);
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("feed");
+        fs::write(
+            &file,
+            "create x hash:ip\nadd x 192.0.2.1 timeout 3600\nadd x 192.0.2.2\n",
+        )
+        .unwrap();
+        let mut source = feed(&file);
+        source.read().unwrap();
+        let (now, mut now_ns) = (crate::clock::wall_clock(), monotonic_ns());
+        for (time, turns, prefixes) in [
+            (now, false, 2),
+            (now + YEAR, true, 1),
+            (now + 2 * YEAR, false, 1),
+            (now, true, 2),
+            (now, false, 2),
+        ] {
+            // Not at once.
+            assert!(!source.turn(time, source.turned_ns + 1));
+            now_ns += 60_000_000_000;
+            assert_eq!(
+                (source.turn(time, now_ns), source.prefixes().len()),
+                (turns, prefixes)
+            );
+            assert!(!source.has_changed());
+        }
     }
 
     /// Found in review: a database that was cut short to a line let everybody in, or nobody.

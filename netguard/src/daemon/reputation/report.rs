@@ -40,7 +40,7 @@ pub struct ReputationReport {
 /// How often findings led to the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutcomeCount {
-    /// `blocked`, or why not: `unproven`, `guarded`, `off`, `shared`, `people`, `below-threshold`, `blast-radius`, `shadow`. Decisions on
+    /// `blocked`, or why not: `unproven`, `guarded`, `off`, `shared`, `busy`, `people`, `below-threshold`, `blast-radius`, `shadow`. Decisions on
     /// networks, which follow from findings: `network-blocked`, `network-withheld`.
     pub outcome: String,
     pub count: u64,

@@ -1,5 +1,5 @@
-//! Detector: connections are asked for that nobody goes on with. A client that means it sends two or more segments for each
-//! SYN, however many clients there are; a flood sends none.
+//! Detector: connections are asked for that nobody goes on with. Where the kernel counts those that come about, the others are a flood. Elsewhere
+//! segments tell: a client that means it sends two or more for each SYN, however many clients there are; a flood sends none.
 
 use netguard_common::telemetry::Kind;
 
@@ -14,6 +14,10 @@ const FACTOR: f64 = 2.0;
 /// of clients can be, too.
 const GOES_ON: f64 = 1.0;
 const GOES_ON_REFUSED: f64 = 2.0;
+/// So much of the usual part of the attempts must become connections.
+const COMES_ABOUT: f64 = 0.7;
+/// A strength that is believed after some ticks, not at once.
+const PATIENT: f64 = 1.9;
 /// The part of the SYNs over limits or answered with a cookie that is many.
 const REFUSED: f64 = 0.3;
 
@@ -26,6 +30,11 @@ pub(super) fn syn_flood(features: &Features, baselines: &Baselines) -> Option<Su
     let threshold = FLOOR.max(FACTOR * usual.unwrap_or(0.0));
     if syn <= 0.0 {
         return None;
+    }
+    if let (Some(opened), Some(usual_share)) = (features.opened, baselines.come_about()) {
+        let lately = baselines.lately();
+        let more = (segments - lately.segments) / (syn - lately.asked).max(1.0);
+        return unanswered(syn, opened, usual, usual_share, more >= GOES_ON);
     }
     let per_syn = segments.max(0.0) / syn;
     let refused = features.with(Class::SynFlood.verdicts()).min(syn) / syn;
@@ -64,6 +73,44 @@ pub(super) fn syn_flood(features: &Features, baselines: &Baselines) -> Option<Su
     })
 }
 
+/// Where connections come about as a rule, those that do not are what counts, whatever else goes on: neither a crowd nor what those send who are
+/// connected hides them. A crowd that comes all at once from far away looks the same in a tick, but that segments come with it (`goes_on`): then it
+/// takes some ticks.
+fn unanswered(
+    syn: f64,
+    opened: f64,
+    usual: Option<f64>,
+    usual_share: f64,
+    goes_on: bool,
+) -> Option<Suspicion> {
+    let share = (opened / syn).min(1.0);
+    let least = COMES_ABOUT * usual_share;
+    if share >= least {
+        return None;
+    }
+    let unanswered = syn - opened;
+    let threshold = FLOOR.max(usual.unwrap_or(0.0) / FACTOR);
+    Some(Suspicion {
+        class: Class::SynFlood,
+        strength: (unanswered / threshold).min(if goes_on { PATIENT } else { f64::INFINITY }),
+        packets: unanswered,
+        evidence: vec![
+            Evidence {
+                what: "connection attempts/s that nobody goes on with".to_owned(),
+                value: unanswered,
+                threshold,
+                usual: usual.map(|usual| usual * (1.0 - usual_share)),
+            },
+            Evidence {
+                what: "part of the attempts that becomes a connection".to_owned(),
+                value: share,
+                threshold: least,
+                usual: Some(usual_share),
+            },
+        ],
+    })
+}
+
 fn usual_per_syn(baselines: &Baselines) -> Option<f64> {
     let median = |metric| baselines.total(metric)?.quantile(0.5);
     let (syn, segments) = (median(Metric::Syn)?, median(Metric::Segments)?);
@@ -76,6 +123,37 @@ mod tests {
 
     use super::*;
     use crate::engine::{baseline::tests::learnt, feature::tests::second};
+
+    /// Found in review: whatever else went on hid a flood, since all segments of the machine were held against its requests.
+    #[test]
+    fn where_connections_come_about_those_that_do_not_are_a_flood() {
+        let connected = (Kind::Ack, 20_000);
+        let asked = |syn: u64, opened: f64| Features {
+            opened: Some(opened),
+            ..second(&[(Kind::Syn, syn), connected], &[])
+        };
+        let mut baselines = Baselines::default();
+        for _ in 0..30 {
+            baselines.learn(&asked(150, 149.0));
+        }
+        let told =
+            |features: &Features| syn_flood(features, &baselines).map_or(0.0, |suspicion| suspicion.strength);
+        let strength = |syn, opened| told(&asked(syn, opened));
+        assert!(strength(2_150, 150.0) > 3.0);
+        assert!(strength(8_000, 3_000.0) > 9.0, "during a crowd");
+        assert_eq!(strength(3_000, 2_900.0), 0.0, "a crowd");
+        let begins = Features {
+            opened: Some(1_000.0),
+            ..second(&[(Kind::Syn, 3_000), (Kind::Ack, 26_000)], &[])
+        };
+        assert_eq!(told(&begins), PATIENT, "a crowd whose connections are under way");
+        assert!((0.5..1.0).contains(&strength(500, 150.0)), "little");
+        let unknown = Features {
+            opened: None,
+            ..asked(2_150, 0.0)
+        };
+        assert_eq!(syn_flood(&unknown, &baselines), None, "segments go on");
+    }
 
     fn strength(kinds: &[(Kind, u64)], verdicts: &[(Verdict, u64)], baselines: &Baselines) -> f64 {
         syn_flood(&second(kinds, verdicts), baselines).map_or(0.0, |suspicion| suspicion.strength)

@@ -18,6 +18,8 @@ pub enum Withheld {
     Shared { connections: u32, from: u32 },
     /// All that it does is to ask much, and no more than people do over so many connections.
     People { per_s: u64, connections: u32 },
+    /// It opens so many connections a second: people come and go behind it.
+    Busy { opened_per_s: u64 },
     /// Not enough speaks against it yet.
     Below { score: u8, from: u8 },
     /// The block of `prefix` would be too much.
@@ -35,6 +37,7 @@ impl Withheld {
             Self::Off => "off",
             Self::Shared { .. } => "shared",
             Self::People { .. } => "people",
+            Self::Busy { .. } => "busy",
             Self::Below { .. } => "below-threshold",
             Self::Radius { .. } => "blast-radius",
             Self::Shadow { .. } => "shadow",
@@ -53,8 +56,11 @@ impl Withheld {
                 "{connections} connections come from it, so many people may be behind it: it stays at its limits \
                  (`reputation.shared_from` is {from})"
             ),
-            Self::People { per_s, connections } => format!(
-                "{per_s} requests a second over {connections} connections are what people make"
+            Self::People { per_s, connections } => {
+                format!("{per_s} requests a second over {connections} connections are what people make")
+            }
+            Self::Busy { opened_per_s } => format!(
+                "it opens {opened_per_s} connections a second, and answers for each: many people may be behind it, and it stays at its limits"
             ),
             Self::Below { score, from } => {
                 format!(
@@ -97,6 +103,11 @@ mod tests {
                 },
                 "people",
                 "300 requests a second over 90 connections",
+            ),
+            (
+                Withheld::Busy { opened_per_s: 190 },
+                "busy",
+                "190 connections a second",
             ),
             (
                 Withheld::Below { score: 7, from: 50 },

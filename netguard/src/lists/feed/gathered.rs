@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::{Ipv4Subnets, Ipv6Subnets};
 
-use super::{Feed, ListError, Reading, Told};
+use super::{Feed, ListError, Reading, Told, timed::Spell};
 use crate::{
     config::{FeedAction, FeedFormat},
     lists::gates::{outside_special, within_special},
@@ -24,7 +24,9 @@ pub(super) struct Gathered<'a> {
     reading: &'a Reading,
     /// What places count: `line` or `entry`.
     unit: &'static str,
+    /// What neither begins nor ends, with its places.
     rows: Vec<(Prefix, u32)>,
+    timed: Vec<(Prefix, Spell)>,
     /// What the feed itself takes out again.
     except: Vec<Prefix>,
     entries: usize,
@@ -38,6 +40,7 @@ impl<'a> Gathered<'a> {
             reading,
             unit: "line",
             rows: Vec::new(),
+            timed: Vec::new(),
             except: Vec::new(),
             entries: 0,
             feed: Feed::default(),
@@ -61,39 +64,41 @@ impl<'a> Gathered<'a> {
 
     /// When something ends that lasts for `duration` since the feed was written.
     pub(super) fn after(&self, duration: Duration) -> Option<SystemTime> {
+        // What had ended already then stays so, whatever the clock says.
+        if duration.is_zero() {
+            return Some(SystemTime::UNIX_EPOCH);
+        }
         self.reading
             .written
             .unwrap_or(self.reading.now)
             .checked_add(duration)
     }
 
-    /// Whether what begins at `from` has begun.
-    pub(super) fn has_begun(&self, from: SystemTime) -> bool {
-        from <= self.reading.now
-    }
-
     /// An address, a prefix, or a range of addresses at `place`.
     pub(super) fn add(&mut self, place: usize, text: &str) {
-        self.add_until(place, text, None);
+        self.add_between(place, text, None, None);
     }
 
-    /// As [`Self::add`], for an entry that ends.
-    pub(super) fn add_until(&mut self, place: usize, text: &str, end: Option<SystemTime>) {
+    /// As [`Self::add`], for an entry that begins or ends.
+    pub(super) fn add_between(
+        &mut self,
+        place: usize,
+        text: &str,
+        from: Option<SystemTime>,
+        until: Option<SystemTime>,
+    ) {
         self.entries += 1;
-        if let Some(end) = end {
-            if end <= self.reading.now {
-                self.feed.ended += 1;
-                return;
-            }
-            let next = self.feed.next_end.map_or(end, |next| next.min(end));
-            self.feed.next_end = Some(next);
-        }
+        let spell = Spell {
+            place: u32::try_from(place).unwrap_or(u32::MAX),
+            from,
+            until,
+        };
         match read_prefixes(text) {
             Ok(prefixes) => {
                 let refused = prefixes.iter().find_map(|prefix| self.too_wide(prefix));
                 match refused {
                     Some(why) => self.refuse(place, &why),
-                    None => prefixes.into_iter().for_each(|prefix| self.put(place, prefix)),
+                    None => prefixes.into_iter().for_each(|prefix| self.put(prefix, spell)),
                 }
             }
             Err(why) => self.refuse(place, &why),
@@ -137,20 +142,25 @@ impl<'a> Gathered<'a> {
         (bits < widest).then(|| format!("{prefix} is wider than the /{widest} that this feed is believed"))
     }
 
-    fn put(&mut self, place: usize, prefix: Prefix) {
-        let at = u32::try_from(place).unwrap_or(u32::MAX);
-        if self.reading.keep_private || self.reading.action == FeedAction::NeverBlock {
-            self.rows.push((prefix, at));
-            return;
-        }
-        let parts = outside_special(prefix);
+    fn put(&mut self, prefix: Prefix, spell: Spell) {
+        let keeps_all = self.reading.keep_private || self.reading.action == FeedAction::NeverBlock;
+        let parts = if keeps_all {
+            vec![prefix]
+        } else {
+            outside_special(prefix)
+        };
         if parts.first() != Some(&prefix) {
-            let unit = self.unit;
+            let (unit, place) = (self.unit, spell.place);
             let what = if parts.is_empty() { "is" } else { "holds" };
             let told = || format!("{unit} {place}: {prefix} {what} private or special address space");
             self.feed.trimmed.add(told);
         }
-        self.rows.extend(parts.into_iter().map(|part| (part, at)));
+        let parts = parts.into_iter();
+        if spell.is_always() {
+            self.rows.extend(parts.map(|part| (part, spell.place)));
+        } else {
+            self.timed.extend(parts.map(|part| (part, spell)));
+        }
     }
 
     pub(super) fn finish(mut self, format: FeedFormat) -> Result<Feed, ListError> {
@@ -165,34 +175,32 @@ impl<'a> Gathered<'a> {
                 first: refused.first.first().cloned().unwrap_or_default(),
             });
         }
-        if self.rows.len() > MOST {
+        if self.rows.len() + self.timed.len() > MOST {
             return Err(ListError::TooMany(file()));
         }
         // What has ended was there: that there is no more of it is no failure.
-        if self.rows.is_empty() && self.feed.ended == 0 {
+        if self.rows.is_empty() && self.timed.is_empty() {
             return Err(match self.feed.trimmed.count {
                 0 => ListError::Empty(file()),
                 _ => ListError::Private(file()),
             });
         }
-        self.rows.sort_unstable();
-        self.rows.dedup_by_key(|(prefix, _)| *prefix);
         if !self.except.is_empty() {
             self.rows = without(self.rows, &self.except);
+            self.timed = without(self.timed, &self.except);
         }
-        let (prefixes, places) = self.rows.into_iter().unzip();
-        Ok(Feed {
+        let mut feed = Feed {
             format,
-            prefixes,
-            places,
             unit: self.unit,
             ..self.feed
-        })
+        };
+        feed.fill(self.rows, self.timed, self.reading.now);
+        Ok(feed)
     }
 }
 
 /// `rows` without `except`; few exceptions are the rule.
-fn without(rows: Vec<(Prefix, u32)>, except: &[Prefix]) -> Vec<(Prefix, u32)> {
+fn without<T: Copy>(rows: Vec<(Prefix, T)>, except: &[Prefix]) -> Vec<(Prefix, T)> {
     fn outside(prefix: Prefix, except: &[Prefix], parts: &mut Vec<Prefix>) {
         let touching: Vec<Prefix> = except
             .iter()
@@ -206,7 +214,7 @@ fn without(rows: Vec<(Prefix, u32)>, except: &[Prefix]) -> Vec<(Prefix, u32)> {
             halves.for_each(|half| outside(half, &touching, parts));
         }
     }
-    let parted = |(prefix, place): (Prefix, u32)| {
+    let parted = |(prefix, place): (Prefix, T)| {
         let mut parts = Vec::new();
         outside(prefix, except, &mut parts);
         parts.into_iter().map(move |part| (part, place))

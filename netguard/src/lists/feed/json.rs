@@ -142,7 +142,7 @@ pub(super) fn decide(place: usize, decision: &Decision, gathered: &mut Gathered<
         None => gathered.add(place, value),
         Some(Some(left)) => {
             let end = gathered.after(left);
-            gathered.add_until(place, value, end);
+            gathered.add_between(place, value, None, end);
         }
         Some(None) => gathered.add(
             place,
@@ -304,7 +304,7 @@ mod tests {
             let feed = parse(&text).unwrap();
             assert_eq!(shown(&feed), ["192.0.2.1/32", "2001:db8::/32"], "{text}");
             assert_eq!((feed.passed_over, feed.ended, feed.refused.count), (2, 1, 1));
-            assert_eq!(feed.next_end, Some(reading().now + Duration::from_secs(3600)));
+            assert_eq!(feed.until, Some(reading().now + Duration::from_secs(3600)));
         }
         // All of them may have ended, which is no failure.
         let over = format!("[{}]", decision("Ip", "192.0.2.3", "ban", "0s"));

@@ -54,7 +54,7 @@ pub(super) fn ipset(text: &str, gathered: &mut Gathered<'_>) -> Result<(), ListE
                     gathered.add_exception(place, entry);
                 } else {
                     let end = seconds.and_then(|seconds| gathered.after(Duration::from_secs(seconds)));
-                    gathered.add_until(place, entry, end);
+                    gathered.add_between(place, entry, None, end);
                 }
             }
             // It counts as an entry: a file of other lines is no feed.
@@ -121,6 +121,6 @@ mod tests {
             ]
         );
         assert_eq!((feed.refused.count, feed.passed_over), (2, 1));
-        assert_eq!(feed.next_end, Some(reading().now + Duration::from_secs(3600)));
+        assert_eq!(feed.until, Some(reading().now + Duration::from_secs(3600)));
     }
 }

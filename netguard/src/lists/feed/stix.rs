@@ -49,12 +49,8 @@ pub(super) fn stix(text: &str, gathered: &mut Gathered<'_>) -> Result<(), ListEr
             gathered.add(place, "an indicator with a time that is none");
             continue;
         };
-        if from.is_some_and(|from| !gathered.has_begun(from)) {
-            gathered.pass_over();
-            continue;
-        }
         for address in addresses {
-            gathered.add_until(place, &address, until);
+            gathered.add_between(place, &address, from, until);
         }
     }
     Ok(())
@@ -230,8 +226,9 @@ mod tests {
         );
         let feed = parse(&text).unwrap();
         assert_eq!(shown(&feed), ["192.0.2.1/32", "192.0.2.3/32"]);
-        assert_eq!((feed.passed_over, feed.ended, feed.refused.count), (3, 1, 1));
-        assert_eq!(feed.next_end, Some(reading().now + Duration::from_secs(3600)));
+        assert_eq!((feed.passed_over, feed.refused.count), (2, 1));
+        assert_eq!((feed.ended, feed.waiting), (1, 1));
+        assert_eq!(feed.until, Some(reading().now + Duration::from_secs(3600)));
         assert!(parse(&text[..text.len() - 3]).unwrap_err().contains("cut short"));
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use fastrand::Rng;
 
-use super::mixes::Attack;
+use super::plots::Attack;
 use crate::{
     frames::{Frame, frame},
     pcap::{ETHERNET, Writer},
@@ -103,6 +103,39 @@ impl Scene {
         for datagram in 0..self.random.u64(0..8) / 4 * 6 {
             let quic = self.arriving(client).udp(port, 443).payload(600);
             self.at(at + datagram * 7 * MS, quic);
+        }
+    }
+
+    /// So many connections that are made at first and stand, with so many segments a second by which clients send something.
+    pub(super) fn connected(&mut self, from: u64, to: u64, connections: u32, per_second: u64) {
+        let ends: Vec<(String, u16, u32, u32)> = (0..connections)
+            .map(|_| {
+                let (port, ours, theirs) =
+                    (self.random.u16(1_024..), self.random.u32(..), self.random.u32(..));
+                (self.honest(connections), port, ours, theirs)
+            })
+            .collect();
+        for (client, port, ours, theirs) in &ends {
+            let to = self.arriving(client).tcp(*port, 443);
+            let back = self.leaving(client).tcp(443, *port);
+            self.at(from, to.clone().flags("S").seq(*theirs));
+            let answer = back.flags("SA").seq(*ours).ack(theirs.wrapping_add(1));
+            self.at(from + MS / 5, answer);
+            let acknowledgement = to
+                .flags("A")
+                .seq(theirs.wrapping_add(1))
+                .ack(ours.wrapping_add(1));
+            self.at(from + 10 * MS, acknowledgement);
+        }
+        for number in 0..(to - from) * per_second / SECOND {
+            let at = from + 20 * MS + number * SECOND / per_second;
+            let Some((client, port, ours, theirs)) = ends.get(self.random.usize(0..ends.len())) else {
+                return;
+            };
+            let segment = self.arriving(client).tcp(*port, 443).flags("PA");
+            // As far as anybody looks, the same is sent again.
+            let segment = segment.seq(theirs.wrapping_add(1)).ack(ours.wrapping_add(1));
+            self.at(at, segment.payload(100));
         }
     }
 

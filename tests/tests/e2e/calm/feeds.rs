@@ -34,6 +34,10 @@ fn list(entries: u32) -> String {
     text
 }
 
+fn internet() -> String {
+    (1..224).map(|number| format!("{number}.0.0.0/8\n")).collect()
+}
+
 /// What both of the first two entries say is in force, and nothing else.
 pub(super) fn stands(lab: &Lab, netguard: &Netguard<'_>) -> Result<()> {
     judged(lab, netguard, "198.18.0.1", "block-feed")?;
@@ -87,6 +91,11 @@ fn a_feed_from_a_server_outlives_it() -> Result<()> {
     refused(&lab, &netguard, "far", "shrunk from 2000 entries to 500")?;
     Publisher::publish(&lab, "list", list(20_001))?;
     refused(&lab, &netguard, "far", "grown from 2000 entries to 20001")?;
+    // Few lines are the internet.
+    Publisher::publish(&lab, "list", internet())?;
+    refused(&lab, &netguard, "far", "of all IPv4 addresses")?;
+    ensure!(netguard.cli(&["feed", "accept", "far"])?.status == 1);
+    stands(&lab, &netguard)?;
     drop(publisher);
     refused(&lab, &netguard, "far", "cannot be fetched")?;
     for (manner, told) in [
@@ -266,6 +275,21 @@ fn a_file_is_checked_without_a_daemon() -> Result<()> {
     ] {
         ensure!(text.contains(part), "{text}");
     }
+    ensure!(
+        text.contains("covers 0.00 % of all IPv4 addresses") && text.contains("may cover 10 %"),
+        "{text}"
+    );
+    fs::write(&file, internet())?;
+    let refused = netguard.cli(&["feed", "check", &name])?;
+    ensure!(
+        refused.status == 1 && refused.stderr.contains("write a higher `max_share_percent`"),
+        "{refused:?}"
+    );
+    let checked = netguard.json(&["feed", "check", &name, "--max-share-percent", "90", "--json"])?;
+    ensure!(
+        checked["ipv4_percent"].as_f64() > Some(86.0) && checked["ipv6_percent"] == 0.0,
+        "{checked}"
+    );
     fs::write(&file, "<html>")?;
     let refused = netguard.cli(&["feed", "check", &name])?;
     ensure!(

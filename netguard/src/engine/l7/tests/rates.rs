@@ -9,17 +9,16 @@ fn rates(scene: &Scene, offence: Offence) -> Vec<f64> {
 }
 
 #[test]
-fn a_rate_is_over_the_time_that_was_counted() {
+fn a_rate_is_no_more_than_it_is_and_soon_no_less() {
     let mut scene = Scene::new();
-    // A moment after it began, and of long ago: neither makes it faster or slower than it is.
     for _ in 0..25_000 {
         scene.asks(7, "GET", "/", 0, 200, 1);
         scene.wait(MS);
     }
     for offence in [Offence::HttpFlood, Offence::EndpointFlood] {
         let rates = rates(&scene, offence);
-        assert_eq!(rates.len(), 3, "{offence:?}");
-        // So many in ten seconds, whether these are over or not.
+        assert_eq!(rates.len(), 25, "{offence:?}");
+        // So many in ten seconds, whether these are over or not; a second later, so many in that.
         assert!(rates[0] > 20.0 && rates[0] < 80.0, "{offence:?} {rates:?}");
         assert!(
             rates[1..].iter().all(|rate| (800.0..1_100.0).contains(rate)),
@@ -34,8 +33,8 @@ fn a_rate_is_over_the_time_that_was_counted() {
     }
     let rates = rates(&scene, Offence::CredentialStuffing);
     assert!(rates.len() >= 2, "{rates:?}");
-    // Thirty in a minute, then more: never two a second, as the time since it was found says.
-    assert!(rates.iter().all(|rate| (0.5..=1.1).contains(rate)), "{rates:?}");
+    // Thirty in a minute, and then as many as there are.
+    assert!(rates.iter().all(|rate| (0.5..=2.1).contains(rate)), "{rates:?}");
 }
 
 /// What is said by `times` observations, each of which stands for `weight`.

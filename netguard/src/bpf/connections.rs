@@ -16,6 +16,8 @@ pub struct Connections {
     /// Again, for reading all of it at once.
     all_held: Map,
     corrections: KernelMap<MapData, Raw<Holder>, i32>,
+    /// Of those that had nothing at the last look, how many they had opened.
+    idle: HashMap<HolderKey, u32>,
     sums: PerCpuArray<MapData, u64>,
 }
 
@@ -54,6 +56,7 @@ impl Connections {
             held,
             all_held: pins.open(HELD)?,
             corrections: corrections.try_into().map_err(BpfError::map(CORRECTIONS, 0))?,
+            idle: HashMap::new(),
             sums: sums.try_into().map_err(BpfError::map(SUMS, 0))?,
         })
     }
@@ -126,19 +129,25 @@ impl Connections {
         Ok(())
     }
 
-    /// Forgets holders that have nothing any more and are not refused at `now_ns`, nor were for `remember_ns` before.
+    /// Forgets holders that have nothing any more, opened nothing since the last time, and are not refused at `now_ns`, nor were for
+    /// `remember_ns` before. (Behind an address that many share hardly any two are connected at the same moment, and at some moments nobody.)
     ///
     /// # Errors
     /// When the kernel refuses the read.
     pub fn forget(&mut self, now_ns: u64, remember_ns: u64) -> Result<(), BpfError> {
-        let idle = |held: &Held| held.count == 0 && held.until_ns.saturating_add(remember_ns) < now_ns;
-        let idle: Vec<Holder> = self
+        let has_nothing = |held: &Held| held.count == 0 && held.until_ns.saturating_add(remember_ns) < now_ns;
+        let idle: Vec<(Holder, u32)> = self
             .held()?
             .into_iter()
-            .filter(|(_, held)| idle(held))
-            .map(|(holder, _)| holder)
+            .filter(|(_, held)| has_nothing(held))
+            .map(|(holder, held)| (holder, held.opened))
             .collect();
-        for holder in idle {
+        let before = std::mem::take(&mut self.idle);
+        for (holder, opened) in idle {
+            if before.get(&key(&holder)) != Some(&opened) {
+                self.idle.insert(key(&holder), opened);
+                continue;
+            }
             // Who opened one just now keeps its entry; in the moment between these two calls it is put right by a correction.
             let still = self.held.get(&Raw(holder), 0).is_ok_and(|held| held.0.count == 0);
             if still {

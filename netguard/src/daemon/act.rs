@@ -19,16 +19,16 @@ const TOLD_PER_TICK: u64 = 16;
 const OUSTED: usize = 4_096;
 
 /// Decides on `findings` with the proofs of this moment, and carries the decisions out.
-pub(super) async fn act(state: &State, findings: Vec<Finding>, now_ns: u64) {
+pub(super) async fn act(state: &State, mut findings: Vec<Finding>, now_ns: u64) {
     // A dump of a hundred thousand sockets takes a quarter of a second: not on this thread.
-    let connected = match tokio::task::spawn_blocking(host::established_peers).await {
-        Ok(Ok(peers)) => peers.clients,
-        Ok(Err(error)) => {
-            warn!("no source is proven: {error}");
-            HashMap::new()
-        }
+    let listed = tokio::task::spawn_blocking(host::established_peers).await;
+    let listed = listed.map_err(|error| error.to_string());
+    let connected = match listed.and_then(|peers| peers.map_err(|error| error.to_string())) {
+        Ok(peers) => peers.clients,
         Err(error) => {
             warn!("no source is proven: {error}");
+            // Nor is it known behind which of them many people are.
+            findings.retain(|finding| matches!(finding.cause, Cause::Limit(_)));
             HashMap::new()
         }
     };

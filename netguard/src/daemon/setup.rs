@@ -259,7 +259,7 @@ impl Start<'_> {
             cookies,
             attachment,
             traffic,
-            opened: Opened::begin(pins, not_counted.is_none()),
+            opened: Opened::begin(pins),
             databases: Databases::of(config),
             ground,
             not_counted,

@@ -60,6 +60,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
             warn!("a tick failed: {error}");
         }
         if tick.is_multiple_of(SUMMARY_TICKS) {
+            inputs.opened.look();
             inputs.traffic.count().await;
             if let Some(traffic) = inputs.traffic.look(state) {
                 ticking.learn(state, &traffic, &inputs.traffic);
@@ -162,10 +163,10 @@ impl Ticking {
     }
 
     /// Has what is normal learnt from the second that is over, which was like `traffic`.
-    fn learn(&self, state: &State, traffic: &TrafficWindow, watch: &TrafficWatch) {
+    fn learn(&mut self, state: &State, traffic: &TrafficWindow, watch: &TrafficWatch) {
         let at_ns = self.second.last().map_or(0, |window| window.at_ns);
         let traffic = TrafficWindow {
-            opened: self.opened,
+            opened: self.opened.replace(0),
             ..traffic.clone()
         };
         let second = Features {
@@ -179,7 +180,6 @@ impl Ticking {
     /// Tells what was dropped since the last summary.
     fn summarise(&mut self, state: &State) {
         let windows = std::mem::take(&mut self.second);
-        self.opened = Some(0);
         let length_ns: u64 = windows.iter().map(|window| window.length_ns).sum();
         let whole = Window {
             length_ns,

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::feature::{Features, Metric, ServiceFeatures};
 
+pub use handshakes::COMES_ABOUT;
 use handshakes::Handshakes;
-pub use handshakes::Lately;
 pub use hours::{Expected, Forecast};
 pub use number::{Baseline, Changed};
 pub use told::{Normal, NormalService, NormalTraffic, NormalWhole, NowService};
@@ -72,12 +72,8 @@ impl Baselines {
     pub fn learn(&mut self, second: &Features) -> Vec<Shifted> {
         let mut shifted = Vec::new();
         if let Some(opened) = second.opened {
-            let lately = |metric| second.metric(metric).unwrap_or(0.0);
-            let lately = Lately {
-                asked: lately(Metric::Syn),
-                segments: lately(Metric::Segments),
-            };
-            self.handshakes.learn(lately, opened);
+            let [asked, _] = second.asked_and_dropped();
+            self.handshakes.learn(asked, opened);
         }
         for metric in Metric::ALL {
             if let Some(value) = second.metric(metric) {
@@ -147,11 +143,6 @@ impl Baselines {
     /// The part of the connections that are asked for which comes about, 0 to 1; `None` where that says nothing.
     pub fn come_about(&self) -> Option<f64> {
         self.handshakes.share()
-    }
-
-    /// What calm seconds were like just now, where it is known how many connections come about; nothing before there was one.
-    pub fn lately(&self) -> Lately {
-        self.handshakes.lately()
     }
 
     /// Seconds that were learnt of all traffic.

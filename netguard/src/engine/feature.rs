@@ -192,6 +192,14 @@ impl Features {
         kinds.iter().map(|kind| self.kinds[*kind as usize]).sum()
     }
 
+    /// SYNs that got as far as a service, or were answered for it; and those that were dropped.
+    pub fn asked_and_dropped(&self) -> [f64; 2] {
+        let syn = self.of_kinds(&[Kind::Syn]);
+        let refused = self.refused_of(&[Kind::Syn]);
+        let dropped = (refused - self.with(&[Verdict::SynCookie])).clamp(0.0, syn);
+        [syn - dropped, dropped]
+    }
+
     /// How many packets of these kinds were dropped or answered.
     pub fn refused_of(&self, kinds: &[Kind]) -> f64 {
         kinds.iter().map(|kind| self.refused[*kind as usize]).sum()

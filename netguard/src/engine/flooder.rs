@@ -113,8 +113,8 @@ struct Streak {
     last_ns: u64,
     dropped: u64,
     samples: u32,
-    /// When it began.
-    opened: Option<u32>,
+    /// How many connections the source had opened when it was seen for the second time, and when that was: most are not.
+    opened: Option<(u32, u64)>,
 }
 
 impl Flooders {
@@ -151,7 +151,7 @@ impl Flooders {
                 last_ns: now_ns,
                 dropped: 0,
                 samples: 0,
-                opened: opened(activity.source),
+                opened: None,
             });
             streak.last_ns = now_ns;
             streak.dropped = streak.dropped.saturating_add(dropped);
@@ -165,6 +165,9 @@ impl Flooders {
                 Some((_, sum)) => *sum = sum.saturating_add(dropped),
                 None => streak.limits.push((limited.verdict, dropped)),
             }
+            if streak.opened.is_none() && streak.samples > limited.samples {
+                streak.opened = opened(streak.source).map(|opened| (opened, now_ns));
+            }
             let over_for_ns = now_ns.saturating_sub(streak.since_ns);
             if over_for_ns >= settings.over_for_ns && streak.samples >= MIN_SAMPLES {
                 findings.push(Finding {
@@ -174,7 +177,7 @@ impl Flooders {
                     over_for_ns,
                     dropped: streak.dropped,
                     per_s: 0,
-                    opened_per_s: streak.opened_per_s(opened(streak.source), over_for_ns),
+                    opened_per_s: streak.opened_per_s(opened(streak.source), now_ns),
                 });
                 self.streaks.remove(&account);
             }
@@ -185,13 +188,13 @@ impl Flooders {
 }
 
 impl Streak {
-    /// Connections a second since it began, now that there are `now`. A source that was forgotten meanwhile had none.
-    fn opened_per_s(&self, now: Option<u32>, over_for_ns: u64) -> u64 {
-        let (Some(now), Some(then)) = (now, self.opened) else {
+    /// Connections a second since it was looked first, now that there are `now`. Who was forgotten meanwhile began anew.
+    fn opened_per_s(&self, now: Option<u32>, now_ns: u64) -> u64 {
+        let (Some(now), Some((then, then_ns))) = (now, self.opened) else {
             return 0;
         };
-        let opened = u64::from(now.saturating_sub(then));
-        opened.saturating_mul(1_000_000_000) / over_for_ns.max(1)
+        let opened = u64::from(now.checked_sub(then).unwrap_or(now));
+        opened.saturating_mul(1_000_000_000) / now_ns.saturating_sub(then_ns).max(1)
     }
 
     /// The limit that dropped most.
@@ -251,7 +254,7 @@ mod tests {
         }
         assert_eq!(
             found.iter().map(|found| found.opened_per_s).collect::<Vec<_>>(),
-            [180]
+            [200]
         );
     }
 

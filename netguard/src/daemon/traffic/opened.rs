@@ -4,30 +4,46 @@ use std::net::IpAddr;
 
 use tracing::debug;
 
-use crate::bpf::{Connections, Pins};
+use crate::bpf::{Connections, Pins, counts_connections};
 
-/// The counts, where the kernel counts.
-pub(in crate::daemon) struct Opened(Option<Connections>);
+/// The counts.
+pub(in crate::daemon) struct Opened {
+    pins: Pins,
+    maps: Option<Connections>,
+    /// Whether anything counts now.
+    stands: bool,
+}
 
 impl Opened {
-    /// Without them a flood of requests is told by the segments that follow them.
-    pub(in crate::daemon) fn begin(pins: &Pins, is_counted: bool) -> Self {
-        let maps = is_counted.then(|| Connections::open(pins));
-        let maps = maps.and_then(|opened| {
-            opened
-                .inspect_err(|error| debug!("it is not known how many connections come about: {error}"))
-                .ok()
-        });
-        Self(maps)
+    /// Without what counts, a flood of requests is told by the segments that follow them.
+    pub(in crate::daemon) fn begin(pins: &Pins) -> Self {
+        let maps = Connections::open(pins)
+            .inspect_err(|error| debug!("it is not known how many connections come about: {error}"));
+        let mut opened = Self {
+            pins: pins.clone(),
+            maps: maps.ok(),
+            stands: false,
+        };
+        opened.look();
+        opened
+    }
+
+    /// Looks whether it is counted: what nobody counts stands still, as if nothing came about.
+    pub(in crate::daemon) fn look(&mut self) {
+        self.stands = counts_connections(&self.pins);
     }
 
     /// Since the maps were made.
     pub(in crate::daemon) fn in_all(&self) -> Option<u64> {
-        self.0.as_ref()?.opened().ok()
+        self.counting()?.opened().ok()
     }
 
     /// Those of the source `address`, as far as it is remembered.
     pub(in crate::daemon) fn by(&self, address: IpAddr) -> Option<u32> {
-        self.0.as_ref()?.opened_by(address).ok()
+        self.counting()?.opened_by(address).ok()
+    }
+
+    fn counting(&self) -> Option<&Connections> {
+        self.maps.as_ref().filter(|_| self.stands)
     }
 }

@@ -99,9 +99,18 @@ fn block(prefix: &str) -> Action {
 /// Found in review: three hundred people behind one address, each with a short connection a second, were blocked for being over its limit.
 #[test]
 fn who_opens_one_connection_after_another_is_many() {
-    for (opened_per_s, is_blocked) in [(0, true), (19, true), (20, false), (200, false)] {
+    for (opened_per_s, dropped, is_blocked) in [
+        (0, 800, true),
+        (19, 800, true),
+        (20, 800, false),
+        (200, 8_000, false),
+        // Some connections, and a flood beside.
+        (20, 50_000, true),
+    ] {
         let finding = Finding {
             opened_per_s,
+            dropped,
+            over_for_ns: SECOND,
             ..finding("192.0.2.1")
         };
         let mut reputation = reputation(settings(), &[("192.0.2.1", 1)]);

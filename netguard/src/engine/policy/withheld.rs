@@ -60,7 +60,7 @@ impl Withheld {
                 format!("{per_s} requests a second over {connections} connections are what people make")
             }
             Self::Busy { opened_per_s } => format!(
-                "it opens {opened_per_s} connections a second, and answers for each: many people may be behind it, and it stays at its limits"
+                "it opens {opened_per_s} connections a second that come about: many people may be behind it, and it stays at its limits"
             ),
             Self::Below { score, from } => {
                 format!(

@@ -76,7 +76,9 @@ fuzz_target!(|data: &[u8]| {
     });
     assert_eq!((conversations.len(), conversations.buffered()), (0, 0));
     for finding in offences.tick(now_ns + 10_000 * SECOND_NS) {
-        assert!(finding.evidence.len() <= 96 && offences.of(finding.account).is_some());
+        assert!(finding.evidence.len() <= 96);
+        // After so long the source may be forgotten.
+        let _ = offences.of(finding.account);
     }
     assert!(offences.report(5).services.len() <= PORTS.len());
 });

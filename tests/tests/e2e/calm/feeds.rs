@@ -98,6 +98,8 @@ fn a_feed_from_a_server_outlives_it() -> Result<()> {
     stands(&lab, &netguard)?;
     drop(publisher);
     refused(&lab, &netguard, "far", "cannot be fetched")?;
+    // A slow server would be done with few lines in time.
+    Publisher::publish(&lab, "list", list(20_001))?;
     for (manner, told) in [
         (Manner::Broken, "answers 500"),
         (Manner::Elsewhere, "answers 302"),

@@ -18,8 +18,9 @@ const GOES_ON_REFUSED: f64 = 2.0;
 const AGAIN: f64 = 10.0;
 /// Deviations that are chance, half of them since requests come several at once.
 const CHANCE: f64 = 6.0;
-/// A strength that is believed after some ticks, not at once.
+/// A strength that is believed after some ticks, not at once; in so many seconds most of what is under way comes about.
 const PATIENT: f64 = 1.9;
+const LONG_S: f64 = 0.5;
 /// The part of the SYNs over limits or answered with a cookie that is many.
 const REFUSED: f64 = 0.3;
 
@@ -88,7 +89,7 @@ fn hardly_followed(features: &Features, baselines: &Baselines, syn: f64) -> Opti
 
 /// Where connections come about as a rule, those that do not are a flood, whatever else goes on: neither a crowd nor what those send who are
 /// connected hides them. Requests of one moment are acknowledged in another, and programs open several connections at once: what is chance is
-/// taken off, and it is never believed at once.
+/// taken off, and a tick is never believed at once.
 fn hardly_opened(
     features: &Features,
     baselines: &Baselines,
@@ -106,7 +107,7 @@ fn hardly_opened(
     let threshold = FLOOR.max(usual.unwrap_or(0.0) / FACTOR);
     Some(Suspicion {
         class: Class::SynFlood,
-        strength: (unanswered / threshold).min(PATIENT),
+        strength: (unanswered / threshold).min(if length_s < LONG_S { PATIENT } else { f64::INFINITY }),
         packets: unanswered,
         evidence: vec![
             Evidence {
@@ -174,6 +175,11 @@ mod tests {
             told(&asked(50_000, 150.0, 49_000)) >= 1.0,
             "few sources, far over it"
         );
+        let whole = Features {
+            length_ns: 1_000_000_000,
+            ..asked(5_000, 3_000.0, 0)
+        };
+        assert!(told(&whole) > 2.0, "little of a crowd, but for a second");
         let unknown = Features {
             opened: None,
             ..asked(2_150, 0.0, 0)

@@ -15,7 +15,7 @@ use crate::{
     layout::Settings,
     limit::source_key,
     pace::roll,
-    packet::{Family, protocol},
+    packet::{Family, Fragment, protocol},
     service,
     tables::Tables,
     verdict::Action,
@@ -75,7 +75,8 @@ crate::shared! {
         pub packets: u64,
         pub bytes: u64,
         pub dropped: u64,
-        pub reserved: u64,
+        /// Those that are the first of several pieces.
+        pub cut: u64,
     }
 
     /// Packets to one service.
@@ -129,6 +130,7 @@ pub fn count<V: View, T: Tables>(
     traffic.packets += 1;
     traffic.bytes += u64::from(frame_len);
     traffic.dropped += dropped;
+    traffic.cut += u64::from(matches!(packet.fragment(), Fragment::First));
     // No port 0 is watched, so what has no ports is counted with the others.
     let slot = service::slot(packet.header, packet.destination_port).unwrap_or(0);
     let watched = tables.watched(view.opaque(slot));
@@ -288,6 +290,24 @@ mod tests {
         assert_eq!(counted.traffic[0][Kind::Syn as usize].dropped, 1);
         assert_eq!(counted.traffic[0][Kind::Ack as usize].packets, 1);
         assert_eq!((counted.taken, counted.size[3], counted.ttl[64]), (3, 3, 3));
+    }
+
+    #[test]
+    fn packets_that_come_in_pieces_are_counted_by_their_first() {
+        let memory = describing();
+        for fragment in [Fragment::Whole, Fragment::First, Fragment::Later] {
+            let mut piece = packet(
+                Family::V4,
+                Address::v4([192, 0, 2, 1]),
+                protocol::UDP,
+                Transport::Other,
+            );
+            piece.set_fragment(fragment);
+            tell(&memory, &piece, PASSED);
+        }
+        let counted = memory.telemetry.borrow();
+        let cut: u64 = counted.traffic[0].iter().map(|kind| kind.cut).sum();
+        assert_eq!(cut, 1);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Where the time of these captures begins, seconds since 1970.
-const BEGIN_S: u64 = 1_700_000_000;
+pub const BEGIN_S: u64 = 1_700_000_000;
 
 /// Link layer of captures that hold Ethernet frames.
 pub const ETHERNET: u32 = 1;

@@ -110,6 +110,7 @@ fn add(sum: &mut Counted, cpu: &Counted) {
         sum.packets = sum.packets.wrapping_add(cpu.packets);
         sum.bytes = sum.bytes.wrapping_add(cpu.bytes);
         sum.dropped = sum.dropped.wrapping_add(cpu.dropped);
+        sum.cut = sum.cut.wrapping_add(cpu.cut);
     }
     for (sum, cpu) in sum.services.iter_mut().zip(&cpu.services) {
         sum.packets = sum.packets.wrapping_add(cpu.packets);

@@ -23,8 +23,9 @@ pub struct Features {
     pub kinds: [f64; Kind::ALL.len()],
     /// How many of them were dropped or answered.
     pub refused: [f64; Kind::ALL.len()],
-    /// Bytes in pieces of packets.
+    /// Bytes in pieces of packets, and packets that came in pieces.
     pub fragment_bytes: f64,
+    pub cut: f64,
     /// Segments that this machine reset, and datagrams that it called undeliverable; nought where it was not watched for that.
     pub reset: f64,
     pub unreachable: f64,
@@ -156,6 +157,7 @@ impl Features {
                 features.kinds[index] += rate(kinds[index].packets);
                 features.refused[index] += rate(kinds[index].dropped);
                 features.bytes += rate(kinds[index].bytes);
+                features.cut += rate(kinds[index].cut);
             }
             features.fragment_bytes += rate(kinds[Kind::Fragment as usize].bytes);
         }

@@ -68,6 +68,7 @@ pub fn compare(before: &Telemetry, after: &Telemetry, length_ns: u64) -> Traffic
         now.packets = now.packets.wrapping_sub(then.packets);
         now.bytes = now.bytes.wrapping_sub(then.bytes);
         now.dropped = now.dropped.wrapping_sub(then.dropped);
+        now.cut = now.cut.wrapping_sub(then.cut);
     }
     let services = after.services.iter().zip(&before.services);
     let packets: u64 = traffic.iter().flatten().map(|kind| kind.packets).sum();

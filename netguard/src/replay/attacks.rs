@@ -222,7 +222,7 @@ fn joined(before: TrafficWindow, newer: &TrafficWindow) -> TrafficWindow {
             packets: sum.packets.wrapping_add(before.packets),
             bytes: sum.bytes.wrapping_add(before.bytes),
             dropped: sum.dropped.wrapping_add(before.dropped),
-            ..*sum
+            cut: sum.cut.wrapping_add(before.cut),
         };
     }
     sum

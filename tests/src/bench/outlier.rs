@@ -8,7 +8,7 @@ use std::{hint::black_box, time::Instant};
 use anyhow::{Context, Result, anyhow};
 use netguard::engine::{
     Baselines, Change, Controller, Features, Tracker, Window,
-    detect::{Class, Suspicion, detect},
+    detect::{Class, Suspicion, detect_alone},
     outlier::{LENGTH, Outlier, Score, Vector, raise, vector},
 };
 use rcf3::Forest;
@@ -182,7 +182,7 @@ fn step(
     scorer: &Scorer<'_>,
     times: f64,
 ) -> Vec<Change> {
-    let mut suspicions: Vec<Suspicion> = detect(moment, baselines);
+    let mut suspicions: Vec<Suspicion> = detect_alone(moment, baselines);
     suspicions.retain(|suspicion| suspicion.class.is_attack());
     for suspicion in &mut suspicions {
         suspicion.strength *= times;

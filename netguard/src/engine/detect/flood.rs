@@ -110,8 +110,8 @@ pub(super) fn slow_floods(second: &Features, baselines: &Baselines) -> Vec<Suspi
 }
 
 /// Pieces behind the first are as long as a link allows, but for the last one of each packet: so short ones are no more than packets. The least that
-/// any link has to carry is 576 bytes (RFC 791) or 1280 (RFC 8200). Pieces shorter than this on average, and so many times as many as all
-/// packets that they could belong to, belong to none.
+/// any link has to carry is 576 bytes (RFC 791) or 1280 (RFC 8200). Pieces shorter than this on average, and so many times as many as the
+/// packets that came in pieces, belong to none.
 const SMALL: f64 = 256.0;
 const FOR_EACH_PACKET: f64 = 1.5;
 /// So many small ones a second are suspicious, in a tick and in a second: some programs send a packet in small pieces.
@@ -121,9 +121,8 @@ const SMALL_IN_A_SECOND: f64 = 100.0;
 /// Pieces a second if they are small, of no packets, and at least so many, or none.
 fn small_fragments(features: &Features, least: f64) -> f64 {
     let fragments = features.of_kinds(&[Kind::Fragment]);
-    let packets = features.packets() - fragments;
     let are_small = features.fragment_bytes < SMALL * fragments;
-    let are_of_none = fragments > FOR_EACH_PACKET * packets;
+    let are_of_none = fragments > FOR_EACH_PACKET * features.cut;
     if are_small && are_of_none && fragments >= least {
         fragments
     } else {
@@ -198,11 +197,11 @@ impl Flood {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{baseline::tests::learnt, detect::detect, feature::tests::second};
+    use crate::engine::{baseline::tests::learnt, detect::detect_alone, feature::tests::second};
 
     /// Classes of at least their threshold.
     fn classes(kinds: &[(Kind, u64)], verdicts: &[(Verdict, u64)], baselines: &Baselines) -> Vec<Class> {
-        let suspicions = detect(&second(kinds, verdicts), baselines).into_iter();
+        let suspicions = detect_alone(&second(kinds, verdicts), baselines).into_iter();
         let strong = suspicions.filter(|suspicion| suspicion.strength >= 1.0);
         strong.map(|suspicion| suspicion.class).collect()
     }
@@ -280,23 +279,33 @@ mod tests {
             fragment_bytes: bytes * packets as f64,
             ..second(&[(Kind::Fragment, packets)], &[])
         };
-        assert_eq!(strong(detect(&pieces(600, 80.0), &cold)), [Class::FragmentFlood]);
+        assert_eq!(
+            strong(detect_alone(&pieces(600, 80.0), &cold)),
+            [Class::FragmentFlood]
+        );
         assert_eq!(
             strong(slow_floods(&pieces(120, 80.0), &cold)),
             [Class::FragmentFlood]
         );
         // A datagram of a file server in two pieces, the second short; and a few small ones.
-        assert_eq!(strong(detect(&pieces(3_000, 800.0), &cold)), []);
+        assert_eq!(strong(detect_alone(&pieces(3_000, 800.0), &cold)), []);
         assert_eq!(strong(slow_floods(&pieces(3_000, 800.0), &cold)), []);
-        assert_eq!(strong(detect(&pieces(400, 80.0), &cold)), []);
+        assert_eq!(strong(detect_alone(&pieces(400, 80.0), &cold)), []);
         assert_eq!(strong(slow_floods(&pieces(90, 80.0), &cold)), []);
         // A tunnel all of whose packets are a little too long: each has a last piece of a few bytes.
         let tunnel = Features {
             fragment_bytes: 60.0 * 3_000.0,
+            cut: 3_000.0,
             ..second(&[(Kind::Udp, 3_000), (Kind::Fragment, 3_000)], &[])
         };
-        assert_eq!(strong(detect(&tunnel, &cold)), []);
+        assert_eq!(strong(detect_alone(&tunnel, &cold)), []);
         assert_eq!(strong(slow_floods(&tunnel, &cold)), []);
+        // Whatever else comes hides none.
+        let beside = Features {
+            fragment_bytes: 60.0 * 2_000.0,
+            ..second(&[(Kind::Ack, 20_000), (Kind::Fragment, 2_000)], &[])
+        };
+        assert_eq!(strong(detect_alone(&beside, &cold)), [Class::FragmentFlood]);
     }
 
     #[test]
@@ -308,7 +317,7 @@ mod tests {
             ..second(&[(Kind::Ack, 9_000), (Kind::Udp, 9_000)], &[])
         };
         let classes = |features: &Features| {
-            let told = detect(features, &cold).into_iter();
+            let told = detect_alone(features, &cold).into_iter();
             let strong = told.filter(|suspicion| suspicion.strength >= 1.0);
             strong.map(|suspicion| suspicion.class).collect::<Vec<_>>()
         };
@@ -325,7 +334,7 @@ mod tests {
         );
         features.refused[Kind::Rst as usize] = 4_450.0;
         features.refused[Kind::Ack as usize] = 50.0;
-        let told = detect(&features, &Baselines::default());
+        let told = detect_alone(&features, &Baselines::default());
         let [flood] = &told[..] else {
             panic!("{told:?}");
         };
@@ -372,7 +381,7 @@ mod tests {
             (Kind::Icmp, 50),
         ];
         assert_eq!(
-            detect(&second(&kinds, &[(Verdict::PortZero, 3)]), &Baselines::default()),
+            detect_alone(&second(&kinds, &[(Verdict::PortZero, 3)]), &Baselines::default()),
             []
         );
     }

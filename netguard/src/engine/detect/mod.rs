@@ -7,6 +7,7 @@ mod carpet;
 mod crowd;
 mod flood;
 mod held;
+mod opened;
 mod scan;
 mod syn;
 mod syn_ack;
@@ -15,6 +16,8 @@ use netguard_common::Verdict;
 use serde::{Deserialize, Serialize};
 
 use super::{Baselines, Features, feature::Metric};
+
+pub use opened::Recent;
 
 /// What traffic is like that is not as usual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -181,11 +184,13 @@ pub struct Suspicion {
 
 /// What suspicions are told from.
 pub const LEAST_STRENGTH: f64 = 0.5;
+/// The same for a flood of SYNs, which must have begun a tick ago to be believed: it may have begun at the end of that.
+const HINT: f64 = 0.2;
 
-/// What every detector says of `features`, a tick or a second: those of at least half their threshold.
-pub fn detect(features: &Features, baselines: &Baselines) -> Vec<Suspicion> {
+/// What every detector says of `features`, a tick or a second, the newest of `recent`: those of at least half their threshold.
+pub fn detect(features: &Features, recent: &Recent, baselines: &Baselines) -> Vec<Suspicion> {
     let single = [
-        syn::syn_flood(features, baselines),
+        syn::syn_flood(features, recent, baselines),
         syn_ack::syn_ack_reflection(features, baselines),
         crowd::flash_crowd(features, baselines),
     ];
@@ -193,11 +198,16 @@ pub fn detect(features: &Features, baselines: &Baselines) -> Vec<Suspicion> {
     told(suspicions.chain(flood::floods(features, baselines)))
 }
 
+/// The same where nothing is known of what was before.
+pub fn detect_alone(features: &Features, baselines: &Baselines) -> Vec<Suspicion> {
+    detect(features, &Recent::of(features), baselines)
+}
+
 /// What those say of a whole second whose rates are too small to be told in a tick, where five packets more are a hundred a second.
 pub fn detect_patiently(second: &Features, baselines: &Baselines) -> Vec<Suspicion> {
     let single = [
         // In a tick so few may come that a scan cannot be told from it.
-        syn::syn_flood(second, baselines),
+        syn::syn_flood(second, &Recent::of(second), baselines),
         scan::scan(second, baselines),
         carpet::carpet_bombing(second, baselines),
         held::held_connections(second, baselines),
@@ -207,8 +217,12 @@ pub fn detect_patiently(second: &Features, baselines: &Baselines) -> Vec<Suspici
 }
 
 fn told(suspicions: impl Iterator<Item = Suspicion>) -> Vec<Suspicion> {
+    let least = |class| match class {
+        Class::SynFlood => HINT,
+        _ => LEAST_STRENGTH,
+    };
     suspicions
-        .filter(|suspicion| suspicion.strength >= LEAST_STRENGTH)
+        .filter(|suspicion| suspicion.strength >= least(suspicion.class))
         .collect()
 }
 

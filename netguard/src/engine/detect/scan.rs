@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
     use crate::engine::{
-        detect::{detect, detect_patiently},
+        detect::{detect_alone, detect_patiently},
         feature::{ServiceFeatures, tests::second},
     };
 
@@ -128,7 +128,10 @@ mod tests {
 
     /// Each once: some detectors look at ticks and at seconds.
     fn classes(features: &Features, baselines: &Baselines) -> Vec<Class> {
-        let suspicions = [detect(features, baselines), detect_patiently(features, baselines)];
+        let suspicions = [
+            detect_alone(features, baselines),
+            detect_patiently(features, baselines),
+        ];
         let strong = suspicions
             .into_iter()
             .flatten()

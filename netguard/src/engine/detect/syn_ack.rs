@@ -54,7 +54,7 @@ mod tests {
     use netguard_common::Verdict;
 
     use super::*;
-    use crate::engine::{baseline::tests::learnt, detect::detect, feature::tests::second};
+    use crate::engine::{baseline::tests::learnt, detect::detect_alone, feature::tests::second};
 
     fn strength(kinds: &[(Kind, u64)], baselines: &Baselines) -> f64 {
         syn_ack_reflection(&second(kinds, &[]), baselines).map_or(0.0, |suspicion| suspicion.strength)
@@ -66,7 +66,7 @@ mod tests {
         let cold = Baselines::default();
         let reflected = [(Kind::SynAck, 6_651), (Kind::Rst, 1_018), (Kind::Ack, 9)];
         assert!(strength(&reflected, &cold) > 10.0);
-        let found = detect(&second(&reflected, &[]), &cold);
+        let found = detect_alone(&second(&reflected, &[]), &cold);
         let classes: Vec<Class> = found.iter().map(|suspicion| suspicion.class).collect();
         assert_eq!(classes, [Class::SynAckReflection]);
     }
@@ -75,7 +75,7 @@ mod tests {
     fn segments_that_were_dropped_are_told_as_it_and_not_as_a_flood_of_segments() {
         let mut features = second(&[(Kind::SynAck, 9_000)], &[(Verdict::OutOfState, 8_500)]);
         features.refused[Kind::SynAck as usize] = 8_500.0;
-        let found = detect(&features, &Baselines::default());
+        let found = detect_alone(&features, &Baselines::default());
         let classes: Vec<Class> = found.iter().map(|suspicion| suspicion.class).collect();
         assert_eq!(classes, [Class::SynAckReflection]);
     }

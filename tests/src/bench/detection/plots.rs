@@ -2,7 +2,7 @@
 
 use super::traffic::{SECOND, Scene};
 
-/// Packets a second of the attacks.
+/// Packets a second of the attacks, on average.
 const RATES: [u64; 3] = [2_000, 10_000, 50_000];
 /// How long an attack lasts.
 const LASTS: u64 = 3 * SECOND / 2;
@@ -22,7 +22,7 @@ pub(super) enum Attack {
     Fragments,
     Dns,
     Ntp,
-    /// SYNs of forged sources, a tenth of a second long, twice a second.
+    /// SYNs of forged sources, a tenth of a second long, twice a second; its rate is the mean.
     Pulse,
 }
 

@@ -26,7 +26,7 @@ fn options_are_those_that_the_kernel_takes_ipv6() -> Result<()> {
 }
 
 fn follow_the_kernel(family: Family) -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let depot = Depot::start(&lab)?;
     lab.take_answers()?;
     lab.victim.ns.sysctl("net.ipv4.tcp_syncookies", "2")?;
@@ -69,7 +69,7 @@ fn follow_the_kernel(family: Family) -> Result<()> {
 /// Nobody follows the kernel's settings any more when the daemon is dead: then cookies soon carry nothing that could be misread.
 #[test]
 fn an_offer_does_not_outlive_the_daemon_for_long() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let depot = Depot::start(&lab)?;
     lab.take_answers()?;
     lab.victim.ns.sysctl("net.ipv4.tcp_timestamps", "2")?;

@@ -1,6 +1,6 @@
 //! The whole system against real tools in network namespaces. Needs root; the binary under test is named by
 //! `NETGUARD_BIN` or found beside these tests. A lab under attack is alone on its machine, so those tests take turns; those in `calm`
-//! need not.
+//! need not, and of those whose floods are slow two may be under way (`xtask/src/test/e2e.rs`).
 
 mod attacks;
 mod audit;
@@ -43,6 +43,13 @@ use netguard_tests::lab::{Lab, Netguard, Nginx, binary};
 /// A lab with a server, and the binary under test.
 fn lab() -> Result<(Lab, Nginx)> {
     let lab = Lab::new()?;
+    let server = Nginx::start(&lab)?;
+    Ok((lab, server))
+}
+
+/// The same, of which two may be under way on this machine.
+fn slow_lab() -> Result<(Lab, Nginx)> {
+    let lab = Lab::beside_others()?;
     let server = Nginx::start(&lab)?;
     Ok((lab, server))
 }

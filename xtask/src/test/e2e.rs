@@ -11,22 +11,40 @@ use crate::{process, release, setup};
 const CALM: &str = "calm::";
 /// So many of them at the same time.
 const COMPANY: usize = 4;
+/// Modules whose floods are slow, or end soon, and that wait most of the time for what becomes of them: two of their tests may be under way.
+const IN_PAIRS: [&str; 9] = [
+    "audit::",
+    "cookie_options::",
+    "ladder::",
+    "proven::",
+    "reputation::",
+    "response::",
+    "services::",
+    "sysctls::",
+    "unusual::",
+];
 
 /// So many tests are run again at most: more did not fail by chance.
 const RUN_AGAIN: usize = 5;
 
-/// The system under test is the release binary. Tests in which packets come as fast as they can have the machine to themselves.
+/// The system under test is the release binary. Tests in which packets come as fast as they can for long have the machine to themselves.
 ///
 /// They pit real tools against each other in real time, on cores that other machines may use meanwhile. So a few that failed are run
 /// again, by themselves: one that fails twice is broken, and one that does not is told in the table.
 pub(super) fn run(tally: &mut Tally) -> Result<()> {
     setup::require_root("the e2e rung")?;
-    let netguard = release::build(&["netguard"])?.join("netguard");
+    // Both, as the tests do: alone it would be built with other features, all anew.
+    let netguard = release::build(&["netguard", "netguard-tests"])?.join("netguard");
     println!("\n---- {COMPANY} at a time ----");
     let calm = tests(&netguard, COMPANY, &[CALM], tally);
+    let no_calm = ["--skip", CALM];
+    println!("\n---- two at a time ----");
+    let pairs = tests(&netguard, 2, &[&no_calm[..], &IN_PAIRS].concat(), tally);
     println!("\n---- one after the other ----");
-    let alone = tests(&netguard, 1, &["--skip", CALM], tally);
-    let first = calm.and(alone);
+    let no_pairs = IN_PAIRS.iter().flat_map(|module| ["--skip", module]);
+    let neither: Vec<&str> = no_calm.into_iter().chain(no_pairs).collect();
+    let alone = tests(&netguard, 1, &neither, tally);
+    let first = calm.and(pairs).and(alone);
     let Some(failed) = first.as_ref().err().and(tally.to_run_again(RUN_AGAIN)) else {
         return first;
     };

@@ -29,7 +29,7 @@ use serde_json::Value;
 use crate::{
     attacks::attacks,
     calm::campaigns::{SOURCES, begin, give_addresses, source},
-    protect, slow_lab,
+    lab, protect,
 };
 
 /// Services beside the web server, which get some packets a second.
@@ -104,7 +104,7 @@ fn over(netguard: &Netguard<'_>, class: &str, honest: &Felt) -> Result<()> {
 #[test]
 fn a_carpet_over_many_ports_and_addresses_is_recognised() -> Result<()> {
     const CLASS: &str = "carpet-bombing";
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = lab()?;
     prepare(&lab)?;
     let lines = MORE.map(|address| format!("addr add {address} dev {IFACE}"));
     lab.victim.ns.ip(&lines.join("\n"))?;
@@ -153,7 +153,7 @@ fn carpet(lab: &Lab) -> Vec<Vec<u8>> {
 #[test]
 fn connections_that_few_keep_are_exhaustion_ipv6() -> Result<()> {
     const CLASS: &str = "connection-exhaustion";
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = lab()?;
     prepare(&lab)?;
     let netguard = protect(&lab, "")?;
     let honest = Honest::start(&lab, Family::V6, 20)?;
@@ -171,7 +171,7 @@ fn connections_that_few_keep_are_exhaustion_ipv6() -> Result<()> {
 #[test]
 fn connections_that_many_keep_and_hardly_use_are_low_and_slow_ipv4() -> Result<()> {
     const CLASS: &str = "low-and-slow";
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = lab()?;
     prepare(&lab)?;
     give_addresses(&lab, Family::V4)?;
     let netguard = protect(&lab, "")?;

@@ -12,7 +12,7 @@ const CALM: &str = "calm::";
 /// So many of them at the same time.
 const COMPANY: usize = 4;
 /// Modules whose floods are slow, or end soon, and that wait most of the time for what becomes of them: two of their tests may be under way.
-const IN_PAIRS: [&str; 9] = [
+const IN_PAIRS: [&str; 8] = [
     "audit::",
     "cookie_options::",
     "ladder::",
@@ -21,7 +21,6 @@ const IN_PAIRS: [&str; 9] = [
     "response::",
     "services::",
     "sysctls::",
-    "unusual::",
 ];
 
 /// So many tests are run again at most: more did not fail by chance.

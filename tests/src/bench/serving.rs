@@ -1,5 +1,5 @@
 //! What a web server under full load loses by netguard: a real nginx and a real client (wrk), with and without all that the default configuration
-//! has on, in pairs. Limits are such that this client, which asks like a flood, is not one.
+//! has on and the requests read, in pairs. Limits are such that this client, which asks like a flood, is not one.
 
 use anyhow::Result;
 
@@ -14,6 +14,7 @@ const CONFIG: &str = r#"
 limit.syn = { rate_per_s = 1000000, burst = 1000000 }
 syn_cookies = { rate_per_s = 1000000, burst = 1000000 }
 [http]
+mode = "enforce"
 requests = { rate_per_s = 10000000, burst = 10000000 }
 endpoint = { rate_per_s = 10000000, burst = 10000000 }
 cost_ms_per_s = 0

@@ -157,7 +157,7 @@ impl Lab {
         Self::of(remains::wait_for_others()?)
     }
 
-    /// As [`Self::new`], for who neither floods nor measures: others may do so beside it, too.
+    /// As [`Self::new`], for who measures nothing: others may be beside it, who do the same.
     pub fn beside_others() -> Result<Self> {
         Self::of(remains::wait_for_floods()?)
     }

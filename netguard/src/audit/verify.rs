@@ -44,6 +44,9 @@ struct Told {
     oldest: Option<u64>,
 }
 
+/// A daemon writes a file with its first line; only a full disk keeps it from that.
+const EMPTY: &str = "is empty, without the line that a file begins with: what was in it was removed";
+
 /// Checks `files`, which stand in the order of their lines. If they are the `whole` trail, its beginning must be there, too;
 /// `expected` are ends that it had earlier.
 ///
@@ -69,6 +72,9 @@ pub fn verify(files: &[PathBuf], whole: bool, expected: &[Head]) -> Result<Repor
             check.look(file, line);
         })
         .map_err(AuditError::file(file))?;
+        if end == 0 {
+            check.find(file, 1, EMPTY.to_owned());
+        }
     }
     check.look_back(files, end);
     Ok(check.report)
@@ -266,6 +272,17 @@ mod tests {
             .into_iter()
             .map(|finding| (finding.line, finding.what))
             .collect()
+    }
+
+    /// Found in review: whoever emptied the file heard that there was nothing to check.
+    #[test]
+    fn an_emptied_file_is_found() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (file, _) = trail(directory.path());
+        fs::write(&file, "").expect("a file");
+        let report = verify(&[file], true, &[]).expect("read");
+        let found: Vec<&str> = report.findings.iter().map(|finding| &*finding.what).collect();
+        assert_eq!(found, [EMPTY]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod connections;
 mod http;
+mod undo;
 mod verdict;
 
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ use super::{
     reputation::lines as reputation_lines,
     rules::{Listed, listed},
 };
+use undo::undo;
 use verdict::{Lists, blocked, verdict};
 
 use crate::{
@@ -147,10 +149,7 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
         evidence,
         connections: holdings,
         http: report.http,
-        undo: matching
-            .iter()
-            .map(|(list, entry)| format!("netguard {} del {}", list.name(), entry.prefix))
-            .collect(),
+        undo: undo(address, &matching, &report.lists, &levels),
         rules: matching
             .into_iter()
             .map(|(list, entry)| RuleMatch {

@@ -23,7 +23,7 @@ const AT_ONCE: f64 = 2.0;
 const IN_A_ROW: u32 = 3;
 /// Clients from far away look like a flood of SYNs until they have got their answers, a tick later: where connections are asked for, it must have
 /// been suspected before, unless it is so many times its threshold.
-const NO_CROWD: f64 = 20.0;
+pub(super) const NO_CROWD: f64 = 20.0;
 /// How long nothing must have spoken for an attack before it is over.
 const QUIET_NS: u64 = 10_000_000_000;
 /// How long after its end the same is taken up again.

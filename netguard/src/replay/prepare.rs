@@ -123,7 +123,10 @@ fn asking(settings: Settings, own: &[IpAddr]) -> Memory {
 
 fn sentences(config: &Config, servers: &Directions) -> Vec<String> {
     let in_force = |mode: PolicyMode| mode.under(config.mode) != PolicyMode::Off;
-    let mut notes = Vec::new();
+    let mut notes = vec![
+        "no services and no connections of a kernel: scans, carpet bombing, crowds of clients and connections that are kept are not recognised"
+            .to_owned(),
+    ];
     if in_force(config.state.mode) {
         notes.push(
             "no sockets: segments without a connection and datagrams to closed ports are not judged ([state] is off here)"

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use netguard_tests::lab::{Attack, Family, Flood, Lab, Netguard, Running, flood_frames, wait_until};
 use serde_json::Value;
 
-use crate::{protect, slow_lab};
+use crate::{protect, shared_lab};
 
 /// The lines of the trail, once it has one that is `wanted`.
 pub(crate) fn trail(netguard: &Netguard, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Vec<Value>> {
@@ -47,7 +47,7 @@ pub(crate) fn must_verify(netguard: &Netguard) -> Result<Value> {
 /// Over the end of a daemon, what is done without one, and the next.
 #[test]
 fn the_trail_is_followed() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     let mut netguard = protect(&lab, "")?;
     netguard.must(&["block", "add", "198.18.0.1"])?;
     let log = lab.dir.path().join("followed");
@@ -100,7 +100,7 @@ fn who_did_what_and_why_is_in_the_trail_ipv6() -> Result<()> {
 }
 
 fn who_did_what(family: Family) -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     let mut netguard = protect(&lab, "detect.flooder.block_for = \"2s\"")?;
     let source = family.of("198.18.0.7/32", "2001:db8:77::7/128");
     netguard.must(&["block", "add", source, "--ttl", "600s", "--reason", "ticket 7"])?;
@@ -209,7 +209,7 @@ fn who_did_what(family: Family) -> Result<()> {
 
 #[test]
 fn what_is_done_to_the_trail_is_found() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     let mut netguard = protect(&lab, "")?;
     for host in 1..20 {
         netguard.must(&["block", "add", &format!("198.18.0.{host}"), "--reason", "mallory"])?;
@@ -300,7 +300,7 @@ fn found(netguard: &Netguard, args: &[&str], what: &str) -> Result<()> {
 /// Floods of decisions neither fill the disk nor push out what operators did.
 #[test]
 fn full_files_are_put_beside_and_the_oldest_goes() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     let netguard = protect(&lab, "audit.max_bytes = 65536\naudit.keep = 2\n")?;
     let files = |lab: &Lab| -> Result<usize> {
         let directory = netguard.trail();

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::{
     attacks::attacks,
-    protect, slow_lab,
+    protect, shared_lab,
     verdicts::{datagram, judged},
 };
 
@@ -60,7 +60,7 @@ fn a_service_takes_nobody_new_while_nothing_else_helps_ipv6() -> Result<()> {
 
 /// Who is connected goes on, a newcomer is not served, and is again after the flood.
 fn takes_nobody_new(family: Family) -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     lab.take_answers()?;
     survive(&lab)?;
     crate::calm::normal::prepare(&lab)?;
@@ -120,7 +120,7 @@ fn come(lab: &Lab, family: Family) -> Result<usize> {
 
 #[test]
 fn unless_the_operator_says_so_it_is_only_told() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     lab.take_answers()?;
     crate::calm::normal::prepare(&lab)?;
     let lacks = "[geo]\ncountry_database = \"/nowhere/country.csv\"\n";
@@ -203,7 +203,7 @@ fn the_country_that_sends_the_flood_is_held_ipv6() -> Result<()> {
 }
 
 fn is_held(family: Family, source: &str) -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     lab.take_answers()?;
     survive(&lab)?;
     let netguard = in_the_world(&lab, "geo = \"enforce\"\n")?;
@@ -295,7 +295,7 @@ fn who_stops_lets_go_also_while_a_file_does_not_answer() -> Result<()> {
 }
 
 fn begins_anew(end: impl Fn(&Lab, &mut Netguard<'_>) -> Result<()>) -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     lab.take_answers()?;
     let feed = lab.dir.path().join("feed.txt");
     fs::write(&feed, "198.51.101.0/24\n")?;

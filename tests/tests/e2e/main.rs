@@ -1,6 +1,6 @@
 //! The whole system against real tools in network namespaces. Needs root; the binary under test is named by
 //! `NETGUARD_BIN` or found beside these tests. A lab under attack is alone on its machine, so those tests take turns; those in `calm`
-//! need not, and of those whose floods are slow two may be under way (`xtask/src/test/e2e.rs`).
+//! need not, and of those that measure nothing two may be under way (`xtask/src/test/e2e.rs`).
 
 mod attacks;
 mod audit;
@@ -48,7 +48,7 @@ fn lab() -> Result<(Lab, Nginx)> {
 }
 
 /// The same, of which two may be under way on this machine.
-fn slow_lab() -> Result<(Lab, Nginx)> {
+fn shared_lab() -> Result<(Lab, Nginx)> {
     let lab = Lab::beside_others()?;
     let server = Nginx::start(&lab)?;
     Ok((lab, server))

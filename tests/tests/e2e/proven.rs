@@ -11,7 +11,7 @@ use netguard::clock::monotonic_ns;
 use netguard_common::{limit::source_key, packet::Address};
 use netguard_tests::lab::{ECHO_PORT, Echo, Family, Flood, Lab, Netguard, ask, output, wait_until};
 
-use crate::{protect, slow_lab};
+use crate::{lab, protect};
 
 /// How long a source counts as proven after the daemon last saw its connection.
 const PROVEN_FOR_S: u64 = 600;
@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_secs(25);
 
 #[test]
 fn connected_sources_are_proven_until_their_time_is_over() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = lab()?;
     let _echo = Echo::start(&lab)?;
     let netguard = protect(
         &lab,

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     detector::{connect, events, flood_own_address},
-    protect, slow_lab,
+    protect, shared_lab,
 };
 
 const SHORT: &str = "detect.flooder.block_for = \"3s\"";
@@ -25,7 +25,7 @@ fn who_floods_again_is_blocked_for_twice_as_long_ipv6() -> Result<()> {
 }
 
 fn is_blocked_for_twice_as_long(family: Family) -> Result<()> {
-    let (lab, server) = slow_lab()?;
+    let (lab, server) = shared_lab()?;
     let netguard = protect(&lab, SHORT)?;
     let _proof = connect(&lab, family)?;
     let flood = flood_own_address(&lab, family)?;
@@ -117,7 +117,7 @@ fn people_who_come_and_go_behind_one_address_are_limited_and_not_blocked_ipv6() 
 
 /// Found in review: four times as many short connections as the limit of a source allows, hardly any two at the same moment.
 fn come_and_go(family: Family) -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     let netguard = protect(&lab, "")?;
     let _reader = connect(&lab, family)?;
     let address = lab.victim.ip(family).parse()?;
@@ -141,7 +141,7 @@ fn come_and_go(family: Family) -> Result<()> {
 
 #[test]
 fn many_connections_behind_one_address_are_limited_and_not_blocked() -> Result<()> {
-    let (lab, server) = slow_lab()?;
+    let (lab, server) = shared_lab()?;
     let netguard = protect(&lab, "reputation.shared_from = 8")?;
     let users: Vec<TcpStream> = (0..8).map(|_| connect(&lab, Family::V4)).collect::<Result<_>>()?;
     let flood = flood_own_address(&lab, Family::V4)?;
@@ -178,7 +178,7 @@ fn many_connections_behind_one_address_are_limited_and_not_blocked() -> Result<(
 
 #[test]
 fn in_shadow_a_block_is_only_told_and_off_remembers_nothing() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     for mode in ["shadow", "off"] {
         let netguard = protect(&lab, &format!("reputation.mode = \"{mode}\""))?;
         let _proof = connect(&lab, Family::V4)?;
@@ -210,7 +210,7 @@ fn in_shadow_a_block_is_only_told_and_off_remembers_nothing() -> Result<()> {
 /// What a daemon has read from the file was on the disk: no later kill may take it away. And what was forgotten stays so.
 #[test]
 fn nothing_that_was_kept_is_lost_when_the_daemon_is_killed() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     let mut netguard = protect(
         &lab,
         "detect.flooder.block_for = \"100ms\"\nreputation.block_for_at_most = \"100ms\"",
@@ -249,7 +249,7 @@ fn nothing_that_was_kept_is_lost_when_the_daemon_is_killed() -> Result<()> {
 
 #[test]
 fn a_penalty_outlives_a_restart() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     let mut netguard = protect(&lab, SHORT)?;
     let _proof = connect(&lab, Family::V4)?;
     let flood = flood_own_address(&lab, Family::V4)?;
@@ -290,7 +290,7 @@ fn a_penalty_outlives_a_restart() -> Result<()> {
 
 #[test]
 fn a_damaged_store_is_put_beside_and_told() -> Result<()> {
-    let (lab, server) = slow_lab()?;
+    let (lab, server) = shared_lab()?;
     let mut netguard = protect(&lab, "")?;
     netguard.stop()?;
     let file = store(&netguard);
@@ -318,7 +318,7 @@ fn a_damaged_store_is_put_beside_and_told() -> Result<()> {
 
 #[test]
 fn without_a_place_to_keep_it_the_work_goes_on() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     // Nobody can make a directory there.
     let netguard = protect(
         &lab,
@@ -348,7 +348,7 @@ fn without_a_place_to_keep_it_the_work_goes_on() -> Result<()> {
 
 #[test]
 fn wrong_use_is_told() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     let netguard = protect(&lab, "")?;
     for args in [
         &["reputation", "forget"][..],

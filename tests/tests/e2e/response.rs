@@ -7,7 +7,7 @@ use netguard::bpf::{Pins, Services};
 use netguard_tests::lab::{Family, Flood, Honest, Lab, Netguard, growth, newcomers, output, wait_until};
 use serde_json::Value;
 
-use crate::{attacks::attacks, protect, slow_lab};
+use crate::{attacks::attacks, protect, shared_lab};
 
 /// Room for one address to ask as often as is needed to learn from.
 const ROOM: &str = "[limit.syn]\nrate_per_s = 5000\nburst = 5000\n";
@@ -24,7 +24,7 @@ fn a_forged_syn_flood_is_met_by_a_signature_ipv6() -> Result<()> {
 
 /// Clients teach what ordinary SYNs look like; then a flood comes whose SYNs look otherwise.
 fn is_met(family: Family) -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     lab.take_answers()?;
     let netguard = protect(&lab, ROOM)?;
     teach(&lab, family)?;
@@ -114,7 +114,7 @@ const LIMITS_ONLY: &str =
 /// A hundred connections a second are usual; who asks beyond twice that must prove itself as long as the flood lasts.
 #[test]
 fn a_service_that_is_attacked_is_held_at_what_is_usual() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     lab.take_answers()?;
     crate::calm::normal::prepare(&lab)?;
     let netguard = protect(&lab, LIMITS_ONLY)?;
@@ -158,7 +158,7 @@ fn a_service_that_is_attacked_is_held_at_what_is_usual() -> Result<()> {
 /// Who was killed cannot take back what it tightened: that holds until the next start, which begins with what the configuration says.
 #[test]
 fn a_limit_that_a_killed_daemon_left_tightened_ends_with_the_next_start() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     lab.take_answers()?;
     crate::calm::normal::prepare(&lab)?;
     let mut netguard = protect(&lab, LIMITS_ONLY)?;
@@ -200,7 +200,7 @@ fn service(netguard: &Netguard<'_>) -> Result<Value> {
 
 #[test]
 fn in_shadow_it_is_told_and_nothing_is_done() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     let netguard = protect(&lab, &format!("{ROOM}[response]\nmode = \"shadow\"\n"))?;
     teach(&lab, Family::V4)?;
     let flood = Flood::spread(&lab, Family::V4)?;
@@ -230,7 +230,7 @@ fn in_shadow_it_is_told_and_nothing_is_done() -> Result<()> {
 
 #[test]
 fn packets_of_an_attack_that_is_not_known_are_an_error_in_words() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     let netguard = protect(&lab, "")?;
     let output = netguard.cli(&["attacks", "packets", "7"])?;
     ensure!(

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use netguard_tests::lab::{ECHO_PORT, Echo, Family, Flood, Netguard, ask, growth, wait_until};
 
-use crate::{protect, slow_lab};
+use crate::{lab, protect};
 
 /// Packets that the service may get in a second.
 const RATE: u32 = 2000;
@@ -21,7 +21,7 @@ fn known_clients_keep_their_share_ipv6() -> Result<()> {
 }
 
 fn keep_their_share(family: Family) -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = lab()?;
     let _echo = Echo::start(&lab)?;
     let netguard = protect(
         &lab,
@@ -46,7 +46,7 @@ fn keep_their_share(family: Family) -> Result<()> {
 
 #[test]
 fn rates_change_while_it_runs() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = lab()?;
     let mut netguard = protect(&lab, "")?;
     assert!(netguard.must(&["service", "list"])?.contains("common limits"));
     netguard.must(&["service", "set", "udp/7007", "--rate", "2000", "--burst", "500"])?;

@@ -6,7 +6,7 @@ use std::{path::Path, time::Duration};
 use anyhow::Result;
 use netguard_tests::lab::{Family, Flood, Honest, Lab, Netguard, Running, wait_until};
 
-use crate::{cookies::sysctl, protect, slow_lab};
+use crate::{cookies::sysctl, protect, shared_lab};
 
 const PAIR: &str = "link add v9 type veth peer name v9p";
 const CONFIG: &str = "syn_cookies = { rate_per_s = 100, burst = 200, timestamps = \"manage\" }";
@@ -37,7 +37,7 @@ fn run(lab: &Lab, other: &Netguard) -> Result<Running> {
 /// Found in review: each instance took what the other had set for what had been, and gave it back too early.
 #[test]
 fn instances_share_what_they_borrow() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     lab.take_answers()?;
     lab.victim.ns.ip(PAIR)?;
     let mut netguard = protect(&lab, CONFIG)?;
@@ -75,7 +75,7 @@ fn instances_share_what_they_borrow() -> Result<()> {
 /// Whose pins were removed by hand, and whose daemon is dead, claims nothing.
 #[test]
 fn the_dead_need_nothing() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     lab.victim.ns.ip(PAIR)?;
     let mut netguard = protect(&lab, CONFIG)?;
     let other = netguard.as_instance("x");
@@ -91,7 +91,7 @@ fn the_dead_need_nothing() -> Result<()> {
 /// Cookies that are under way when the daemon is started anew mean what they meant.
 #[test]
 fn a_restart_in_a_flood_changes_nothing() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     lab.take_answers()?;
     let mut netguard = protect(&lab, CONFIG)?;
     let flood = Flood::spread(&lab, Family::V4)?;
@@ -109,7 +109,7 @@ fn a_restart_in_a_flood_changes_nothing() -> Result<()> {
 /// As in most containers.
 #[test]
 fn settings_that_cannot_be_changed_are_told_once() -> Result<()> {
-    let (lab, _server) = slow_lab()?;
+    let (lab, _server) = shared_lab()?;
     lab.take_answers()?;
     lab.victim.ns.sysctl("net.ipv4.tcp_syncookies", "1")?;
     lab.victim.ns.ip(PAIR)?;

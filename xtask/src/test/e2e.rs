@@ -11,15 +11,13 @@ use crate::{process, release, setup};
 const CALM: &str = "calm::";
 /// So many of them at the same time.
 const COMPANY: usize = 4;
-/// Modules whose floods are slow, or end soon, and that wait most of the time for what becomes of them: two of their tests may be under way.
-const IN_PAIRS: [&str; 8] = [
+/// Modules that measure nothing and wait most of the time for what becomes of a flood: two of their tests may be under way.
+const IN_PAIRS: [&str; 6] = [
     "audit::",
     "cookie_options::",
     "ladder::",
-    "proven::",
     "reputation::",
     "response::",
-    "services::",
     "sysctls::",
 ];
 

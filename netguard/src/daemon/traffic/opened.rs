@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
+use netguard_common::layout::Mode;
 use tracing::debug;
 
-use crate::bpf::{Connections, Pins, counts_connections};
+use crate::bpf::{Connections, Pins, SettingsMap, counts_connections};
 
 /// The counts.
 pub(in crate::daemon) struct Opened {
@@ -30,7 +31,7 @@ impl Opened {
 
     /// Looks whether it is counted: what nobody counts stands still, as if nothing came about.
     pub(in crate::daemon) fn look(&mut self) {
-        self.stands = counts_connections(&self.pins);
+        self.stands = is_meant(&self.pins) && counts_connections(&self.pins);
     }
 
     /// Since the maps were made.
@@ -46,4 +47,10 @@ impl Opened {
     fn counting(&self) -> Option<&Connections> {
         self.maps.as_ref().filter(|_| self.stands)
     }
+}
+
+/// Whether the program counts anything, where it stands: an earlier daemon's may stand though connections are off now.
+fn is_meant(pins: &Pins) -> bool {
+    let settings = SettingsMap::open(pins).and_then(|map| map.read());
+    settings.is_ok_and(|settings| settings.connections.mode != Mode::Off as u32)
 }

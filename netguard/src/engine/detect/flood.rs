@@ -111,9 +111,9 @@ pub(super) fn slow_floods(second: &Features, baselines: &Baselines) -> Vec<Suspi
 
 /// Pieces behind the first are as long as a link allows, but for the last one of each packet: so short ones are no more than packets. The least that
 /// any link has to carry is 576 bytes (RFC 791) or 1280 (RFC 8200). Pieces shorter than this on average, and so many times as many as the
-/// packets that came in pieces, belong to none.
+/// packets that came in pieces, belong to none: one that is cut in a tunnel, and again on its way, has two small ones.
 const SMALL: f64 = 256.0;
-const FOR_EACH_PACKET: f64 = 1.5;
+const FOR_EACH_PACKET: f64 = 3.0;
 /// So many small ones a second are suspicious, in a tick and in a second: some programs send a packet in small pieces.
 const SMALL_IN_A_TICK: f64 = 500.0;
 const SMALL_IN_A_SECOND: f64 = 100.0;

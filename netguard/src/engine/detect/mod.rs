@@ -184,10 +184,11 @@ pub struct Suspicion {
 
 /// What suspicions are told from.
 pub const LEAST_STRENGTH: f64 = 0.5;
-/// The same for a flood of SYNs, which must have begun a tick ago to be believed: it may have begun at the end of that.
+/// The same for connections that do not come about, which must have been suspected a tick ago to be believed: a flood may have begun at the end of that.
 const HINT: f64 = 0.2;
 
-/// What every detector says of `features`, a tick or a second, the newest of `recent`: those of at least half their threshold.
+/// What every detector says of `features`, a tick or a second, the newest of `recent`: those of at least
+/// half their threshold, and hints of a flood of SYNs.
 pub fn detect(features: &Features, recent: &Recent, baselines: &Baselines) -> Vec<Suspicion> {
     let single = [
         syn::syn_flood(features, recent, baselines),

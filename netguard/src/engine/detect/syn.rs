@@ -4,7 +4,7 @@
 use netguard_common::telemetry::Kind;
 
 use super::{
-    Class, Evidence, Suspicion,
+    Class, Evidence, LEAST_STRENGTH, Suspicion,
     opened::{self, Recent},
 };
 use crate::engine::{Baselines, Features, baseline::COMES_ABOUT, feature::Metric};
@@ -29,7 +29,8 @@ pub(super) fn syn_flood(features: &Features, recent: &Recent, baselines: &Baseli
     if syn <= 0.0 {
         return None;
     }
-    let by_segments = hardly_followed(features, baselines, syn);
+    let by_segments =
+        hardly_followed(features, baselines, syn).filter(|suspicion| suspicion.strength >= LEAST_STRENGTH);
     let Some(share) = baselines.come_about() else {
         return by_segments;
     };
@@ -37,8 +38,9 @@ pub(super) fn syn_flood(features: &Features, recent: &Recent, baselines: &Baseli
     let come_about = recent.newest().is_some_and(|newest| {
         newest.opened >= COMES_ABOUT * share * newest.asked && newest.dropped <= AGAIN * newest.opened
     });
-    let by_segments = by_segments.filter(|_| !come_about);
-    by_segments.or_else(|| opened::hardly_opened(features, recent, baselines, share))
+    let by_opened = opened::hardly_opened(features, recent, baselines, share);
+    let both = by_segments.filter(|_| !come_about).into_iter().chain(by_opened);
+    both.max_by(|one, other| one.strength.total_cmp(&other.strength))
 }
 
 /// Far fewer segments come than follow requests.

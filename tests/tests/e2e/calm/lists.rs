@@ -59,8 +59,11 @@ fn a_feed_blocks_and_is_followed() -> Result<()> {
         "{explained}"
     );
 
-    // The machine's own address is spared, and what is allowed passes.
-    netguard.must(&["allow", "add", "198.18.0.1"])?;
+    // The machine's own address is spared, and what is allowed passes, as it is told.
+    let reason = "wrong about it: bad";
+    let undo = format!("netguard allow add 198.18.0.1 --ttl 24h --reason \"{reason}\"");
+    ensure!(explained["undo"][0] == undo, "{explained}");
+    netguard.must(&["allow", "add", "198.18.0.1", "--ttl", "24h", "--reason", reason])?;
     judged(&lab, &netguard, "198.18.0.1", "pass-allow")?;
     ensure!(server.curl(&lab, Family::V6, "/")?.0 == 200);
 

@@ -3,7 +3,6 @@
 use std::{
     collections::VecDeque,
     io::{self, Write as _},
-    time::Duration,
 };
 
 use super::{CliError, Context};
@@ -13,24 +12,13 @@ use crate::{
     daemon::{DaemonError, EventKind, Lock, lock_instance},
 };
 
-/// How often a command that is under way is waited for, and how long.
-const TURNS: u32 = 40;
-const TURN: Duration = Duration::from_millis(50);
-
 /// Keeps daemons and other commands away until it is dropped: what two write at once can be lost.
 ///
 /// # Errors
 /// When somebody else writes, or the lock cannot be taken: nothing was changed then.
 pub(super) async fn alone(context: &Context) -> Result<Lock, CliError> {
-    let mut turns = 1..TURNS;
-    loop {
-        match lock_instance(&context.instance) {
-            Err(DaemonError::AlreadyRunning { .. }) if turns.next().is_some() => {
-                tokio::time::sleep(TURN).await
-            }
-            locked => return locked.map_err(|error| CliError::Failed(told(&error))),
-        }
-    }
+    let locked = lock_instance(&context.instance).await;
+    locked.map_err(|error| CliError::Failed(told(&error)))
 }
 
 /// Writes what was done to the audit trail, in the name of whoever runs this. Only while one is alone.

@@ -5,6 +5,7 @@ use std::{
     io,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
+    time::Duration,
 };
 
 use nix::{
@@ -16,17 +17,32 @@ use super::{DaemonError, RUNTIME_DIRECTORY};
 use crate::bpf::InstanceName;
 
 const PRIVATE: u32 = 0o600;
+/// How often it is looked whether the lock is free, and how long after each other.
+const TURNS: u32 = 40;
+const TURN: Duration = Duration::from_millis(50);
 
 /// The lock of an instance; held until it is dropped. A process must not open the file a second time: closing that would
 /// release it.
 #[must_use]
 pub struct Lock(#[expect(dead_code, reason = "held, not read")] File);
 
-/// Takes the lock of `instance`.
+/// Takes the lock of `instance`; waits two seconds for whoever holds it: a command that writes while no daemon runs is soon done.
 ///
 /// # Errors
-/// [`DaemonError::AlreadyRunning`] when another process holds it, or the runtime directory cannot be written.
-pub fn acquire(instance: &InstanceName) -> Result<Lock, DaemonError> {
+/// [`DaemonError::AlreadyRunning`] when another process still holds it, or the runtime directory cannot be written.
+pub async fn acquire(instance: &InstanceName) -> Result<Lock, DaemonError> {
+    let mut turns = 1..TURNS;
+    loop {
+        match take(instance) {
+            Err(DaemonError::AlreadyRunning { .. }) if turns.next().is_some() => {
+                tokio::time::sleep(TURN).await;
+            }
+            taken => return taken,
+        }
+    }
+}
+
+fn take(instance: &InstanceName) -> Result<Lock, DaemonError> {
     let directory = Path::new(RUNTIME_DIRECTORY);
     let path = directory.join(format!("{instance}.lock"));
     let failed = |source| DaemonError::Runtime {

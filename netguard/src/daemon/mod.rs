@@ -176,7 +176,7 @@ impl DaemonError {
 /// When protection cannot be set up; nothing new is left behind then.
 pub async fn run(options: Options) -> Result<(), DaemonError> {
     let (stop, mut stopped) = watch::channel(None);
-    let _lock = lock::acquire(&options.instance)?;
+    let _lock = lock::acquire(&options.instance).await?;
     // Before anything is made: from here on a signal ends the daemon in order, and nothing fails once it protects.
     let mut signals = Signals::begin().map_err(DaemonError::Signals)?;
     let pins = Pins::of(&options.instance);

@@ -198,7 +198,7 @@ impl Features {
     pub fn asked_and_dropped(&self) -> [f64; 2] {
         let syn = self.of_kinds(&[Kind::Syn]);
         let refused = self.refused_of(&[Kind::Syn]);
-        let dropped = (refused - self.with(&[Verdict::SynCookie])).clamp(0.0, syn);
+        let dropped = (refused - self.with(&[Verdict::SynCookie])).min(syn).max(0.0);
         [syn - dropped, dropped]
     }
 

@@ -9,7 +9,6 @@ use std::net::IpAddr;
 
 use clap::Args;
 use hyper::Method;
-use netguard_common::rule::Origin;
 use serde::Serialize;
 
 use super::{
@@ -19,7 +18,7 @@ use super::{
     rules::{Listed, listed},
 };
 use undo::undo;
-use verdict::{Lists, blocked, verdict};
+use verdict::{Lists, blocked, blocked_by_detector, verdict};
 
 use crate::{
     bpf::{List, Proven, Ranges, Rules, SettingsMap, Signatures, limit_levels},
@@ -121,10 +120,7 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> Result<(), Cli
     evidence.extend(holdings.iter().filter_map(connections::Holding::sentence));
     evidence.extend(report.http.iter().filter_map(http::sentence));
     evidence.extend(report.guarded);
-    if matching
-        .iter()
-        .any(|(list, entry)| *list == List::Block && entry.rule.origin == Origin::Detector as u8)
-    {
+    if blocked_by_detector(&matching) {
         evidence.push(
             "a detector's block spares TCP packets that open nothing: connections that stand go on"
                 .to_owned(),

@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use netguard_common::rule::Origin;
-
+use super::verdict::blocked_by_detector;
 use crate::{
     bpf::{Entry, LimitLevel, List},
     daemon::ListMatch,
@@ -19,13 +18,8 @@ pub(super) fn undo(
     let rules = matching
         .iter()
         .map(|(list, entry)| format!("netguard {} del {}", list.name(), entry.prefix));
-    let by_detector =
-        |(list, entry): &(List, Entry)| *list == List::Block && entry.rule.origin == Origin::Detector as u8;
     // What is remembered of it would have it blocked for longer the next time.
-    let forget = matching
-        .iter()
-        .any(by_detector)
-        .then(|| format!("netguard reputation forget {address}"));
+    let forget = blocked_by_detector(matching).then(|| format!("netguard reputation forget {address}"));
     // Lists are published, or the configuration's: whom they are wrong about is allowed before them.
     let is_allowed = matching.iter().any(|(list, _)| *list == List::Allow);
     let against = lists.iter().find(|list| !list.shadow && !is_allowed);
@@ -49,7 +43,7 @@ pub(super) fn undo(
 
 #[cfg(test)]
 mod tests {
-    use netguard_common::{layout::Rule, limit::Class, shared::Field as _};
+    use netguard_common::{layout::Rule, limit::Class, rule::Origin, shared::Field as _};
 
     use super::*;
 

@@ -3,6 +3,7 @@
 use netguard_common::{
     Verdict,
     layout::{Mode, Settings},
+    rule::Origin,
 };
 
 use crate::{
@@ -79,6 +80,13 @@ pub(super) fn blocked(matching: &[(List, Entry)]) -> Option<Verdict> {
         }
     });
     verdicts.min()
+}
+
+/// Whether a detector put it on the blocklist.
+pub(super) fn blocked_by_detector(matching: &[(List, Entry)]) -> bool {
+    matching
+        .iter()
+        .any(|(list, entry)| *list == List::Block && entry.rule.origin == Origin::Detector as u8)
 }
 
 /// The name of `verdict` under a policy's mode; `None` when the policy is off.

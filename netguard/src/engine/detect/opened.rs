@@ -29,7 +29,7 @@ const UNDER_WAY: usize = 2;
 pub(super) struct Attempts {
     length_ns: u64,
     /// How many got as far as a service, or were answered for it.
-    pub(super) asked: f64,
+    asked: f64,
     /// How many were dropped.
     pub(super) dropped: f64,
     /// How many came about, from request to acknowledgement.
@@ -65,7 +65,7 @@ impl Attempts {
     }
 
     /// Whether less than this part came about.
-    fn is_below(&self, share: f64) -> bool {
+    pub(super) fn is_below(&self, share: f64) -> bool {
         self.opened < share * self.asked
     }
 

@@ -36,7 +36,7 @@ pub(super) fn syn_flood(features: &Features, recent: &Recent, baselines: &Baseli
     };
     // Whoever is many asks again for what a limit drops, a few times each; a flood does so without end.
     let come_about = recent.newest().is_some_and(|newest| {
-        newest.opened >= COMES_ABOUT * share * newest.asked && newest.dropped <= AGAIN * newest.opened
+        !newest.is_below(COMES_ABOUT * share) && newest.dropped <= AGAIN * newest.opened
     });
     let by_opened = opened::hardly_opened(features, recent, baselines, share);
     let both = by_segments.filter(|_| !come_about).into_iter().chain(by_opened);

@@ -139,7 +139,7 @@ impl Ticking {
                 wall_s: wall_clock_s(),
                 ..Features::of(now_ns, &traffic, [&step.window], &inputs.traffic.services())
             };
-            let features = inputs.traffic.complete(features);
+            let features = of_carpet(state, inputs.traffic.complete(features));
             let seen = respond::seen(&inputs.heads.drain(HEADS_PER_TICK));
             let matched = {
                 let (controller, responder) = (state.controller(), state.responder());
@@ -173,7 +173,8 @@ impl Ticking {
             wall_s: wall_clock_s(),
             ..Features::of(at_ns, &traffic, &self.second, &watch.services())
         };
-        let shifted = state.controller().second(&watch.complete(second));
+        let second = of_carpet(state, watch.complete(second));
+        let shifted = state.controller().second(&second);
         normal::tell(state, &shifted);
     }
 
@@ -223,6 +224,16 @@ impl Ticking {
         if count > 0 {
             state.journal.record(EventKind::SamplesLost { count });
         }
+    }
+}
+
+/// `features`, with what is done about a carpet told from what else is refused.
+fn of_carpet(state: &State, features: Features) -> Features {
+    let (controller, responder) = (state.controller(), state.responder());
+    let refused_of_carpet = responder.refused_of_carpet(controller.tracker().attacks(), &features);
+    Features {
+        refused_of_carpet,
+        ..features
     }
 }
 

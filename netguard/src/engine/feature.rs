@@ -31,6 +31,8 @@ pub struct Features {
     pub unreachable: f64,
     /// Packets by [`Verdict`], enforced or only counted.
     pub verdicts: Vec<f64>,
+    /// How many of those were over limits that services have because of a carpet that is known.
+    pub refused_of_carpet: f64,
     /// How even things were, 0 to 1; `None` where too few packets came to tell.
     pub source: Option<f64>,
     pub destination_port: Option<f64>,

@@ -39,9 +39,6 @@ const REMEMBERED: usize = 64;
 /// Courses that keep the packets that were seen.
 const WITH_SAMPLES: usize = 8;
 
-/// A flood goes on while signatures against it fit this part of its peak.
-const STILL_PART: f64 = 0.1;
-
 /// What is done about attacks.
 pub struct Responder {
     settings: ResponseSettings,
@@ -121,22 +118,6 @@ impl Responder {
         }
         self.forget();
         turns
-    }
-
-    /// Packets a second that the signatures against attacks of each class fitted lately, where they are a good part of the attack:
-    /// then they are of it, whatever their verdict says. Of less, anybody's may be a part.
-    pub fn matched(&self, attacks: &[Attack]) -> BTreeMap<Class, f64> {
-        let mut matched = BTreeMap::new();
-        for attack in attacks.iter().filter(|attack| attack.is_going()) {
-            let Some(course) = self.courses.get(&attack.id) else {
-                continue;
-            };
-            let rate = course.matched();
-            if rate >= attack.peak * STILL_PART {
-                *matched.entry(attack.class).or_default() += rate;
-            }
-        }
-        matched
     }
 
     /// Ends what is wanted, since nobody will look after it from `now_ns` on.

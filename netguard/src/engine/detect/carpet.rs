@@ -12,14 +12,15 @@ const FACTOR: f64 = 5.0;
 /// The same for all traffic.
 const TOTAL: f64 = 1_000.0;
 const TOTAL_FACTOR: f64 = 3.0;
-/// Part of the packets that may be refused: what is refused is told as what it is.
+/// Part of the packets that may be refused but for what is done about it: what is refused is told as what it is.
 const REFUSED: f64 = 0.3;
 
 pub(super) fn carpet_bombing(second: &Features, baselines: &Baselines) -> Option<Suspicion> {
     let packets = second.packets();
     let usual = usually(baselines, Metric::Packets, 0.99)?;
     let threshold = TOTAL.max(TOTAL_FACTOR * usual);
-    if second.refused.iter().sum::<f64>() > REFUSED * packets {
+    let refused_otherwise = second.refused.iter().sum::<f64>() - second.refused_of_carpet;
+    if refused_otherwise > REFUSED * packets {
         return None;
     }
     let above = second.services.iter().filter(|service| {
@@ -104,5 +105,10 @@ mod tests {
         let mut features = sent(|_| 5_000);
         features.refused[Kind::Udp as usize] = 90_000.0;
         assert_eq!(strength(&features, &baselines), 0.0);
+        features.refused_of_carpet = 85_000.0;
+        assert!(
+            strength(&features, &baselines) > 2.0,
+            "it is what is done about it"
+        );
     }
 }

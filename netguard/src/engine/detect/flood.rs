@@ -63,7 +63,7 @@ const DATAGRAMS: Flood = Flood {
 pub(super) fn floods(features: &Features, baselines: &Baselines) -> Vec<Suspicion> {
     // A service over its rate may be one of either protocol.
     let datagrams = features.of_kinds(&[Kind::Udp]);
-    let shared = features.with(&[Verdict::LimitService, Verdict::LimitPrefix]);
+    let shared = features.with(&[Verdict::LimitService, Verdict::LimitPrefix]) - features.refused_of_carpet;
     let of_datagrams = (shared - features.of_kinds(&[Kind::Syn])).min(datagrams).max(0.0);
     FLOODS
         .iter()

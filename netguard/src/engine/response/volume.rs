@@ -91,7 +91,7 @@ fn is_tcp(service: &ServiceFeatures) -> bool {
 }
 
 /// What `service` is asked for, per second: connections, or packets.
-fn asked(service: &ServiceFeatures) -> f64 {
+pub(super) fn asked(service: &ServiceFeatures) -> f64 {
     if is_tcp(service) {
         service.opening
     } else {

@@ -273,6 +273,27 @@ fn a_carpet_is_held_at_what_is_usual_for_each_of_its_services() {
     assert_eq!(scene.turns, ["100000 + limit"]);
 }
 
+/// Found end to end: what its limits refused began a second attack, a flood of datagrams, and the carpet seemed over.
+#[test]
+fn what_the_limits_against_a_carpet_refuse_is_the_carpet() {
+    let of_carpet = |class| {
+        let mut scene = whole();
+        scene.class = class;
+        scene.ticks(100_000, 100_200, 10_000);
+        let mut features = asked(3_000);
+        features.verdicts[Verdict::LimitService as usize] = 8_000.0;
+        scene
+            .responder
+            .refused_of_carpet(scene.tracker.attacks(), &features)
+    };
+    assert_eq!(
+        of_carpet(Class::CarpetBombing),
+        3_000.0,
+        "others have limits, too"
+    );
+    assert_eq!(of_carpet(Class::SynFlood), 0.0);
+}
+
 /// Found in review: who attacked one service more each 1.3 seconds kept all the others from the last rungs.
 #[test]
 fn a_service_that_is_new_in_a_carpet_holds_up_no_other() {

@@ -66,6 +66,12 @@ pub const MAPS: &[MapSpec] = &[
         1,
         "the answer that a CPU is making, and how many it may still make",
     ),
+    spec::<u32, [u32; 2]>(
+        "REDIRECTS",
+        MapKind::DevMapHash,
+        REDIRECTS,
+        "interfaces (veth) that answers leave through by a redirect, which wakes the other end; by XDP_TX elsewhere",
+    ),
     spec::<Address, u32>(
         "OWN",
         MapKind::Hash,

@@ -9,7 +9,7 @@ use netguard_common::{
     view::View as _,
 };
 
-use crate::{lent, tables::KernelTables, view::XdpView};
+use crate::{lent, maps::REDIRECTS, tables::KernelTables, view::XdpView};
 
 /// Of Ethernet, without the checksum: `ETH_ZLEN`.
 const SHORTEST_FRAME: u32 = 60;
@@ -20,9 +20,18 @@ const OPTIONS_AT: usize = TCP_AT + 5;
 #[inline(always)]
 pub(crate) fn send(ctx: &XdpContext, verdict: Verdict) -> u32 {
     match write(ctx, verdict) {
-        Some(()) => xdp_action::XDP_TX,
+        Some(()) => give_back(ctx),
         None => xdp_action::XDP_DROP,
     }
+}
+
+/// Back through the interface that the frame came from. Linux puts what a veth sends back by `XDP_TX` into the ring of its other end without
+/// waking that, unless it runs an XDP program: full, the ring stops all that the veth sends. A redirect wakes it.
+#[inline(always)]
+fn give_back(ctx: &XdpContext) -> u32 {
+    let (Ok(action) | Err(action)) =
+        REDIRECTS.redirect(ctx.ingress_ifindex() as u32, xdp_action::XDP_TX.into());
+    action
 }
 
 #[inline(always)]

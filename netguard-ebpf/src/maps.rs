@@ -2,7 +2,9 @@
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SkStorage},
+    btf_maps::{
+        Array, ArrayOfMaps, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SkStorage,
+    },
     macros::btf_map,
 };
 use netguard_common::{
@@ -19,7 +21,8 @@ use netguard_common::{
         ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, CORRECTIONS as CORRECTIONS_LEN,
         COUNTERS as COUNTERS_LEN, EXCESS_BYTES, FRAGMENT_CELLS, HANDSHAKES_BYTES, HEADS_BYTES, HOLDERS,
         LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OPENINGS as OPENINGS_LEN, OWN as OWN_LEN, PIECES_BYTES,
-        PORT_WORDS, PROVEN as PROVEN_LEN, QUESTIONS as QUESTIONS_LEN, SAMPLES_BYTES, TALKS as TALKS_LEN,
+        PORT_WORDS, PROVEN as PROVEN_LEN, QUESTIONS as QUESTIONS_LEN, REDIRECTS as REDIRECTS_LEN,
+        SAMPLES_BYTES, TALKS as TALKS_LEN,
     },
     own::{OwnSeen, SEEN},
     pace::Pace,
@@ -51,6 +54,8 @@ pub(crate) static PACKET: PerCpuArray<Packet, 1> = PerCpuArray::new();
 pub(crate) static PACE: PerCpuArray<Pace, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static SYN_ACK: PerCpuArray<SynAck, 1> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static REDIRECTS: DevMapHash<REDIRECTS_LEN> = DevMapHash::new();
 #[btf_map]
 pub(crate) static OWN: HashMap<Address, u32, OWN_LEN, GROWING> = HashMap::new();
 #[btf_map]

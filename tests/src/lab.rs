@@ -268,6 +268,11 @@ impl Lab {
         attached.map(drop)
     }
 
+    /// Lets the switch take packets of the victim in groups, which makes a veth take those of an XDP program, too.
+    pub fn aggregate_at_switch(&self) -> Result<()> {
+        self.switch.ethtool(&port_of(&self.victim), &["gro", "on"])
+    }
+
     /// Lets the victim take packets in groups, as cards do: without it a firewall would work on the sender's CPU.
     pub fn aggregate_at_victim(&self) -> Result<()> {
         self.victim.ns.ethtool(IFACE, &["gro", "on"])

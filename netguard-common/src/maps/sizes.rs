@@ -15,6 +15,8 @@ pub const HANDSHAKES_BYTES: usize = 65_536;
 pub const COUNTERS: usize = Verdict::ALL.len() * 2;
 /// A machine with thousands of containers or anycast addresses has as many; `tables` in the configuration changes it.
 pub const OWN: usize = 65_536;
+/// Interfaces whose answers are redirected.
+pub const REDIRECTS: usize = 256;
 pub const FRAGMENT_CELLS: usize = fragment::CELLS as usize;
 /// Words of a bit for each port.
 pub const PORT_WORDS: usize = 65_536 / 64;

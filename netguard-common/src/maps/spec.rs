@@ -15,6 +15,8 @@ pub enum MapKind {
     LruHash,
     /// What sockets carry; it goes with them.
     SkStorage,
+    /// Interfaces that frames are redirected to; the kernel removes those that are gone.
+    DevMapHash,
 }
 
 /// One map of the catalogue. Sizes are in bytes.

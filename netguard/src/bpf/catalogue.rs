@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd as _, AsRawFd as _},
 };
 
-use aya::maps::{HashMap, LpmTrie, Map, MapData, MapError};
+use aya::maps::{HashMap, LpmTrie, Map, MapData, MapError, xdp::DevMapHash};
 use netguard_common::{
     connection::{Held, Holder},
     l7::{Talk, TalkKey},
@@ -221,6 +221,17 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
             let map: HashMap<_, Raw<TalkKey>, Raw<Talk>> = map.try_into().map_err(&wrap)?;
             pairs(map.iter(), |key| render::talk(&key.0))
         }
+        "REDIRECTS" => {
+            let map: DevMapHash<_> = map.try_into().map_err(&wrap)?;
+            let entries = map.iter().map(|entry| {
+                let (key, device) = entry?;
+                Ok(DumpedEntry {
+                    key: Value::String(key.to_string()),
+                    value: device.if_index.into(),
+                })
+            });
+            entries.collect()
+        }
         "CORRECTIONS" => {
             let map: HashMap<_, Raw<Holder>, i32> = map.try_into().map_err(&wrap)?;
             let entries = map.iter().map(|entry| {
@@ -244,13 +255,6 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
                 map: spec.name,
                 key: String::new(),
                 expected: "a ring buffer has no entries to read; `netguard events` shows what passes through",
-            });
-        }
-        _ if spec.kind == MapKind::SkStorage => {
-            return Err(BpfError::BadKey {
-                map: spec.name,
-                key: String::new(),
-                expected: "sockets carry its entries, and nobody can list them",
             });
         }
         _ => return read_array(spec, map),
@@ -321,6 +325,7 @@ const fn kind_name(kind: MapKind) -> &'static str {
         MapKind::ArrayOfMaps => "array of maps",
         MapKind::LruHash => "lru hash",
         MapKind::SkStorage => "socket storage",
+        MapKind::DevMapHash => "hash of interfaces",
     }
 }
 
@@ -333,7 +338,8 @@ pub(super) fn map_data(map: &Map) -> Option<&MapData> {
         | Map::LpmTrie(data)
         | Map::ArrayOfMaps(data)
         | Map::RingBuf(data)
-        | Map::SkStorage(data) => Some(data),
+        | Map::SkStorage(data)
+        | Map::DevMapHash(data) => Some(data),
         _ => None,
     }
 }

@@ -28,6 +28,7 @@ mod pins;
 mod proven;
 mod ranges;
 mod raw;
+mod redirects;
 mod rules;
 mod samples;
 mod services;

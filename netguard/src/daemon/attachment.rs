@@ -35,7 +35,7 @@ pub(super) struct Attachment {
 /// What a look at the interfaces told besides.
 pub(super) struct Looked {
     /// Packets that they could not send since they were made.
-    pub(super) tx_dropped: u64,
+    pub(super) unsent: u64,
     /// A VLAN on one of them.
     pub(super) vlan: Option<String>,
     /// The largest TCP segments that all of them can take.
@@ -237,7 +237,7 @@ impl Attachment {
             .collect();
         let of_ours = |vlan: &&Interface| ours.iter().any(|ours| vlan.vlan_of == Some(ours.index));
         let looked = Looked {
-            tx_dropped: ours.iter().map(|interface| interface.tx_dropped).sum(),
+            unsent: ours.iter().map(|interface| interface.unsent).sum(),
             vlan: standing.iter().find(of_ours).map(|vlan| vlan.name.clone()),
             segments: segments(&filtered),
             watched,

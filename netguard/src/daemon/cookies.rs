@@ -174,12 +174,12 @@ impl CookieSwitch {
     }
 
     /// Whether nearly all answers were lost at the interface for a while, as a veth loses what it is to send back to an end
-    /// that runs no XDP program; of `answered` and `tx_dropped` in all.
-    pub(super) fn undelivered(&mut self, answered: u64, tx_dropped: u64) -> bool {
-        let before = self.sent.replace((answered, tx_dropped));
+    /// that neither aggregates nor runs an XDP program; of `answered` and `unsent` in all.
+    pub(super) fn undelivered(&mut self, answered: u64, unsent: u64) -> bool {
+        let before = self.sent.replace((answered, unsent));
         let all_lost = before.is_some_and(|(answered_then, dropped_then)| {
             let made = answered.saturating_sub(answered_then);
-            made >= TELLING && tx_dropped.saturating_sub(dropped_then) >= made / 10 * 9
+            made >= TELLING && unsent.saturating_sub(dropped_then) >= made / 10 * 9
         });
         self.lost = if all_lost { self.lost + 1 } else { 0 };
         self.lost >= PATIENCE

@@ -60,7 +60,7 @@ mod tests {
             up: true,
             link_layer: LinkLayer::Ethernet,
             vlan_of: None,
-            tx_dropped: 0,
+            unsent: 0,
             xdp: None,
         };
         let interfaces: Vec<Interface> = mtus.iter().map(interface).collect();

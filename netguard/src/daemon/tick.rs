@@ -38,7 +38,7 @@ pub(crate) const SWEEP_TICKS: u64 = 200;
 /// How long a source counts as proven after it was seen with an established connection.
 pub(crate) const PROVEN_FOR_NS: u64 = 600_000_000_000;
 
-const LOST: &str = "the interface loses the answers (a veth, unless its other end runs an XDP program, too)";
+const LOST: &str = "the interface loses the answers (a veth, unless its other end has generic-receive-offload or runs an XDP program, too)";
 
 /// Ticks until the daemon is stopped.
 pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut watch::Receiver<Option<Stop>>) {
@@ -75,7 +75,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
             if let Some(looked) = inputs.attachment.check(state).await {
                 if inputs
                     .cookies
-                    .undelivered(ticking.chain.answered(), looked.tx_dropped)
+                    .undelivered(ticking.chain.answered(), looked.unsent)
                 {
                     stop_answering(state, LOST);
                 }

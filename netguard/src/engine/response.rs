@@ -21,8 +21,6 @@ mod withheld;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Attack,
-    detect::Class,
     peace::{KeptPeace, Peace},
     places::{KeptPlaces, PeacePlaces, Place},
 };

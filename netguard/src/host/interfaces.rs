@@ -31,8 +31,8 @@ pub struct Interface {
     pub link_layer: LinkLayer,
     /// The interface whose tagged frames it takes, if it is a VLAN.
     pub vlan_of: Option<u32>,
-    /// Packets that it could not send since it was made.
-    pub tx_dropped: u64,
+    /// Packets that it could not send since it was made; a veth's redirects that nobody takes are among them.
+    pub unsent: u64,
     /// The XDP program attached to it.
     pub xdp: Option<AttachedXdp>,
 }
@@ -164,10 +164,11 @@ impl From<&LinkMessage> for Interface {
                 _ => LinkLayer::Other,
             },
             vlan_of: None,
-            tx_dropped: 0,
+            unsent: 0,
             xdp: None,
         };
         let (mut kind, mut bus, mut device, mut below) = (None, None, None, None);
+        let mut dropped = [0; 2];
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => interface.name.clone_from(name),
@@ -176,7 +177,7 @@ impl From<&LinkMessage> for Interface {
                 }
                 LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
                 LinkAttribute::Link(index) => below = Some(*index),
-                LinkAttribute::Stats64(stats) => interface.tx_dropped = stats.tx_dropped,
+                LinkAttribute::Stats64(stats) => dropped = [stats.tx_dropped, stats.rx_dropped],
                 LinkAttribute::Xdp(xdp) => interface.xdp = attached(xdp),
                 LinkAttribute::LinkInfo(infos) => {
                     kind = infos.iter().find_map(|info| match info {
@@ -194,6 +195,12 @@ impl From<&LinkMessage> for Interface {
             .zip(device)
             .and_then(|(bus, device)| driver(bus, device))
             .or(kind);
+        let [sending, receiving] = dropped;
+        // What cannot be redirected was received; a card drops what comes too fast there, too.
+        interface.unsent = match interface.driver.as_deref() {
+            Some("veth") => sending.saturating_add(receiving),
+            _ => sending,
+        };
         interface
     }
 }

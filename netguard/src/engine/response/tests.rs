@@ -7,7 +7,7 @@ use netguard_common::{Verdict, telemetry::Kind};
 use super::*;
 use crate::engine::{
     Account, Baselines, Features, Tracker,
-    detect::Suspicion,
+    detect::{Class, Suspicion},
     feature::{ServiceFeatures, tests::second},
     observe,
     peace::tests::seen_at,

@@ -74,7 +74,7 @@ fn tell(state: &State, decision: &Decision, outcome: Enforced<BpfError>) {
         }
         (Action::Block { prefix, ttl_ns }, _) => {
             info!(%prefix, verdict, dropped = finding.dropped, "blocked");
-            if let Cause::Application(_) = finding.cause {
+            if !matches!(finding.cause, Cause::Limit(_)) {
                 // Where nobody watches connections, nobody takes them.
                 let mut ousted = state.ousted();
                 if ousted.len() < OUSTED {

@@ -21,7 +21,10 @@ use crate::{
     bpf::{BpfError, Connections, Excesses, NotCounted, Pins, SettingsMap, counts_connections},
     clock::monotonic_ns,
     config::{Config, EndSlow, PolicyMode},
-    engine::slow::{self, SlowConnections},
+    engine::{
+        Cause, Finding,
+        slow::{self, Offender, SlowConnections},
+    },
     host::{self, Tcp},
 };
 use counts::Counts;
@@ -230,5 +233,22 @@ impl Watching {
             self.state.journal.record(EventKind::ServiceRelieved { service });
         }
         self.ender.end(tcp, &endings);
+        let offenders = self.slow.take_offenders();
+        if self.ender.acts() {
+            self.state.found().add(offenders.iter().map(finding));
+        }
+    }
+}
+
+/// As policy decides on it.
+const fn finding(offender: &Offender) -> Finding {
+    Finding {
+        account: offender.account,
+        source: offender.peer,
+        cause: Cause::SlowConnections,
+        over_for_ns: offender.over_for_ns,
+        dropped: offender.ended,
+        per_s: 0,
+        opened_per_s: 0,
     }
 }

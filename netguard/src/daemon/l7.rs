@@ -37,8 +37,6 @@ const PORTIONS: usize = 50;
 const TOLD: usize = 16;
 /// Between two looks at interfaces, ports and conversations that went silent.
 const SECOND: Duration = Duration::from_secs(1);
-/// Findings that wait for the tick.
-const WAITING: usize = 4_096;
 /// Routes and TLS clients that a service is told with.
 const TOP: usize = 20;
 
@@ -47,8 +45,6 @@ const TOP: usize = 20;
 pub struct Heard {
     report: HttpReport,
     offences: Option<Offences>,
-    /// Not yet taken by the tick.
-    findings: Vec<Finding>,
 }
 
 impl Heard {
@@ -74,11 +70,6 @@ impl Heard {
     /// What `account` does, if it was heard of late.
     pub(crate) fn source(&self, account: crate::engine::Account) -> Option<SourceReport> {
         self.offences.as_ref()?.of(account)
-    }
-
-    /// What was found since the last time, to be decided on.
-    pub(super) fn take_findings(&mut self) -> Vec<Finding> {
-        std::mem::take(&mut self.findings)
     }
 }
 
@@ -208,9 +199,7 @@ impl Hearing {
         let guard = self.state.guard().clone();
         found.retain(|found| guard.objection(&Prefix::from(found.source)).is_none());
         if self.acts {
-            let mut heard = self.state.heard();
-            let room = WAITING.saturating_sub(heard.findings.len());
-            heard.findings.extend(found.iter().take(room).map(finding));
+            self.state.found().add(found.iter().map(finding));
         }
         found.retain(|found| found.is_news);
         let more = found.len().saturating_sub(TOLD) as u64;

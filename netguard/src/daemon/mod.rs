@@ -16,6 +16,7 @@ pub(crate) mod database;
 mod decision;
 mod event;
 mod fetches;
+mod found;
 mod journal;
 mod l7;
 pub(crate) mod lists;

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify, wa
 
 use super::{
     ConnectionsReport, EventKind, Heard, Journal, Lists, NeverBlock, NormalState, Protected, ReflectionState,
-    Spared, StateReach, Tls, TrafficReport, cookies::Wanted, decision::Deciding, rates::Rates,
+    Spared, StateReach, Tls, TrafficReport, cookies::Wanted, decision::Deciding, found::Found, rates::Rates,
     reputation::Keeper, unconfirmed::Waiting,
 };
 use crate::{
@@ -113,6 +113,7 @@ pub struct State {
     unconfirmed: Mutex<Waiting>,
     connections: Mutex<ConnectionsReport>,
     heard: Mutex<Heard>,
+    found: Mutex<Found>,
     /// Sources that a detector blocked for what they do to services: their connections are to end.
     ousted: Mutex<Vec<Prefix>>,
     /// Somebody was blocked whose connections are to end.
@@ -169,6 +170,7 @@ impl State {
             unconfirmed: Mutex::new(Waiting::since(wall_clock())),
             connections: Mutex::default(),
             heard: Mutex::default(),
+            found: Mutex::default(),
             ousted: Mutex::default(),
             blocks_asked: AtomicBool::new(false),
             confirm: parts.confirm,
@@ -209,6 +211,10 @@ impl State {
     /// What is heard of services.
     pub fn heard(&self) -> MutexGuard<'_, Heard> {
         lock(&self.heard)
+    }
+
+    pub(super) fn found(&self) -> MutexGuard<'_, Found> {
+        lock(&self.found)
     }
 
     pub(super) fn ousted(&self) -> MutexGuard<'_, Vec<Prefix>> {

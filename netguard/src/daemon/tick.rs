@@ -154,7 +154,7 @@ impl Ticking {
         inputs.refusals.tick(state, now_ns);
         self.second.push(step.window);
         let mut findings = step.findings;
-        findings.extend(state.heard().take_findings());
+        findings.extend(state.found().take());
         if !findings.is_empty() {
             act::act(state, findings, now_ns).await;
             state.figures.decided(monotonic_ns().saturating_sub(now_ns));

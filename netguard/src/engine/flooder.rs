@@ -39,7 +39,7 @@ pub struct Finding {
     pub cause: Cause,
     /// How long the source has been over its limits.
     pub over_for_ns: u64,
-    /// Packets dropped meanwhile, or requests made, estimated.
+    /// Packets dropped meanwhile, or requests made, estimated; or connections that ended.
     pub dropped: u64,
     /// Requests a second, where it is about requests.
     pub per_s: u64,
@@ -54,6 +54,8 @@ pub enum Cause {
     Limit(Verdict),
     /// It harms an application.
     Application(Offence),
+    /// It holds connections that do nothing, again after they ended.
+    SlowConnections,
 }
 
 /// Requests a second that no person makes over one connection for long.
@@ -65,7 +67,12 @@ impl Finding {
     /// Whether each of `connections` carries more than people ask for: then many of them do not make it the address of many people.
     pub fn is_beyond_people(&self, connections: u32) -> bool {
         let each = BEYOND_PEOPLE.saturating_mul(connections.into());
-        matches!(self.cause, Cause::Application(offence) if offence.is_of_requests()) && self.per_s >= each
+        match self.cause {
+            Cause::Application(offence) => offence.is_of_requests() && self.per_s >= each,
+            // Most of them do nothing, while those of others do.
+            Cause::SlowConnections => true,
+            Cause::Limit(_) => false,
+        }
     }
 
     /// Whether all that speaks against it is how many requests there are, and those are no more than people make over its `connections`, or many who
@@ -78,7 +85,7 @@ impl Finding {
     /// Whether nobody can have forged it, given how many connections of the source are seen now. What was found in a conversation was said by
     /// somebody who heard the answer; the connection may be over by now.
     pub const fn is_proven(&self, connections: u32) -> bool {
-        connections > 0 || matches!(self.cause, Cause::Application(_))
+        connections > 0 || !matches!(self.cause, Cause::Limit(_))
     }
 }
 
@@ -88,6 +95,7 @@ impl Cause {
         match self {
             Self::Limit(verdict) => verdict.name(),
             Self::Application(offence) => offence.name(),
+            Self::SlowConnections => "slow-connections",
         }
     }
 
@@ -95,7 +103,7 @@ impl Cause {
     pub const fn evidence(self) -> Kind {
         match self {
             Self::Limit(_) => Kind::Flood,
-            Self::Application(_) => Kind::Abuse,
+            Self::Application(_) | Self::SlowConnections => Kind::Abuse,
         }
     }
 }

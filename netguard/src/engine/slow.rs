@@ -5,6 +5,7 @@
 //! and for TLS. A single slow connection may be a poor line; what tells an attack is that one source has dozens, or that it lasts. So much is ended
 //! only where the service suffers: its queue fills up, or half of its connections never said enough to be answered.
 
+mod crowds;
 mod pressure;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::Account;
+use crowds::Crowds;
+pub use crowds::Offender;
 use pressure::{Pressure, Silence};
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -131,6 +134,8 @@ pub struct SlowConnections {
     /// Ports whose service answers: at others silence is all that there ever is.
     answering: HashSet<u16>,
     pressure: Pressure,
+    crowds: Crowds,
+    offenders: Vec<Offender>,
 }
 
 /// A connection that was seen before.
@@ -177,11 +182,20 @@ impl SlowConnections {
             if pressed || settings.always {
                 let spared = |paced: &&Paced<'_>| !spared(paced.flow.peer);
                 let flows: Vec<Paced<'_>> = flows.iter().filter(spared).copied().collect();
-                end_slow(&flows, pressed, settings, &mut endings);
+                let crowds = end_slow(&flows, pressed, settings, &mut endings);
+                let offenders = crowds
+                    .iter()
+                    .filter_map(|(of_one, ending)| self.crowds.take(of_one, *ending, &flows, look.now_ns));
+                self.offenders.extend(offenders);
             }
         }
         endings.extend(self.half_open(look).filter(|ending| !spared(ending.peer)));
         endings
+    }
+
+    /// Sources that were found since the last time to hold such connections again and again.
+    pub fn take_offenders(&mut self) -> Vec<Offender> {
+        std::mem::take(&mut self.offenders)
     }
 
     /// The services under pressure at `now_ns`.
@@ -290,9 +304,15 @@ fn silence(flows: Option<&Vec<Paced<'_>>>) -> Silence {
     }
 }
 
-/// Adds those of the connections of one service that are to end.
-fn end_slow(flows: &[Paced<'_>], pressed: bool, settings: &Settings, endings: &mut Vec<Ending>) {
-    let mut sources: HashMap<Account, Vec<Paced<'_>>> = HashMap::new();
+/// Adds those of the connections of one service that are to end, and tells the connections of sources that have dozens, and how many of these end.
+fn end_slow<'a>(
+    flows: &[Paced<'a>],
+    pressed: bool,
+    settings: &Settings,
+    endings: &mut Vec<Ending>,
+) -> Vec<(Vec<Paced<'a>>, usize)> {
+    let mut crowds = Vec::new();
+    let mut sources: HashMap<Account, Vec<Paced<'a>>> = HashMap::new();
     for paced in flows {
         sources
             .entry(Account::of(paced.flow.peer))
@@ -309,7 +329,9 @@ fn end_slow(flows: &[Paced<'_>], pressed: bool, settings: &Settings, endings: &m
             };
             paced.slow_for_ns >= enough_ns
         };
-        if of_one.iter().filter(|paced| slow(paced)).count() >= CROWD {
+        let crowd = of_one.iter().filter(|paced| slow(paced)).count();
+        if crowd >= CROWD {
+            crowds.push((of_one.clone(), crowd));
             endings.extend(
                 of_one
                     .iter()
@@ -337,6 +359,7 @@ fn end_slow(flows: &[Paced<'_>], pressed: bool, settings: &Settings, endings: &m
     alone.sort_by_key(|paced| std::cmp::Reverse((paced.slow_for_ns, paced.flow.id)));
     alone.truncate((flows.len() / SHARE_AT_ONCE).max(LEAST_AT_ONCE));
     endings.extend(alone.iter().map(|paced| paced.ending(Reason::Slow)));
+    crowds
 }
 
 impl Paced<'_> {

@@ -64,6 +64,11 @@ impl Ender {
         }
     }
 
+    /// Whether it ends connections, or only tells.
+    pub(super) const fn acts(&self) -> bool {
+        self.acts
+    }
+
     pub(super) const fn ended(&self) -> Ended {
         self.ended
     }

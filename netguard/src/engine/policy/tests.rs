@@ -57,6 +57,21 @@ fn many_connections_are_many_people_unless_each_asks_as_no_person_does() {
     }
 }
 
+/// Five hundred connections that do nothing make nobody the address of many people.
+#[test]
+fn who_holds_connections_that_do_nothing_is_blocked_however_many_they_are() {
+    let finding = Finding {
+        cause: Cause::SlowConnections,
+        dropped: 500,
+        ..finding("192.0.2.1")
+    };
+    for connections in [1, 500] {
+        let mut reputation = reputation(settings(), &[("192.0.2.1", connections)]);
+        let decisions = decide(vec![finding.clone()], &guard(&[]), &mut reputation, SECOND);
+        assert_eq!(decisions[0].action, block("192.0.2.1"));
+    }
+}
+
 fn guard(guarded: &[&str]) -> Guard {
     let guarded = guarded.iter();
     Guard::new(guarded.map(|text| (text.parse().expect("a prefix"), GuardKind::OwnAddress)))

@@ -245,3 +245,60 @@ fn what_is_remembered_is_bounded() {
     assert_eq!(slow.look(&look, &SETTINGS, |_| false), []);
     assert_eq!(slow.seen.len(), 10);
 }
+
+/// Found with attack tools of others: what ended came back, wave after wave.
+#[test]
+fn who_comes_back_with_such_connections_is_an_offender_unless_all_are_stuck() {
+    let idle = |_: u64| (900, 3_000, 0);
+    let far_behind = |second: u64| (150, 4_000 + 32 * second, 90_000);
+    for (moved, neighbours, offends) in [
+        (header as fn(u64) -> _, busy as fn(u64) -> _, true),
+        (far_behind, busy, true),
+        // Pages that somebody has open.
+        (idle, busy, false),
+        // The service answers nobody, or nobody else asks: it may be stuck itself.
+        (header, header, false),
+        (header, idle, false),
+    ] {
+        let mut slow = SlowConnections::default();
+        let mut ended: HashMap<u64, u64> = HashMap::new();
+        let mut found = Vec::new();
+        for second in 0..40 {
+            let flow = |id: u64, peer: [u8; 4], (received, acknowledged, unsent)| Flow {
+                id,
+                peer: peer.into(),
+                port: PORT,
+                received,
+                acknowledged,
+                unsent,
+            };
+            // Each that ended is opened anew.
+            let attacker = (0..90).map(|number| {
+                let times = ended.get(&number).copied().unwrap_or(0);
+                flow(number + 1_000 * times, [192, 0, 2, 66], moved(second))
+            });
+            let others =
+                (0..60).map(|host| flow(1_000_000 + host, [198, 51, 100, host as u8], neighbours(second)));
+            let look = Look {
+                now_ns: (100 + second) * SECOND_NS,
+                flows: attacker.chain(others).collect(),
+                queues: vec![Queue {
+                    port: PORT,
+                    waiting: 300,
+                    backlog: 511,
+                }],
+                ..Look::default()
+            };
+            for ending in slow.look(&look, &SETTINGS, |_| false) {
+                *ended.entry(ending.id % 1_000).or_default() += 1;
+            }
+            found.extend(slow.take_offenders());
+        }
+        assert_eq!(ended.len(), 90, "they end in any case");
+        assert_eq!(!found.is_empty(), offends, "{found:?}");
+        if let Some(first) = found.first() {
+            assert_eq!(first.peer, IpAddr::from([192, 0, 2, 66]));
+            assert!(first.ended == 180 && first.over_for_ns > 0, "{first:?}");
+        }
+    }
+}

@@ -390,16 +390,3 @@ pub const MAPS: &[MapSpec] = &[
 
 /// Size of one ring buffer record, in bytes.
 pub const SAMPLE_SIZE: usize = size_of::<Sample>();
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_rule_table_is_a_map_of_the_catalogue() {
-        for table in Table::ALL {
-            let spec = MAPS.iter().find(|spec| spec.name == table.map()).unwrap();
-            assert_eq!(spec.value_size as usize, size_of::<Rule>());
-        }
-    }
-}

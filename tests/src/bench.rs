@@ -1,5 +1,6 @@
 //! Measures netguard beside reference programs in one run: what a packet costs in the kernel, what memory the filter takes.
 
+mod applications;
 mod cases;
 mod datapath;
 mod decision;
@@ -49,6 +50,8 @@ pub enum Section {
     Decision,
     /// What an nginx under full load loses by netguard (needs wrk).
     Serving,
+    /// What honest clients get of a web server beside slow attacks and floods of requests (needs slowhttptest and wrk).
+    Applications,
     /// What labelled captures (--captures) and made-up attacks are recognised as, and how soon.
     Detection,
 }
@@ -100,6 +103,9 @@ pub fn measure(sections: &[Section], objects: &Objects, only: &str, rounds: u32)
         report
             .figures
             .extend(serving::measure(objects, rounds.min(MOST_ROUNDS))?);
+    }
+    if sections.contains(&Section::Applications) {
+        report.figures.extend(applications::measure(objects, only)?);
     }
     if sections.contains(&Section::E2e) {
         report.end_to_end = end_to_end::measure(objects, only, rounds)?;

@@ -56,3 +56,17 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{layout::Rule, maps::MAPS};
+
+    #[test]
+    fn every_rule_table_is_a_map_of_the_catalogue() {
+        for table in Table::ALL {
+            let spec = MAPS.iter().find(|spec| spec.name == table.map()).unwrap();
+            assert_eq!(spec.value_size as usize, size_of::<Rule>());
+        }
+    }
+}

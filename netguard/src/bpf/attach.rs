@@ -13,7 +13,6 @@ use super::{
     BpfError, Loaded, Pins,
     links::{Link, detach},
     load::{XDP_PROGRAM, xdp},
-    redirects::redirect_answers,
 };
 use crate::host::Interface;
 
@@ -76,7 +75,6 @@ pub fn attach(
     interface: &Interface,
     modes: &[AttachMode],
 ) -> Result<Attached, AttachError> {
-    redirect_answers(pins, interface)?;
     if adopt(loaded, pins, interface)? {
         return Ok(Attached::Adopted);
     }

@@ -60,6 +60,7 @@ pub use own::OwnAddresses;
 pub use pins::{InstanceName, InstanceNameError, Pins, bpffs_mounted};
 pub use proven::Proven;
 pub use ranges::{Ranges, WrittenRanges};
+pub use redirects::redirect_answers;
 pub use rules::{NotedRule, Rules};
 pub use samples::{Excesses, Handshakes, Heads, Samples};
 pub use services::Services;

@@ -175,6 +175,7 @@ impl Attachment {
             Attach::Generic => &[AttachMode::Generic],
         };
         let name = interface.name.as_str();
+        self.redirect_answers(interface);
         let attached = bpf::attach(&mut self.loaded, &self.pins, interface, modes)
             .map_err(|error| named(error, interface.program_id()))?;
         let (mode, adopted) = match attached {
@@ -221,6 +222,9 @@ impl Attachment {
         // First the watch, then the filter.
         let filtered = filtered(&self.pins, &names, &standing);
         let watched = self.watch_again(&filtered);
+        filtered
+            .iter()
+            .for_each(|interface| self.redirect_answers(interface));
         let mut after = Vec::new();
         for protected in &before {
             let (looked, renewed) = self.look(protected, &standing);
@@ -244,6 +248,13 @@ impl Attachment {
         };
         *state.interfaces() = after;
         Some(looked)
+    }
+
+    /// Before the filter answers, and again where the kernel has forgotten it.
+    fn redirect_answers(&self, interface: &Interface) {
+        if let Err(error) = bpf::redirect_answers(&self.pins, interface) {
+            warn!("answers may not leave through {}: {error}", interface.name);
+        }
     }
 
     /// Where the name of a protected interface has gone to another one, the pins follow. Otherwise they keep their names, by

@@ -22,7 +22,7 @@ use crate::{
     clock::monotonic_ns,
     config::{Config, EndSlow, PolicyMode},
     engine::{
-        Cause, Finding,
+        Cause, Finding, accountable,
         slow::{self, Offender, SlowConnections},
     },
     host::{self, Tcp},
@@ -233,8 +233,14 @@ impl Watching {
             self.state.journal.record(EventKind::ServiceRelieved { service });
         }
         self.ender.end(tcp, &endings);
-        let offenders = self.slow.take_offenders();
+        let mut offenders = self.slow.take_offenders();
         if self.ender.acts() {
+            // Where this machine or somebody guarded is in the account, too, nobody knows which of its addresses it is.
+            let guard = self.state.guard().clone();
+            let is_of_one = |offender: &Offender| {
+                accountable(offender.account, offender.peer, &guard) == offender.account
+            };
+            offenders.retain(is_of_one);
             self.state.found().add(offenders.iter().map(finding));
         }
     }
@@ -245,7 +251,9 @@ const fn finding(offender: &Offender) -> Finding {
     Finding {
         account: offender.account,
         source: offender.peer,
-        cause: Cause::SlowConnections,
+        cause: Cause::SlowConnections {
+            stuck: offender.stuck,
+        },
         over_for_ns: offender.over_for_ns,
         dropped: offender.ended,
         per_s: 0,

@@ -54,12 +54,17 @@ pub enum Cause {
     Limit(Verdict),
     /// It harms an application.
     Application(Offence),
-    /// It holds connections that do nothing, again after they ended.
-    SlowConnections,
+    /// It opens connections that do nothing, again after such ended; so many of them now.
+    SlowConnections { stuck: u32 },
 }
+
+/// What the command line and JSON call [`Cause::SlowConnections`].
+pub const SLOW_CONNECTIONS: &str = "slow-connections";
 
 /// Requests a second that no person makes over one connection for long.
 const BEYOND_PEOPLE: u64 = 10;
+/// The part of the connections of a source that must do nothing, for these not to be those of some of many people.
+const MOSTLY_PERCENT: u64 = 75;
 /// People behind one address who need not be connected at the same moment.
 const COMING_AND_GOING: u32 = 50;
 
@@ -69,8 +74,10 @@ impl Finding {
         let each = BEYOND_PEOPLE.saturating_mul(connections.into());
         match self.cause {
             Cause::Application(offence) => offence.is_of_requests() && self.per_s >= each,
-            // Most of them do nothing, while those of others do.
-            Cause::SlowConnections => true,
+            // Nearly all that it has, to whatever service, do nothing.
+            Cause::SlowConnections { stuck } => {
+                u64::from(stuck) * 100 >= u64::from(connections) * MOSTLY_PERCENT
+            }
             Cause::Limit(_) => false,
         }
     }
@@ -95,7 +102,7 @@ impl Cause {
         match self {
             Self::Limit(verdict) => verdict.name(),
             Self::Application(offence) => offence.name(),
-            Self::SlowConnections => "slow-connections",
+            Self::SlowConnections { .. } => SLOW_CONNECTIONS,
         }
     }
 
@@ -103,7 +110,7 @@ impl Cause {
     pub const fn evidence(self) -> Kind {
         match self {
             Self::Limit(_) => Kind::Flood,
-            Self::Application(_) | Self::SlowConnections => Kind::Abuse,
+            Self::Application(_) | Self::SlowConnections { .. } => Kind::Abuse,
         }
     }
 }

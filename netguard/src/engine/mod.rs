@@ -37,7 +37,7 @@ pub use chain::{Chain, Readings, Step, conclude};
 pub use controller::Controller;
 pub use enforce::{Enforced, RuleSink, enforce};
 pub use feature::Features;
-pub use flooder::{Cause, Finding, FlooderSettings, Flooders, Opened};
+pub use flooder::{Cause, Finding, FlooderSettings, Flooders, Opened, SLOW_CONNECTIONS};
 pub use guard::{Carved, Guard, GuardKind};
 pub use learnt::Learnt;
 pub use policy::{Action, Decision, Withheld, accountable, decide, objection};

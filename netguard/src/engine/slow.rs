@@ -141,8 +141,12 @@ pub struct SlowConnections {
 /// A connection that was seen before.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
+    /// When it was first looked at.
+    begun_ns: u64,
     /// Since when it has done next to nothing.
     since_ns: u64,
+    /// When it was last seen that some of an answer was taken.
+    answered_ns: Option<u64>,
     /// When it was last looked at, and what had moved then.
     at_ns: u64,
     received: u64,
@@ -153,7 +157,9 @@ struct Seen {
 #[derive(Clone, Copy)]
 struct Paced<'a> {
     flow: &'a Flow,
+    begun_ns: u64,
     slow_for_ns: u64,
+    answered_ns: Option<u64>,
 }
 
 impl SlowConnections {
@@ -162,12 +168,14 @@ impl SlowConnections {
         self.follow(look);
         let mut services: HashMap<u16, Vec<Paced<'_>>> = HashMap::new();
         for flow in &look.flows {
-            let since_ns = self.seen.get(&flow.id).map_or(look.now_ns, |seen| seen.since_ns);
-            let slow_for_ns = look.now_ns.saturating_sub(since_ns);
-            services
-                .entry(flow.port)
-                .or_default()
-                .push(Paced { flow, slow_for_ns });
+            let begin = Seen::begin(flow, look.now_ns);
+            let seen = self.seen.get(&flow.id).unwrap_or(&begin);
+            services.entry(flow.port).or_default().push(Paced {
+                flow,
+                begun_ns: seen.begun_ns,
+                slow_for_ns: look.now_ns.saturating_sub(seen.since_ns),
+                answered_ns: seen.answered_ns,
+            });
         }
         let answered = look.flows.iter().filter(|flow| !flow.is_unanswered());
         self.answering.extend(answered.map(|flow| flow.port));
@@ -183,10 +191,8 @@ impl SlowConnections {
                 let spared = |paced: &&Paced<'_>| !spared(paced.flow.peer);
                 let flows: Vec<Paced<'_>> = flows.iter().filter(spared).copied().collect();
                 let crowds = end_slow(&flows, pressed, settings, &mut endings);
-                let offenders = crowds
-                    .iter()
-                    .filter_map(|(of_one, ending)| self.crowds.take(of_one, *ending, &flows, look.now_ns));
-                self.offenders.extend(offenders);
+                self.offenders
+                    .extend(self.crowds.take(&crowds, &flows, look.now_ns));
             }
         }
         endings.extend(self.half_open(look).filter(|ending| !spared(ending.peer)));
@@ -253,7 +259,9 @@ impl SlowConnections {
 impl Seen {
     const fn begin(flow: &Flow, now_ns: u64) -> Self {
         Self {
+            begun_ns: now_ns,
             since_ns: now_ns,
+            answered_ns: None,
             at_ns: now_ns,
             received: flow.received,
             acknowledged: flow.acknowledged,
@@ -273,8 +281,13 @@ impl Seen {
         if is_answered || (moved > 0 && moved >= enough) {
             self.since_ns = now_ns;
         }
+        if acknowledged > 0 {
+            self.answered_ns = Some(now_ns);
+        }
         *self = Self {
+            begun_ns: self.begun_ns,
             since_ns: self.since_ns,
+            answered_ns: self.answered_ns,
             ..Self::begin(flow, now_ns)
         };
     }
@@ -304,13 +317,13 @@ fn silence(flows: Option<&Vec<Paced<'_>>>) -> Silence {
     }
 }
 
-/// Adds those of the connections of one service that are to end, and tells the connections of sources that have dozens, and how many of these end.
+/// Adds those of the connections of one service that are to end, and tells all connections of sources of which dozens do.
 fn end_slow<'a>(
     flows: &[Paced<'a>],
     pressed: bool,
     settings: &Settings,
     endings: &mut Vec<Ending>,
-) -> Vec<(Vec<Paced<'a>>, usize)> {
+) -> Vec<Vec<Paced<'a>>> {
     let mut crowds = Vec::new();
     let mut sources: HashMap<Account, Vec<Paced<'a>>> = HashMap::new();
     for paced in flows {
@@ -329,9 +342,8 @@ fn end_slow<'a>(
             };
             paced.slow_for_ns >= enough_ns
         };
-        let crowd = of_one.iter().filter(|paced| slow(paced)).count();
-        if crowd >= CROWD {
-            crowds.push((of_one.clone(), crowd));
+        if of_one.iter().filter(|paced| slow(paced)).count() >= CROWD {
+            crowds.push(of_one.clone());
             endings.extend(
                 of_one
                     .iter()

@@ -196,9 +196,10 @@ impl From<&LinkMessage> for Interface {
             .and_then(|(bus, device)| driver(bus, device))
             .or(kind);
         let [sending, receiving] = dropped;
-        // What cannot be redirected was received; a card drops what comes too fast there, too.
+        // What cannot be redirected was received; cards, and generic XDP, drop what comes too fast there, too.
+        let is_native = interface.xdp.is_some_and(|xdp| xdp.mode == XdpMode::Native);
         interface.unsent = match interface.driver.as_deref() {
-            Some("veth") => sending.saturating_add(receiving),
+            Some("veth") if is_native => sending.saturating_add(receiving),
             _ => sending,
         };
         interface

@@ -26,12 +26,17 @@ pub struct Nginx {
 impl Nginx {
     /// Starts it and waits until the client gets the page over both families.
     pub fn start(lab: &Lab) -> Result<Self> {
+        Self::with_room(lab, 4_096)
+    }
+
+    /// The same with room for so many connections.
+    pub fn with_room(lab: &Lab, connections: u32) -> Result<Self> {
         let dir = lab.dir.path().join("nginx");
         fs::create_dir_all(dir.join("www"))?;
         fs::write(dir.join("www/index.html"), SMALL_BODY)?;
         fs::write(dir.join("www/big"), vec![b'x'; BIG_BYTES])?;
         let config = dir.join("nginx.conf");
-        fs::write(&config, configuration(&dir.display().to_string()))?;
+        fs::write(&config, configuration(&dir.display().to_string(), connections))?;
         let mut running = run(&lab.victim.ns, &dir, &config)?;
         for family in [Family::V4, Family::V6] {
             wait_until("nginx to answer the client", Duration::from_secs(10), || {
@@ -94,11 +99,11 @@ pub(super) fn temporary(dir: impl std::fmt::Display) -> String {
         .concat()
 }
 
-fn configuration(dir: &str) -> String {
+fn configuration(dir: &str, connections: u32) -> String {
     let temp = temporary(dir);
     format!(
         "daemon off;\nmaster_process off;\nworker_processes 1;\nworker_rlimit_nofile 8192;\npid {dir}/pid;\n\
-         events {{ worker_connections 4096; }}\nhttp {{\n  access_log off;\n  keepalive_requests 100000000;\n{temp}  server {{\n    \
+         events {{ worker_connections {connections}; }}\nhttp {{\n  access_log off;\n  keepalive_requests 100000000;\n{temp}  server {{\n    \
          listen 80 backlog={SYN_BACKLOG};\n    listen [::]:80 ipv6only=on backlog={SYN_BACKLOG};\n    \
          root {dir}/www;\n  }}\n}}\n"
     )

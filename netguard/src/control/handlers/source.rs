@@ -11,7 +11,7 @@ use crate::{
     control::SourceReport,
     daemon::{EventKind, State, source_reputation},
     engine::{
-        Account, accountable,
+        Account, SLOW_CONNECTIONS, accountable,
         campaign::Campaign,
         response::{Measure, Mode},
     },
@@ -37,17 +37,23 @@ pub(in crate::control) async fn source(
                 dropped,
                 over_for_ms,
                 ..
-            } if about(&prefix) => format!(
-                "blocked for {for_s} s: {verdict} dropped about {dropped} packets in {over_for_ms} ms"
-            ),
+            } if about(&prefix) => match verdict.as_str() {
+                SLOW_CONNECTIONS => {
+                    format!("blocked for {for_s} s: {dropped} {verdict} ended in {over_for_ms} ms")
+                }
+                _ => format!(
+                    "blocked for {for_s} s: {verdict} dropped about {dropped} packets in {over_for_ms} ms"
+                ),
+            },
             EventKind::Withheld {
                 source,
                 why,
                 verdict,
                 dropped,
-            } if about(&source) => {
-                format!("not blocked although {verdict} dropped about {dropped} packets: {why}")
-            }
+            } if about(&source) => match verdict.as_str() {
+                SLOW_CONNECTIONS => format!("not blocked although {dropped} {verdict} ended: {why}"),
+                _ => format!("not blocked although {verdict} dropped about {dropped} packets: {why}"),
+            },
             EventKind::Dropped {
                 verdict,
                 action,

@@ -19,7 +19,8 @@ pub(super) fn carpet_bombing(second: &Features, baselines: &Baselines) -> Option
     let packets = second.packets();
     let usual = usually(baselines, Metric::Packets, 0.99)?;
     let threshold = TOTAL.max(TOTAL_FACTOR * usual);
-    let refused_otherwise = second.refused.iter().sum::<f64>() - second.refused_of_carpet;
+    // In shadow what is done about it refuses nothing.
+    let refused_otherwise = (second.refused.iter().sum::<f64>() - second.refused_of_carpet).max(0.0);
     if refused_otherwise > REFUSED * packets {
         return None;
     }

@@ -63,8 +63,10 @@ const DATAGRAMS: Flood = Flood {
 pub(super) fn floods(features: &Features, baselines: &Baselines) -> Vec<Suspicion> {
     // A service over its rate may be one of either protocol.
     let datagrams = features.of_kinds(&[Kind::Udp]);
-    let shared = features.with(&[Verdict::LimitService, Verdict::LimitPrefix]) - features.refused_of_carpet;
-    let of_datagrams = (shared - features.of_kinds(&[Kind::Syn])).min(datagrams).max(0.0);
+    let shared = features.with(&[Verdict::LimitService, Verdict::LimitPrefix]);
+    // A carpet's may be of either protocol, too.
+    let of_others = features.of_kinds(&[Kind::Syn]).max(features.refused_of_carpet);
+    let of_datagrams = (shared - of_others).min(datagrams).max(0.0);
     FLOODS
         .iter()
         .map(|flood| (flood, 0.0))

@@ -57,18 +57,23 @@ fn many_connections_are_many_people_unless_each_asks_as_no_person_does() {
     }
 }
 
-/// Five hundred connections that do nothing make nobody the address of many people.
+/// Five hundred connections that do nothing make nobody the address of many people; forty beside as many that do something may be those of some.
 #[test]
 fn who_holds_connections_that_do_nothing_is_blocked_however_many_they_are() {
-    let finding = Finding {
-        cause: Cause::SlowConnections,
-        dropped: 500,
-        ..finding("192.0.2.1")
-    };
-    for connections in [1, 500] {
+    for (stuck, connections, is_blocked) in
+        [(500, 500, true), (500, 1, true), (40, 450, false), (40, 50, true)]
+    {
+        let finding = Finding {
+            cause: Cause::SlowConnections { stuck },
+            ..finding("192.0.2.1")
+        };
         let mut reputation = reputation(settings(), &[("192.0.2.1", connections)]);
-        let decisions = decide(vec![finding.clone()], &guard(&[]), &mut reputation, SECOND);
-        assert_eq!(decisions[0].action, block("192.0.2.1"));
+        let decisions = decide(vec![finding], &guard(&[]), &mut reputation, SECOND);
+        assert_eq!(
+            decisions[0].action == block("192.0.2.1"),
+            is_blocked,
+            "{decisions:?}"
+        );
     }
 }
 

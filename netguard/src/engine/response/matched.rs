@@ -37,7 +37,7 @@ impl Responder {
             .courses_of(attacks)
             .filter(|(attack, _)| attack.class == Class::CarpetBombing);
         let held: BTreeSet<&str> = carpets
-            .flat_map(|(_, course)| course.wanted())
+            .flat_map(|(_, course)| course.in_force())
             .filter(|taken| matches!(taken.measure, Measure::Limit { .. }))
             .filter_map(|taken| taken.measure.service())
             .collect();

@@ -1,28 +1,37 @@
-//! Sources whose slow connections had to end again and again: to end them is not enough.
+//! Sources that open slow connections again after dozens of theirs had to end: to end them is not enough.
+//!
+//! A connection that was never answered may also be one whose service hangs, and many of one source may be many people. So it takes new ones,
+//! twice, which are most of what the source has, while others are answered just then, more of them than wait.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::IpAddr,
+};
 
-use super::{IDLE_NS, Paced, SECOND_NS, UNANSWERED_NS};
+use super::{CROWD, IDLE_NS, Paced, SECOND_NS, UNANSWERED_NS};
 use crate::engine::Account;
 
-/// So often connections of a source at a service must have ended, within so long.
+/// So often within so long.
 const TIMES: u32 = 2;
 const WITHIN_NS: u64 = 60 * SECOND_NS;
-/// The part of its connections there that must be stuck: people behind one address have others, too.
+/// The part of its connections to the service that must be stuck.
 const MOST_PERCENT: usize = 75;
+/// Other sources that must be answered just then.
+const OTHERS: usize = 3;
 /// Sources that are remembered, for each service they do it to.
 const REMEMBERED: usize = 4_096;
 
-/// A source that goes on to hold connections of a service that do nothing.
+/// A source that goes on to open connections to a service that do nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offender {
     pub account: Account,
-    /// An address of it.
+    /// The address of it that has most of them.
     pub peer: IpAddr,
     pub port: u16,
-    /// Connections of it that ended.
+    /// Connections of it that are stuck now, all of which end, and those that ended since it began.
+    pub stuck: u32,
     pub ended: u64,
-    /// How long ago the first of them did.
+    /// How long ago it began.
     pub over_for_ns: u64,
 }
 
@@ -38,49 +47,90 @@ struct Crowd {
     last_ns: u64,
 }
 
+/// What the sources of one service have there.
+#[derive(Clone, Copy, Debug, Default)]
+struct Party {
+    all: usize,
+    stuck: usize,
+    /// Whether one was answered a moment ago.
+    is_served: bool,
+}
+
 impl Crowds {
-    /// Takes in that those of `ending` end, which are connections of one source to a service, all of which are `of_one`, of `flows` in all. Tells whether
-    /// that makes it an offender: only where others are answered just then, and most of theirs are not stuck, too. Otherwise the service may be.
+    /// Takes in that dozens of connections end of each of `crowds`, which are among the `flows` of a service. Tells those that are offenders.
     pub(super) fn take(
         &mut self,
-        of_one: &[Paced<'_>],
-        ending: usize,
+        crowds: &[Vec<Paced<'_>>],
         flows: &[Paced<'_>],
         now_ns: u64,
-    ) -> Option<Offender> {
-        let first = of_one.first()?.flow;
-        let account = Account::of(first.peer);
-        let others = || {
-            flows
-                .iter()
-                .filter(|paced| Account::of(paced.flow.peer) != account)
+    ) -> Vec<Offender> {
+        if crowds.is_empty() {
+            return Vec::new();
+        }
+        self.0
+            .retain(|_, crowd| now_ns.saturating_sub(crowd.last_ns) < WITHIN_NS);
+        let mut parties: HashMap<Account, Party> = HashMap::new();
+        for paced in flows {
+            let party = parties.entry(Account::of(paced.flow.peer)).or_default();
+            party.all += 1;
+            party.stuck += usize::from(paced.is_stuck());
+            party.is_served |= paced.is_served(now_ns);
+        }
+        let of_crowds = crowds
+            .iter()
+            .filter_map(|crowd| Some(Account::of(crowd.first()?.flow.peer)));
+        let of_crowds: HashSet<Account> = of_crowds.collect();
+        let others = || parties.iter().filter(|(account, _)| !of_crowds.contains(account));
+        let served = others().filter(|(_, party)| party.is_served).count();
+        let waiting = others()
+            .filter(|(_, party)| party.stuck > 0 && party.stuck * 2 >= party.all)
+            .count();
+        let is_the_service_well = served >= OTHERS && served > waiting;
+        let is_mostly_stuck = |crowd: &&Vec<Paced<'_>>| {
+            let stuck = crowd.iter().filter(|paced| paced.is_stuck()).count();
+            stuck * 100 >= crowd.len() * MOST_PERCENT
         };
-        let stuck = of_one.iter().filter(|paced| paced.is_stuck()).count();
-        let others_stuck = others().filter(|paced| paced.is_stuck()).count();
-        if stuck * 100 < of_one.len() * MOST_PERCENT
-            || others_stuck * 2 > others().count()
-            || !others().any(Paced::thrives)
-        {
+        let suspects = crowds
+            .iter()
+            .filter(|_| is_the_service_well)
+            .filter(is_mostly_stuck);
+        suspects
+            .filter_map(|of_one| self.accuse(of_one, now_ns))
+            .collect()
+    }
+
+    /// Counts those of `of_one` that were begun since the last ones ended.
+    fn accuse(&mut self, of_one: &[Paced<'_>], now_ns: u64) -> Option<Offender> {
+        let first = of_one.first()?.flow;
+        let (account, port) = (Account::of(first.peer), first.port);
+        let known = self.0.get(&(account, port)).copied();
+        let stuck = || of_one.iter().filter(|paced| paced.is_stuck());
+        let is_new = |paced: &&Paced<'_>| known.is_none_or(|crowd| paced.begun_ns >= crowd.last_ns);
+        let new = stuck().filter(is_new).count();
+        if new < CROWD || (known.is_none() && self.0.len() >= REMEMBERED) {
             return None;
         }
-        let is_lately = |crowd: &Crowd| now_ns.saturating_sub(crowd.last_ns) < WITHIN_NS;
-        self.0.retain(|_, crowd| is_lately(crowd));
-        if self.0.len() >= REMEMBERED && !self.0.contains_key(&(account, first.port)) {
-            return None;
-        }
-        let crowd = self.0.entry((account, first.port)).or_insert(Crowd {
+        let before = known.unwrap_or(Crowd {
             times: 0,
             ended: 0,
             first_ns: now_ns,
             last_ns: now_ns,
         });
-        crowd.times = crowd.times.saturating_add(1);
-        crowd.ended = crowd.ended.saturating_add(ending as u64);
-        crowd.last_ns = now_ns;
-        (crowd.times >= TIMES).then_some(Offender {
+        let crowd = Crowd {
+            times: before.times.saturating_add(1),
+            ended: before.ended.saturating_add(new as u64),
+            first_ns: before.first_ns,
+            last_ns: now_ns,
+        };
+        self.0.insert((account, port), crowd);
+        let mut peers: BTreeMap<IpAddr, u32> = BTreeMap::new();
+        stuck().for_each(|paced| *peers.entry(paced.flow.peer).or_default() += 1);
+        let (peer, _) = peers.iter().max_by_key(|(_, count)| **count)?;
+        (crowd.times >= TIMES).then(|| Offender {
             account,
-            peer: first.peer,
-            port: first.port,
+            peer: *peer,
+            port,
+            stuck: peers.values().sum(),
             ended: crowd.ended,
             over_for_ns: now_ns.saturating_sub(crowd.first_ns),
         })
@@ -88,14 +138,15 @@ impl Crowds {
 }
 
 impl Paced<'_> {
-    /// Whether the peer owes something: a request, or to take what was sent. One that is idle after an answer owes nothing.
+    /// Whether nothing of an answer came for a while, or nobody takes what was sent. One that is idle after an answer is not stuck.
     const fn is_stuck(&self) -> bool {
         let is_silent = self.flow.is_unanswered() && self.slow_for_ns >= UNANSWERED_NS;
         is_silent || self.flow.unsent > 0 && self.slow_for_ns >= IDLE_NS
     }
 
-    /// Whether it was answered a moment ago.
-    const fn thrives(&self) -> bool {
-        !self.flow.is_unanswered() && self.slow_for_ns < UNANSWERED_NS
+    /// Whether some of an answer was taken a moment ago.
+    fn is_served(&self, now_ns: u64) -> bool {
+        self.answered_ns
+            .is_some_and(|at_ns| now_ns.saturating_sub(at_ns) < UNANSWERED_NS)
     }
 }

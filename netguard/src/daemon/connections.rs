@@ -1,5 +1,5 @@
 //! Watches the connections that others hold with this machine, on a thread of its own, since listing them can take long: ends those above a
-//! limit at once, each second those that do next to nothing (`engine::slow`), and those of sources that an operator blocked; and keeps the
+//! limit at once, twice a second those that do next to nothing (`engine::slow`), and those of sources that an operator blocked; and keeps the
 //! kernel's counts right.
 
 mod counts;
@@ -35,10 +35,11 @@ pub use report::{ConnectionsReport, Ended};
 /// Between two looks for connections in excess.
 const EXCESS: Duration = Duration::from_millis(50);
 /// Between two looks at all sockets; where that takes long, twenty times as long as it takes.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(500);
 const AT_MOST: u32 = 20;
-/// Looks between those at who is logged in and at what is blocked.
-const RARE: u64 = 10;
+/// Looks between those at the kernel's counts, and between those at who is logged in and at what is blocked.
+const COUNT: u64 = 2;
+const RARE: u64 = 20;
 /// Excesses that are taken at once.
 const TAKEN: usize = 1_024;
 
@@ -186,7 +187,7 @@ impl Watching {
             self.look_who_counts();
         }
         self.ender.look_who_is_allowed();
-        let counted = self.counts.read();
+        let counted = look.is_multiple_of(COUNT).then(|| self.counts.read());
         let tcp = match host::tcp() {
             Ok(tcp) => tcp,
             // `doctor` says what is missing.
@@ -201,7 +202,9 @@ impl Watching {
         }
         self.ender.end_blocked(&tcp, self.blocks);
         self.ender.end_ousted(&tcp, self.blocks);
-        if let Err(error) = self.counts.follow(&self.state, &tcp, counted) {
+        if let Some(counted) = counted
+            && let Err(error) = self.counts.follow(&self.state, &tcp, counted)
+        {
             warn!("the counts of connections are not kept right: {error}");
         }
         let mut report = self.state.connections();

@@ -25,12 +25,13 @@ const SECOND_NS: u64 = 1_000_000_000;
 const RATE: u64 = 256;
 /// Connections of one source at one service that are too many to be slow by chance,
 const CROWD: usize = 32;
-/// when they have been slow for so long: without any answer, and after one.
+/// when they have been slow for so long: without any answer, while one is not taken, and after one.
 const UNANSWERED_NS: u64 = 2 * SECOND_NS;
+const UNTAKEN_NS: u64 = 5 * SECOND_NS;
 const IDLE_NS: u64 = 10 * SECOND_NS;
 /// Of the connections of a service so many end at a look for being slow alone, the slowest first: the pressure may be over soon.
-const SHARE_AT_ONCE: usize = 8;
-const LEAST_AT_ONCE: usize = 16;
+const SHARE_AT_ONCE: usize = 16;
+const LEAST_AT_ONCE: usize = 8;
 /// Of half-open ones those whose answer was sent again so often: three seconds at least.
 const RETRIES: u8 = 2;
 /// Connections that are followed at the most; about 64 bytes each.
@@ -334,14 +335,7 @@ fn end_slow<'a>(
     }
     let mut alone = Vec::new();
     for mut of_one in sources.into_values() {
-        let slow = |paced: &Paced<'_>| {
-            let enough_ns = if paced.flow.is_unanswered() {
-                UNANSWERED_NS
-            } else {
-                IDLE_NS
-            };
-            paced.slow_for_ns >= enough_ns
-        };
+        let slow = |paced: &Paced<'_>| paced.is_stuck() || paced.slow_for_ns >= IDLE_NS;
         if of_one.iter().filter(|paced| slow(paced)).count() >= CROWD {
             crowds.push(of_one.clone());
             endings.extend(
@@ -375,6 +369,12 @@ fn end_slow<'a>(
 }
 
 impl Paced<'_> {
+    /// Whether nothing of an answer came for a while, or nobody takes what was sent. One that is idle after an answer is not stuck.
+    const fn is_stuck(&self) -> bool {
+        let is_silent = self.flow.is_unanswered() && self.slow_for_ns >= UNANSWERED_NS;
+        is_silent || self.flow.unsent > 0 && self.slow_for_ns >= UNTAKEN_NS
+    }
+
     const fn ending(&self, reason: Reason) -> Ending {
         Ending {
             id: self.flow.id,

@@ -45,7 +45,7 @@ const ATTACKS: [Attack; 7] = [
     Attack {
         name: "slow bodies",
         tool: "slowhttptest",
-        path: "/big",
+        path: "/upload",
         args: &[
             "-B", "-c", "3000", "-r", "2000", "-i", "5", "-s", "8192", "-l", "14", "-u",
         ],

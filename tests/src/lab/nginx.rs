@@ -105,6 +105,6 @@ fn configuration(dir: &str, connections: u32) -> String {
         "daemon off;\nmaster_process off;\nworker_processes 1;\nworker_rlimit_nofile 8192;\npid {dir}/pid;\n\
          events {{ worker_connections {connections}; }}\nhttp {{\n  access_log off;\n  keepalive_requests 100000000;\n{temp}  server {{\n    \
          listen 80 backlog={SYN_BACKLOG};\n    listen [::]:80 ipv6only=on backlog={SYN_BACKLOG};\n    \
-         root {dir}/www;\n  }}\n}}\n"
+         root {dir}/www;\n    location /upload {{ client_max_body_size 1g; proxy_pass http://[::1]:9; }}\n  }}\n}}\n"
     )
 }

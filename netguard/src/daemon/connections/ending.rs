@@ -4,6 +4,8 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     sync::{Arc, atomic::Ordering},
+    thread,
+    time::Duration,
 };
 
 use netguard_common::{connection::Excess, limit::source_key, packet::Address, rule::Origin};
@@ -26,6 +28,9 @@ use crate::{
     prefix::Prefix,
 };
 
+/// Connections that end at once, and the pause before the next: a server with one thread answers nobody else meanwhile.
+const AT_ONCE: u64 = 50;
+const PAUSE: Duration = Duration::from_millis(4);
 /// Keys of sources that the datapath spares.
 const SPARED: usize = 8;
 /// Ports that it spares.
@@ -47,6 +52,8 @@ pub(super) struct Ender {
     allowed: Prefixes,
     /// That the kernel cannot end connections was told.
     is_told: bool,
+    /// Connections that the kernel ended.
+    destroyed: u64,
 }
 
 impl Ender {
@@ -61,6 +68,7 @@ impl Ender {
             guard: Guard::default(),
             allowed: Prefixes::default(),
             is_told: false,
+            destroyed: 0,
         }
     }
 
@@ -220,7 +228,13 @@ impl Ender {
             return connection.cookie.is_none_or(|cookie| self.told.insert(cookie));
         }
         match host::destroy(connection) {
-            Ok(ended) => ended,
+            Ok(ended) => {
+                self.destroyed += u64::from(ended);
+                if ended && self.destroyed.is_multiple_of(AT_ONCE) {
+                    thread::sleep(PAUSE);
+                }
+                ended
+            }
             Err(error @ HostError::NoSocketDestruction) => {
                 if !std::mem::replace(&mut self.is_told, true) {
                     warn!("connections are not ended: {error}");

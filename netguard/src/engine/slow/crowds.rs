@@ -8,7 +8,7 @@ use std::{
     net::IpAddr,
 };
 
-use super::{CROWD, IDLE_NS, Paced, SECOND_NS, UNANSWERED_NS};
+use super::{CROWD, Paced, SECOND_NS, UNANSWERED_NS};
 use crate::engine::Account;
 
 /// So often within so long.
@@ -138,12 +138,6 @@ impl Crowds {
 }
 
 impl Paced<'_> {
-    /// Whether nothing of an answer came for a while, or nobody takes what was sent. One that is idle after an answer is not stuck.
-    const fn is_stuck(&self) -> bool {
-        let is_silent = self.flow.is_unanswered() && self.slow_for_ns >= UNANSWERED_NS;
-        is_silent || self.flow.unsent > 0 && self.slow_for_ns >= IDLE_NS
-    }
-
     /// Whether some of an answer was taken a moment ago.
     fn is_served(&self, now_ns: u64) -> bool {
         self.answered_ns

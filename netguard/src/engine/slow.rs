@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::Account;
 use crowds::Crowds;
 pub use crowds::Offender;
-use pressure::{Pressure, Silence};
+use pressure::{Pressure, Stuck};
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// Bytes a second below which a connection counts as slow.
@@ -181,9 +181,9 @@ impl SlowConnections {
         let answered = look.flows.iter().filter(|flow| !flow.is_unanswered());
         self.answering.extend(answered.map(|flow| flow.port));
         let answering = &self.answering;
-        self.pressure.look(look, |port| Silence {
+        self.pressure.look(look, |port| Stuck {
             is_unusual: answering.contains(&port),
-            ..silence(services.get(&port))
+            ..stuck(services.get(&port))
         });
         let mut endings = Vec::new();
         for (port, flows) in &services {
@@ -301,18 +301,18 @@ impl Flow {
     }
 }
 
-/// What of `flows` got no answer for a while.
-fn silence(flows: Option<&Vec<Paced<'_>>>) -> Silence {
+/// What of `flows` is stuck.
+fn stuck(flows: Option<&Vec<Paced<'_>>>) -> Stuck {
     let flows = flows.map_or(&[][..], Vec::as_slice);
     let mut sources: HashMap<Account, usize> = HashMap::new();
     for paced in flows {
-        if paced.flow.is_unanswered() && paced.slow_for_ns >= UNANSWERED_NS {
+        if paced.is_stuck() {
             *sources.entry(Account::of(paced.flow.peer)).or_default() += 1;
         }
     }
-    Silence {
+    Stuck {
         all: flows.len(),
-        silent: sources.values().sum(),
+        stuck: sources.values().sum(),
         of_one: sources.values().copied().max().unwrap_or(0),
         is_unusual: false,
     }

@@ -6,26 +6,26 @@ use super::Look;
 
 /// Connections that wait to be accepted, from which on a quarter of the queue is much.
 const WAITING: u32 = 16;
-/// Connections that never said enough to be answered, from which on they are told as pressure where they are half of all.
-const SILENT: usize = 256;
+/// Connections that are stuck, from which on they are told as pressure where they are half of all.
+const STUCK: usize = 256;
 /// How long a service counts as under pressure after it was seen to be.
 const LASTS_NS: u64 = 10_000_000_000;
 
-/// The connections of a service that never said enough to be answered.
+/// The connections of a service that never said enough to be answered, or take nothing of an answer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Silence {
-    /// All connections of the service, those that are silent, and the most of these that one source has.
+pub(super) struct Stuck {
+    /// All connections of the service, those that are stuck, and the most of these that one source has.
     pub(super) all: usize,
-    pub(super) silent: usize,
+    pub(super) stuck: usize,
     pub(super) of_one: usize,
     /// Whether the service answers others: some never answer anybody.
     pub(super) is_unusual: bool,
 }
 
-impl Silence {
+impl Stuck {
     fn is_much(&self) -> bool {
-        let is_many = self.silent >= SILENT && self.silent * 2 >= self.all;
-        is_many && (self.is_unusual || self.of_one * 2 >= self.silent)
+        let is_many = self.stuck >= STUCK && self.stuck * 2 >= self.all;
+        is_many && (self.is_unusual || self.of_one * 2 >= self.stuck)
     }
 }
 
@@ -34,26 +34,31 @@ impl Silence {
 pub(super) struct Pressure {
     /// Until when, by port.
     until_ns: HashMap<u16, u64>,
-    /// Those that showed signs of it at the last look: a burst of clients is accepted by the next one.
+    /// Those whose queue showed signs of it at the last look: a burst of clients is accepted by the next one.
     suspected: HashSet<u16>,
 }
 
 impl Pressure {
-    /// Looks at the queues, and at the silence of each service.
-    pub(super) fn look(&mut self, look: &Look, silence: impl Fn(u16) -> Silence) {
+    /// Looks at the queues, and at what is stuck of each service.
+    pub(super) fn look(&mut self, look: &Look, stuck: impl Fn(u16) -> Stuck) {
         self.until_ns.retain(|_, until_ns| *until_ns > look.now_ns);
-        let mut suspected = HashSet::new();
+        let (mut suspected, mut lasting) = (HashSet::new(), HashSet::new());
         for queue in &look.queues {
             let is_full = queue.waiting > 1 && queue.waiting >= queue.backlog;
             let fills_up =
                 queue.waiting >= WAITING && u64::from(queue.waiting) * 4 >= u64::from(queue.backlog);
-            if is_full || fills_up || silence(queue.port).is_much() {
+            // What is stuck has been so for a while.
+            if stuck(queue.port).is_much() {
+                lasting.insert(queue.port);
+            }
+            if is_full || fills_up {
                 suspected.insert(queue.port);
             }
         }
         let until_ns = look.now_ns.saturating_add(LASTS_NS);
-        let again = suspected.intersection(&self.suspected);
-        self.until_ns.extend(again.map(|port| (*port, until_ns)));
+        lasting.extend(suspected.intersection(&self.suspected));
+        self.until_ns
+            .extend(lasting.into_iter().map(|port| (port, until_ns)));
         self.suspected = suspected;
     }
 

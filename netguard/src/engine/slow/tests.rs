@@ -125,13 +125,15 @@ fn a_crowd_of_slow_connections_ends_and_honest_clients_do_not() {
 }
 
 #[test]
-fn silence_of_many_is_pressure_by_itself() {
+fn many_that_are_stuck_are_pressure_by_themselves() {
     let told = ended(&attacked(header), 60, 0, &SETTINGS);
     assert!(
         told.len() == 1_000 && told.iter().all(|(second, _)| *second <= 3),
         "{}",
         told.len()
     );
+    let told = ended(&attacked(answer), 60, 0, &SETTINGS);
+    assert!(told.len() == 1_000 && told.iter().all(|(second, _)| *second <= 7));
     // After an answer an idle connection is nobody's trouble while the queue is empty.
     assert_eq!(ended(&attacked(header_in_tls), 60, 0, &SETTINGS), []);
     assert_eq!(ended(&[client("192.0.2.66", 200, header)], 60, 0, &SETTINGS), []);

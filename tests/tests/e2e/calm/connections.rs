@@ -113,9 +113,9 @@ fn connections_outlive_the_daemon_and_are_counted_all_the_same() -> Result<()> {
     wait_held(&netguard, source, 0)
 }
 
-/// slowhttptest in the attacker's namespace, with `arguments` of the attack.
-fn slowhttptest(lab: &Lab, arguments: &[&str]) -> Result<Running> {
-    let url = format!("http://{}/", lab.victim.ip4);
+/// slowhttptest in the attacker's namespace on `path`, with `arguments` of the attack.
+fn slowhttptest(lab: &Lab, path: &str, arguments: &[&str]) -> Result<Running> {
+    let url = format!("http://{}{path}", lab.victim.ip4);
     let mut command = lab.attacker.ns.command("slowhttptest")?;
     command
         .args(arguments)
@@ -140,7 +140,7 @@ fn headers_that_never_end_are_ended_and_a_poor_line_is_not() -> Result<()> {
     }
     // As many as a source may hold; what does nothing goes.
     let mut wave = || -> Result<Running> {
-        let attack = slowhttptest(&lab, &["-H", "-c", "400", "-i", "5"])?;
+        let attack = slowhttptest(&lab, "/", &["-H", "-c", "400", "-i", "5"])?;
         wait_until("the attack to be there", SOON, || {
             Ok((held(&netguard, lab.attacker.ip4)? >= 256).then_some(()))
         })?;
@@ -172,6 +172,38 @@ fn headers_that_never_end_are_ended_and_a_poor_line_is_not() -> Result<()> {
     ensure!(netguard.must(&["events"])?.contains("tcp/80"), "events tell it");
     let explained = netguard.must(&["explain", lab.attacker.ip4])?;
     ensure!(explained.contains("slow-connections"), "{explained}");
+    Ok(())
+}
+
+#[test]
+fn bodies_that_trickle_are_ended() -> Result<()> {
+    ends("/upload", &["-B", "-c", "400", "-i", "5", "-s", "8192"])
+}
+
+#[test]
+fn answers_that_nobody_takes_are_ended() -> Result<()> {
+    ends(
+        "/big",
+        &["-X", "-c", "400", "-w", "1", "-y", "8", "-n", "5", "-z", "8"],
+    )
+}
+
+/// That what an attack by slowhttptest opens on `path` is soon gone, and others are served.
+fn ends(path: &str, arguments: &[&str]) -> Result<()> {
+    let (lab, server) = lab()?;
+    let netguard = protect(&lab, "")?;
+    let attack = slowhttptest(&lab, path, arguments)?;
+    wait_until("the attack to be there", SOON, || {
+        Ok((held(&netguard, lab.attacker.ip4)? >= 256).then_some(()))
+    })?;
+    wait_until("its connections to be gone", Duration::from_secs(10), || {
+        ensure!(server.curl(&lab, Family::V4, "/")?.0 == 200);
+        Ok((held(&netguard, lab.attacker.ip4)? < 32).then_some(()))
+    })?;
+    drop(attack);
+    let status = netguard.json(&["status", "--json"])?;
+    let ended = &status["daemon"]["connections"]["ended"];
+    ensure!(ended["crowd"].as_u64() >= Some(256), "{status}");
     Ok(())
 }
 

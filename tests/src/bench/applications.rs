@@ -97,7 +97,7 @@ pub(super) fn measure(objects: &Objects, only: &str) -> Result<Vec<Figure>> {
     let _server = Nginx::with_room(&lab, ROOM)?;
     let peace = protected(&lab, objects, || {
         let honest = Honest::start(&lab, Family::V4, 20)?;
-        thread::sleep(ATTACK - FOUND);
+        thread::park_timeout(ATTACK - FOUND);
         honest.stop()
     })?;
     let mut figures = vec![Figure::plain(
@@ -171,7 +171,7 @@ fn beside(lab: &Lab, attack: &Attack) -> Result<Option<Beside>> {
             honest = Some(Honest::start(lab, Family::V4, 20)?);
         }
         look(lab, &mut seen)?;
-        thread::sleep(LOOK);
+        thread::park_timeout(LOOK);
     }
     let felt = honest.map(Honest::stop).transpose()?;
     drop(tool);

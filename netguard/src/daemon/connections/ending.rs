@@ -231,7 +231,7 @@ impl Ender {
             Ok(ended) => {
                 self.destroyed += u64::from(ended);
                 if ended && self.destroyed.is_multiple_of(AT_ONCE) {
-                    thread::sleep(PAUSE);
+                    thread::park_timeout(PAUSE);
                 }
                 ended
             }

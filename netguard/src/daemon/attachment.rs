@@ -6,7 +6,7 @@ mod backoff;
 use std::collections::HashMap;
 
 use netguard_common::layout::Segments;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{DaemonError, EventKind, Protected, State, segments::segments, setup::suitable};
 use crate::{
@@ -222,9 +222,10 @@ impl Attachment {
         // First the watch, then the filter.
         let filtered = filtered(&self.pins, &names, &standing);
         let watched = self.watch_again(&filtered);
-        filtered
-            .iter()
-            .for_each(|interface| self.redirect_answers(interface));
+        for interface in &filtered {
+            let redirected = bpf::redirect_answers(&self.pins, interface);
+            redirected.unwrap_or_else(|error| debug!("answers may not leave: {error}"));
+        }
         let mut after = Vec::new();
         for protected in &before {
             let (looked, renewed) = self.look(protected, &standing);

@@ -176,8 +176,9 @@ impl Watching {
             }
             let began = Instant::now();
             self.look(look);
-            due = Instant::now() + LOOK.max(began.elapsed() * AT_MOST);
-            rested = Instant::now() + began.elapsed();
+            let took = began.elapsed().saturating_sub(self.ender.take_pauses());
+            due = Instant::now() + LOOK.max(took * AT_MOST);
+            rested = Instant::now() + took;
         }
     }
 
@@ -255,7 +256,8 @@ const fn finding(offender: &Offender) -> Finding {
         account: offender.account,
         source: offender.peer,
         cause: Cause::SlowConnections {
-            stuck: offender.stuck,
+            silent: offender.silent,
+            of: offender.of,
         },
         over_for_ns: offender.over_for_ns,
         dropped: offender.ended,

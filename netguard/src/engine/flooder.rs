@@ -54,8 +54,8 @@ pub enum Cause {
     Limit(Verdict),
     /// It harms an application.
     Application(Offence),
-    /// It opens connections that do nothing, again after such ended; so many of them now.
-    SlowConnections { stuck: u32 },
+    /// It opens connections that say nothing, again after such ended; so many of those that it had before these ended, to whatever service.
+    SlowConnections { silent: u32, of: u32 },
 }
 
 /// What the command line and JSON call [`Cause::SlowConnections`].
@@ -63,7 +63,7 @@ pub const SLOW_CONNECTIONS: &str = "slow-connections";
 
 /// Requests a second that no person makes over one connection for long.
 const BEYOND_PEOPLE: u64 = 10;
-/// The part of the connections of a source that must do nothing, for these not to be those of some of many people.
+/// The part of the connections of a source that must say nothing, for these not to be those of some of many people.
 const MOSTLY_PERCENT: u64 = 75;
 /// People behind one address who need not be connected at the same moment.
 const COMING_AND_GOING: u32 = 50;
@@ -74,9 +74,9 @@ impl Finding {
         let each = BEYOND_PEOPLE.saturating_mul(connections.into());
         match self.cause {
             Cause::Application(offence) => offence.is_of_requests() && self.per_s >= each,
-            // Nearly all that it has, to whatever service, do nothing.
-            Cause::SlowConnections { stuck } => {
-                u64::from(stuck) * 100 >= u64::from(connections) * MOSTLY_PERCENT
+            // Nearly all that it had, to whatever service, said nothing.
+            Cause::SlowConnections { silent, of } => {
+                u64::from(silent) * 100 >= u64::from(connections.max(of)) * MOSTLY_PERCENT
             }
             Cause::Limit(_) => false,
         }

@@ -3,15 +3,18 @@
 //!
 //! What counts is what moved, which is the same for an HTTP header that never ends, a body of a byte now and then, an answer that nobody takes,
 //! and for TLS. A single slow connection may be a poor line; what tells an attack is that one source has dozens, or that it lasts. So much is ended
-//! only where the service suffers: its queue fills up, or half of its connections never said enough to be answered.
+//! only where the service suffers: its queue fills up, or half of its connections never said enough to be answered, or take no answer.
 
 mod crowds;
 mod pressure;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::{
+    cell::LazyCell,
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -183,17 +186,20 @@ impl SlowConnections {
         let answering = &self.answering;
         self.pressure.look(look, |port| Stuck {
             is_unusual: answering.contains(&port),
-            ..stuck(services.get(&port))
+            ..Stuck::of(services.get(&port).map_or(&[], Vec::as_slice))
         });
         let mut endings = Vec::new();
+        let at_all = LazyCell::new(|| crowds::parties(services.values().flatten(), look.now_ns));
         for (port, flows) in &services {
             let pressed = self.pressure.is_on(*port, look.now_ns);
             if pressed || settings.always {
                 let spared = |paced: &&Paced<'_>| !spared(paced.flow.peer);
                 let flows: Vec<Paced<'_>> = flows.iter().filter(spared).copied().collect();
                 let crowds = end_slow(&flows, pressed, settings, &mut endings);
-                self.offenders
-                    .extend(self.crowds.take(&crowds, &flows, look.now_ns));
+                if !crowds.is_empty() {
+                    let offenders = self.crowds.take(&crowds, &flows, &at_all, look.now_ns);
+                    self.offenders.extend(offenders);
+                }
             }
         }
         endings.extend(self.half_open(look).filter(|ending| !spared(ending.peer)));
@@ -262,7 +268,7 @@ impl Seen {
         Self {
             begun_ns: now_ns,
             since_ns: now_ns,
-            answered_ns: None,
+            answered_ns: if flow.is_unanswered() { None } else { Some(now_ns) },
             at_ns: now_ns,
             received: flow.received,
             acknowledged: flow.acknowledged,
@@ -279,18 +285,22 @@ impl Seen {
         let elapsed_ns = now_ns.saturating_sub(self.at_ns);
         let enough = RATE.saturating_mul(elapsed_ns) / SECOND_NS;
         let is_answered = acknowledged > 0 && flow.unsent == 0;
-        if is_answered || (moved > 0 && moved >= enough) {
+        // Over less than a second little looks like much.
+        let is_enough = elapsed_ns >= SECOND_NS && moved > 0 && moved >= enough;
+        if is_answered || is_enough {
             self.since_ns = now_ns;
         }
         if acknowledged > 0 {
             self.answered_ns = Some(now_ns);
         }
-        *self = Self {
-            begun_ns: self.begun_ns,
-            since_ns: self.since_ns,
-            answered_ns: self.answered_ns,
-            ..Self::begin(flow, now_ns)
-        };
+        if is_answered || elapsed_ns >= SECOND_NS || now_ns < self.at_ns {
+            *self = Self {
+                begun_ns: self.begun_ns,
+                since_ns: self.since_ns,
+                answered_ns: self.answered_ns,
+                ..Self::begin(flow, now_ns)
+            };
+        }
     }
 }
 
@@ -298,23 +308,6 @@ impl Flow {
     /// Whether nothing of an answer was ever taken. The SYN counts as one byte.
     const fn is_unanswered(&self) -> bool {
         self.acknowledged <= 1
-    }
-}
-
-/// What of `flows` is stuck.
-fn stuck(flows: Option<&Vec<Paced<'_>>>) -> Stuck {
-    let flows = flows.map_or(&[][..], Vec::as_slice);
-    let mut sources: HashMap<Account, usize> = HashMap::new();
-    for paced in flows {
-        if paced.is_stuck() {
-            *sources.entry(Account::of(paced.flow.peer)).or_default() += 1;
-        }
-    }
-    Stuck {
-        all: flows.len(),
-        stuck: sources.values().sum(),
-        of_one: sources.values().copied().max().unwrap_or(0),
-        is_unusual: false,
     }
 }
 
@@ -371,8 +364,11 @@ fn end_slow<'a>(
 impl Paced<'_> {
     /// Whether nothing of an answer came for a while, or nobody takes what was sent. One that is idle after an answer is not stuck.
     const fn is_stuck(&self) -> bool {
-        let is_silent = self.flow.is_unanswered() && self.slow_for_ns >= UNANSWERED_NS;
-        is_silent || self.flow.unsent > 0 && self.slow_for_ns >= UNTAKEN_NS
+        self.is_silent() || self.flow.unsent > 0 && self.slow_for_ns >= UNTAKEN_NS
+    }
+
+    const fn is_silent(&self) -> bool {
+        self.flow.is_unanswered() && self.slow_for_ns >= UNANSWERED_NS
     }
 
     const fn ending(&self, reason: Reason) -> Ending {

@@ -165,31 +165,28 @@ fn beside(lab: &Lab, attack: &Attack) -> Result<Option<Beside>> {
     command.arg(format!("http://{}{}", lab.victim.ip4, attack.path));
     let began = Instant::now();
     let tool = Running::start(&mut command, &lab.dir.path().join("attack.log"))?;
-    let (mut seen, mut honest) = (HashMap::new(), None);
+    let (mut seen, mut honest, mut stood) = (HashMap::new(), None, Duration::ZERO);
     while began.elapsed() < ATTACK {
         if began.elapsed() >= FOUND && honest.is_none() {
             honest = Some(Honest::start(lab, Family::V4, 20)?);
         }
-        look(lab, &mut seen)?;
+        stood = stood.max(look(lab, &mut seen)?);
         thread::park_timeout(LOOK);
     }
     let felt = honest.map(Honest::stop).transpose()?;
     drop(tool);
-    let stood = seen
-        .values()
-        .map(|(first, last): &(Instant, Instant)| last.duration_since(*first));
-    let stood = stood.max().unwrap_or_default();
     Ok(felt.map(|felt| Beside { felt, stood }))
 }
 
-/// Notes which connections of the attacker stand: when each was seen first, and last.
-fn look(lab: &Lab, seen: &mut HashMap<String, (Instant, Instant)>) -> Result<()> {
+/// Notes since when which connections of the attacker stand; tells how long the oldest does.
+fn look(lab: &Lab, seen: &mut HashMap<String, Instant>) -> Result<Duration> {
     let mut command = lab.victim.ns.command("ss")?;
     command.args(["-Htn", "state", "established", "dst", lab.attacker.ip4]);
     let listed = output(&mut command, Duration::from_secs(5))?.stdout;
+    let peers = listed.lines().filter_map(|line| line.split_whitespace().last());
     let now = Instant::now();
-    for peer in listed.lines().filter_map(|line| line.split_whitespace().last()) {
-        seen.entry(peer.to_owned()).or_insert((now, now)).1 = now;
-    }
-    Ok(())
+    let standing = peers.map(|peer| (peer.to_owned(), seen.get(peer).copied().unwrap_or(now)));
+    *seen = standing.collect();
+    let oldest = seen.values().map(|since| now.duration_since(*since)).max();
+    Ok(oldest.unwrap_or_default())
 }

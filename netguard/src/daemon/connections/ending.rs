@@ -28,9 +28,10 @@ use crate::{
     prefix::Prefix,
 };
 
-/// Connections that end at once, and the pause before the next: a server with one thread answers nobody else meanwhile.
+/// Connections that end at once, and the pause before the next: a server with one thread answers nobody else meanwhile. And pauses in a look.
 const AT_ONCE: u64 = 50;
 const PAUSE: Duration = Duration::from_millis(4);
+const PAUSES: u32 = 40;
 /// Keys of sources that the datapath spares.
 const SPARED: usize = 8;
 /// Ports that it spares.
@@ -52,8 +53,9 @@ pub(super) struct Ender {
     allowed: Prefixes,
     /// That the kernel cannot end connections was told.
     is_told: bool,
-    /// Connections that the kernel ended.
+    /// Connections that the kernel ended, and pauses in this look.
     destroyed: u64,
+    pauses: u32,
 }
 
 impl Ender {
@@ -69,7 +71,13 @@ impl Ender {
             allowed: Prefixes::default(),
             is_told: false,
             destroyed: 0,
+            pauses: 0,
         }
+    }
+
+    /// How long it paused since the last time.
+    pub(super) fn take_pauses(&mut self) -> Duration {
+        PAUSE * std::mem::take(&mut self.pauses)
     }
 
     /// Whether it ends connections, or only tells.
@@ -230,7 +238,8 @@ impl Ender {
         match host::destroy(connection) {
             Ok(ended) => {
                 self.destroyed += u64::from(ended);
-                if ended && self.destroyed.is_multiple_of(AT_ONCE) {
+                if ended && self.destroyed.is_multiple_of(AT_ONCE) && self.pauses < PAUSES {
+                    self.pauses += 1;
                     thread::park_timeout(PAUSE);
                 }
                 ended

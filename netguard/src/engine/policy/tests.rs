@@ -57,14 +57,19 @@ fn many_connections_are_many_people_unless_each_asks_as_no_person_does() {
     }
 }
 
-/// Five hundred connections that do nothing make nobody the address of many people; forty beside as many that do something may be those of some.
+/// Five hundred connections that say nothing make nobody the address of many people; those of some may be beside as many that do something, also when they
+/// ended just now.
 #[test]
 fn who_holds_connections_that_do_nothing_is_blocked_however_many_they_are() {
-    for (stuck, connections, is_blocked) in
-        [(500, 500, true), (500, 1, true), (40, 450, false), (40, 50, true)]
-    {
+    for (silent, of, connections, is_blocked) in [
+        (500, 500, 500, true),
+        (500, 500, 1, true),
+        (40, 490, 450, false),
+        (80, 180, 100, false),
+        (90, 100, 70, true),
+    ] {
         let finding = Finding {
-            cause: Cause::SlowConnections { stuck },
+            cause: Cause::SlowConnections { silent, of },
             ..finding("192.0.2.1")
         };
         let mut reputation = reputation(settings(), &[("192.0.2.1", connections)]);

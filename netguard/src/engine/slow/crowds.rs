@@ -1,7 +1,8 @@
 //! Sources that open slow connections again after dozens of theirs had to end: to end them is not enough.
 //!
 //! A connection that was never answered may also be one whose service hangs, and many of one source may be many people. So it takes new ones,
-//! twice, which are most of what the source has, while others are answered just then, more of them than wait.
+//! twice, which are most of what the source has, while others are answered just then, more of them than wait. What is sent and not taken says nothing
+//! of its source: a line may be down.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -14,7 +15,7 @@ use crate::engine::Account;
 /// So often within so long.
 const TIMES: u32 = 2;
 const WITHIN_NS: u64 = 60 * SECOND_NS;
-/// The part of its connections to the service that must be stuck.
+/// The part of its connections, to whatever service, that must be silent.
 const MOST_PERCENT: usize = 75;
 /// Other sources that must be answered just then.
 const OTHERS: usize = 3;
@@ -28,8 +29,9 @@ pub struct Offender {
     /// The address of it that has most of them.
     pub peer: IpAddr,
     pub port: u16,
-    /// Connections of it that are stuck now, all of which end, and those that ended since it began.
-    pub stuck: u32,
+    /// Connections of it that are silent now, of so many that it has to any service; and those that ended since it began.
+    pub silent: u32,
+    pub of: u32,
     pub ended: u64,
     /// How long ago it began.
     pub over_for_ns: u64,
@@ -47,66 +49,56 @@ struct Crowd {
     last_ns: u64,
 }
 
-/// What the sources of one service have there.
+/// What a source has, at one service or at all.
 #[derive(Clone, Copy, Debug, Default)]
-struct Party {
+pub(super) struct Party {
     all: usize,
-    stuck: usize,
+    silent: usize,
     /// Whether one was answered a moment ago.
     is_served: bool,
 }
 
 impl Crowds {
-    /// Takes in that dozens of connections end of each of `crowds`, which are among the `flows` of a service. Tells those that are offenders.
+    /// Takes in that dozens of connections end of each of `crowds`, which are among the `flows` of a service. Tells those that are offenders; `at_all` is
+    /// what sources have, wherever.
     pub(super) fn take(
         &mut self,
         crowds: &[Vec<Paced<'_>>],
         flows: &[Paced<'_>],
+        at_all: &HashMap<Account, Party>,
         now_ns: u64,
     ) -> Vec<Offender> {
-        if crowds.is_empty() {
-            return Vec::new();
-        }
         self.0
             .retain(|_, crowd| now_ns.saturating_sub(crowd.last_ns) < WITHIN_NS);
-        let mut parties: HashMap<Account, Party> = HashMap::new();
-        for paced in flows {
-            let party = parties.entry(Account::of(paced.flow.peer)).or_default();
-            party.all += 1;
-            party.stuck += usize::from(paced.is_stuck());
-            party.is_served |= paced.is_served(now_ns);
-        }
+        let here = parties(flows, now_ns);
         let of_crowds = crowds
             .iter()
             .filter_map(|crowd| Some(Account::of(crowd.first()?.flow.peer)));
         let of_crowds: HashSet<Account> = of_crowds.collect();
-        let others = || parties.iter().filter(|(account, _)| !of_crowds.contains(account));
+        let others = || here.iter().filter(|(account, _)| !of_crowds.contains(account));
         let served = others().filter(|(_, party)| party.is_served).count();
         let waiting = others()
-            .filter(|(_, party)| party.stuck > 0 && party.stuck * 2 >= party.all)
+            .filter(|(_, party)| party.silent > 0 && party.silent * 2 >= party.all)
             .count();
-        let is_the_service_well = served >= OTHERS && served > waiting;
-        let is_mostly_stuck = |crowd: &&Vec<Paced<'_>>| {
-            let stuck = crowd.iter().filter(|paced| paced.is_stuck()).count();
-            stuck * 100 >= crowd.len() * MOST_PERCENT
-        };
-        let suspects = crowds
-            .iter()
-            .filter(|_| is_the_service_well)
-            .filter(is_mostly_stuck);
-        suspects
-            .filter_map(|of_one| self.accuse(of_one, now_ns))
-            .collect()
+        if served < OTHERS || served <= waiting {
+            return Vec::new();
+        }
+        let accused = crowds.iter().filter_map(|of_one| {
+            let party = at_all.get(&Account::of(of_one.first()?.flow.peer))?;
+            let is_mostly_silent = party.silent * 100 >= party.all * MOST_PERCENT;
+            is_mostly_silent.then(|| self.accuse(of_one, party, now_ns))?
+        });
+        accused.collect()
     }
 
     /// Counts those of `of_one` that were begun since the last ones ended.
-    fn accuse(&mut self, of_one: &[Paced<'_>], now_ns: u64) -> Option<Offender> {
+    fn accuse(&mut self, of_one: &[Paced<'_>], party: &Party, now_ns: u64) -> Option<Offender> {
         let first = of_one.first()?.flow;
         let (account, port) = (Account::of(first.peer), first.port);
         let known = self.0.get(&(account, port)).copied();
-        let stuck = || of_one.iter().filter(|paced| paced.is_stuck());
-        let is_new = |paced: &&Paced<'_>| known.is_none_or(|crowd| paced.begun_ns >= crowd.last_ns);
-        let new = stuck().filter(is_new).count();
+        let silent = || of_one.iter().filter(|paced| paced.is_silent());
+        let is_new = |paced: &&Paced<'_>| known.is_none_or(|crowd| paced.begun_ns > crowd.last_ns);
+        let new = silent().filter(is_new).count();
         if new < CROWD || (known.is_none() && self.0.len() >= REMEMBERED) {
             return None;
         }
@@ -124,17 +116,33 @@ impl Crowds {
         };
         self.0.insert((account, port), crowd);
         let mut peers: BTreeMap<IpAddr, u32> = BTreeMap::new();
-        stuck().for_each(|paced| *peers.entry(paced.flow.peer).or_default() += 1);
+        silent().for_each(|paced| *peers.entry(paced.flow.peer).or_default() += 1);
         let (peer, _) = peers.iter().max_by_key(|(_, count)| **count)?;
         (crowd.times >= TIMES).then(|| Offender {
             account,
             peer: *peer,
             port,
-            stuck: peers.values().sum(),
+            silent: u32::try_from(party.silent).unwrap_or(u32::MAX),
+            of: u32::try_from(party.all).unwrap_or(u32::MAX),
             ended: crowd.ended,
             over_for_ns: now_ns.saturating_sub(crowd.first_ns),
         })
     }
+}
+
+/// What each source has among `flows`.
+pub(super) fn parties<'a>(
+    flows: impl IntoIterator<Item = &'a Paced<'a>>,
+    now_ns: u64,
+) -> HashMap<Account, Party> {
+    let mut parties: HashMap<Account, Party> = HashMap::new();
+    for paced in flows {
+        let party = parties.entry(Account::of(paced.flow.peer)).or_default();
+        party.all += 1;
+        party.silent += usize::from(paced.is_silent());
+        party.is_served |= paced.is_served(now_ns);
+    }
+    parties
 }
 
 impl Paced<'_> {

@@ -2,12 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Look;
+use super::{Look, Paced};
+use crate::engine::Account;
 
 /// Connections that wait to be accepted, from which on a quarter of the queue is much.
 const WAITING: u32 = 16;
 /// Connections that are stuck, from which on they are told as pressure where they are half of all.
 const STUCK: usize = 256;
+/// How long a queue that fills up may be a burst of clients.
+const BURST_NS: u64 = 1_000_000_000;
 /// How long a service counts as under pressure after it was seen to be.
 const LASTS_NS: u64 = 10_000_000_000;
 
@@ -23,6 +26,31 @@ pub(super) struct Stuck {
 }
 
 impl Stuck {
+    /// That of `flows`. Answers that nobody takes count where one source has most of them: a line may be down, also that of this machine.
+    pub(super) fn of(flows: &[Paced<'_>]) -> Self {
+        let of_sources = |is_meant: fn(&Paced<'_>) -> bool| {
+            let mut sources: HashMap<Account, usize> = HashMap::new();
+            for paced in flows.iter().filter(|paced| is_meant(paced)) {
+                *sources.entry(Account::of(paced.flow.peer)).or_default() += 1;
+            }
+            let (sum, most) = (sources.values().sum(), sources.values().copied().max());
+            (sum, most.unwrap_or(0))
+        };
+        let (silent, of_one): (usize, usize) = of_sources(|paced| paced.is_silent());
+        let (stuck, most): (usize, usize) = of_sources(|paced| paced.is_stuck());
+        let (stuck, of_one) = if most * 2 >= stuck {
+            (stuck, most)
+        } else {
+            (silent, of_one)
+        };
+        Self {
+            all: flows.len(),
+            stuck,
+            of_one,
+            is_unusual: false,
+        }
+    }
+
     fn is_much(&self) -> bool {
         let is_many = self.stuck >= STUCK && self.stuck * 2 >= self.all;
         is_many && (self.is_unusual || self.of_one * 2 >= self.stuck)
@@ -34,15 +62,15 @@ impl Stuck {
 pub(super) struct Pressure {
     /// Until when, by port.
     until_ns: HashMap<u16, u64>,
-    /// Those whose queue showed signs of it at the last look: a burst of clients is accepted by the next one.
-    suspected: HashSet<u16>,
+    /// Since when queues show signs of it: a burst of clients is soon accepted.
+    suspected: HashMap<u16, u64>,
 }
 
 impl Pressure {
     /// Looks at the queues, and at what is stuck of each service.
     pub(super) fn look(&mut self, look: &Look, stuck: impl Fn(u16) -> Stuck) {
         self.until_ns.retain(|_, until_ns| *until_ns > look.now_ns);
-        let (mut suspected, mut lasting) = (HashSet::new(), HashSet::new());
+        let (mut suspected, mut lasting) = (HashMap::new(), HashSet::new());
         for queue in &look.queues {
             let is_full = queue.waiting > 1 && queue.waiting >= queue.backlog;
             let fills_up =
@@ -52,11 +80,13 @@ impl Pressure {
                 lasting.insert(queue.port);
             }
             if is_full || fills_up {
-                suspected.insert(queue.port);
+                let since_ns = self.suspected.get(&queue.port).copied().unwrap_or(look.now_ns);
+                suspected.insert(queue.port, since_ns);
             }
         }
         let until_ns = look.now_ns.saturating_add(LASTS_NS);
-        lasting.extend(suspected.intersection(&self.suspected));
+        let is_no_burst = |(_, since_ns): &(&u16, &u64)| look.now_ns.saturating_sub(**since_ns) >= BURST_NS;
+        lasting.extend(suspected.iter().filter(is_no_burst).map(|(port, _)| *port));
         self.until_ns
             .extend(lasting.into_iter().map(|port| (port, until_ns)));
         self.suspected = suspected;

@@ -1,7 +1,6 @@
 //! The map `REDIRECTS`: interfaces whose answers must be redirected, for their driver would not wake who is to take them.
 
 use aya::maps::xdp::{DevMapHash, XdpMapError};
-
 use netguard_common::maps::REDIRECTS;
 
 use super::{BpfError, Pins};

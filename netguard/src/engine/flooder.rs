@@ -75,9 +75,7 @@ impl Finding {
         match self.cause {
             Cause::Application(offence) => offence.is_of_requests() && self.per_s >= each,
             // Nearly all that it had, to whatever service, said nothing.
-            Cause::SlowConnections { silent, of } => {
-                u64::from(silent) * 100 >= u64::from(connections.max(of)) * MOSTLY_PERCENT
-            }
+            Cause::SlowConnections { silent, of } => is_nearly_all(silent, connections.max(of)),
             Cause::Limit(_) => false,
         }
     }
@@ -94,6 +92,11 @@ impl Finding {
     pub const fn is_proven(&self, connections: u32) -> bool {
         connections > 0 || !matches!(self.cause, Cause::Limit(_))
     }
+}
+
+/// Whether so many `silent` connections of a source are nearly all that it has.
+pub(super) fn is_nearly_all(silent: u32, of: u32) -> bool {
+    u64::from(silent) * 100 >= u64::from(of) * MOSTLY_PERCENT
 }
 
 impl Cause {

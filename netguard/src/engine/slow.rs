@@ -197,7 +197,7 @@ impl SlowConnections {
                 let flows: Vec<Paced<'_>> = flows.iter().filter(spared).copied().collect();
                 let crowds = end_slow(&flows, pressed, settings, &mut endings);
                 if !crowds.is_empty() {
-                    let offenders = self.crowds.take(&crowds, &flows, &at_all, look.now_ns);
+                    let offenders = self.crowds.take(*port, &crowds, &flows, &at_all, look.now_ns);
                     self.offenders.extend(offenders);
                 }
             }
@@ -317,8 +317,8 @@ fn end_slow<'a>(
     pressed: bool,
     settings: &Settings,
     endings: &mut Vec<Ending>,
-) -> Vec<Vec<Paced<'a>>> {
-    let mut crowds = Vec::new();
+) -> HashMap<Account, Vec<Paced<'a>>> {
+    let mut crowds = HashMap::new();
     let mut sources: HashMap<Account, Vec<Paced<'a>>> = HashMap::new();
     for paced in flows {
         sources
@@ -327,10 +327,10 @@ fn end_slow<'a>(
             .push(*paced);
     }
     let mut alone = Vec::new();
-    for mut of_one in sources.into_values() {
+    for (account, mut of_one) in sources {
         let slow = |paced: &Paced<'_>| paced.is_stuck() || paced.slow_for_ns >= IDLE_NS;
         if of_one.iter().filter(|paced| slow(paced)).count() >= CROWD {
-            crowds.push(of_one.clone());
+            crowds.insert(account, of_one.clone());
             endings.extend(
                 of_one
                     .iter()

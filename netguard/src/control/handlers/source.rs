@@ -37,23 +37,16 @@ pub(in crate::control) async fn source(
                 dropped,
                 over_for_ms,
                 ..
-            } if about(&prefix) => match verdict.as_str() {
-                SLOW_CONNECTIONS => {
-                    format!("blocked for {for_s} s: {dropped} {verdict} ended in {over_for_ms} ms")
-                }
-                _ => format!(
-                    "blocked for {for_s} s: {verdict} dropped about {dropped} packets in {over_for_ms} ms"
-                ),
-            },
+            } if about(&prefix) => {
+                let found = found(&verdict, dropped);
+                format!("blocked for {for_s} s: {found} in {over_for_ms} ms")
+            }
             EventKind::Withheld {
                 source,
                 why,
                 verdict,
                 dropped,
-            } if about(&source) => match verdict.as_str() {
-                SLOW_CONNECTIONS => format!("not blocked although {dropped} {verdict} ended: {why}"),
-                _ => format!("not blocked although {verdict} dropped about {dropped} packets: {why}"),
-            },
+            } if about(&source) => format!("not blocked although {}: {why}", found(&verdict, dropped)),
             EventKind::Dropped {
                 verdict,
                 action,
@@ -139,6 +132,14 @@ pub(in crate::control) async fn source(
         reputation: source_reputation(&state, address),
         measures: measures(&state),
     })
+}
+
+/// What a source was found to do: connections that end are no packets that are dropped.
+fn found(verdict: &str, count: u64) -> String {
+    match verdict {
+        SLOW_CONNECTIONS => format!("{count} {verdict} ended"),
+        _ => format!("{verdict} dropped about {count} packets"),
+    }
 }
 
 fn sentence(campaign: &Campaign) -> String {

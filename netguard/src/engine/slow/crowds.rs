@@ -5,18 +5,16 @@
 //! of its source: a line may be down.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     net::IpAddr,
 };
 
 use super::{CROWD, Paced, SECOND_NS, UNANSWERED_NS};
-use crate::engine::Account;
+use crate::engine::{Account, flooder::is_nearly_all};
 
 /// So often within so long.
 const TIMES: u32 = 2;
 const WITHIN_NS: u64 = 60 * SECOND_NS;
-/// The part of its connections, to whatever service, that must be silent.
-const MOST_PERCENT: usize = 75;
 /// Other sources that must be answered just then.
 const OTHERS: usize = 3;
 /// Sources that are remembered, for each service they do it to.
@@ -52,18 +50,19 @@ struct Crowd {
 /// What a source has, at one service or at all.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Party {
-    all: usize,
-    silent: usize,
+    all: u32,
+    silent: u32,
     /// Whether one was answered a moment ago.
     is_served: bool,
 }
 
 impl Crowds {
-    /// Takes in that dozens of connections end of each of `crowds`, which are among the `flows` of a service. Tells those that are offenders; `at_all` is
-    /// what sources have, wherever.
+    /// Takes in that dozens of connections to the service at `port` end of each of `crowds`, which are among its `flows`. Tells those that are offenders;
+    /// `at_all` is what sources have, wherever.
     pub(super) fn take(
         &mut self,
-        crowds: &[Vec<Paced<'_>>],
+        port: u16,
+        crowds: &HashMap<Account, Vec<Paced<'_>>>,
         flows: &[Paced<'_>],
         at_all: &HashMap<Account, Party>,
         now_ns: u64,
@@ -71,11 +70,7 @@ impl Crowds {
         self.0
             .retain(|_, crowd| now_ns.saturating_sub(crowd.last_ns) < WITHIN_NS);
         let here = parties(flows, now_ns);
-        let of_crowds = crowds
-            .iter()
-            .filter_map(|crowd| Some(Account::of(crowd.first()?.flow.peer)));
-        let of_crowds: HashSet<Account> = of_crowds.collect();
-        let others = || here.iter().filter(|(account, _)| !of_crowds.contains(account));
+        let others = || here.iter().filter(|(account, _)| !crowds.contains_key(account));
         let served = others().filter(|(_, party)| party.is_served).count();
         let waiting = others()
             .filter(|(_, party)| party.silent > 0 && party.silent * 2 >= party.all)
@@ -83,18 +78,23 @@ impl Crowds {
         if served < OTHERS || served <= waiting {
             return Vec::new();
         }
-        let accused = crowds.iter().filter_map(|of_one| {
-            let party = at_all.get(&Account::of(of_one.first()?.flow.peer))?;
-            let is_mostly_silent = party.silent * 100 >= party.all * MOST_PERCENT;
-            is_mostly_silent.then(|| self.accuse(of_one, party, now_ns))?
+        let accused = crowds.iter().filter_map(|(account, of_one)| {
+            let party = at_all.get(account)?;
+            is_nearly_all(party.silent, party.all)
+                .then(|| self.accuse(*account, port, of_one, party, now_ns))?
         });
         accused.collect()
     }
 
     /// Counts those of `of_one` that were begun since the last ones ended.
-    fn accuse(&mut self, of_one: &[Paced<'_>], party: &Party, now_ns: u64) -> Option<Offender> {
-        let first = of_one.first()?.flow;
-        let (account, port) = (Account::of(first.peer), first.port);
+    fn accuse(
+        &mut self,
+        account: Account,
+        port: u16,
+        of_one: &[Paced<'_>],
+        party: &Party,
+        now_ns: u64,
+    ) -> Option<Offender> {
         let known = self.0.get(&(account, port)).copied();
         let silent = || of_one.iter().filter(|paced| paced.is_silent());
         let is_new = |paced: &&Paced<'_>| known.is_none_or(|crowd| paced.begun_ns > crowd.last_ns);
@@ -122,8 +122,8 @@ impl Crowds {
             account,
             peer: *peer,
             port,
-            silent: u32::try_from(party.silent).unwrap_or(u32::MAX),
-            of: u32::try_from(party.all).unwrap_or(u32::MAX),
+            silent: party.silent,
+            of: party.all,
             ended: crowd.ended,
             over_for_ns: now_ns.saturating_sub(crowd.first_ns),
         })
@@ -139,7 +139,7 @@ pub(super) fn parties<'a>(
     for paced in flows {
         let party = parties.entry(Account::of(paced.flow.peer)).or_default();
         party.all += 1;
-        party.silent += usize::from(paced.is_silent());
+        party.silent += u32::from(paced.is_silent());
         party.is_served |= paced.is_served(now_ns);
     }
     parties

@@ -1,6 +1,6 @@
 //! Whether a service suffers from its connections.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::{Look, Paced};
 use crate::engine::Account;
@@ -70,25 +70,23 @@ impl Pressure {
     /// Looks at the queues, and at what is stuck of each service.
     pub(super) fn look(&mut self, look: &Look, stuck: impl Fn(u16) -> Stuck) {
         self.until_ns.retain(|_, until_ns| *until_ns > look.now_ns);
-        let (mut suspected, mut lasting) = (HashMap::new(), HashSet::new());
+        let mut suspected = HashMap::new();
         for queue in &look.queues {
             let is_full = queue.waiting > 1 && queue.waiting >= queue.backlog;
             let fills_up =
                 queue.waiting >= WAITING && u64::from(queue.waiting) * 4 >= u64::from(queue.backlog);
-            // What is stuck has been so for a while.
-            if stuck(queue.port).is_much() {
-                lasting.insert(queue.port);
-            }
+            let mut is_no_burst = false;
             if is_full || fills_up {
                 let since_ns = self.suspected.get(&queue.port).copied().unwrap_or(look.now_ns);
                 suspected.insert(queue.port, since_ns);
+                is_no_burst = look.now_ns.saturating_sub(since_ns) >= BURST_NS;
+            }
+            // What is stuck has been so for a while.
+            if is_no_burst || stuck(queue.port).is_much() {
+                self.until_ns
+                    .insert(queue.port, look.now_ns.saturating_add(LASTS_NS));
             }
         }
-        let until_ns = look.now_ns.saturating_add(LASTS_NS);
-        let is_no_burst = |(_, since_ns): &(&u16, &u64)| look.now_ns.saturating_sub(**since_ns) >= BURST_NS;
-        lasting.extend(suspected.iter().filter(is_no_burst).map(|(port, _)| *port));
-        self.until_ns
-            .extend(lasting.into_iter().map(|port| (port, until_ns)));
         self.suspected = suspected;
     }
 

@@ -19,23 +19,25 @@ const ARCHIVE: &str = "data/pcaps-shared.tar.xz";
 /// Room for the longest block.
 const BUFFER: usize = 1 << 20;
 
-/// The unpacked archive.
+/// Labelled captures.
 pub struct Captures {
-    directory: TempDir,
+    directory: PathBuf,
     files: Vec<Capture>,
+    /// Removed with it.
+    _unpacked: Option<TempDir>,
 }
 
-/// A file of the archive, as its list describes it.
+/// A file, as the list of captures describes it.
 #[derive(Clone, Debug)]
 pub struct Capture {
-    /// Path in the archive.
+    /// Path in the directory.
     pub name: String,
     /// What its traffic is, such as `benign` or `malformed-l34`.
     pub class: String,
 }
 
 impl Captures {
-    /// `None` when there is no archive.
+    /// Of the archive beside the project; `None` when there is none.
     ///
     /// # Errors
     /// When the archive or its list cannot be read.
@@ -51,12 +53,25 @@ impl Captures {
             .arg(directory.path())
             .status()?;
         ensure!(tar.success(), "{} cannot be unpacked", archive.display());
-        let list = std::fs::read_to_string(directory.path().join("MANIFEST.tsv"))?;
+        let captures = Self::in_directory(directory.path())?;
+        Ok(Some(Self {
+            _unpacked: Some(directory),
+            ..captures
+        }))
+    }
+
+    /// Of a directory with a `MANIFEST.tsv`, which has the columns `file` and `class`.
+    ///
+    /// # Errors
+    /// When the list cannot be read, lacks a column or names no file that is there.
+    pub fn in_directory(directory: &Path) -> Result<Self> {
+        let path = directory.join("MANIFEST.tsv");
+        let list = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let mut lines = list.lines().map(|line| line.split('\t').collect::<Vec<_>>());
-        let head = lines.next().context("the list of captures is empty")?;
+        let head = lines.next().unwrap_or_default();
         let column = |name| {
             let found = head.iter().position(|column| *column == name);
-            found.with_context(|| format!("the list of captures has no column {name}"))
+            found.with_context(|| format!("{}: no column `{name}`", path.display()))
         };
         let (name, class) = (column("file")?, column("class")?);
         let files = lines.filter_map(|line| {
@@ -65,8 +80,32 @@ impl Captures {
                 class: (*line.get(class)?).to_owned(),
             })
         });
-        let files = files.collect();
-        Ok(Some(Self { directory, files }))
+        // Some classes have no capture beside the list.
+        let files: Vec<Capture> = files
+            .filter(|capture| directory.join(&capture.name).is_file())
+            .collect();
+        ensure!(
+            !files.is_empty(),
+            "{}: none of its files is there",
+            path.display()
+        );
+        Ok(Self {
+            directory: directory.to_owned(),
+            files,
+            _unpacked: None,
+        })
+    }
+
+    /// All that are there.
+    #[must_use]
+    pub fn all(&self) -> &[Capture] {
+        &self.files
+    }
+
+    /// Where `capture` is.
+    #[must_use]
+    pub fn path(&self, capture: &Capture) -> PathBuf {
+        self.directory.join(&capture.name)
     }
 
     /// The captures of `class` that are not compressed.
@@ -83,7 +122,7 @@ impl Captures {
     /// # Errors
     /// When the file is broken.
     pub fn frames(&self, capture: &Capture) -> Result<Vec<Vec<u8>>> {
-        read(&self.directory.path().join(&capture.name)).with_context(|| capture.name.clone())
+        read(&self.path(capture)).with_context(|| capture.name.clone())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Feature: what a stretch of time was like, in numbers that detectors and baselines compare. They say nothing of what is normal.
 
 use netguard_common::{
-    Verdict,
+    Action, Verdict,
     telemetry::{Kind, ServiceTraffic},
 };
 
@@ -202,6 +202,13 @@ impl Features {
         let refused = self.refused_of(&[Kind::Syn]);
         let dropped = (refused - self.with(&[Verdict::SynCookie])).min(syn).max(0.0);
         [syn - dropped, dropped]
+    }
+
+    /// SYNs that were dropped as `malformed`, at least: those that no other verdict can have been for.
+    pub fn syn_among(&self, malformed: &[Verdict]) -> f64 {
+        let refused = |verdict: &Verdict| verdict.action() != Action::Pass && !malformed.contains(verdict);
+        let others: Vec<Verdict> = Verdict::ALL.iter().copied().filter(refused).collect();
+        (self.refused_of(&[Kind::Syn]) - self.with(&others)).max(0.0)
     }
 
     /// How many packets of these kinds were dropped or answered.

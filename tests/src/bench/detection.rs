@@ -5,6 +5,7 @@ mod captures;
 mod live;
 mod mixes;
 mod plots;
+mod speed;
 mod told;
 mod traffic;
 
@@ -13,6 +14,7 @@ pub use captures::Recognised;
 pub use told::{Detected, LiveRow, MixRow, Percentiles};
 
 use super::{Objects, report::Figure};
+use crate::captures::Captures;
 
 /// All that is told.
 pub(super) struct Detection {
@@ -21,12 +23,18 @@ pub(super) struct Detection {
     pub(super) figures: Vec<Figure>,
 }
 
-/// Measures captures, where there are any, mixes and live floods, those whose name contains `only`.
+/// Measures captures (those that are named, else those beside the project), mixes and live floods, those whose name contains `only`.
 pub(super) fn measure(objects: &Objects, only: &str) -> Result<Detection> {
-    let (captures, mut figures) = match &objects.captures {
-        Some(directory) => captures::measure(&objects.netguard, directory, only)?,
+    let labelled = match &objects.captures {
+        Some(directory) => Some(Captures::in_directory(directory)?),
+        None => Captures::unpack()?,
+    };
+    let (captures, mut figures) = match &labelled {
+        Some(labelled) => captures::measure(&objects.netguard, labelled, only)?,
         None => {
-            eprintln!("bench: no labelled captures: --captures names their directory");
+            eprintln!(
+                "bench: NOT MEASURED: labelled captures, of which none lie beside the project; --captures names their directory"
+            );
             (Vec::new(), Vec::new())
         }
     };
@@ -34,6 +42,7 @@ pub(super) fn measure(objects: &Objects, only: &str) -> Result<Detection> {
     let (rows, of_daemon) = live::measure(objects, only)?;
     detected.add_live(rows);
     figures.extend(detected.figures());
+    figures.extend(speed::measure(&objects.netguard, only)?);
     figures.extend(of_daemon);
     Ok(Detection {
         captures,

@@ -35,7 +35,8 @@ struct Args {
     /// The netguard to run [default: the one beside this program]
     #[arg(long, value_name = "FILE")]
     netguard: Option<PathBuf>,
-    /// Labelled captures for `detection`, beside those that it makes up: `MANIFEST.tsv` with the columns `file` and `class`, and the files.
+    /// Labelled captures for `detection`, beside those that it makes up: `MANIFEST.tsv` with the columns `file` and `class`, and the files
+    /// [default: the archive that lies beside the project].
     #[arg(long, value_name = "DIR")]
     captures: Option<PathBuf>,
 }

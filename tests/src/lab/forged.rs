@@ -34,7 +34,7 @@ const TURNS: u32 = 500_000;
 /// What is sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Forgery {
-    /// SYN, UDP or segments of no connection.
+    /// What each packet is.
     pub attack: Attack,
     /// Its IP version.
     pub family: Family,
@@ -153,7 +153,14 @@ fn plan(lab: &Lab, forgery: Forgery) -> Result<Drive> {
             let segment = start.tcp(20_000, 80).flags(flags).seq(0x0001_0000);
             (segment, transport_at + 6)
         }
-        Attack::Icmp => anyhow::bail!("no such flood is made here"),
+        // Its identifier. An IPv4 message's checksum does not cover the address: it becomes wrong, which only who takes it in looks at.
+        Attack::Icmp => {
+            let echo = match family {
+                Family::V4 => start.icmp(8, 0),
+                Family::V6 => start.icmp6(128, 0),
+            };
+            (echo.payload(56), transport_at + 4)
+        }
     };
     let mut frame = frame.build();
     if family == Family::V4 {

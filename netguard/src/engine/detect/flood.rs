@@ -67,14 +67,19 @@ pub(super) fn floods(features: &Features, baselines: &Baselines) -> Vec<Suspicio
     // A carpet's may be of either protocol, too.
     let of_others = features.of_kinds(&[Kind::Syn]).max(features.refused_of_carpet);
     let of_datagrams = (shared - of_others).min(datagrams).max(0.0);
+    // SYN-ACKs of no connection are told by a detector of their own: those that are dropped, and those that this machine resets.
+    let dropped = features.refused_of(&[Kind::SynAck]);
+    let syn_acks = super::syn_ack::syn_ack_reflection(features, baselines)
+        .filter(|suspicion| suspicion.strength >= super::LEAST_STRENGTH)
+        .map_or(0.0, |suspicion| suspicion.packets);
+    let reset = (features.reset - (syn_acks - dropped).max(0.0)).max(0.0);
     FLOODS
         .iter()
         .map(|flood| (flood, 0.0))
         .chain([(&DATAGRAMS, of_datagrams)])
         .filter_map(|(flood, more)| {
             let beside = match flood.class {
-                // SYN-ACKs of no connection are told by a detector of their own.
-                Class::SegmentFlood => features.reset - features.refused_of(&[Kind::SynAck]),
+                Class::SegmentFlood => reset - dropped,
                 Class::UdpFlood => features.unreachable,
                 Class::FragmentFlood => small_fragments(features, SMALL_IN_A_TICK),
                 _ => 0.0,
@@ -326,6 +331,15 @@ mod tests {
         assert_eq!(classes(&refused(4_000.0, 0.0)), [Class::SegmentFlood]);
         assert_eq!(classes(&refused(0.0, 900.0)), [Class::UdpFlood]);
         assert_eq!(classes(&refused(50.0, 100.0)), []);
+        // What is reset are SYN-ACKs; beside them there may be others, which are dropped or reset.
+        let reflected = |reset: f64, dropped: u64| Features {
+            reset,
+            ..second(&[(Kind::SynAck, 9_000)], &[(Verdict::OutOfState, dropped)])
+        };
+        assert_eq!(classes(&reflected(9_000.0, 0)), [Class::SynAckReflection]);
+        let both = [Class::SynAckReflection, Class::SegmentFlood];
+        assert_eq!(classes(&reflected(9_000.0, 4_000)), both);
+        assert_eq!(classes(&reflected(13_000.0, 0)), both);
     }
 
     #[test]

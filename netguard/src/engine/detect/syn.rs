@@ -24,8 +24,9 @@ const REFUSED: f64 = 0.3;
 
 /// What is suspicious of `features`, the newest of `recent`.
 pub(super) fn syn_flood(features: &Features, recent: &Recent, baselines: &Baselines) -> Option<Suspicion> {
-    // Behind a scan there may be one at a service: what is asked for in vain is the scan's.
-    let syn = features.of_kinds(&[Kind::Syn]) - super::scan::scattered(features);
+    // Behind a scan there may be one at a service: what is asked for in vain is the scan's. And what cannot be real is told by itself.
+    let of_others = super::scan::scattered(features) + features.syn_among(Class::Malformed.verdicts());
+    let syn = features.of_kinds(&[Kind::Syn]) - of_others;
     if syn <= 0.0 {
         return None;
     }
@@ -96,7 +97,7 @@ mod tests {
     use netguard_common::Verdict;
 
     use super::*;
-    use crate::engine::{baseline::tests::learnt, feature::tests::second};
+    use crate::engine::{baseline::tests::learnt, detect::detect_alone, feature::tests::second};
 
     fn strength(kinds: &[(Kind, u64)], verdicts: &[(Verdict, u64)], baselines: &Baselines) -> f64 {
         let second = second(kinds, verdicts);
@@ -111,6 +112,22 @@ mod tests {
         // Beside it, clients that are served, and who are many.
         let beside = [(Kind::Syn, 5_000), (Kind::Ack, 4_000), (Kind::Fin, 500)];
         assert!(strength(&beside, &[], &cold) >= 2.0);
+    }
+
+    #[test]
+    fn what_cannot_be_real_is_told_by_itself() {
+        let of = |verdicts: &[(Verdict, u64)], refused: f64| {
+            let mut features = second(&[(Kind::Syn, 50_000)], verdicts);
+            features.refused[Kind::Syn as usize] = refused;
+            let found = detect_alone(&features, &Baselines::default());
+            found.iter().map(|suspicion| suspicion.class).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&[(Verdict::TcpSynFin, 50_000)], 50_000.0), [Class::Malformed]);
+        // Beside it, and where it is of another protocol, there is a flood.
+        let both = [Class::SynFlood, Class::Malformed];
+        assert_eq!(of(&[(Verdict::TcpSynFin, 10_000)], 10_000.0), both);
+        let limited = [(Verdict::UdpLength, 50_000), (Verdict::LimitSyn, 40_000)];
+        assert_eq!(of(&limited, 40_000.0), both);
     }
 
     #[test]

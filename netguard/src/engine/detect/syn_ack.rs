@@ -12,6 +12,10 @@ const FLOOR: f64 = 500.0;
 const FACTOR: f64 = 4.0;
 /// Other segments for each SYN-ACK, beyond the usual ones, below which most are not gone on with.
 const GOES_ON: f64 = 1.0;
+/// The part of the SYN-ACKs that is of no connection, by what was dropped and what this machine reset, at which nobody needs to look at other segments;
+/// and how many resets there may be for each, since those of other segments are none.
+const IN_VAIN: f64 = 0.5;
+const RESETS: f64 = 1.2;
 
 pub(super) fn syn_ack_reflection(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
     let answers = features.metric(Metric::SynAck)?;
@@ -25,7 +29,8 @@ pub(super) fn syn_ack_reflection(features: &Features, baselines: &Baselines) -> 
         - features.refused_of(&[Kind::Ack, Kind::Fin, Kind::TcpOther]);
     let of_every_day = usually(baselines, Metric::Segments, 0.5).unwrap_or(0.0);
     let per_answer = (others - of_every_day).max(0.0) / answers;
-    if per_answer >= GOES_ON {
+    let in_vain = in_vain(features, answers);
+    if per_answer >= GOES_ON && in_vain < IN_VAIN * answers {
         return None;
     }
     Some(Suspicion {
@@ -45,8 +50,27 @@ pub(super) fn syn_ack_reflection(features: &Features, baselines: &Baselines) -> 
                 threshold: GOES_ON,
                 usual: None,
             },
+            Evidence {
+                what: "SYN-ACKs/s that were dropped or reset".to_owned(),
+                value: in_vain,
+                threshold: IN_VAIN * answers,
+                usual: None,
+            },
         ],
     })
+}
+
+/// How many of the `answers` are known to be of no connection.
+fn in_vain(features: &Features, answers: f64) -> f64 {
+    let refused = features.refused_of(&[Kind::SynAck]);
+    let others = (answers - refused).max(0.0);
+    let are_theirs = features.reset <= RESETS * others;
+    refused
+        + if are_theirs {
+            features.reset.min(others)
+        } else {
+            0.0
+        }
 }
 
 #[cfg(test)]
@@ -78,6 +102,20 @@ mod tests {
         let found = detect_alone(&features, &Baselines::default());
         let classes: Vec<Class> = found.iter().map(|suspicion| suspicion.class).collect();
         assert_eq!(classes, [Class::SynAckReflection]);
+    }
+
+    /// Found by made-up captures: what those send who are connected hid it.
+    #[test]
+    fn what_is_reset_or_dropped_needs_no_other_sign() {
+        let beside = |reset: f64, refused: f64| {
+            let mut features = second(&[(Kind::SynAck, 4_000), (Kind::Ack, 50_000)], &[]);
+            features.reset = reset;
+            features.refused[Kind::SynAck as usize] = refused;
+            syn_ack_reflection(&features, &Baselines::default()).map_or(0.0, |told| told.strength)
+        };
+        assert_eq!(beside(0.0, 0.0), 0.0, "a proxy's");
+        assert!(beside(3_900.0, 0.0) > 2.0 && beside(0.0, 3_900.0) > 2.0);
+        assert_eq!(beside(30_000.0, 0.0), 0.0, "a flood of segments beside a proxy's");
     }
 
     #[test]

@@ -27,12 +27,14 @@ use crate::{
         end_to_end::pass_time,
         report::Figure,
     },
-    lab::{Attack, Family, Forged, Forgery, Honest, Lab, Netguard, Nginx},
+    lab::{Attack, Family, Felt, Forged, Forgery, Honest, Lab, Netguard, Nginx},
 };
 
 /// Each flood is started so often.
 const STARTS: usize = 4;
 const PER_SECOND: u32 = 100_000;
+/// Requests a second of a client beside it, each over a connection of its own.
+const CLIENT_PER_S: u32 = 20;
 /// By then it is recognised and refused, or it is not.
 const WATCHED: Duration = Duration::from_millis(2_000);
 /// How often the counters are read, and over which stretch it counts how much is refused.
@@ -40,7 +42,7 @@ const LOOK: Duration = Duration::from_millis(1);
 const STRETCH: Duration = Duration::from_millis(10);
 /// The part of a flood's packets that is refused where it is under control.
 const REFUSED: f64 = 0.9;
-/// Fewer packets are the laboratory's own: neighbours look for each other.
+/// Fewer packets between two looks are the laboratory's own: neighbours look for each other, and a client asks for pages.
 const BEGUN: u64 = 20;
 /// For how long the daemon is watched, and the rate of the flood from a million sources.
 const QUIET: Duration = Duration::from_secs(10);
@@ -52,18 +54,26 @@ const TICKS_PER_S: f64 = 100.0;
 const NO_TRANSLATION: &str = "[state]\nreach = \"all\"\n";
 
 /// The floods, and what they are to be recognised as.
-const FLOODS: [(Attack, Family, &str); 5] = [
+const FLOODS: [(Attack, Family, &str); 9] = [
     (Attack::Syn, Family::V4, "syn-flood"),
     (Attack::Syn, Family::V6, "syn-flood"),
     (Attack::Udp, Family::V4, "udp-flood"),
     (Attack::Udp, Family::V6, "udp-flood"),
+    (Attack::Icmp, Family::V4, "icmp-flood"),
+    (Attack::Icmp, Family::V6, "icmp-flood"),
     (Attack::Stray("A"), Family::V4, "segment-flood"),
+    (Attack::Stray("A"), Family::V6, "segment-flood"),
+    (Attack::Stray("R"), Family::V4, "segment-flood"),
 ];
 
 /// A row for each flood whose name contains `only`, and what the daemon takes.
 pub(super) fn measure(objects: &Objects, only: &str) -> Result<(Vec<LiveRow>, Vec<Figure>)> {
     let floods = FLOODS.map(|(attack, family, class)| {
-        let name = format!("live {} flood, {}", attack.name(), family.name());
+        let flags = match attack {
+            Attack::Stray(flags) => format!(" ({flags})"),
+            _ => String::new(),
+        };
+        let name = format!("live {} flood{flags}, {}", attack.name(), family.name());
         (name, attack, family, class)
     });
     let floods: Vec<_> = floods
@@ -94,6 +104,8 @@ pub(super) fn measure(objects: &Objects, only: &str) -> Result<(Vec<LiveRow>, Ve
                 .iter()
                 .filter(|start| start.class.as_deref() == Some(class))
                 .count(),
+            honest: starts.iter().map(|start| start.honest.requests).sum(),
+            honest_answered: starts.iter().map(|start| start.honest.succeeded).sum(),
             detect_ms: Percentiles::of(all[0].clone()),
             mitigate_ms: Percentiles::of(all[1].clone()),
             all,
@@ -114,12 +126,15 @@ struct Start {
     class: Option<String>,
     /// From when on most of it was refused.
     refused: Option<f64>,
+    /// What a client got meanwhile.
+    honest: Felt,
 }
 
 fn start(lab: &Lab, objects: &Objects, attack: Attack, family: Family) -> Result<Start> {
     let netguard = Netguard::start(lab, &objects.netguard, NO_TRANSLATION)?;
     let pins = pins(lab)?;
     let counters = Counters::open(&pins)?;
+    let client = Honest::start(lab, family, CLIENT_PER_S)?;
     let looks = thread::scope(|scope| -> Result<Vec<Look>> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -132,12 +147,14 @@ fn start(lab: &Lab, objects: &Objects, attack: Attack, family: Family) -> Result
         flooded?;
         looks
     })?;
+    let honest = client.stop()?;
     let begun = begun(&looks).context("no packet of the flood arrived")?;
     let told = first_attack(&netguard, begun.wall)?;
     Ok(Start {
         told: told.as_ref().map(|(after, _)| *after),
         class: told.map(|(_, class)| class),
         refused: refused_from(&looks, begun.at),
+        honest,
     })
 }
 
@@ -197,11 +214,9 @@ fn look(counters: &Counters, stopped: &AtomicBool) -> Result<Vec<Look>> {
 
 /// The last look before the flood, since its first packet came soon after.
 fn begun(looks: &[Look]) -> Option<Look> {
-    let first = looks.first()?;
-    let after = looks
-        .iter()
-        .position(|look| look.arrived >= first.arrived + BEGUN)?;
-    looks.get(after.saturating_sub(1)).copied()
+    let mut pairs = looks.windows(2);
+    let flooded = |pair: &&[Look]| pair[1].arrived >= pair[0].arrived + BEGUN;
+    pairs.find(flooded)?.first().copied()
 }
 
 /// How many ms after `begun` most of what came in a stretch was refused for the first time.

@@ -136,6 +136,12 @@ impl Run {
     }
 }
 
+/// What the reports say of honest sources, added up.
+fn honest(runs: &[&Run], key: &str) -> f64 {
+    let counts = runs.iter().filter_map(|run| run.report["honest"][key].as_f64());
+    counts.sum()
+}
+
 fn judge(runs: &[Run]) -> Detected {
     let attacks: Vec<&Run> = runs.iter().filter(|run| run.plot.truth().is_some()).collect();
     let after = |runs: &[&Run]| {
@@ -147,14 +153,9 @@ fn judge(runs: &[Run]) -> Detected {
         run.recognised().map(|(class, _)| class) == truth
     };
     let part = |count: usize, of: usize| count as f64 / of.max(1) as f64;
-    // Who is over a limit loses by it, as the limit says.
-    let within = runs.iter().filter(|run| run.plot != Plot::Office);
-    let sum = |key: &str| {
-        let counts = within
-            .clone()
-            .filter_map(|run| run.report["honest"][key].as_f64());
-        counts.sum::<f64>()
-    };
+    // Who is over a limit loses by it, as the limit says: that stands in its row.
+    let within: Vec<&Run> = runs.iter().filter(|run| run.plot != Plot::Office).collect();
+    let sum = |key| honest(&within, key);
     let mut rows: Vec<MixRow> = Vec::new();
     let mut confusion: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     let mut names: Vec<String> = runs.iter().map(|run| run.plot.name()).collect();
@@ -168,6 +169,8 @@ fn judge(runs: &[Run]) -> Detected {
             false_alarms: of.iter().filter(|run| run.is_false_alarm()).count(),
             detect_ms: after(&of),
             is_attack: of.iter().all(|run| run.plot.truth().is_some()),
+            honest_lost: 100.0 * honest(&of, "dropped") / honest(&of, "packets").max(1.0),
+            honest_blocked: of.iter().map(|run| run.honest_blocked()).sum(),
             name,
         });
     }

@@ -7,7 +7,7 @@ const RATES: [u64; 3] = [2_000, 10_000, 50_000];
 /// How long an attack lasts.
 const LASTS: u64 = 3 * SECOND / 2;
 /// Connections a second beside it, and how many sources they come from.
-const BESIDE: (u64, u32) = (150, 400);
+pub(super) const BESIDE: (u64, u32) = (150, 400);
 /// Segments a second of connections that stand.
 const CARRIED: u64 = 10_000;
 
@@ -17,25 +17,30 @@ pub(super) enum Attack {
     SynForged,
     SynFixed,
     Ack,
+    SynAck,
     Udp,
     Icmp,
     Fragments,
     Dns,
     Ntp,
+    /// TCP segments with flags that exclude each other.
+    Malformed,
     /// SYNs of forged sources, a tenth of a second long, twice a second; its rate is the mean.
     Pulse,
 }
 
 impl Attack {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::SynForged,
         Self::SynFixed,
         Self::Ack,
+        Self::SynAck,
         Self::Udp,
         Self::Icmp,
         Self::Fragments,
         Self::Dns,
         Self::Ntp,
+        Self::Malformed,
         Self::Pulse,
     ];
 
@@ -44,11 +49,13 @@ impl Attack {
             Self::SynForged => "SYN, forged sources",
             Self::SynFixed => "SYN, 50 sources",
             Self::Ack => "ACK, forged sources",
+            Self::SynAck => "SYN-ACK reflection",
             Self::Udp => "UDP, closed port, forged sources",
             Self::Icmp => "ICMP, forged sources",
             Self::Fragments => "small fragments, forged sources",
             Self::Dns => "DNS reflection",
             Self::Ntp => "NTP reflection",
+            Self::Malformed => "SYN and FIN, forged sources",
             Self::Pulse => "SYN pulses, forged sources",
         }
     }
@@ -58,10 +65,12 @@ impl Attack {
         match self {
             Self::SynForged | Self::SynFixed | Self::Pulse => "syn-flood",
             Self::Ack => "segment-flood",
+            Self::SynAck => "syn-ack-reflection",
             Self::Udp => "udp-flood",
             Self::Icmp => "icmp-flood",
             Self::Fragments => "fragment-flood",
             Self::Dns | Self::Ntp => "reflection",
+            Self::Malformed => "malformed",
         }
     }
 
@@ -69,6 +78,7 @@ impl Attack {
     pub(super) const fn sources(self) -> Option<u32> {
         match self {
             Self::SynFixed => Some(50),
+            Self::SynAck => Some(5_000),
             Self::Dns => Some(2_000),
             Self::Ntp => Some(500),
             _ => None,
@@ -84,12 +94,20 @@ pub(super) enum Beside {
     Clients,
     /// Clients, and some whose connections stand and carry [`CARRIED`] segments a second.
     Connected,
+    /// Clients of whom many share an address.
+    Shared,
     /// Twenty times as many clients.
     Crowd,
 }
 
 impl Beside {
-    const ALL: [Self; 4] = [Self::Nobody, Self::Clients, Self::Connected, Self::Crowd];
+    const ALL: [Self; 5] = [
+        Self::Nobody,
+        Self::Clients,
+        Self::Connected,
+        Self::Shared,
+        Self::Crowd,
+    ];
 
     fn play(self, scene: &mut Scene, end: u64) {
         let (connections, users) = BESIDE;
@@ -101,6 +119,7 @@ impl Beside {
                 scene.clients(0, end, connections, users);
                 scene.connected(0, end, 40, CARRIED);
             }
+            Self::Shared => scene.clients(0, end, 4 * connections, 4),
             Self::Crowd => scene.clients(0, end, 20 * connections, 20_000),
         }
     }

@@ -61,6 +61,10 @@ pub struct LiveRow {
     pub recognised: usize,
     /// First under the right name.
     pub class_right: usize,
+    /// Requests of an honest client beside it, and those that were answered.
+    pub honest: usize,
+    /// Those that were answered.
+    pub honest_answered: usize,
     /// From its first packet to its being told.
     pub detect_ms: Option<Percentiles>,
     /// From its first packet to when nine of ten packets are refused.
@@ -87,6 +91,10 @@ pub struct MixRow {
     pub false_alarms: usize,
     /// How long that took.
     pub detect_ms: Option<Percentiles>,
+    /// Part of the honest frames beside it that was lost, in percent.
+    pub honest_lost: f64,
+    /// Honest sources that were blocked.
+    pub honest_blocked: usize,
 }
 
 /// The value that so many of a hundred do not exceed.
@@ -166,6 +174,16 @@ impl Detected {
                 0.0,
             ),
         ];
+        let honest: usize = self.live.iter().map(|row| row.honest).sum();
+        let answered: usize = self.live.iter().map(|row| row.honest_answered).sum();
+        if honest > 0 {
+            figures.push(Figure::at_least(
+                "honest requests beside live floods, answered",
+                100.0 * answered as f64 / honest as f64,
+                "%",
+                100.0 - LOST,
+            ));
+        }
         let told = [
             ("made-up attacks recognised after, p95", self.detect_ms, DETECT_MS),
             (
@@ -194,7 +212,7 @@ impl fmt::Display for Detected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "made-up captures: {} with an attack, {} without; {:.0} frames of {:.0} honest sources\n\n{:<42}{:>9}{:>12}{:>13}{:>8}{:>6}{:>6} ms",
+            "made-up captures: {} with an attack, {} without; {:.0} frames of {:.0} honest sources\n\n{:<42}{:>9}{:>12}{:>13}{:>8}{:>6}{:>6} ms{:>14}{:>9}",
             self.attack_runs,
             self.quiet_runs,
             self.honest_frames,
@@ -205,38 +223,49 @@ impl fmt::Display for Detected {
             "right name",
             "p50",
             "p95",
-            "p99"
+            "p99",
+            "honest lost",
+            "blocked"
         )?;
         for row in &self.mixes {
             write!(f, "{:<42}{:>9}", row.name, row.runs)?;
             match row.is_attack {
-                true => writeln!(
+                true => write!(
                     f,
-                    "{:>12}{:>13}{}",
+                    "{:>12}{:>13}{:>20}   ",
                     row.recognised,
                     row.class_right,
                     milliseconds(row.detect_ms)
                 )?,
-                false => writeln!(f, "{:>12} false alarms", row.false_alarms)?,
+                false => write!(f, "{:>12} {:<35}", row.false_alarms, "false alarms")?,
             }
+            writeln!(f, "{:>12.3} %{:>9}", row.honest_lost, row.honest_blocked)?;
         }
         if !self.live.is_empty() {
             writeln!(
                 f,
-                "\n{:<42}{:>9}{:>12}{:>13}{:>20} ms{:>17} ms",
-                "live flood", "starts", "recognised", "right name", "p50   p95   p99", "refused"
+                "\n{:<42}{:>9}{:>12}{:>13}{:>20} ms{:>17} ms{:>18}",
+                "live flood",
+                "starts",
+                "recognised",
+                "right name",
+                "p50   p95   p99",
+                "refused",
+                "honest answered"
             )?;
         }
         for row in &self.live {
             writeln!(
                 f,
-                "{:<42}{:>9}{:>12}{:>13}{}{}",
+                "{:<42}{:>9}{:>12}{:>13}{:>20}   {:>20}{:>9} of {}",
                 row.name,
                 row.starts,
                 row.recognised,
                 row.class_right,
                 milliseconds(row.detect_ms),
-                milliseconds(row.mitigate_ms)
+                milliseconds(row.mitigate_ms),
+                row.honest_answered,
+                row.honest
             )?;
         }
         writeln!(f, "\n{:<42}told as", "what it was")?;

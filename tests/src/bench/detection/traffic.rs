@@ -172,6 +172,12 @@ impl Scene {
                     self.at(at + MS / 20, reset);
                     arriving.tcp(port, 443).flags("A").ack(self.random.u32(..))
                 }
+                Attack::SynAck => {
+                    let reset = self.leaving(&source).tcp(port, 443).flags("R");
+                    self.at(at + MS / 20, reset);
+                    let answer = arriving.tcp(443, port).flags("SA");
+                    answer.seq(self.random.u32(..)).ack(self.random.u32(..))
+                }
                 Attack::Udp => {
                     if at >= told_until {
                         told_until = at + UNREACHABLE_EVERY;
@@ -186,6 +192,7 @@ impl Scene {
                 }
                 Attack::Dns => arriving.udp(53, port).payload(1_200),
                 Attack::Ntp => arriving.udp(123, port).payload(440),
+                Attack::Malformed => arriving.tcp(port, 443).flags("SF").seq(self.random.u32(..)),
             };
             self.at(at, flood);
         }

@@ -68,6 +68,8 @@ crate::shared! {
         pub prefix: [Rate; 8],
         /// Packets to one UDP port that has no entry in `SERVICES`.
         pub service_udp: Rate,
+        /// ICMP messages of all sources together that are no control messages.
+        pub service_icmp: Rate,
         /// UDP ports whose queries over a limit are answered, see [`crate::dns`]; 0 for none.
         pub dns_ports: [u16; 4],
     }

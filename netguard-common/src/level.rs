@@ -6,6 +6,7 @@
 //! ([`Tables::proven`]) to the brim. So strangers get what the others leave, and no number of them takes a packet
 //! from a known source while the known ones together stay within the rate of the service.
 
+mod icmp;
 mod places;
 
 use core::ops::ControlFlow;
@@ -61,6 +62,7 @@ pub fn check<V: View, T: Tables>(
     }
     match class {
         Class::Udp => udp_service(view, packet, places, settings, now_ns, tables),
+        Class::Icmp => icmp::check(packet, settings, now_ns, tables),
         _ => ControlFlow::Continue(()),
     }
 }

@@ -24,7 +24,7 @@ pub(super) enum LimitCommand {
     List,
     /// Change a limit at once; a restart of the daemon goes back to the configuration.
     Set {
-        /// syn, udp, icmp, control or other, per source; of a prefix or service with the level behind it: udp.prefix, udp.service.
+        /// syn, udp, icmp, control or other, per source; of a prefix or service with the level behind it: udp.prefix, udp.service, icmp.service (all pings).
         #[arg(value_parser = LimitName::parse)]
         limit: LimitName,
         /// Packets per second, in the long run.

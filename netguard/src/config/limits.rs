@@ -62,12 +62,14 @@ pub struct PrefixLimits {
     pub other: Option<Limit>,
 }
 
-/// Limits of a service, which is a protocol and a port. That of TCP is in `syn_cookies`.
+/// Limits of a service, which is a protocol and a port, or ICMP as a whole. That of TCP is in `syn_cookies`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, expecting = "a table with `udp`")]
+#[serde(default, deny_unknown_fields, expecting = "a table with `udp` and `icmp`")]
 pub struct ServiceLimits {
     /// Packets to one UDP port, by all sources together.
     pub udp: Limit,
+    /// ICMP and ICMPv6, such as ping, by all sources together; control messages (neighbour discovery, path MTU) are not counted.
+    pub icmp: Limit,
 }
 
 /// What becomes of DNS queries over a limit.
@@ -241,6 +243,7 @@ impl Default for ServiceLimits {
     fn default() -> Self {
         Self {
             udp: limit::<250_000, 250_000>(),
+            icmp: limit::<5_000, 10_000>(),
         }
     }
 }

@@ -15,7 +15,7 @@ pub enum Level {
     Source,
     /// An IPv4 /24 or IPv6 /48.
     Prefix,
-    /// A protocol and port.
+    /// A protocol and port; ICMP as a whole.
     Service,
 }
 
@@ -45,7 +45,7 @@ impl LimitName {
             .filter(|name| match name.level {
                 Level::Source => true,
                 Level::Prefix => name.class != Class::Control,
-                Level::Service => matches!(name.class, Class::Syn | Class::Udp),
+                Level::Service => matches!(name.class, Class::Syn | Class::Udp | Class::Icmp),
             })
     }
 
@@ -78,6 +78,7 @@ impl LimitName {
             (Level::Source, _) => &mut settings.limits[class],
             (Level::Prefix, _) => &mut settings.levels.prefix[class],
             (Level::Service, Class::Syn) => &mut settings.service_syn,
+            (Level::Service, Class::Icmp) => &mut settings.levels.service_icmp,
             (Level::Service, _) => &mut settings.levels.service_udp,
         }
     }
@@ -127,7 +128,14 @@ mod tests {
         for (number, name) in (1..).zip(LimitName::all()) {
             assert_eq!(name.rate(&settings), Rate::new(number, 1), "{name}");
         }
-        for none in ["", "tcp", "control.prefix", "icmp.service", "udp.", "udp.country"] {
+        for none in [
+            "",
+            "tcp",
+            "control.prefix",
+            "other.service",
+            "udp.",
+            "udp.country",
+        ] {
             assert!(LimitName::parse(none).is_err(), "{none}");
         }
         assert_eq!(

@@ -27,7 +27,7 @@ pub enum RequestError {
     OutOfRange(u32),
     #[error(
         "there is no limit {0:?}: the classes are syn, udp, icmp, control and other; all but control have a limit of the prefix \
-         (udp.prefix), and syn and udp one of the service (udp.service)"
+         (udp.prefix), and syn, udp and icmp one of the service (udp.service)"
     )]
     NoSuchLimit(String),
     #[error("{0}")]

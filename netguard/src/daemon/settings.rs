@@ -52,6 +52,7 @@ pub fn settings(config: &Config, before: &Settings, reach: Reach) -> Settings {
         },
         levels: Levels {
             service_udp: limit_rate(config.limit.service.udp),
+            service_icmp: limit_rate(config.limit.service.icmp),
             dns_ports: config.dns.truncate_ports.padded(),
             ..Levels::ZERO
         },

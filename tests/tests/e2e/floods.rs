@@ -38,6 +38,42 @@ fn icmp_flood_ipv6() -> Result<()> {
     is_cut(Attack::Icmp, Family::V6, &ICMP)
 }
 
+#[test]
+fn pings_of_many_sources_are_cut_together_ipv4() -> Result<()> {
+    is_cut_together(Family::V4)
+}
+
+#[test]
+fn pings_of_many_sources_are_cut_together_ipv6() -> Result<()> {
+    is_cut_together(Family::V6)
+}
+
+/// Each of the forged sources stays within its own limit.
+fn is_cut_together(family: Family) -> Result<()> {
+    const RATE: u32 = 500;
+    let (lab, server) = lab()?;
+    let netguard = protect(
+        &lab,
+        &format!("[limit.service.icmp]\nrate_per_s = {RATE}\nburst = {RATE}\n"),
+    )?;
+    let client = Honest::start(&lab, family, 20)?;
+    let (before, begin) = (netguard.stats()?, Instant::now());
+    let flood = Flood::spread_as(&lab, Attack::Icmp, family)?;
+    let felt = client.stop_after(100)?;
+    let sent = flood.stop()?.packets;
+    let (after, seconds) = (netguard.stats()?, begin.elapsed().as_secs_f64());
+    let dropped = growth(&before, &after);
+    let dropped = dropped.get("limit-service").copied().unwrap_or(0);
+    let through = sent.saturating_sub(dropped);
+    // A hundredth may be lost before it arrives.
+    let most = f64::from(RATE) * (seconds + 1.0) + sent as f64 / 100.0;
+    assert!(through as f64 <= most, "{through} of {sent} in {seconds:.1} s");
+    assert!(sent > 10 * u64::from(RATE), "{sent} is no flood");
+    assert!(felt.success() >= 0.99, "{felt:?}");
+    server.stop()?;
+    Ok(())
+}
+
 /// A limit of the configuration and the verdict of what exceeds it.
 struct Limit {
     class: &'static str,

@@ -75,6 +75,31 @@ fn other_protocols_have_a_limit_of_their_own() {
     assert_eq!(passed(&program, &datagram("192.0.2.1"), 20), 20);
 }
 
+/// Each source sends one: together they are too many.
+#[test]
+fn icmp_has_a_limit_of_all_sources_together() {
+    let mut world = World::new();
+    world.settings.levels.service_icmp = hourly(48);
+    let mut object = kernel(&world);
+    let program = object.program("netguard_judge").expect("it loads");
+    let pings = (1..=20).map(|host| {
+        [
+            frame()
+                .ipv4(&format!("192.0.2.{host}"), "198.51.100.1")
+                .icmp(8, 0),
+            frame()
+                .ipv6(&format!("2001:db8:{host}::1"), "2001:db8:1::1")
+                .icmp6(128, 0),
+        ]
+    });
+    let pings: Vec<Vec<u8>> = pings.flatten().map(|ping| ping.payload(56).build()).collect();
+    let through: usize = pings.iter().map(|ping| passed(&program, ping, 1)).sum();
+    assert_eq!(through, 12, "strangers get a quarter of what may come at once");
+    assert_eq!(judge(&program, &pings[0]).verdict, Verdict::LimitService);
+    assert_eq!(judge(&program, &pings[1]).verdict, Verdict::LimitService);
+    assert_eq!(passed(&program, &datagram("192.0.2.1"), 20), 20);
+}
+
 /// What a service knows survives ten million sources, more than 19 for each place that there is.
 #[test]
 fn known_sources_survive_a_flood_of_ten_million() {

@@ -66,6 +66,9 @@ pub(super) fn floods(features: &Features, baselines: &Baselines) -> Vec<Suspicio
     let shared = features.with(&[Verdict::LimitService, Verdict::LimitPrefix]);
     // A carpet's may be of either protocol, too.
     let of_others = features.of_kinds(&[Kind::Syn]).max(features.refused_of_carpet);
+    // And ICMP has one of its own, which its volume tells.
+    let of_icmp = features.refused_of(&[Kind::Icmp]) - features.with(Class::IcmpFlood.verdicts());
+    let of_others = of_others + of_icmp.max(0.0);
     let of_datagrams = (shared - of_others).min(datagrams).max(0.0);
     // SYN-ACKs of no connection are told by a detector of their own: those that are dropped, and those that this machine resets.
     let dropped = features.refused_of(&[Kind::SynAck]);

@@ -330,6 +330,8 @@ mod tests {
                 starts: 4,
                 recognised: 4,
                 class_right: 4,
+                honest: 10,
+                honest_answered: 9,
                 detect_ms: None,
                 mitigate_ms: None,
                 all: [vec![1.0; 4], vec![1.0; 3]],
@@ -337,6 +339,6 @@ mod tests {
             ..Detected::default()
         };
         assert!(bad.figures().iter().all(|figure| figure.met == Some(false)));
-        assert_eq!(bad.figures().len(), 9);
+        assert_eq!(bad.figures().len(), 10);
     }
 }

@@ -153,7 +153,7 @@ fn plan(lab: &Lab, forgery: Forgery) -> Result<Drive> {
             let segment = start.tcp(20_000, 80).flags(flags).seq(0x0001_0000);
             (segment, transport_at + 6)
         }
-        Attack::Icmp => anyhow::bail!("no such flood is made here"),
+        Attack::Icmp | Attack::Tunnel | Attack::Pieces => anyhow::bail!("no such flood is made here"),
     };
     let mut frame = frame.build();
     if family == Family::V4 {

@@ -111,6 +111,68 @@ fn a_flood_of_another_protocol_is_recognised_ipv4() -> Result<()> {
 }
 
 #[test]
+fn a_flood_of_another_protocol_is_recognised_ipv6() -> Result<()> {
+    is_recognised_under(
+        FEW_OTHERS,
+        |lab| Flood::start(lab, Attack::Tunnel, Family::V6),
+        "protocol-flood",
+        "single",
+    )
+    .map(drop)
+}
+
+#[test]
+fn pulses_are_one_attack_ipv4() -> Result<()> {
+    are_one(|lab| Flood::start(lab, Attack::Udp, Family::V4), "udp-flood")
+}
+
+#[test]
+fn pulses_are_one_attack_ipv6() -> Result<()> {
+    are_one(|lab| Flood::spread(lab, Family::V6), "syn-flood")
+}
+
+/// A flood that comes, goes and comes again is one attack: with a short pause it never ended, and with a long one it is taken up again.
+fn are_one(start: impl Fn(&Lab) -> Result<Flood<'_>>, class: &str) -> Result<()> {
+    let (lab, _server) = lab()?;
+    let netguard = protect(&lab, "")?;
+    let the_only = || -> Result<Option<Value>> {
+        let told = attacks(&netguard)?;
+        assert!(told.len() <= 1, "{told:?}");
+        Ok(told.into_iter().next())
+    };
+    let drawn = |attack: &Value| attack["packets"].as_u64().unwrap_or(0);
+    let mut before = 0;
+    // Twice at once, and once more when it was over.
+    for (pulse, pulses) in [1, 1, 2].into_iter().enumerate() {
+        let flood = start(&lab)?;
+        let told = wait_until("the pulse to be told", Duration::from_secs(10), || {
+            Ok(the_only()?.filter(|told| told["ended"].is_null() && drawn(told) > before + 1_000))
+        })
+        .with_context(|| format!("{pulse}: {:?}", attacks(&netguard)))?;
+        flood.stop()?;
+        assert_eq!(
+            (&told["id"], &told["class"], &told["pulses"]),
+            (&1.into(), &class.into(), &pulses.into()),
+            "{told}"
+        );
+        if pulse > 0 {
+            wait_until("it to be over", Duration::from_secs(30), || {
+                Ok(the_only()?.filter(|told| !told["ended"].is_null()))
+            })?;
+        }
+        before = drawn(&the_only()?.context("it is remembered")?);
+    }
+    let events = netguard.must(&["events", "--json", "-n", "1000"])?;
+    let count = |event: &str| events.matches(&format!("\"event\":\"{event}\"")).count();
+    assert_eq!(
+        ["attack-begun", "attack-resumed", "attack-ended"].map(count),
+        [1, 1, 2],
+        "{events}"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_reflection_of_connections_is_recognised_ipv4() -> Result<()> {
     is_recognised(
         |lab| Flood::spread_as(lab, Attack::Stray("SA"), Family::V4),

@@ -57,7 +57,7 @@ pub use mute::Mute;
 pub use namespace::{Counters, Namespace};
 pub use napi::{Received, Receiver};
 pub use netguard::{Netguard, Verdicts, binary, growth};
-pub use newcomers::{Newcomers, newcomers};
+pub use newcomers::{Newcomers, crowd, newcomers};
 pub use nginx::{BIG_BYTES, Nginx, SMALL_BODY};
 pub use old_tls::{OldTls, Spoken, held as held_by_tls, speak as speak_tls};
 pub(crate) use process::run_with_input;

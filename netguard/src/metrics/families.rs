@@ -181,8 +181,8 @@ pub(super) fn traffic(report: &TrafficReport) -> Vec<Family> {
     ]
 }
 
-/// Samples of dropped packets.
-pub(super) fn samples(sampler: &Sampler) -> [Family; 2] {
+/// Samples of dropped packets, and beginnings of packets.
+pub(super) fn samples(sampler: &Sampler) -> [Family; 3] {
     [
         Family::count(
             "netguard_samples_sent",
@@ -193,6 +193,11 @@ pub(super) fn samples(sampler: &Sampler) -> [Family; 2] {
             "netguard_samples_lost",
             "Samples that found the ring buffer full",
             sampler.lost,
+        ),
+        Family::count(
+            "netguard_heads_lost",
+            "Beginnings of packets, which signatures are made of, that found the ring buffer full",
+            sampler.heads_lost,
         ),
     ]
 }

@@ -7,7 +7,7 @@
 
 use std::{fmt::Write, fs, os::unix::process::CommandExt, process::Command, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::sys::{
     resource::{Resource, setrlimit},
     signal::Signal,
@@ -42,6 +42,10 @@ pub enum Attack {
     Icmp,
     /// Segments to the web server of connections that do not exist, with these flags.
     Stray(&'static str),
+    /// Packets of a tunnel (GRE, protocol 47) that nobody has set up.
+    Tunnel,
+    /// Small pieces of packets whose beginning never comes.
+    Pieces,
 }
 
 /// A flood under way; ended on drop.
@@ -60,7 +64,7 @@ pub struct Sent {
 }
 
 impl Attack {
-    /// `"SYN"`, `"UDP"`, `"ICMP"` or `"stray TCP"`.
+    /// `"SYN"`, `"UDP"`, `"ICMP"`, `"stray TCP"`, `"GRE"` or `"pieces"`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -68,6 +72,8 @@ impl Attack {
             Attack::Udp => "UDP",
             Attack::Icmp => "ICMP",
             Attack::Stray(_) => "stray TCP",
+            Attack::Tunnel => "GRE",
+            Attack::Pieces => "pieces",
         }
     }
 }
@@ -145,6 +151,9 @@ impl<'lab> Flood<'lab> {
             Attack::Udp => &["--udp", "-p", "9999", "-d", "64"],
             Attack::Icmp => &["--icmp"],
             Attack::Stray(_) => &["-p", "80"],
+            // 47 is not the default of this mode, and the first bytes are no header that means anything.
+            Attack::Tunnel => &["--rawip", "--ipproto", "47", "-d", "88"],
+            Attack::Pieces => bail!("pieces are sent by trafgen"),
         });
         if let Attack::Stray(flags) = attack {
             command.args(flags.chars().map(|flag| format!("-{flag}")));
@@ -273,6 +282,13 @@ fn content(start: Frame, attack: Attack, v6: bool, number: u16) -> Frame {
         Attack::Stray(flags) => start.tcp(30_000 + number, 80).flags(flags).ack(0x1234_5678),
         Attack::Icmp if v6 => start.icmp6(128, 0).rest(number.into()).payload(56),
         Attack::Icmp => start.icmp(8, 0).rest(number.into()).payload(56),
+        // A header without options, and IPv4 in it.
+        Attack::Tunnel => start.protocol(47).data(&[0, 0, 8, 0]).payload(84),
+        Attack::Pieces => start
+            .fragment(1_480, true)
+            .fragment_id(u32::from(number) + 1)
+            .protocol(17)
+            .payload(64),
     }
 }
 

@@ -161,6 +161,7 @@ fn plan(lab: &Lab, forgery: Forgery) -> Result<Drive> {
             };
             (echo.payload(56), transport_at + 4)
         }
+        Attack::Tunnel | Attack::Pieces => anyhow::bail!("no such flood is made here"),
     };
     let mut frame = frame.build();
     if family == Family::V4 {

@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{IpAddr, SocketAddr, TcpStream},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd as _, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,8 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{
-        AddressFamily, SockFlag, SockType, SockaddrStorage, connect, getsockopt, socket, sockopt::SocketError,
+        AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, getsockopt, socket,
+        sockopt::SocketError,
     },
 };
 
@@ -37,6 +38,12 @@ struct Newcomer {
 
 /// Begins `per_second` connections a second to port 80 of `server`, for `period`, from the calling thread's network namespace.
 pub fn newcomers(server: IpAddr, per_second: u32, period: Duration) -> Result<Newcomers> {
+    crowd(&[], server, per_second, period)
+}
+
+/// [`newcomers`] of these addresses in turn, which the namespace must have; of whichever the kernel chooses where there are none.
+pub fn crowd(sources: &[IpAddr], server: IpAddr, per_second: u32, period: Duration) -> Result<Newcomers> {
+    let mut sources = sources.iter().copied().cycle();
     let server = SocketAddr::new(server, 80);
     let begun = Instant::now();
     let planned = (period.as_secs_f64() * f64::from(per_second)) as usize;
@@ -46,7 +53,7 @@ pub fn newcomers(server: IpAddr, per_second: u32, period: Duration) -> Result<Ne
         let now = Instant::now();
         let due = begun + Duration::from_secs(1) * count.began as u32 / per_second;
         if count.began < planned && now >= due {
-            waiting.push(Newcomer::begin(server, due + TIMEOUT)?);
+            waiting.push(Newcomer::begin(sources.next(), server, due + TIMEOUT)?);
             count.began += 1;
             continue;
         }
@@ -85,17 +92,18 @@ enum Step {
 }
 
 impl Newcomer {
-    fn begin(server: SocketAddr, deadline: Instant) -> Result<Self> {
+    fn begin(source: Option<IpAddr>, server: SocketAddr, deadline: Instant) -> Result<Self> {
         let family = match server {
             SocketAddr::V4(_) => AddressFamily::Inet,
             SocketAddr::V6(_) => AddressFamily::Inet6,
         };
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket = socket(family, SockType::Stream, flags, None)?;
-        match connect(
-            std::os::fd::AsRawFd::as_raw_fd(&socket),
-            &SockaddrStorage::from(server),
-        ) {
+        if let Some(source) = source {
+            let own = SockaddrStorage::from(SocketAddr::new(source, 0));
+            bind(socket.as_raw_fd(), &own).with_context(|| format!("binding {source}"))?;
+        }
+        match connect(socket.as_raw_fd(), &SockaddrStorage::from(server)) {
             Ok(()) | Err(Errno::EINPROGRESS) => Ok(Self {
                 socket,
                 deadline,

@@ -66,6 +66,113 @@ fn a_flood_of_segments_without_connection_is_recognised() -> Result<()> {
 }
 
 #[test]
+fn a_flood_of_resets_is_recognised_ipv6() -> Result<()> {
+    let told = is_recognised(
+        |lab| Flood::spread_as(lab, Attack::Stray("R"), Family::V6),
+        "segment-flood",
+        "distributed",
+    )?;
+    assert!(told["evidence"].to_string().contains("rst segments/s"), "{told}");
+    Ok(())
+}
+
+#[test]
+fn a_flood_of_pieces_of_no_packet_is_recognised_ipv4() -> Result<()> {
+    is_recognised(
+        |lab| Flood::spread_as(lab, Attack::Pieces, Family::V4),
+        "fragment-flood",
+        "distributed",
+    )
+    .map(drop)
+}
+
+#[test]
+fn a_flood_of_pieces_of_no_packet_is_recognised_ipv6() -> Result<()> {
+    is_recognised(
+        |lab| Flood::spread_as(lab, Attack::Pieces, Family::V6),
+        "fragment-flood",
+        "distributed",
+    )
+    .map(drop)
+}
+
+/// Less than the limit by default, so that the test does not depend on how much a tool can send.
+const FEW_OTHERS: &str = "[limit.other]\nrate_per_s = 500\nburst = 1000\n";
+
+#[test]
+fn a_flood_of_another_protocol_is_recognised_ipv4() -> Result<()> {
+    is_recognised_under(
+        FEW_OTHERS,
+        |lab| Flood::start(lab, Attack::Tunnel, Family::V4),
+        "protocol-flood",
+        "single",
+    )
+    .map(drop)
+}
+
+#[test]
+fn a_flood_of_another_protocol_is_recognised_ipv6() -> Result<()> {
+    is_recognised_under(
+        FEW_OTHERS,
+        |lab| Flood::start(lab, Attack::Tunnel, Family::V6),
+        "protocol-flood",
+        "single",
+    )
+    .map(drop)
+}
+
+#[test]
+fn pulses_are_one_attack_ipv4() -> Result<()> {
+    are_one(|lab| Flood::start(lab, Attack::Udp, Family::V4), "udp-flood")
+}
+
+#[test]
+fn pulses_are_one_attack_ipv6() -> Result<()> {
+    are_one(|lab| Flood::spread(lab, Family::V6), "syn-flood")
+}
+
+/// A flood that comes, goes and comes again is one attack: with a short pause it never ended, and with a long one it is taken up again.
+fn are_one(start: impl Fn(&Lab) -> Result<Flood<'_>>, class: &str) -> Result<()> {
+    let (lab, _server) = lab()?;
+    let netguard = protect(&lab, "")?;
+    let the_only = || -> Result<Option<Value>> {
+        let told = attacks(&netguard)?;
+        assert!(told.len() <= 1, "{told:?}");
+        Ok(told.into_iter().next())
+    };
+    let drawn = |attack: &Value| attack["packets"].as_u64().unwrap_or(0);
+    let mut before = 0;
+    // Twice at once, and once more when it was over.
+    for (pulse, pulses) in [1, 1, 2].into_iter().enumerate() {
+        let flood = start(&lab)?;
+        let told = wait_until("the pulse to be told", Duration::from_secs(10), || {
+            Ok(the_only()?.filter(|told| told["ended"].is_null() && drawn(told) > before + 1_000))
+        })
+        .with_context(|| format!("{pulse}: {:?}", attacks(&netguard)))?;
+        flood.stop()?;
+        assert_eq!(
+            (&told["id"], &told["class"], &told["pulses"]),
+            (&1.into(), &class.into(), &pulses.into()),
+            "{told}"
+        );
+        if pulse > 0 {
+            wait_until("it to be over", Duration::from_secs(30), || {
+                Ok(the_only()?.filter(|told| !told["ended"].is_null()))
+            })?;
+        }
+        before = drawn(&the_only()?.context("it is remembered")?);
+    }
+    let events = netguard.must(&["events", "--json", "-n", "1000"])?;
+    let count = |event: &str| events.matches(&format!("\"event\":\"{event}\"")).count();
+    assert_eq!(
+        ["attack-begun", "attack-resumed", "attack-ended"].map(count),
+        [1, 1, 2],
+        "{events}"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_reflection_of_connections_is_recognised_ipv4() -> Result<()> {
     is_recognised(
         |lab| Flood::spread_as(lab, Attack::Stray("SA"), Family::V4),
@@ -119,8 +226,18 @@ fn a_scan_is_recognised_and_no_flood() -> Result<()> {
 /// The flood that `start` begins is of `class` and of no other, comes from as many sources as `spread` says, is told everywhere, and is over
 /// after it has stopped. Returns what is told at its end.
 fn is_recognised(start: impl Fn(&Lab) -> Result<Flood<'_>>, class: &str, spread: &str) -> Result<Value> {
+    is_recognised_under("", start, class, spread)
+}
+
+/// The same with these settings.
+fn is_recognised_under(
+    config: &str,
+    start: impl Fn(&Lab) -> Result<Flood<'_>>,
+    class: &str,
+    spread: &str,
+) -> Result<Value> {
     let (lab, _server) = lab()?;
-    let netguard = protect(&lab, "")?;
+    let netguard = protect(&lab, config)?;
     assert_eq!(attacks(&netguard)?, Vec::<Value>::new());
     let flood = start(&lab)?;
     // It can be recognised before the first packet is dropped, and whose they are is told by those.

@@ -14,7 +14,7 @@ use netguard_tests::{
 };
 use serde_json::Value;
 
-use crate::{lab, protect};
+use crate::{lab, protect, verdicts::judged};
 
 #[test]
 fn a_proven_flooder_is_blocked_and_released_ipv4() -> Result<()> {
@@ -109,6 +109,35 @@ fn a_flood_in_the_name_of_the_gateway_does_not_block_it() -> Result<()> {
     );
     assert!(netguard.blocked()?.is_empty());
     assert_eq!(server.curl(&lab, Family::V4, "/")?.0, 200);
+    Ok(())
+}
+
+/// Nobody has to guard whom everybody knows: what is sent in somebody's name is no evidence against it.
+#[test]
+fn a_flood_in_the_name_of_a_public_resolver_blocks_nobody() -> Result<()> {
+    const NAMES: [&str; 2] = ["8.8.8.8", "2001:4860:4860::8888"];
+    let (lab, server) = lab()?;
+    let netguard = protect(&lab, "")?;
+    for (name, prefix) in NAMES.into_iter().zip(["8.8.8.8", "2001:4860:4860:"]) {
+        let flood = Flood::by_trafgen(&lab, &flood_frames(&lab, Attack::Icmp, &[name]))?;
+        let withheld = wait_until("the decision", Duration::from_secs(10), || {
+            let mut withheld = events(&netguard, "withheld")?.into_iter();
+            let is_of = |event: &Value| event["source"].as_str().is_some_and(|of| of.starts_with(prefix));
+            Ok(withheld.find(is_of))
+        })?;
+        flood.stop()?;
+        // By no guard, which the test did not set up.
+        assert!(
+            withheld["why"].as_str().is_some_and(|why| why.contains("forged")),
+            "{withheld}"
+        );
+        assert_eq!(netguard.blocked()?, Vec::<String>::new());
+        assert_eq!(events(&netguard, "blocked")?, Vec::<Value>::new());
+        judged(&lab, &netguard, name, "pass")?;
+    }
+    for family in [Family::V4, Family::V6] {
+        assert_eq!(server.curl(&lab, family, "/")?.0, 200);
+    }
     Ok(())
 }
 

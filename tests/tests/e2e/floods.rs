@@ -74,6 +74,16 @@ fn is_cut_together(family: Family) -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn tunnel_flood_ipv4() -> Result<()> {
+    is_cut(Attack::Tunnel, Family::V4, &OTHER)
+}
+
+#[test]
+fn tunnel_flood_ipv6() -> Result<()> {
+    is_cut(Attack::Tunnel, Family::V6, &OTHER)
+}
+
 /// A limit of the configuration and the verdict of what exceeds it.
 struct Limit {
     class: &'static str,
@@ -100,6 +110,12 @@ const ICMP: Limit = Limit {
     verdict: "limit-icmp",
     rate_per_s: 20,
     burst: 100,
+};
+const OTHER: Limit = Limit {
+    class: "other",
+    verdict: "limit-other",
+    rate_per_s: 500,
+    burst: 1000,
 };
 
 fn is_cut(attack: Attack, family: Family, limit: &Limit) -> Result<()> {

@@ -20,6 +20,7 @@ mod http;
 mod l7_segments;
 mod laboratory;
 mod ladder;
+mod lost;
 mod malformed;
 mod metrics;
 mod prefixes;

@@ -102,6 +102,7 @@ fn the_page_is_as_it_should_be_and_grows_over_restarts() -> Result<()> {
         "netguard_config_info{instance=",
         "netguard_audit_lost_events_total 0",
         "netguard_samples_sent_total",
+        "netguard_heads_lost_total",
         "netguard_decision_duration_seconds_bucket{",
         "process_resident_memory_bytes",
         "process_cpu_seconds_total",

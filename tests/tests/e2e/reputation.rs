@@ -1,6 +1,8 @@
 //! Reputation: who floods again is blocked for twice as long, whoever shares an address with many stays at its limits, and what is
 //! known outlives the daemon, also one that is killed.
 
+mod full_disk;
+
 use std::{fs, io::Write as _, net::TcpStream, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};

@@ -1,5 +1,5 @@
 //! Attacks that no limit sees, and that only what is usual here tells: a little for many services at once, connections that are kept by few, and
-//! by many. Five minutes must be learnt before, so the tests begin with a file that the library made.
+//! by many; and a crowd of clients, which is none. Five minutes must be learnt before, so the tests begin with a file that the library made.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,7 @@ use netguard::{
 use netguard_common::telemetry::Kind;
 use netguard_tests::{
     frames::frame,
-    lab::{Family, Felt, Flood, Honest, IFACE, Lab, Netguard, ROUTER_MAC, wait_until},
+    lab::{Family, Felt, Flood, Honest, IFACE, Lab, Netguard, ROUTER_MAC, crowd, growth, wait_until},
 };
 use serde_json::Value;
 
@@ -233,5 +233,70 @@ fn drip(kept: &mut [TcpStream], period: Duration) -> Result<()> {
         })?;
         stream.write_all(b"G").context("the server ended a connection")?;
     }
+    Ok(())
+}
+
+#[test]
+fn a_flash_crowd_is_told_and_served_ipv4() -> Result<()> {
+    is_served(Family::V4)
+}
+
+#[test]
+fn a_flash_crowd_is_told_and_served_ipv6() -> Result<()> {
+    is_served(Family::V6)
+}
+
+/// Clients a second, ten times as many as are usual. Each of their addresses stays below every limit.
+const CROWD: u32 = 600;
+const CROWD_STAYS: Duration = Duration::from_secs(8);
+
+/// A crowd is told for what it is, and nothing is done about it: all are answered, as is who was there before.
+fn is_served(family: Family) -> Result<()> {
+    let (lab, _server) = lab()?;
+    prepare(&lab)?;
+    give_addresses(&lab, family)?;
+    let netguard = protect(&lab, "")?;
+    let honest = Honest::start(&lab, family, 20)?;
+    let victim: IpAddr = lab.victim.ip(family).parse()?;
+    let sources: Vec<IpAddr> = (0..SOURCES)
+        .map(|number| Ok(source(family, number).parse()?))
+        .collect::<Result<_>>()?;
+    let before = netguard.drops()?;
+    let (told, came) = std::thread::scope(|scope| {
+        let attacker = &lab.attacker.ns;
+        let come = || attacker.enter(|| crowd(&sources, victim, CROWD, CROWD_STAYS));
+        let coming = scope.spawn(come);
+        let told = wait_until("the crowd to be told", Duration::from_secs(10), || {
+            Ok(attacks(&netguard)?.into_iter().next())
+        });
+        (told, coming.join())
+    });
+    let came = came.map_err(|_| anyhow::anyhow!("the crowd panicked"))???;
+    let told = told?;
+    ensure!(
+        told["class"] == "flash-crowd" && told["harmful"] == false,
+        "{told}"
+    );
+    let evidence = &told["evidence"][0];
+    ensure!(
+        evidence["what"] == "connections/s to tcp/80" && evidence["usual"].as_f64() > Some(20.0),
+        "{told}"
+    );
+    // Nothing is done about it, nobody is refused for it, and no other name is given to it.
+    let felt = honest.stop_after(100)?;
+    let told = attacks(&netguard)?;
+    ensure!(told.len() == 1 && told[0]["class"] == "flash-crowd", "{told:?}");
+    let response = &told[0]["response"];
+    ensure!(
+        response["measures"].as_array().is_some_and(Vec::is_empty),
+        "{response}"
+    );
+    ensure!(netguard.blocked()?.is_empty(), "{:?}", netguard.blocked()?);
+    let refused = growth(&before, &netguard.drops()?);
+    ensure!(refused.is_empty(), "{refused:?}");
+    ensure!(came.served * 100 >= came.began * 99, "{came:?}");
+    ensure!(felt.success() > 0.99, "{felt:?}");
+    let text = netguard.must(&["attacks", "list"])?;
+    ensure!(text.contains("flash-crowd"), "{text}");
     Ok(())
 }

@@ -114,6 +114,7 @@ impl Store {
 
     fn try_open(file: &Path) -> Result<(Self, Kept), Fault> {
         make(file).map_err(Fault::Open)?;
+        let is_new = fs::metadata(file).is_ok_and(|about| about.len() == 0);
         // A file that was altered by other hands can make the library panic: that is damage, too.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let database = Database::builder()
@@ -123,8 +124,12 @@ impl Store {
             let kept = read(&database)?;
             Ok((database, kept))
         }));
-        let (database, kept) =
-            opened.unwrap_or_else(|_| Err(Fault::Damaged("it makes no sense".to_owned())))?;
+        let opened = opened.unwrap_or_else(|_| Err(Fault::Damaged("it makes no sense".to_owned())));
+        // On a full disk a new file is begun and not completed: nothing was kept in it, so nothing is damaged.
+        if is_new && matches!(&opened, Err(Fault::Damaged(_) | Fault::Broken(_))) {
+            let _gone = fs::remove_file(file);
+        }
+        let (database, kept) = opened?;
         let file = file.to_owned();
         Ok((Self { database, file }, kept))
     }

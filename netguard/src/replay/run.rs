@@ -351,6 +351,7 @@ impl Run<'_> {
                     .to_owned(),
             );
         }
+        notes.extend(link::unknown(self.links.keys().copied()));
         Ok(Report {
             packets: self.tally.packets,
             verdicts: self.tally.verdicts(),

@@ -19,6 +19,8 @@ use crate::{
     prefix::Prefix,
 };
 
+/// Lines that are named at the most, of those refused and of those trimmed: hostile lists have millions.
+const NAMED: usize = 10_000;
 /// Prefixes that are shown to people.
 const SHOWN: usize = 10;
 /// What the configuration does not say is as by default.
@@ -43,6 +45,9 @@ pub(super) struct CheckArgs {
     /// The shortest IPv6 prefix that is believed.
     #[arg(long, value_name = "BITS", default_value_t = 16, value_parser = clap::value_parser!(u8).range(16..=128))]
     widest_v6: u8,
+    /// Name every line that is refused or trimmed, not only the first few of each (10000 at the most; --json always does).
+    #[arg(long)]
+    all: bool,
     /// Leave private space in.
     #[arg(long)]
     keep_private: bool,
@@ -76,6 +81,9 @@ struct Against {
 
 #[derive(Serialize)]
 struct Report {
+    /// Whether people are told all that is named, too.
+    #[serde(skip)]
+    all: bool,
     file: PathBuf,
     format: &'static str,
     /// In force but for what is trimmed.
@@ -169,6 +177,7 @@ fn read(args: &CheckArgs, file: &Path, format: FeedFormat, action: FeedAction) -
         widest_v6: args.widest_v6,
         keep_private: args.keep_private,
         max_bytes: MAX_MIB << 20,
+        tell: NAMED,
         ..Reading::default()
     };
     if file != Path::new("-") {
@@ -205,6 +214,7 @@ fn report(
     let mut trimmed = feed.trimmed;
     trimmed.and(spared);
     Report {
+        all: args.all,
         file: args.file.clone(),
         format: feed.format.as_str(),
         prefixes: feed.prefixes,
@@ -252,8 +262,19 @@ fn text(report: &Report) -> String {
             report.prefixes.len() - SHOWN
         ));
     }
-    text.push_str(&told(&name, "refused", report.skipped, &report.refused));
-    text.push_str(&told(&name, "trimmed", report.trimmed, &report.trimmed_first));
+    for (what, count, lines) in [
+        ("refused", report.skipped, &report.refused),
+        ("trimmed", report.trimmed, &report.trimmed_first),
+    ] {
+        let shown = match report.all {
+            true => lines.len(),
+            false => lines.len().min(Told::ONE_BY_ONE),
+        };
+        text.push_str(&told(&name, what, count, &lines[..shown]));
+        if shown < lines.len() {
+            text.push_str(" (--all names them)");
+        }
+    }
     text
 }
 
@@ -262,6 +283,40 @@ mod tests {
     use clap::ValueEnum as _;
 
     use super::*;
+
+    #[test]
+    fn lines_are_named_where_somebody_asks() {
+        let text_of = |all| {
+            text(&Report {
+                all,
+                file: "f".into(),
+                format: "plain",
+                prefixes: Vec::new(),
+                skipped: 10_007,
+                refused: (1..=10_000).map(|line| format!("f:{line}: no")).collect(),
+                trimmed: 7,
+                trimmed_first: (1..=7).map(|line| format!("line {line}: private")).collect(),
+                passed_over: 0,
+                ended: 0,
+                entries: 0,
+                ipv4_percent: 0.0,
+                ipv6_percent: 0.0,
+                max_share_percent: 10,
+                before: None,
+            })
+        };
+        let few = text_of(false);
+        assert!(
+            few.contains("refused: and 10002 more (--all names them)"),
+            "{few}"
+        );
+        assert!(
+            few.contains("trimmed: and 2 more (--all") && !few.contains("line 6"),
+            "{few}"
+        );
+        let all = text_of(true);
+        assert!(all.contains("f:10000: no\nf, refused: and 7 more\n") && all.ends_with("line 7: private"));
+    }
 
     #[test]
     fn every_format_of_the_configuration_can_be_named() {

@@ -3,9 +3,13 @@
 mod attacks;
 mod campaigns;
 mod compared;
+mod services;
 mod text;
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde::Serialize;
@@ -13,9 +17,13 @@ use serde::Serialize;
 use super::{CliError, ConfigFile, Context};
 use crate::{
     config::Config,
+    daemon::normal_file,
     prefix::Prefix,
     replay::{Comparison, Options, ReplayError, Report, Speed, compare, replay},
 };
+
+/// In place of a file: that of the instance on this machine.
+const LIVE: &str = "live";
 
 #[derive(Args, Debug)]
 pub(super) struct ReplayArgs {
@@ -38,6 +46,13 @@ pub(super) struct ReplayArgs {
     /// As if all had happened so many times as fast.
     #[arg(long, value_name = "N", default_value = "1")]
     speed: Speed,
+    /// Begin with what is normal: a file that a daemon wrote (`live`: that of --instance), or --learn did. Carpet bombing, crowds of clients
+    /// and limits of services are told by it.
+    #[arg(long, value_name = "FILE")]
+    normal: Option<PathBuf>,
+    /// Keep what was learnt to be normal from the calm seconds of this capture, for --normal.
+    #[arg(long, value_name = "FILE", conflicts_with = "compare")]
+    learn: Option<PathBuf>,
 }
 
 /// The answer.
@@ -70,6 +85,11 @@ pub(super) fn run(context: &Context, args: &ReplayArgs) -> Result<(), CliError> 
         all: args.all,
         honest: args.honest.clone(),
         speed: args.speed,
+        normal: args.normal.as_deref().map(|file| match file == Path::new(LIVE) {
+            true => normal_file(&context.instance),
+            false => file.to_owned(),
+        }),
+        learn: args.learn.clone(),
     };
     let report = replay(&options)?;
     let mut compared = None;
@@ -119,7 +139,8 @@ mod tests {
         };
         let json = serde_json::to_value(&answer).unwrap();
         for key in [
-            "packets", "verdicts", "attacks", "blocked", "timeline", "findings", "skipped",
+            "packets", "verdicts", "attacks", "blocked", "timeline", "findings", "skipped", "services",
+            "normal", "learnt",
         ] {
             assert!(json.get(key).is_some(), "{key}");
         }

@@ -147,7 +147,7 @@ pub(super) fn services<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Service
 }
 
 /// A service: `tcp/443`, `udp/53`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct ServicePort {

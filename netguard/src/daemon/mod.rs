@@ -75,7 +75,9 @@ pub use journal::Journal;
 pub use l7::{Heard, HttpReport, Listens};
 pub use lists::{Download, Hold, ListMatch, ListReport, Lists, NeverBlock};
 pub use lock::{Lock, acquire as lock_instance, holder as lock_holder};
-pub use normal::{NormalFileError, NormalState, normal_file, read_normal, write_normal};
+pub use normal::{
+    NormalFileError, NormalState, normal_file, read_normal, read_normal_of_any_age, write_normal,
+};
 pub use offer::CookieOptions;
 pub use own::sentence as left_out_sentence;
 pub use protected::Protected;
@@ -91,6 +93,7 @@ pub use settings::{limit_rate, service_entry, settings};
 pub use state::{CookieState, State, Stop};
 pub use sysctls::{restore_sysctls, sysctl_faults};
 pub use tls::{Tls, TlsReport, TlsState};
+pub(crate) use traffic::Numbers;
 pub use traffic::{Entropies, HeavyRate, KindRate, ServiceRate, Spread, TrafficReport};
 pub use unconfirmed::{Unconfirmed, UnconfirmedChange};
 

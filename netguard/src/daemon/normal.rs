@@ -4,12 +4,7 @@
 mod file;
 mod known;
 
-use std::{
-    mem,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{mem, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -27,7 +22,10 @@ use crate::{
 };
 
 use file::put_aside;
-pub use file::{NormalFileError, normal_file, read as read_normal, write as write_normal};
+pub use file::{
+    NormalFileError, normal_file, read as read_normal, read_of_any_age as read_normal_of_any_age,
+    write as write_normal,
+};
 
 /// How often it is looked whether something is due.
 const LOOK: Duration = Duration::from_secs(1);
@@ -77,13 +75,7 @@ pub(super) fn restore(state: &State, inputs: &mut Inputs) {
             return begin_anew(state);
         }
     };
-    let written = Duration::from_secs(kept.written_s);
-    let written = UNIX_EPOCH
-        .checked_add(written)
-        .filter(|_| kept.written_s < 253_370_764_800);
-    let written = written.map_or_else(String::new, |at| {
-        humantime::format_rfc3339_seconds(at).to_string()
-    });
+    let written = kept.written();
     let learnt_s = kept.learnt.seconds();
     info!(
         learnt_s,

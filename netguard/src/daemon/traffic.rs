@@ -27,7 +27,7 @@ use crate::{
     host::{self, Ports, TcpCounts},
 };
 
-use numbers::Numbers;
+pub(crate) use numbers::Numbers;
 pub(super) use opened::Opened;
 pub use report::{Entropies, HeavyRate, KindRate, ServiceRate, Spread, TrafficReport};
 

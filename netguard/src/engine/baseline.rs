@@ -155,6 +155,13 @@ impl Baselines {
         self.services.get(name)
     }
 
+    /// Services of which something was learnt, those that were served last first.
+    pub fn service_names(&self) -> Vec<&str> {
+        let mut services: Vec<(&String, &ServiceBaseline)> = self.services.iter().collect();
+        services.sort_by_key(|(name, service)| (service.idle_s, *name));
+        services.into_iter().map(|(name, _)| name.as_str()).collect()
+    }
+
     /// Forgets what was learnt of a service, or all of it; whether there was any.
     pub fn forget(&mut self, service: Option<&str>) -> bool {
         match service {

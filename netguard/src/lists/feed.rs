@@ -39,6 +39,8 @@ pub struct Reading {
     pub written: Option<SystemTime>,
     /// What holds now is put together.
     pub now: SystemTime,
+    /// How many entries that are refused are told one by one, and how many that are trimmed.
+    pub tell: usize,
 }
 
 /// As the configuration has it by default, now.
@@ -53,6 +55,7 @@ impl Default for Reading {
             max_bytes: 64 << 20,
             written: None,
             now: crate::clock::wall_clock(),
+            tell: Told::ONE_BY_ONE,
         }
     }
 }

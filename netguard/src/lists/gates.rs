@@ -38,20 +38,42 @@ static SPECIAL_PREFIXES: LazyLock<Vec<Prefix>> =
     LazyLock::new(|| SPECIAL.iter().filter_map(|text| text.parse().ok()).collect());
 
 /// Things that are counted, and the first of them told one by one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     pub count: usize,
     /// In sentences.
     pub first: Vec<String>,
+    /// How many are told one by one.
+    most: usize,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self::up_to(Self::ONE_BY_ONE)
+    }
 }
 
 impl Told {
-    /// Things that are told one by one.
-    pub(super) const ONE_BY_ONE: usize = 5;
+    /// Things that are told one by one, unless somebody asks for more.
+    pub const ONE_BY_ONE: usize = 5;
+
+    /// None yet; the first `most` will be told.
+    pub(super) const fn up_to(most: usize) -> Self {
+        Self {
+            count: 0,
+            first: Vec::new(),
+            most,
+        }
+    }
+
+    /// None yet; as many will be told as here.
+    pub(super) const fn alike(&self) -> Self {
+        Self::up_to(self.most)
+    }
 
     pub(super) fn add(&mut self, sentence: impl FnOnce() -> String) {
         self.count += 1;
-        if self.first.len() < Self::ONE_BY_ONE {
+        if self.first.len() < self.most {
             self.first.push(sentence());
         }
     }
@@ -59,7 +81,7 @@ impl Told {
     /// Both together.
     pub(crate) fn and(&mut self, other: &Self) {
         self.count += other.count;
-        let room = Self::ONE_BY_ONE.saturating_sub(self.first.len());
+        let room = self.most.saturating_sub(self.first.len());
         self.first.extend(other.first.iter().take(room).cloned());
     }
 }

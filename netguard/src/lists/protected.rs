@@ -44,7 +44,7 @@ impl Protected {
 /// What of `feed` is left alone because it is among what is `protected`.
 #[must_use]
 pub fn spared(feed: &Feed, protected: &[Protected]) -> Told {
-    let mut told = Told::default();
+    let mut told = feed.refused.alike();
     for (prefix, place) in feed.prefixes.iter().zip(&feed.places) {
         if let Some(by) = protected.iter().find(|protected| protected.touches(prefix)) {
             told.add(|| format!("{} {place}: {prefix} is or holds {}", feed.unit, by.why));

@@ -9,7 +9,13 @@ use netguard_common::{
 };
 
 use super::handshakes::word;
-use crate::engine::{campaign::Target, seen::Seen};
+use crate::{
+    config::ServicePort,
+    engine::{campaign::Target, seen::Seen},
+};
+
+/// The first port that Linux gives to sockets which ask for none; elsewhere they begin later still.
+const FIRST_CLIENT_PORT: u16 = 32_768;
 
 /// The ports of its answers.
 #[derive(Default)]
@@ -57,9 +63,28 @@ impl Answers {
         std::mem::take(&mut self.begun)
     }
 
+    /// How many ports are known to be served: they only become more.
+    pub(super) fn count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The ports at which it serves others. Of UDP those are left out that a machine takes when it asks itself: nobody says whether it did.
+    pub(super) fn services(&self) -> BTreeSet<ServicePort> {
+        let open = self.open.iter();
+        let served = open.filter(|(protocol, port)| *protocol == protocol::TCP || *port < FIRST_CLIENT_PORT);
+        served
+            .filter_map(|(protocol, port)| ServicePort::new(*protocol, *port))
+            .collect()
+    }
+
     /// Whether the server serves what `seen` asks for, as far as it ever said so.
     pub(super) fn is_served(&self, seen: &Seen) -> Option<bool> {
-        let port = (seen.stratum.protocol, seen.stratum.port);
+        self.serves(seen.stratum.protocol, seen.stratum.port)
+    }
+
+    /// Whether it serves this port, as far as it ever said so.
+    pub(super) fn serves(&self, protocol: u8, port: u16) -> Option<bool> {
+        let port = (protocol, port);
         match (self.open.contains(&port), self.closed.contains(&port)) {
             // It began or ended meanwhile, and had clients.
             (true, _) => Some(true),
@@ -149,6 +174,12 @@ mod tests {
         assert_eq!(served, [Some(true), Some(false), None, None]);
         let served = [53, 161, 162].map(|port| answers.is_served(&asked(&datagram(4_000, port))));
         assert_eq!(served, [Some(true), Some(false), None]);
+        answers.sent(
+            &parse(&SliceView(&datagram(40_000, 53))).continue_value().unwrap(),
+            &datagram(40_000, 53),
+        );
+        let services: Vec<String> = answers.services().iter().map(ServicePort::to_string).collect();
+        assert_eq!(services, ["tcp/80", "udp/53"], "who asks serves nobody");
     }
 
     #[test]

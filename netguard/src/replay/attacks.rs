@@ -1,9 +1,12 @@
-//! Attacks in a replay: what the controller of the daemon would have recognised, tick by tick. It learns as the daemon does, from
-//! nothing: most captures are too short for it to believe what it learnt.
+//! Attacks in a replay: what the controller of the daemon would have recognised, tick by tick. It learns as the daemon does, from what was known
+//! before (`normal.rs`), or from nothing: then most captures are too short for it to believe what it learnt.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    mem,
+};
 
-use netguard_common::telemetry::Traffic;
+use netguard_common::telemetry::{ServiceTraffic, Traffic};
 
 use super::{
     answers::Answers,
@@ -18,7 +21,7 @@ use crate::{
     config::Config,
     daemon::database::{Databases, Reading},
     engine::{
-        Account, Campaigns, Controller, Features, Step, TrafficWindow, Window,
+        Account, Calm, Campaigns, Controller, Features, Learnt, Step, TrafficWindow, Window,
         campaign::{Scene, Target},
         detect::Class,
         sketch::distinct,
@@ -26,6 +29,7 @@ use crate::{
 };
 
 const SECOND_NS: u64 = 1_000_000_000;
+const HOUR_S: u64 = 3_600;
 
 /// How many sources come in a second, as it goes on: many captures last no second.
 #[derive(Default)]
@@ -54,7 +58,11 @@ impl SourceCount {
 
 /// What a replay knows of a tick beside what the kernel counted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Beside {
+pub(super) struct Beside<'a> {
+    /// The capture's clock, seconds since 1970.
+    pub(super) wall_s: Option<u64>,
+    /// Services that are counted, with the numbers that telemetry has for them.
+    pub(super) services: &'a [(String, usize)],
     /// Sources of the second that is under way.
     pub(super) sources: Option<f64>,
     /// What the server refused in this tick.
@@ -65,6 +73,8 @@ pub(super) struct Beside {
 pub(super) struct Attacks {
     controller: Controller,
     response: Response,
+    /// The hour that was foreseen last.
+    foreseen: Option<u64>,
     /// The ticks of the second that is under way.
     second: Vec<Window>,
     traffic: Option<TrafficWindow>,
@@ -77,15 +87,31 @@ pub(super) struct Attacks {
 }
 
 impl Attacks {
-    pub(super) fn new(response: Response, config: &Config, databases: &Databases) -> Self {
-        let asns = config.geo.asn_database.as_deref();
+    /// With what was `learnt` before, if anything was.
+    pub(super) fn new(
+        mut response: Response,
+        config: &Config,
+        databases: &Databases,
+        learnt: Option<Learnt>,
+    ) -> Self {
+        let geo = &config.geo;
+        let asns = geo.asn_database.as_deref();
+        let mut campaigns = Campaigns::default();
+        let mut learnt = learnt.unwrap_or_else(|| Learnt::new(0));
+        let calm = mem::take(&mut learnt.calm);
+        if calm.is_learnt() {
+            // What another version wrote otherwise is learnt anew, as in the daemon.
+            response.recall(calm.packets, calm.places, geo.country_database.is_some());
+            campaigns.recall(calm.ordinary.recalled(asns.is_some()), calm.probes);
+        }
         Self {
-            controller: Controller::default(),
+            controller: Controller::new(learnt),
             response,
+            foreseen: None,
             second: Vec::new(),
             traffic: None,
             refused: Refusals::default(),
-            campaigns: Campaigns::default(),
+            campaigns,
             // What cannot be read says nothing, as in the daemon.
             asns: asns.map(|file| databases.reading(file)).unwrap_or_default(),
             suspects: Vec::new(),
@@ -99,14 +125,15 @@ impl Attacks {
         &mut self,
         step: &Step,
         now_ns: u64,
-        beside: Beside,
+        beside: Beside<'_>,
         good: &HashSet<Account>,
         answers: &Answers,
         begun: &BTreeSet<Target>,
     ) -> Option<(Vec<Window>, Vec<Class>)> {
         let traffic = step.traffic.as_ref()?;
-        let sources = beside.sources;
-        let features = beside.with(Features::of(now_ns, traffic, [&step.window], &[]));
+        self.follow_hour(beside.wall_s);
+        let features = beside.with(Features::of(now_ns, traffic, [&step.window], beside.services));
+        let features = self.response.of_carpet(features, &self.controller);
         self.refused.segments += beside.refused.segments;
         self.refused.datagrams += beside.refused.datagrams;
         let matched = self.response.matched(self.controller.tracker().attacks());
@@ -139,25 +166,61 @@ impl Attacks {
             return None;
         }
         let whole = Beside {
-            sources,
-            refused: std::mem::take(&mut self.refused),
+            refused: mem::take(&mut self.refused),
+            ..beside
         };
-        let second = whole.with(Features::of(now_ns, &sum, &self.second, &[]));
+        let second = whole.with(Features::of(now_ns, &sum, &self.second, beside.services));
+        let second = self.response.of_carpet(second, &self.controller);
         self.controller.second(&second);
         let attacks = self.controller.tracker().attacks().iter();
         let going = attacks.filter(|attack| attack.is_going() && attack.class.is_attack());
         let attacked = going.map(|attack| attack.class).collect();
-        Some((std::mem::take(&mut self.second), attacked))
+        Some((mem::take(&mut self.second), attacked))
+    }
+
+    /// What this hour of the week has us expect, once an hour as in the daemon. Hours that were learnt later than the capture are none of its past.
+    fn follow_hour(&mut self, wall_s: Option<u64>) {
+        let Some(wall_s) = wall_s else { return };
+        let hour = Some(wall_s / HOUR_S);
+        if self.foreseen == hour {
+            return;
+        }
+        let baselines = self.controller.baselines_mut();
+        if self.foreseen.is_none() {
+            baselines.forget_after(wall_s);
+        }
+        let forecasts = baselines.series().forecasts();
+        baselines.foresee(forecasts);
+        self.foreseen = hour;
+    }
+
+    /// What was learnt by now, to be kept; of what is served a capture says too little.
+    pub(super) fn learnt(&self) -> Learnt {
+        let (packets, places) = self.response.responder().calm();
+        Learnt {
+            calm: Calm {
+                packets,
+                places,
+                ordinary: self.campaigns.ordinary().clone(),
+                probes: self.campaigns.usual().clone(),
+                ..Calm::default()
+            },
+            ..self.controller.learnt().clone()
+        }
+    }
+
+    pub(super) const fn controller(&self) -> &Controller {
+        &self.controller
     }
 
     /// Those who became suspicious.
     pub(super) fn suspects(&mut self) -> Vec<Account> {
-        std::mem::take(&mut self.suspects)
+        mem::take(&mut self.suspects)
     }
 
     /// Those who are not any more, since what they asked for is served.
     pub(super) fn cleared(&mut self) -> Vec<Account> {
-        std::mem::take(&mut self.cleared)
+        mem::take(&mut self.cleared)
     }
 
     pub(super) fn campaigns(&self) -> Vec<Campaign> {
@@ -190,7 +253,7 @@ impl Attacks {
     }
 }
 
-impl Beside {
+impl Beside<'_> {
     /// `features` with what is known beside.
     fn with(self, features: Features) -> Features {
         let per_second = |count: u64| match features.length_ns {
@@ -198,6 +261,7 @@ impl Beside {
             length_ns => count as f64 * SECOND_NS as f64 / length_ns as f64,
         };
         Features {
+            wall_s: self.wall_s,
             sources: self.sources,
             reset: per_second(self.refused.segments),
             unreachable: per_second(self.refused.datagrams),
@@ -223,6 +287,14 @@ fn joined(before: TrafficWindow, newer: &TrafficWindow) -> TrafficWindow {
             bytes: sum.bytes.wrapping_add(before.bytes),
             dropped: sum.dropped.wrapping_add(before.dropped),
             cut: sum.cut.wrapping_add(before.cut),
+        };
+    }
+    for (sum, before) in sum.services.iter_mut().zip(&before.services) {
+        *sum = ServiceTraffic {
+            packets: sum.packets.wrapping_add(before.packets),
+            bytes: sum.bytes.wrapping_add(before.bytes),
+            opening: sum.opening.wrapping_add(before.opening),
+            dropped: sum.dropped.wrapping_add(before.dropped),
         };
     }
     sum

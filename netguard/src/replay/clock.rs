@@ -80,6 +80,13 @@ impl Clock {
         self.now_ns
     }
 
+    /// `now_ns` of the replay by the clock of the capture, seconds since 1970: it began then, and goes as fast as all else. `None` before
+    /// a frame had a time.
+    pub(super) fn wall_s(&self, now_ns: u64) -> Option<u64> {
+        let since_ns = now_ns.saturating_sub(BEGIN_NS);
+        Some(self.first_ns?.saturating_add(since_ns) / 1_000_000_000)
+    }
+
     /// Since the first frame.
     pub(super) const fn elapsed_ns(&self) -> u64 {
         self.now_ns - BEGIN_NS
@@ -94,8 +101,9 @@ mod tests {
     fn time_is_scaled_and_never_goes_back() {
         let mut clock = Clock::new("10".parse().unwrap());
         let first = 1_700_000_000_000_000_000;
-        assert_eq!(clock.at(None), BEGIN_NS);
+        assert_eq!((clock.at(None), clock.wall_s(BEGIN_NS)), (BEGIN_NS, None));
         assert_eq!(clock.at(Some(first)), BEGIN_NS);
+        assert_eq!(clock.wall_s(BEGIN_NS + 7_000_000_000), Some(1_700_000_007));
         assert_eq!(clock.at(Some(first + 1_000)), BEGIN_NS + 100);
         assert_eq!(clock.at(Some(first + 500)), BEGIN_NS + 100);
         assert_eq!(clock.at(Some(first - 500)), BEGIN_NS + 100);

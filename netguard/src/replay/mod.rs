@@ -2,6 +2,7 @@
 //! happened, and why; it needs no interface and no daemon, and changes nothing on this machine.
 
 mod answers;
+mod asked;
 mod attacks;
 mod campaigns;
 pub mod capture;
@@ -10,7 +11,9 @@ mod compare;
 mod found;
 mod frame;
 mod handshakes;
+mod kinds;
 pub mod link;
+mod normal;
 mod prepare;
 mod refusals;
 mod report;
@@ -18,6 +21,7 @@ mod response;
 mod run;
 mod sandbox;
 mod servers;
+mod services;
 mod tally;
 
 use std::{
@@ -31,11 +35,11 @@ pub use campaigns::{Campaign, Joint};
 pub use clock::{Speed, SpeedError};
 pub use compare::{Comparison, compare};
 pub use report::{
-    Attack, Blocked, Found, Honest, KindCount, LinkCount, Measure, Report, Second, Servers, SkipCount,
-    Source, VerdictCount,
+    Attack, Blocked, Found, Honest, KindCount, Known, Learning, LinkCount, Measure, Report, Second, Servers,
+    Service, SkipCount, Source, VerdictCount,
 };
 
-use crate::{bpf::BpfError, config::Config, prefix::Prefix};
+use crate::{bpf::BpfError, config::Config, daemon::NormalFileError, prefix::Prefix};
 
 /// What is replayed, and how.
 #[derive(Clone, Debug)]
@@ -49,6 +53,10 @@ pub struct Options {
     /// Sources that are known to be honest: what becomes of their packets is told, whether or not they connect.
     pub honest: Vec<Prefix>,
     pub speed: Speed,
+    /// What is normal, as the daemon writes it; without it nothing is known at the beginning.
+    pub normal: Option<PathBuf>,
+    /// Where what was learnt is kept.
+    pub learn: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +74,22 @@ pub enum ReplayError {
     Frame { frame: u64, source: BpfError },
     #[error(transparent)]
     Bpf(#[from] BpfError),
+    #[error(
+        "{0}; --normal takes what a daemon of this version wrote (/var/lib/netguard/INSTANCE/normal.json), or what \
+         `netguard replay PEACE.pcap --learn FILE` learnt"
+    )]
+    Normal(NormalFileError),
+    #[error(
+        "{0} is not there: let `netguard replay PEACE.pcap --learn FILE` learn what is normal from a capture, or name what a daemon \
+         wrote (/var/lib/netguard/INSTANCE/normal.json)"
+    )]
+    NoNormal(PathBuf),
+    #[error(
+        "{0} is something else than what was learnt to be normal, and is left as it is: name another file with --learn"
+    )]
+    Occupied(PathBuf),
+    #[error("{path}: what was learnt cannot be kept there: {source}; name another file with --learn")]
+    NotKept { path: PathBuf, source: io::Error },
     #[error("the replay broke down: {0}")]
     Broken(String),
 }
@@ -75,14 +99,20 @@ pub enum ReplayError {
 /// # Errors
 /// When it is none, or the kernel refuses. A capture that is damaged further on is none of these: see [`Report::damaged`].
 pub fn replay(options: &Options) -> Result<Report, ReplayError> {
+    // What cannot be used is told before a long capture is read.
+    let known = options.normal.as_deref().map(normal::read).transpose()?;
+    let learn = options.learn.as_deref().map(normal::place).transpose()?;
     let servers = servers::of(options)?;
     // A namespace is a thread's, and must not become that of others.
     let replaying = thread::Builder::new().name("replay".to_owned());
     let running = replaying.spawn({
-        let options = options.clone();
+        let options = Options {
+            learn,
+            ..options.clone()
+        };
         move || {
             let sandbox = sandbox::enter()?;
-            run::run(&options, &servers, &sandbox)
+            run::run(&options, known, &servers, &sandbox)
         }
     });
     let ended = running

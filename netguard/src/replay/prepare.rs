@@ -40,11 +40,12 @@ pub(super) struct Prepared {
     pub(super) notes: Vec<String>,
 }
 
-/// Puts `config` in force in the maps of `pins`; also its lists.
+/// Puts `config` in force in the maps of `pins`; also its lists. `counts_services`: whether services are counted by themselves.
 pub(super) fn prepare(
     config: &Config,
     servers: &Directions,
     sandbox: &Sandbox,
+    counts_services: bool,
 ) -> Result<(Prepared, Lists), ReplayError> {
     let Sandbox { pins, instance } = sandbox;
     let own = servers.own();
@@ -76,7 +77,7 @@ pub(super) fn prepare(
     let lists = put_lists(config, spared, pins, instance)?;
     notes.extend(lists.faults());
     let allowed = rules.list(List::Allow, 0)?;
-    notes.extend(sentences(config, servers));
+    notes.extend(sentences(config, servers, counts_services));
     let prepared = Prepared {
         guard: guard(facts, &allowed, &configured, &lists.never_block().prefixes),
         rules,
@@ -121,12 +122,15 @@ fn asking(settings: Settings, own: &[IpAddr]) -> Memory {
     asking
 }
 
-fn sentences(config: &Config, servers: &Directions) -> Vec<String> {
+fn sentences(config: &Config, servers: &Directions, counts_services: bool) -> Vec<String> {
     let in_force = |mode: PolicyMode| mode.under(config.mode) != PolicyMode::Off;
-    let mut notes = vec![
-        "no services and no connections of a kernel: scans, carpet bombing, crowds of clients and connections that are kept are not recognised"
-            .to_owned(),
-    ];
+    let not_counted = match counts_services {
+        true => "no connections of a kernel: connections that are kept are not recognised",
+        false => {
+            "no services and no connections of a kernel: scans, carpet bombing, crowds of clients and connections that are kept are not recognised"
+        }
+    };
+    let mut notes = vec![not_counted.to_owned()];
     if in_force(config.state.mode) {
         notes.push(
             "no sockets: segments without a connection and datagrams to closed ports are not judged ([state] is off here)"

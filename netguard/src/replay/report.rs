@@ -51,11 +51,17 @@ pub struct Report {
     pub timeline: Vec<Second>,
     /// Who was dropped most.
     pub top_sources: Vec<Source>,
+    /// Services that were sent most.
+    pub services: Vec<Service>,
     /// Sources over their limits, and what came of it; the first of them.
     pub findings: Vec<Found>,
     pub findings_untold: u64,
     /// What became of those that proved their address.
     pub honest: Honest,
+    /// What was known to be normal when the capture began; `None`: nothing.
+    pub normal: Option<Known>,
+    /// What was learnt, if it was to be kept.
+    pub learnt: Option<Learning>,
     /// What holds in a replay and not on a machine.
     pub notes: Vec<String>,
 }
@@ -188,6 +194,42 @@ pub struct Source {
     pub dropped: u64,
     /// The verdict that dropped most of it.
     pub verdict: String,
+}
+
+/// A port of the server, and what came to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Service {
+    /// Such as `tcp/443`.
+    pub service: String,
+    pub packets: u64,
+    pub bytes: u64,
+    pub dropped: u64,
+    /// By netguard in its place.
+    pub answered: u64,
+    /// Whether the server answered there, or refused; `None`: neither is in the capture.
+    pub served: Option<bool>,
+}
+
+/// What was known to be normal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Known {
+    pub file: String,
+    /// Seconds of all traffic.
+    pub learnt_s: u64,
+    pub services: u64,
+    /// RFC 3339.
+    pub written: String,
+    /// Parts that another version wrote otherwise, and why they are left out.
+    pub left: Vec<String>,
+}
+
+/// What was kept of what was learnt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Learning {
+    pub file: String,
+    /// Seconds of all traffic, with those known before.
+    pub learnt_s: u64,
+    pub services: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -1,5 +1,5 @@
-//! What is done about attacks in a replay: the responder of the daemon, against the maps and lists of the sandbox. No services are counted
-//! here, so none is held at what is usual for it, nor closed to newcomers: what is taken are signatures, and limits of places.
+//! What is done about attacks in a replay: the responder of the daemon, against the maps and lists of the sandbox. Where nothing is known to be normal
+//! no service is held at what is usual for it, nor closed to newcomers: what is taken then are signatures, and limits of places.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -26,6 +26,8 @@ use crate::{
     engine::{
         Account, Attack, Controller, Features,
         detect::Class,
+        peace::KeptPeace,
+        places::KeptPlaces,
         response::{Mode, Moment, Responder, Taken},
         seen::Seen,
     },
@@ -101,6 +103,21 @@ impl Response {
     /// As [`Responder::matched`].
     pub(super) fn matched(&self, attacks: &[Attack]) -> BTreeMap<Class, f64> {
         self.responder.matched(attacks)
+    }
+
+    /// Takes up what is known of calm times.
+    pub(super) fn recall(&mut self, packets: KeptPeace, places: KeptPlaces, are_countries: bool) {
+        self.responder.recall(packets, places, are_countries);
+    }
+
+    /// `features`, with what is done about a carpet told from what else is refused.
+    pub(super) fn of_carpet(&self, features: Features, controller: &Controller) -> Features {
+        let attacks = controller.tracker().attacks();
+        let refused_of_carpet = self.responder.refused_of_carpet(attacks, &features);
+        Features {
+            refused_of_carpet,
+            ..features
+        }
     }
 
     /// Takes in the tick that `features` are of; the packets that were looked at in it.

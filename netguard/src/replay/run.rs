@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use netguard_common::{
-    Action as PacketAction, Packet, egress::leave, layout::Question, shared::Shared as _, telemetry::Kind,
-    view::SliceView,
+    Action as PacketAction, Packet, egress::leave, layout::Question, shared::Shared as _, view::SliceView,
 };
 
 use super::{
     Options, ReplayError,
     answers::Answers,
+    asked::Asked,
     attacks::{Attacks, Beside, SourceCount},
     capture,
     capture::Record,
@@ -17,13 +17,16 @@ use super::{
     found::tell,
     frame::restore,
     handshakes::Handshakes,
+    kinds::Kinds,
     link::{self, Skip},
+    normal,
     prepare::{Prepared, prepare},
     refusals::Refusals,
-    report::{Honest, KindCount, LinkCount, Report, Servers, SkipCount},
+    report::{Honest, Known, LinkCount, Report, Servers, SkipCount},
     response::Response,
     sandbox::Sandbox,
     servers::{Directions, Way, address},
+    services::Services,
     tally::Tally,
     told,
 };
@@ -36,7 +39,8 @@ use crate::{
         tick::{PROVEN_FOR_NS, SAMPLES_PER_TICK, SWEEP_TICKS, TICK},
     },
     engine::{
-        Account, Chain, Readings, Reputation, Step, campaign::CampaignKind, conclude, reputation::Settings,
+        Account, Chain, Learnt, Readings, Reputation, Step, campaign::CampaignKind, conclude,
+        reputation::Settings,
     },
     prefix::Prefix,
 };
@@ -46,21 +50,32 @@ const SWEEP_NS: u64 = SWEEP_TICKS * TICK_NS;
 /// Ticks that run although nothing arrives: whatever looks back over some seconds sees them empty. Longer silence is skipped.
 const IDLE_TICKS: u64 = 100;
 
-/// Replays the capture of `options` in `sandbox`.
-pub(super) fn run(options: &Options, servers: &Directions, sandbox: &Sandbox) -> Result<Report, ReplayError> {
+/// Replays the capture of `options` in `sandbox`, with what is `known` to be normal.
+pub(super) fn run(
+    options: &Options,
+    known: Option<(Learnt, Known)>,
+    servers: &Directions,
+    sandbox: &Sandbox,
+) -> Result<Report, ReplayError> {
     let config = &options.config;
+    let counts_services = known.is_some() || options.learn.is_some();
+    let (learnt, normal) = known.unzip();
     let mut judge = Judge::load(&sandbox.pins, sizes(config))?;
-    let (mut prepared, lists) = prepare(config, servers, sandbox)?;
+    let (mut prepared, lists) = prepare(config, servers, sandbox, counts_services)?;
     let pins = &sandbox.pins;
     let mut databases = Databases::of(config);
     prepared.notes.extend(databases.read());
     let response = Response::begin(config, pins, lists, &databases)?;
+    let attacks = Attacks::new(response, config, &databases, learnt);
+    let services = counts_services.then(|| Services::new(config, attacks.controller().baselines()));
     let mut run = Run {
         servers,
         honest: &options.honest,
         ready: judge.ready()?,
         chain: Chain::new(flooder(config)),
-        attacks: Attacks::new(response, config, &databases),
+        attacks,
+        services,
+        asked: Asked::default(),
         answers: Answers::default(),
         counters: Counters::open(pins)?,
         samples: Samples::open(pins)?,
@@ -81,8 +96,11 @@ pub(super) fn run(options: &Options, servers: &Directions, sandbox: &Sandbox) ->
         frames: 0,
         links: BTreeMap::new(),
         skipped: BTreeMap::new(),
-        kinds: BTreeMap::new(),
-        report: Report::default(),
+        kinds: Kinds::default(),
+        report: Report {
+            normal,
+            ..Report::default()
+        },
     };
     let mut buffer = Vec::new();
     let damaged = capture::each_of(&options.file, |record| run.take(&record, &mut buffer))?;
@@ -95,6 +113,8 @@ struct Run<'a> {
     ready: Ready<'a>,
     chain: Chain,
     attacks: Attacks,
+    services: Option<Services>,
+    asked: Asked,
     answers: Answers,
     counters: Counters,
     samples: Samples,
@@ -114,7 +134,7 @@ struct Run<'a> {
     frames: u64,
     links: BTreeMap<i32, u64>,
     skipped: BTreeMap<Skip, u64>,
-    kinds: BTreeMap<(usize, usize), [u64; 3]>,
+    kinds: Kinds,
     /// What is told as it happens.
     report: Report,
 }
@@ -170,6 +190,9 @@ impl Run<'_> {
         let account = source.map(Account::of);
         let len = buffer.len() - ROOM_FOR_TIME;
         self.tally.count(judgement, len, now_ns - BEGIN_NS, account);
+        if let Some(packet) = &frame.packet {
+            self.asked.count(packet, len, judgement.action());
+        }
         let dropped = judgement.action() == PacketAction::Drop;
         if let Some(source) = source
             && (self.handshakes.is_proven(source) || self.honest.iter().any(|prefix| prefix.contains(source)))
@@ -221,6 +244,9 @@ impl Run<'_> {
     }
 
     fn tick(&mut self, now_ns: u64) -> Result<(), ReplayError> {
+        if let Some(services) = &mut self.services {
+            services.follow(&self.answers, &mut self.telemetry)?;
+        }
         let step = self.read(now_ns)?;
         if !step.window.verdicts.is_empty() {
             self.sources.look(&mut self.telemetry, now_ns)?;
@@ -251,6 +277,8 @@ impl Run<'_> {
         let refused = self.refusals.since(self.refused_before);
         self.refused_before = self.refusals;
         let beside = Beside {
+            wall_s: self.clock.wall_s(now_ns),
+            services: self.services.as_ref().map_or(&[], Services::named),
             sources: self.sources.number(),
             refused,
         };
@@ -269,24 +297,8 @@ impl Run<'_> {
             }
             self.reputation.second(&windows, &attacked, now_ns);
         }
-        for (family, kinds) in step
-            .traffic
-            .iter()
-            .flat_map(|traffic| traffic.traffic.iter().enumerate())
-        {
-            for (kind, traffic) in kinds
-                .iter()
-                .enumerate()
-                .filter(|(_, traffic)| traffic.packets > 0)
-            {
-                let sums = self.kinds.entry((family, kind)).or_default();
-                for (sum, more) in sums
-                    .iter_mut()
-                    .zip([traffic.packets, traffic.bytes, traffic.dropped])
-                {
-                    *sum += more;
-                }
-            }
+        if let Some(traffic) = &step.traffic {
+            self.kinds.add(traffic);
         }
         if step.findings.is_empty() {
             return;
@@ -330,19 +342,6 @@ impl Run<'_> {
             name: link::name(*link).into_owned(),
             frames: *frames,
         });
-        let kinds = self
-            .kinds
-            .iter()
-            .map(|((family, kind), [packets, bytes, dropped])| KindCount {
-                family: ["ipv4", "ipv6"].get(*family).unwrap_or(&"other").to_string(),
-                kind: Kind::ALL
-                    .get(*kind)
-                    .map_or("other", |kind| kind.name())
-                    .to_owned(),
-                packets: *packets,
-                bytes: *bytes,
-                dropped: *dropped,
-            });
         let mut notes = std::mem::take(&mut self.prepared.notes);
         if !self.skipped.contains_key(&Skip::Outgoing) && !self.servers.all && self.tally.packets > 0 {
             notes.push(
@@ -351,6 +350,15 @@ impl Run<'_> {
                     .to_owned(),
             );
         }
+        let learnt = match &options.learn {
+            None => None,
+            Some(path) => {
+                let wall_s = self.clock.wall_s(last_ns).unwrap_or(0);
+                Some(normal::write(path, &self.attacks.learnt(), wall_s)?)
+            }
+        };
+        notes.extend(link::unknown(self.links.keys().copied()));
+        notes.extend(normal::sentences(self.report.normal.as_ref(), learnt.as_ref()));
         Ok(Report {
             packets: self.tally.packets,
             verdicts: self.tally.verdicts(),
@@ -369,10 +377,12 @@ impl Run<'_> {
             backwards: self.clock.backwards,
             untimed: self.clock.untimed,
             damaged,
-            kinds: kinds.collect(),
+            kinds: self.kinds.told(),
             timeline_step_s,
             timeline,
             top_sources: self.tally.top_sources(),
+            services: self.asked.told(&self.answers),
+            learnt,
             honest: Honest {
                 sources: self.handshakes.ever(),
                 ..self.report.honest

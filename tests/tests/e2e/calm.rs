@@ -19,6 +19,7 @@ pub(crate) mod normal;
 mod own;
 mod places;
 mod replay;
+mod replay_normal;
 mod replay_ways;
 mod rules;
 mod sanity;

@@ -7,8 +7,9 @@ use netguard::replay::{
 use proptest::prelude::*;
 
 /// Link layers that are known, and one that is not.
-const LINKS: [i32; 20] = [
-    0, 1, 9, 12, 14, 50, 51, 101, 104, 105, 108, 109, 113, 127, 147, 228, 229, 242, 276, -1,
+const LINKS: [i32; 31] = [
+    0, 1, 9, 12, 14, 50, 51, 100, 101, 104, 105, 107, 108, 109, 113, 117, 119, 122, 127, 138, 147, 163, 192,
+    204, 228, 229, 239, 242, 258, 276, -1,
 ];
 
 fn pcap(link: u32, frames: &[(u32, u32, Vec<u8>)]) -> Vec<u8> {

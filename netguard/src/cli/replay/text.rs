@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use tabled::Tabled;
 
-use super::{Answer, attacks::attacks, campaigns::campaigns, compared::comparison};
+use super::{Answer, attacks::attacks, campaigns::campaigns, compared::comparison, services::services};
 use crate::{
     cli::output::{self, seconds, table},
     replay::{Report, Second},
@@ -24,6 +24,7 @@ pub(super) fn text(answer: &Answer) -> String {
     parts.extend(blocked(report));
     parts.extend(findings(report));
     parts.extend(sources(report));
+    parts.extend(services(report));
     parts.extend(timeline(report));
     let notes: Vec<String> = report.notes.iter().map(|note| wrapped("note: ", note)).collect();
     parts.push(notes.join("\n"));

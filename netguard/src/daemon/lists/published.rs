@@ -9,7 +9,7 @@ use std::{
 use super::remote::Remote;
 use crate::{
     config::{self, FeedAction},
-    lists::{self, Before, Feed, FetchError, Fetched, ListError, Reading},
+    lists::{self, Before, Feed, FetchError, Fetched, ListError, Reading, Told},
 };
 
 /// A published list.
@@ -52,6 +52,7 @@ impl Published {
                 max_bytes: u64::from(feed.max_mib.value()) << 20,
                 written: None,
                 now: SystemTime::UNIX_EPOCH,
+                tell: Told::ONE_BY_ONE,
             },
             max_growth: feed.max_growth.value(),
             max_shrink: feed.max_shrink.value(),

@@ -11,7 +11,7 @@ use netguard_common::{
 use crate::config::ServicePort;
 
 /// Who is counted under which number.
-pub(super) struct Numbers {
+pub(crate) struct Numbers {
     /// Services that the configuration names have a number whether something listens or not.
     configured: Vec<ServicePort>,
     watched: Vec<Watched>,
@@ -21,15 +21,15 @@ pub(super) struct Numbers {
 
 /// A service with counters of its own.
 #[derive(Clone, Copy)]
-pub(super) struct Watched {
-    pub(super) service: ServicePort,
-    pub(super) number: u8,
+pub(crate) struct Watched {
+    pub(crate) service: ServicePort,
+    pub(crate) number: u8,
     /// What the counters stood at when it got them.
-    pub(super) since: ServiceTraffic,
+    pub(crate) since: ServiceTraffic,
 }
 
 impl Numbers {
-    pub(super) fn new(configured: Vec<ServicePort>) -> Self {
+    pub(crate) fn new(configured: Vec<ServicePort>) -> Self {
         Self {
             configured,
             watched: Vec::new(),
@@ -39,7 +39,7 @@ impl Numbers {
 
     /// Gives numbers to the configured services and to `served`, while the counters stand at `counted`. Where nobody knows what
     /// is served (`None`), all stays as it is: who loses its number loses what was counted.
-    pub(super) fn assign(&mut self, served: Option<BTreeSet<ServicePort>>, counted: &[ServiceTraffic]) {
+    pub(crate) fn assign(&mut self, served: Option<BTreeSet<ServicePort>>, counted: &[ServiceTraffic]) {
         let Some(served) = served else {
             return;
         };
@@ -71,16 +71,16 @@ impl Numbers {
         }
     }
 
-    pub(super) fn watched(&self) -> &[Watched] {
+    pub(crate) fn watched(&self) -> &[Watched] {
         &self.watched
     }
 
-    pub(super) fn unwatched(&self) -> usize {
+    pub(crate) fn unwatched(&self) -> usize {
         self.unwatched
     }
 
     /// The slot of each service, see [`slot`], and its number.
-    pub(super) fn slots(&self) -> Vec<(u32, u8)> {
+    pub(crate) fn slots(&self) -> Vec<(u32, u8)> {
         let slot = |watched: &Watched| slot(watched.service.protocol(), watched.service.port());
         self.watched
             .iter()

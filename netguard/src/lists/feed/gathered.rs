@@ -43,7 +43,11 @@ impl<'a> Gathered<'a> {
             timed: Vec::new(),
             except: Vec::new(),
             entries: 0,
-            feed: Feed::default(),
+            feed: Feed {
+                refused: Told::up_to(reading.tell),
+                trimmed: Told::up_to(reading.tell),
+                ..Feed::default()
+            },
         }
     }
 

@@ -1,11 +1,11 @@
 //! The forms in which feeds come: packed, as a directory of MISP, at a server; what is no feed in spite of its name; and what is checked
 //! or refused before anything is in force.
 
-use std::{fs, io::Write as _, path::Path, time::Duration};
+use std::{fs, io::Write as _, path::Path, process::Command, time::Duration};
 
 use anyhow::{Result, ensure};
 use flate2::{Compression, write::GzEncoder};
-use netguard_tests::lab::{Family, Lab, Manner, Netguard, Publisher, wait_until};
+use netguard_tests::lab::{Family, Lab, Manner, Netguard, Publisher, binary, output, wait_until};
 
 use super::feeds::{published, stands};
 use crate::{calm::lab, protect, verdicts::judged};
@@ -226,6 +226,40 @@ fn a_check_tells_sudden_growth_beforehand() -> Result<()> {
         text.contains("900 entries after 1000, which is no sudden change"),
         "{text}"
     );
+    Ok(())
+}
+
+#[test]
+fn a_check_names_every_line_that_is_left_out() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("list").display().to_string();
+    let good = (0..2_000_u32).map(|number| format!("198.18.{}.{}\n", number / 256, number % 256));
+    let bad = (1..=12).map(|number| format!("10.0.0.{number}\nno-address-{number}\n"));
+    fs::write(&path, good.chain(bad).collect::<String>())?;
+    let check = |args: &[&str]| {
+        let mut command = Command::new(binary()?);
+        command.args(["feed", "check", &path]).args(args);
+        let told = output(&mut command, Duration::from_secs(30))?;
+        ensure!(told.status == 0, "{told:?}");
+        Ok(told.stdout)
+    };
+    let few = check(&[])?;
+    ensure!(few.contains("refused: and 7 more (--all names them)"), "{few}");
+    ensure!(!few.contains("no-address-6"), "{few}");
+    let all = check(&["--all"])?;
+    for number in 1..=12 {
+        let (private, none) = (1_999 + 2 * number, 2_000 + 2 * number);
+        ensure!(all.contains(&format!("{path}:{none}: ")), "{none}: {all}");
+        ensure!(
+            all.contains(&format!("line {private}: 10.0.0.{number}")),
+            "{private}: {all}"
+        );
+    }
+    ensure!(!all.contains(" more (--all"), "{all}");
+    let json: serde_json::Value = serde_json::from_str(&check(&["--json"])?)?;
+    for key in ["refused", "trimmed_first"] {
+        ensure!(json[key].as_array().map(Vec::len) == Some(12), "{key}: {json}");
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 
 use netguard_common::{Verdict, telemetry::Kind};
 
-use super::{Class, Evidence, Suspicion};
+use super::{Class, Evidence, Suspicion, pieces};
 use crate::engine::{Baselines, Features, feature::Metric};
 
 /// What makes a flood of a class.
@@ -84,7 +84,7 @@ pub(super) fn floods(features: &Features, baselines: &Baselines) -> Vec<Suspicio
             let beside = match flood.class {
                 Class::SegmentFlood => reset - dropped,
                 Class::UdpFlood => features.unreachable,
-                Class::FragmentFlood => small_fragments(features, SMALL_IN_A_TICK),
+                Class::FragmentFlood => pieces::small(features, pieces::IN_A_TICK),
                 _ => 0.0,
             };
             let refused = (features.with(flood.class.verdicts()) + more + beside).max(0.0);
@@ -111,33 +111,12 @@ pub(super) fn slow_floods(second: &Features, baselines: &Baselines) -> Vec<Suspi
                 volume: None,
             };
             let small = match class {
-                Class::FragmentFlood => small_fragments(second, SMALL_IN_A_SECOND),
+                Class::FragmentFlood => pieces::small(second, pieces::IN_A_SECOND),
                 _ => 0.0,
             };
             slow.suspicion(second, second.with(class.verdicts()) + small, baselines)
         })
         .collect()
-}
-
-/// Pieces behind the first are as long as a link allows, but for the last one of each packet: so short ones are no more than packets. The least that
-/// any link has to carry is 576 bytes (RFC 791) or 1280 (RFC 8200). Pieces shorter than this on average, and so many times as many as the
-/// packets that came in pieces, belong to none: one that is cut in a tunnel, and again on its way, has two small ones.
-const SMALL: f64 = 256.0;
-const FOR_EACH_PACKET: f64 = 3.0;
-/// So many small ones a second are suspicious, in a tick and in a second: some programs send a packet in small pieces.
-const SMALL_IN_A_TICK: f64 = 500.0;
-const SMALL_IN_A_SECOND: f64 = 100.0;
-
-/// Pieces a second if they are small, of no packets, and at least so many, or none.
-fn small_fragments(features: &Features, least: f64) -> f64 {
-    let fragments = features.of_kinds(&[Kind::Fragment]);
-    let are_small = features.fragment_bytes < SMALL * fragments;
-    let are_of_none = fragments > FOR_EACH_PACKET * features.cut;
-    if are_small && are_of_none && fragments >= least {
-        fragments
-    } else {
-        0.0
-    }
 }
 
 /// What a flood of segments consists of: floods of ACK, of RST and of FIN have the same verdict.

@@ -8,6 +8,7 @@ mod crowd;
 mod flood;
 mod held;
 mod opened;
+mod pieces;
 mod scan;
 mod syn;
 mod syn_ack;

@@ -185,11 +185,11 @@ fn a_limit_that_a_killed_daemon_left_tightened_ends_with_the_next_start() -> Res
     Ok(())
 }
 
-/// What holds for the web server.
+/// What of its own holds for the web server.
 fn service(netguard: &Netguard<'_>) -> Result<Value> {
     let services = netguard.json(&["service", "list", "--json"])?;
     let mut services = services.as_array().context("a list")?.iter();
-    let found = services.find(|service| service["service"] == "tcp/80");
+    let found = services.find(|service| service["service"] == "tcp/80" && service["own"] == true);
     let mut found = found.cloned().unwrap_or(Value::Null);
     if let Some(fields) = found.as_object_mut() {
         // What was counted changes.

@@ -44,6 +44,14 @@ pub fn check(packet: &Packet) -> ControlFlow<Verdict> {
     }
 }
 
+/// Whether every packet from `source` is refused for its address; from 0.0.0.0 and :: some pass.
+pub fn is_martian(family: Family, source: Address) -> bool {
+    match family {
+        Family::V4 => is_martian_v4(source.octets_v4()) && source != Address::v4([0; 4]),
+        Family::V6 => is_martian_v6(source, protocol::ICMPV6),
+    }
+}
+
 /// Port 0 is reserved (RFC 6335 section 6).
 #[inline(always)]
 fn port(port: u16) -> ControlFlow<Verdict> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use aya::maps::{HashMap, MapData};
+use aya::maps::{HashMap, MapData, MapError};
 use netguard_common::{hint, packet::Address};
 
 use super::{BpfError, Pins, SettingsMap, catalogue::capacity, hints::Hints};
@@ -71,6 +71,19 @@ impl OwnAddresses {
         }
         self.held = Some(held);
         Ok(change.left_out)
+    }
+
+    /// Whether `address` is one of them.
+    ///
+    /// # Errors
+    /// When the kernel refuses the read.
+    pub fn contains(&self, address: IpAddr) -> Result<bool, BpfError> {
+        let key = Address::of(address.to_canonical()).1.octets();
+        match self.map.get(&key, 0) {
+            Ok(_) => Ok(true),
+            Err(MapError::KeyNotFound) => Ok(false),
+            Err(error) => Err(BpfError::map("OWN", self.capacity)(error)),
+        }
     }
 
     /// The addresses, as prefixes.

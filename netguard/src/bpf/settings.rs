@@ -73,6 +73,11 @@ impl LimitLevel {
             self.class.verdict()
         }
     }
+
+    /// Whether the next packet is over the limit.
+    pub const fn is_used_up(&self) -> bool {
+        self.used >= self.burst
+    }
 }
 
 /// The levels of `source` at `now_ns`; without unlimited classes.

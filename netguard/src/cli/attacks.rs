@@ -181,9 +181,15 @@ fn response(response: &ResponseReport) -> String {
         ));
         text.push_str(&wrapped(INDENT, INDENT, COLUMNS, &measure.what));
         text.push('\n');
+        if let Some(collateral) = &measure.collateral {
+            let begin = format!("{INDENT}collateral: ");
+            text.push_str(&wrapped(&begin, INDENT, COLUMNS, &collateral.what));
+            text.push('\n');
+        }
         if measure.packets > 0 {
             let (packets, rate) = (measure.packets, measure.packets_per_s);
-            text.push_str(&format!("    {packets} packets, {rate}/s now\n"));
+            let would = if measure.shadow { " would have met it" } else { "" };
+            text.push_str(&format!("    {packets} packets{would}, {rate}/s now\n"));
         }
     }
     if let Some(why) = &response.no_signature {
@@ -225,7 +231,9 @@ fn timeline(attack: &AttackReport) -> String {
 mod tests {
     use super::*;
     use crate::{
-        daemon::{AttackPoint, AttackSource, AttackedService, MeasureReport, WithheldReport},
+        daemon::{
+            AttackPoint, AttackSource, AttackedService, CollateralReport, MeasureReport, WithheldReport,
+        },
         engine::{
             detect::{Class, Evidence},
             response::Why,
@@ -279,6 +287,13 @@ mod tests {
                     why: Some(Why::Over),
                     error: None,
                     restraint: None,
+                    collateral: Some(CollateralReport {
+                        touches: "packets".to_owned(),
+                        part: 0.0025,
+                        hits: Some(1),
+                        of: Some(400),
+                        what: "1 of 400 ordinary packets (0.25 %)".to_owned(),
+                    }),
                     packets: 7,
                     packets_per_s: 0,
                 }],
@@ -306,6 +321,7 @@ mod tests {
             "192.0.2.1/32",
             "response: limit",
             "signature, since 2026-01-01T00:00:00.100Z, until 2026-01-01T00:01:00.000Z: the attack is over",
+            "collateral: 1 of 400 ordinary packets (0.25 %)",
             "no signature: too few",
             "no geo: no database says",
             "no measure: connections that are kept",
@@ -313,7 +329,7 @@ mod tests {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert!(text.lines().all(|line| line.len() <= 110), "{text}");
-        assert!(text.lines().count() < 40);
+        assert!(text.lines().count() <= 40);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use hyper::Method;
-use netguard_common::layout::Mode;
+use netguard_common::{layout::Mode, limit::Class};
 use serde::Serialize;
 use tabled::Tabled;
 
@@ -11,11 +11,13 @@ use super::{
     alone::{alone, record},
     confirm::{self, ConfirmOption},
     output::table,
+    usual::{self, Usual},
 };
 use crate::{
     bpf::SettingsMap,
     config::{Burst, RatePerSecond},
     control::{Changed, Client, ClientError, LimitChange, LimitName, change_limit, risk, told},
+    engine::{baseline::NormalTraffic, feature::Metric},
 };
 
 #[derive(Subcommand, Debug)]
@@ -52,11 +54,14 @@ struct Limit {
     burst: u64,
     #[tabled(rename = "MODE")]
     mode: &'static str,
+    /// What usually comes of the class in a second, of all sources together; absent where nobody knows.
+    #[tabled(rename = "ALL USUALLY P50/P95/P99", display("usual::text"))]
+    usual_total: Option<Usual>,
 }
 
 pub(super) async fn run(context: &Context, command: LimitCommand) -> Result<(), CliError> {
     match command {
-        LimitCommand::List => list(context),
+        LimitCommand::List => list(context).await,
         LimitCommand::Set {
             limit,
             rate,
@@ -103,7 +108,8 @@ pub(super) async fn run(context: &Context, command: LimitCommand) -> Result<(), 
     }
 }
 
-fn list(context: &Context) -> Result<(), CliError> {
+async fn list(context: &Context) -> Result<(), CliError> {
+    let normal = usual::normal(context).await;
     let settings = SettingsMap::open(&context.pins)?.read()?;
     let mode = match Mode::from_number(settings.limit) {
         Mode::Off => "off",
@@ -122,10 +128,25 @@ fn list(context: &Context) -> Result<(), CliError> {
                     0 => "unlimited",
                     _ => mode,
                 },
+                usual_total: usual(name.class, &normal),
             }
         })
         .collect();
     context.output.print(&limits, |limits| table(limits, &[2, 3]))
+}
+
+/// What usually comes of `class`; `None` until enough was learnt.
+fn usual(class: Class, normal: &NormalTraffic) -> Option<Usual> {
+    let metric = match class {
+        Class::Syn => Metric::Syn,
+        Class::Udp => Metric::Udp,
+        Class::Icmp => Metric::Icmp,
+        Class::Other => Metric::Other,
+        // It is part of ICMP.
+        Class::Control => return None,
+    };
+    let known = normal.totals.get(metric.name());
+    known.filter(|known| known.usual.is_some()).map(Usual::of)
 }
 
 /// Rates and bursts have the same range.
@@ -134,4 +155,34 @@ pub(super) fn number(text: &str) -> Result<RatePerSecond, String> {
         .ok()
         .and_then(RatePerSecond::new)
         .ok_or_else(|| "a whole number from 1 to 10000000 is expected".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::baseline::Normal;
+
+    #[test]
+    fn a_limit_stands_beside_what_comes_of_its_class() {
+        let number = Normal {
+            median: 1.0,
+            p95: 2.0,
+            p99: 3.0,
+            usual: Some(3.0),
+            ..Normal::default()
+        };
+        let mut normal = NormalTraffic::default();
+        normal.totals.insert("syn".to_owned(), number);
+        normal.totals.insert(
+            "udp".to_owned(),
+            Normal {
+                usual: None,
+                ..number
+            },
+        );
+        let told = |class| usual::text(&usual(class, &normal));
+        assert_eq!(told(Class::Syn), "1/2/3");
+        assert_eq!(told(Class::Udp), "-", "too little was learnt");
+        assert_eq!(told(Class::Control), "-");
+    }
 }

@@ -30,6 +30,7 @@ mod signature;
 mod stats;
 mod status;
 mod top;
+mod usual;
 
 use std::{
     io::{self, Write as _},

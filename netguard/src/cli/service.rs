@@ -1,29 +1,28 @@
 //! `netguard service`: limits of single services, changed live.
 
+mod list;
+
 use clap::Subcommand;
 use hyper::Method;
-use netguard_common::layout::{Cookies, Service, Settings};
 use serde::Serialize;
-use tabled::Tabled;
 
 use super::{
     CliError, Context,
     alone::{alone, record},
     confirm::{self, ConfirmOption},
     limit::number,
-    output::table,
 };
 use crate::{
     bpf::{Services, SettingsMap},
     config::{Burst, CookieMode, PolicyMode, RatePerSecond, ServicePort, TlsVersion},
     control::{Changed, Client, ClientError, ServiceChange, change_service, reset_service, risk, told},
     daemon::EventKind,
-    engine::baseline::NormalTraffic,
 };
 
 #[derive(Subcommand, Debug)]
 pub(super) enum ServiceCommand {
-    /// Show the services for which something else than the common limits holds, and what becomes of their handshakes of TLS.
+    /// Show the services for which something else than the common limits holds, what becomes of their handshakes of TLS, and those of which is
+    /// known what usually comes.
     List,
     /// Change what holds for a service at once; a restart of the daemon goes back to the configuration.
     Set {
@@ -54,46 +53,6 @@ pub(super) enum ServiceCommand {
     },
 }
 
-/// A service in force.
-#[derive(Serialize, Tabled)]
-struct Row {
-    #[tabled(rename = "SERVICE")]
-    service: String,
-    #[tabled(rename = "RATE/S")]
-    rate_per_s: u64,
-    #[tabled(rename = "BURST")]
-    burst: u64,
-    /// `-` for UDP.
-    #[tabled(rename = "COOKIES")]
-    cookies: &'static str,
-    /// `off`, or what becomes of handshakes below which version; `-` for UDP.
-    #[tabled(rename = "TLS")]
-    tls: String,
-    /// Whether its rate is the common one.
-    #[tabled(skip)]
-    common: bool,
-    /// What of it usually comes in a second, connection attempts or datagrams; absent where nobody knows.
-    #[tabled(rename = "USUALLY P50/P95/P99", display("usual_text"))]
-    usual: Option<Usual>,
-}
-
-/// Values that a second seldom exceeds.
-#[derive(Serialize)]
-struct Usual {
-    p50: f64,
-    p95: f64,
-    p99: f64,
-    /// Seconds that were learnt.
-    learnt_s: u64,
-}
-
-fn usual_text(usual: &Option<Usual>) -> String {
-    match usual {
-        Some(usual) => format!("{:.0}/{:.0}/{:.0}", usual.p50, usual.p95, usual.p99),
-        None => "-".to_owned(),
-    }
-}
-
 /// Answer to `reset`.
 #[derive(Serialize)]
 struct Reset {
@@ -104,7 +63,7 @@ struct Reset {
 
 pub(super) async fn run(context: &Context, command: ServiceCommand) -> Result<(), CliError> {
     match command {
-        ServiceCommand::List => list(context).await,
+        ServiceCommand::List => list::list(context).await,
         ServiceCommand::Set {
             service,
             rate,
@@ -126,68 +85,6 @@ pub(super) async fn run(context: &Context, command: ServiceCommand) -> Result<()
         }
         ServiceCommand::Reset { service } => reset(context, service).await,
     }
-}
-
-async fn list(context: &Context) -> Result<(), CliError> {
-    // A dead daemon knows nothing of what is usual; the limits hold all the same.
-    let normal: NormalTraffic = match Client::connect(&context.instance).await {
-        Ok(mut client) => client.request(Method::GET, "/v1/normal", None::<&()>).await?,
-        Err(_) => NormalTraffic::default(),
-    };
-    let settings = SettingsMap::open(&context.pins)?.read()?;
-    let rows: Vec<Row> = Services::open(&context.pins)?
-        .list()?
-        .iter()
-        .filter_map(|entry| row(entry, &settings, &normal))
-        .collect();
-    context.output.print(&rows, |rows| {
-        if rows.is_empty() {
-            return "the common limits hold for every service: `netguard limit list` shows them".to_owned();
-        }
-        table(rows, &[1, 2])
-    })
-}
-
-fn row(entry: &Service, settings: &Settings, normal: &NormalTraffic) -> Option<Row> {
-    let service = ServicePort::new(entry.protocol, entry.port)?;
-    let usual = normal.services.get(&service.to_string()).map(|normal| {
-        let normal = if service.is_tcp() {
-            normal.opening
-        } else {
-            normal.packets
-        };
-        Usual {
-            p50: normal.median,
-            p95: normal.p95,
-            p99: normal.p99,
-            learnt_s: normal.learnt_s,
-        }
-    });
-    let common = entry.common != 0;
-    let (rate, cookies) = match (common, service.is_tcp()) {
-        (false, _) => (entry.rate, u32::from(entry.cookies)),
-        (true, true) => (settings.service_syn, settings.cookies),
-        (true, false) => (settings.levels.service_udp, 0),
-    };
-    let (mode, minimum) = told::floor_of(Some(entry));
-    Some(Row {
-        usual,
-        service: service.to_string(),
-        rate_per_s: rate.per_second(),
-        burst: rate.burst(),
-        tls: match (service.is_tcp(), mode) {
-            (false, _) => "-".to_owned(),
-            (true, PolicyMode::Off) => "off".to_owned(),
-            (true, mode) => format!("{} {}", mode.name(), minimum.name()),
-        },
-        common,
-        cookies: match (service.is_tcp(), Cookies::from_number(cookies)) {
-            (false, _) => "-",
-            (true, Cookies::Off) => "off",
-            (true, Cookies::Auto) => "auto",
-            (true, Cookies::Always) => "always",
-        },
-    })
 }
 
 async fn set(

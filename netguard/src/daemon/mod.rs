@@ -88,7 +88,7 @@ pub use reputation::{
     StoreState, forget as forget_reputation, forget_kept, kept_reputation, of_source as source_reputation,
     report as reputation_report, reputation_place, store_state,
 };
-pub use responses::{MeasureReport, PacketReport, ResponseReport, WithheldReport};
+pub use responses::{CollateralReport, MeasureReport, PacketReport, ResponseReport, WithheldReport};
 pub use settings::{limit_rate, service_entry, settings};
 pub use state::{CookieState, State, Stop};
 pub use sysctls::{restore_sysctls, sysctl_faults};

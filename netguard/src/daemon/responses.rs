@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::attacks::told;
 use crate::engine::{
     detect::Class,
-    response::{Course, Mode, ResponseSettings, Taken, Why, nothing_to_do},
+    response::{Collateral, Course, Mode, ResponseSettings, Taken, Why, nothing_to_do},
 };
 
 /// What is done about an attack, and was.
@@ -55,9 +55,28 @@ pub struct MeasureReport {
     /// What it only counts for at the moment, although it is to drop packets: `trial` or `half-open`.
     #[serde(default)]
     pub restraint: Option<String>,
-    /// Packets that its signature fitted, or that its place was refused, in all, and a second lately.
+    /// What it costs those who mean no harm, as calm times tell; `None` where they do not.
+    #[serde(default)]
+    pub collateral: Option<CollateralReport>,
+    /// Packets that its signature fitted, that its place was refused, or, of a limit or challenge in shadow, that it would have refused or
+    /// challenged: in all, and a second lately.
     pub packets: u64,
     pub packets_per_s: u64,
+}
+
+/// How much of ordinary traffic a measure touches, at most.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CollateralReport {
+    /// `packets` that a signature fits, those of a `place`, `seconds` in which a limit would have been exceeded, `connections` that have to
+    /// prove themselves, or `newcomers`.
+    pub touches: String,
+    /// 0 to 1.
+    pub part: f64,
+    /// Packets, where such were counted: those that it fits, and how many were held against it.
+    pub hits: Option<usize>,
+    pub of: Option<usize>,
+    /// A sentence.
+    pub what: String,
 }
 
 /// The beginning of a packet: an element of the answer of `GET /v1/attacks/{id}/packets`.
@@ -108,8 +127,21 @@ impl MeasureReport {
             why: taken.ended.map(|(_, why)| why),
             error: taken.failure().map(str::to_owned),
             restraint: taken.restraint.map(|restraint| restraint.name().to_owned()),
+            collateral: taken.collateral.as_ref().map(CollateralReport::of),
             packets: taken.packets,
             packets_per_s: taken.packets_per_s as u64,
+        }
+    }
+}
+
+impl CollateralReport {
+    fn of(collateral: &Collateral) -> Self {
+        Self {
+            touches: collateral.touches.name().to_owned(),
+            part: collateral.part,
+            hits: collateral.counted.map(|share| share.hits),
+            of: collateral.counted.map(|share| share.of),
+            what: collateral.to_string(),
         }
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod breaker;
 mod climb;
+mod collateral;
 mod course;
 mod drafting;
 mod geo;
@@ -15,6 +16,7 @@ mod matched;
 mod measure;
 mod moment;
 mod rung;
+mod shadow;
 mod volume;
 mod withheld;
 
@@ -24,6 +26,7 @@ use super::{
     peace::{KeptPeace, Peace},
     places::{KeptPlaces, PeacePlaces, Place},
 };
+pub use collateral::{Collateral, Touches};
 pub use course::Course;
 use course::Knowledge;
 pub use matched::suspect_matched;

@@ -10,6 +10,7 @@ mod configured;
 mod confirm;
 mod connections;
 mod egress;
+mod explain;
 mod feed_forms;
 mod feeds;
 mod guard;

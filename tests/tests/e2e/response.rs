@@ -61,6 +61,18 @@ fn is_met(family: Family) -> Result<()> {
         text.contains("signature, since") && text.contains("in force"),
         "{text}"
     );
+    ensure!(
+        text.contains("ordinary packets ("),
+        "what it costs others: {text}"
+    );
+    let measures = attack["response"]["measures"].as_array().context("measures")?;
+    let signature = measures.iter().find(|measure| measure["measure"] == "signature");
+    let collateral = &signature.context("a signature")?["collateral"];
+    ensure!(
+        collateral["touches"] == "packets" && collateral["of"].as_u64() > Some(100),
+        "{attack}"
+    );
+    ensure!(collateral["part"].as_f64() < Some(0.01), "{attack}");
     is_a_capture(&netguard, &id)?;
     let events = netguard.must(&["events", "--json"])?;
     ensure!(events.contains("measure-taken"), "{events}");
@@ -170,6 +182,11 @@ fn a_service_that_is_attacked_is_held_at_what_is_usual() -> Result<()> {
         "{attack}"
     );
     is_answered_at_once(&attack)?;
+    let collateral = &attack["response"]["measures"][0]["collateral"];
+    ensure!(
+        collateral["touches"] == "seconds" && collateral["part"] == 0.0,
+        "{attack}"
+    );
     // That is enough: what passes then is less than what is usual, and no more is done.
     let answered =
         |netguard: &Netguard<'_>| anyhow::Ok(netguard.stats()?.get("syn-cookie").copied().unwrap_or(0));
@@ -226,6 +243,35 @@ fn is_challenged(family: Family) -> Result<()> {
     Ok(())
 }
 
+/// In shadow nothing is tightened, and what would have been refused is counted.
+#[test]
+fn what_a_limit_in_shadow_would_refuse_is_counted() -> Result<()> {
+    let (lab, _server) = shared_lab()?;
+    lab.take_answers()?;
+    crate::calm::normal::prepare(&lab)?;
+    let shadow = LIMITS_ONLY.replace("[response]\n", "[response]\nmode = \"shadow\"\n");
+    let netguard = protect(&lab, &shadow)?;
+    let flood = Flood::lasting(&lab, Family::V4)?;
+    for kind in ["limit", "challenge"] {
+        let counted = wait_until(kind, Duration::from_secs(15), || {
+            let attacks = attacks(&netguard)?;
+            let measures = attacks
+                .iter()
+                .filter_map(|attack| attack["response"]["measures"].as_array());
+            let is_meant =
+                |measure: &&Value| measure["measure"] == kind && measure["packets"].as_u64() > Some(1_000);
+            Ok(measures.flatten().find(is_meant).cloned())
+        })?;
+        ensure!(counted["shadow"] == true, "{counted}");
+    }
+    ensure!(service(&netguard)?.is_null(), "nothing of it stands");
+    let id = attacks(&netguard)?[0]["id"].to_string();
+    let text = netguard.must(&["attacks", "show", &id])?;
+    flood.stop()?;
+    ensure!(text.contains("packets would have met it"), "{text}");
+    Ok(())
+}
+
 /// Who was killed cannot take back what it tightened: that holds until the next start, which begins with what the configuration says.
 #[test]
 fn a_limit_that_a_killed_daemon_left_tightened_ends_with_the_next_start() -> Result<()> {
@@ -256,11 +302,11 @@ fn a_limit_that_a_killed_daemon_left_tightened_ends_with_the_next_start() -> Res
     Ok(())
 }
 
-/// What holds for the web server.
+/// What of its own holds for the web server.
 fn service(netguard: &Netguard<'_>) -> Result<Value> {
     let services = netguard.json(&["service", "list", "--json"])?;
     let mut services = services.as_array().context("a list")?.iter();
-    let found = services.find(|service| service["service"] == "tcp/80");
+    let found = services.find(|service| service["service"] == "tcp/80" && service["own"] == true);
     let mut found = found.cloned().unwrap_or(Value::Null);
     if let Some(fields) = found.as_object_mut() {
         // What was counted changes.

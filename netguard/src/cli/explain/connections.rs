@@ -47,6 +47,35 @@ pub(super) fn holdings(
 }
 
 impl Holding {
+    /// Why it opens no connection now, where that is so.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let limit = self.limit?;
+        if self.refused_for_s > 0 {
+            let left = seconds(self.refused_for_s);
+            return Some(format!("{} opens no connection for {left}", self.holder));
+        }
+        (self.connections >= limit).then(|| format!("{} holds all {limit} that it may", self.holder))
+    }
+
+    /// How many it holds.
+    pub(super) fn figure(&self) -> String {
+        let most = self
+            .limit
+            .map_or_else(|| "any number".to_owned(), |limit| limit.to_string());
+        format!("{} holds {} of {most}", self.holder, self.connections)
+    }
+
+    #[cfg(test)]
+    pub(super) fn fixed(holder: &str, connections: u32, limit: u32, refused_for_s: u64) -> Self {
+        Self {
+            holder: holder.to_owned(),
+            connections,
+            limit: Some(limit),
+            penalties: u32::from(refused_for_s > 0),
+            refused_for_s,
+        }
+    }
+
     /// What people are told of it: nothing of one who is far from a limit.
     pub(super) fn sentence(&self) -> Option<String> {
         let limit = self.limit?;

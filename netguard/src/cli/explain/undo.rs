@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::verdict::blocked_by_detector;
+use super::explanation::blocked_by_detector;
 use crate::{
     bpf::{Entry, LimitLevel, List},
     daemon::ListMatch,
@@ -29,7 +29,7 @@ pub(super) fn undo(
             list.name
         )
     });
-    let used_up = levels.iter().filter(|level| level.used >= level.burst);
+    let used_up = levels.iter().filter(|level| level.is_used_up());
     let wider = used_up.map(|level| {
         let of = if level.of_prefix { ".prefix" } else { "" };
         let (rate, burst) = (2 * level.rate_per_s, 2 * level.burst);

@@ -41,7 +41,7 @@ pub struct ReputationReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutcomeCount {
     /// `blocked`, or why not: `unproven`, `guarded`, `off`, `shared`, `busy`, `people`, `below-threshold`, `blast-radius`, `shadow`. Decisions on
-    /// networks, which follow from findings: `network-blocked`, `network-withheld`.
+    /// networks, which follow from findings: `network-blocked`, `network-shadow`, `network-withheld`.
     pub outcome: String,
     pub count: u64,
 }

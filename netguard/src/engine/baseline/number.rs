@@ -2,6 +2,8 @@
 //!
 //! Quantiles are of the last day that was learnt and of the one before; mean and deviation forget with a time constant of an hour.
 
+mod above;
+
 use serde::{Deserialize, Serialize};
 
 use super::{

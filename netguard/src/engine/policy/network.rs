@@ -34,6 +34,7 @@ pub(super) fn decide_on_network(
     };
     reputation.count(match &action {
         Action::Block { .. } => "network-blocked",
+        Action::Withhold(Withheld::Shadow { .. }) => "network-shadow",
         Action::Withhold(_) => "network-withheld",
     });
     Decision {

@@ -294,3 +294,21 @@ fn a_network_is_blocked_after_many_of_its_sources() {
         Action::Withhold(Withheld::Guarded { .. })
     ));
 }
+
+#[test]
+fn what_shadow_keeps_from_happening_is_counted() {
+    let flooders: Vec<String> = (1..=8).map(|host| format!("192.0.2.{host}")).collect();
+    let connected: Vec<_> = flooders.iter().map(|source| (source.as_str(), 1)).collect();
+    let counted = |mode| {
+        let settings = Settings { mode, ..settings() };
+        let mut reputation = reputation(settings, &connected);
+        let found = flooders.iter().map(|source| finding(source)).collect();
+        decide(found, &guard(&[]), &mut reputation, SECOND);
+        let outcomes = reputation.outcomes();
+        let mut outcomes: Vec<_> = outcomes.map(|(name, count)| format!("{count} {name}")).collect();
+        outcomes.sort_unstable();
+        outcomes
+    };
+    assert_eq!(counted(Mode::Enforce), ["1 network-blocked", "8 blocked"]);
+    assert_eq!(counted(Mode::Shadow), ["1 network-shadow", "8 shadow"]);
+}

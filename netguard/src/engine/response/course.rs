@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use netguard_common::Verdict;
 
 use super::{
-    Moment, ResponseSettings, Rung, Turn, Withheld,
+    Collateral, Moment, ResponseSettings, Rung, Turn, Withheld,
     breaker::{self, Next, Trips},
     climb::Tried,
     drafting,
     measure::{Measure, Restraint, Standing, Taken, Why},
-    volume,
+    shadow, volume,
 };
 use crate::engine::{
     Account, Attack,
@@ -129,6 +129,7 @@ impl Course {
         for (measure, mode) in climbed.into_iter().chain(drafted) {
             let mut taken = Taken::new(number(), measure, mode, now_ns);
             taken.restraint = drafting::trial(&taken);
+            taken.collateral = Collateral::of(&taken.measure, moment.baselines, knowledge.places);
             turns.push(Turn::Begin {
                 attack: attack.id,
                 taken: taken.clone(),
@@ -190,6 +191,7 @@ impl Course {
         let is_suspect = now_ns.saturating_sub(attack.last_ns) < SUSPECT_NS;
         let mut turns = Vec::new();
         for taken in self.taken.iter_mut().filter(|taken| taken.is_wanted()) {
+            shadow::count(taken, moment.features);
             let next = match &taken.measure {
                 Measure::CircuitBreak { service, .. }
                     if !settings.break_sessions && moment.beside.session_of(service).is_some() =>
@@ -284,6 +286,8 @@ impl Course {
             Measure::CircuitBreak { service, .. } => {
                 self.trips.get(service).is_some_and(|trips| trips.is_flooded)
             }
+            // In shadow they are counted, and passed: the detectors see them.
+            Measure::Limit { .. } | Measure::Challenge { .. } => false,
             _ => true,
         };
         self.in_force()

@@ -6,7 +6,7 @@ pub use netguard_common::layout::Mode;
 use netguard_common::signature::Signature;
 use serde::{Deserialize, Serialize};
 
-use super::Rung;
+use super::{Collateral, Rung};
 use crate::engine::{draft::Draft, places::Place};
 
 /// What can be done.
@@ -105,10 +105,15 @@ pub struct Taken {
     /// When it ended, and why.
     pub ended: Option<(u64, Why)>,
     pub standing: Standing,
-    /// Packets that its signature fitted, in all, and a second lately; and when it last fitted enough of the attack.
+    /// What it costs others; `None` where calm times do not tell.
+    pub collateral: Option<Collateral>,
+    /// Packets that its signature fitted, its place was refused, or, if it is a limit or challenge in shadow, that it would have touched: in all,
+    /// and a second lately; and when it last fitted enough of the attack.
     pub packets: u64,
     pub packets_per_s: f64,
     pub last_ns: u64,
+    /// What is less than a packet of those that would have been touched.
+    pub(super) remainder: f64,
     /// Why it only counts for now, although it is to enforce.
     pub restraint: Option<Restraint>,
     /// Since when it is under that restraint, or under none.
@@ -220,9 +225,11 @@ impl Taken {
             begun_ns: now_ns,
             ended: None,
             standing: Standing::Wanted,
+            collateral: None,
             packets: 0,
             packets_per_s: 0.0,
             last_ns: now_ns,
+            remainder: 0.0,
             restraint: None,
             phase_ns: now_ns,
         }

@@ -92,6 +92,7 @@ fn what_was_learnt_is_known_after_a_kill() -> Result<()> {
     );
     ensure!(known["unusual"]["learnt"].as_u64() >= Some(LEARNT), "{known}");
     ensure!(known["now"]["packets"].is_number(), "{known}");
+    limits_stand_beside_it(&netguard)?;
     let text = netguard.must(&["normal", "show"])?;
     ensure!(text.contains("all traffic") && text.contains("tcp/80"), "{text}");
     let one = netguard.must(&["normal", "show", "--service", "tcp/80"])?;
@@ -112,6 +113,40 @@ fn what_was_learnt_is_known_after_a_kill() -> Result<()> {
     let known = normal(&netguard)?;
     ensure!(seconds(&known) >= before, "{} of {before} s", seconds(&known));
     ensure!(known["services"]["tcp/80"]["packets"]["learnt_s"].as_u64() >= Some(before));
+    Ok(())
+}
+
+/// Each limit is shown next to what a second seldom exceeds: of a service by the common limits, then by its own, and of all together.
+fn limits_stand_beside_it(netguard: &Netguard<'_>) -> Result<()> {
+    let service = || -> Result<Value> {
+        let services = netguard.json(&["service", "list", "--json"])?;
+        let mut rows = services.as_array().context("a list")?.iter();
+        let web = rows.find(|row| row["service"] == "tcp/80");
+        Ok(web.with_context(|| format!("tcp/80 in {services}"))?.clone())
+    };
+    let quantiles = |usual: &Value| ["p50", "p95", "p99"].map(|part| usual[part].as_f64());
+    let common = service()?;
+    ensure!(common["own"] == false && common["common"] == true, "{common}");
+    // Sketches know a value within one percent.
+    let is_about = |value: Option<f64>| value.is_some_and(|value| (90.0..110.0).contains(&value));
+    ensure!(quantiles(&common["usual"]).into_iter().all(is_about), "{common}");
+    let text = netguard.must(&["service", "list"])?;
+    ensure!(
+        text.contains("common limits hold") && text.contains("P50/P95/P99"),
+        "{text}"
+    );
+
+    netguard.must(&["service", "set", "tcp/80", "--rate", "4000"])?;
+    let own = service()?;
+    ensure!(own["own"] == true && own["rate_per_s"] == 4_000, "{own}");
+    ensure!(quantiles(&own["usual"]) == quantiles(&common["usual"]), "{own}");
+    netguard.must(&["service", "reset", "tcp/80"])?;
+
+    let limits = netguard.json(&["limit", "list", "--json"])?;
+    let mut rows = limits.as_array().context("a list")?.iter();
+    let syn = rows.find(|row| row["class"] == "syn" && row["level"] == "service");
+    let syn = syn.with_context(|| format!("syn.service in {limits}"))?;
+    ensure!(quantiles(&syn["usual_total"]).into_iter().all(is_about), "{syn}");
     Ok(())
 }
 

@@ -3,6 +3,8 @@
 
 mod handshakes;
 mod hours;
+#[cfg(test)]
+mod labelled;
 mod number;
 mod room;
 mod shift;

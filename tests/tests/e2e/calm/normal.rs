@@ -30,7 +30,7 @@ fn learnt() -> Learnt {
                 packets: 600.0,
                 bytes: 60_000.0,
                 opening: 100.0,
-                dropped: 0.0,
+                ..ServiceFeatures::default()
             }],
             ..Features::default()
         };

@@ -17,7 +17,8 @@ use crate::{
     daemon::{EventKind, normal_file, read_normal, write_normal},
     engine::{
         Learnt,
-        baseline::{Normal, NormalTraffic, NormalWhole},
+        baseline::{ComeAbout, Normal, NormalService, NormalTraffic, NormalWhole, NowService},
+        feature::ServiceMetric,
     },
 };
 
@@ -45,6 +46,9 @@ struct Row {
     metric: String,
     #[tabled(rename = "NOW")]
     now: String,
+    /// Deviations above the median.
+    #[tabled(rename = "Z")]
+    z: String,
     #[tabled(rename = "MEDIAN")]
     median: String,
     #[tabled(rename = "P95")]
@@ -90,6 +94,7 @@ async fn show(context: &Context, service: Option<String>) -> Result<(), CliError
         normal.services.retain(|service, _| *service == name);
         normal.totals.clear();
         normal.now.clear();
+        normal.come_about = ComeAbout::default();
     }
     context.output.print(&normal, text)
 }
@@ -101,19 +106,47 @@ fn text(normal: &NormalTraffic) -> String {
         .map(|(name, number)| row("all traffic", name, normal.now.get(name).copied(), number))
         .collect();
     for (name, service) in &normal.services {
-        let now = service.now;
-        rows.extend([
-            row(name, "packets", now.map(|now| now.packets), &service.packets),
-            row(name, "bytes", now.map(|now| now.bytes), &service.bytes),
-            row(name, "connections", now.map(|now| now.opening), &service.opening),
-        ]);
+        rows.extend(of_service(name, service));
     }
     if rows.is_empty() {
         return "nothing was learnt yet: wait a second, and see that `telemetry.mode` is \"on\"".to_owned();
     }
-    let mut text = table(rows, &[2, 3, 4, 5, 6, 7, 8, 9]);
+    let mut text = table(rows, &[2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    text.push_str(&come_about(normal.come_about));
     text.push_str(&whole(&normal.unusual));
     text
+}
+
+/// Its numbers, those that are known.
+fn of_service(name: &str, service: &NormalService) -> Vec<Row> {
+    let now = |of: fn(&NowService) -> Option<f64>| service.now.as_ref().and_then(of);
+    let numbers = [
+        (Some(service.packets), now(|now| Some(now.packets))),
+        (Some(service.bytes), now(|now| Some(now.bytes))),
+        (Some(service.opening), now(|now| Some(now.opening))),
+        (service.payload, now(|now| now.payload)),
+        (service.requests, now(|now| now.requests)),
+        (service.errors_percent, now(|now| now.errors_percent)),
+        (service.response_ms, now(|now| now.response_ms)),
+    ];
+    let numbers = ServiceMetric::ALL.into_iter().zip(numbers);
+    numbers
+        .filter_map(|(metric, (normal, now))| Some(row(name, metric.name(), now, &normal?)))
+        .collect()
+}
+
+fn come_about(come_about: ComeAbout) -> String {
+    let percent = |share: Option<f64>, unknown: &str| {
+        share.map_or_else(|| unknown.to_owned(), |share| format!("{:.0} %", 100.0 * share))
+    };
+    if come_about == ComeAbout::default() {
+        return String::new();
+    }
+    format!(
+        "\nconnections that come about, of those that are asked for: {} now, usually {}",
+        percent(come_about.now, "-"),
+        percent(come_about.usual, "not known")
+    )
 }
 
 fn row(of: &str, metric: &str, now: Option<f64>, normal: &Normal) -> Row {
@@ -122,6 +155,7 @@ fn row(of: &str, metric: &str, now: Option<f64>, normal: &Normal) -> Row {
         of: of.to_owned(),
         metric: metric.to_owned(),
         now: shown(now),
+        z: normal.z_score.map_or_else(|| "-".to_owned(), z_score),
         median: number(normal.median),
         p95: number(normal.p95),
         p99: number(normal.p99),
@@ -131,6 +165,15 @@ fn row(of: &str, metric: &str, now: Option<f64>, normal: &Normal) -> Row {
             .trend_per_week
             .map_or_else(|| "-".to_owned(), |part| format!("{:+.0} %", 100.0 * part)),
         learnt: seconds(normal.learnt_s),
+    }
+}
+
+/// As far as it says anything: beyond a hundred deviations it does not matter how many.
+fn z_score(score: f64) -> String {
+    match score {
+        ..-99.0 => "<-99".to_owned(),
+        ..=99.0 => format!("{score:+.1}"),
+        _ => ">99".to_owned(),
     }
 }
 
@@ -229,7 +272,6 @@ async fn forget_alone(context: &Context, service: Option<&str>) -> Result<bool, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::baseline::{NormalService, NowService};
 
     fn normal() -> NormalTraffic {
         let number = Normal {
@@ -240,6 +282,7 @@ mod tests {
             usual: Some(300.0),
             expected: Some(90.0),
             trend_per_week: Some(0.123),
+            z_score: Some(1.26),
             ..Normal::default()
         };
         NormalTraffic {
@@ -258,8 +301,13 @@ mod tests {
                 "tcp/80".to_owned(),
                 NormalService {
                     packets: number,
+                    response_ms: Some(Normal {
+                        median: 1.25,
+                        ..number
+                    }),
                     now: Some(NowService {
                         packets: 7.0,
+                        response_ms: Some(0.5),
                         ..NowService::default()
                     }),
                     ..NormalService::default()
@@ -267,6 +315,10 @@ mod tests {
             )]
             .into(),
             now: [("syn".to_owned(), 1_234.6)].into(),
+            come_about: ComeAbout {
+                usual: Some(0.985),
+                now: None,
+            },
             unusual: NormalWhole {
                 score: Some(2.25),
                 threshold: Some(1.0),
@@ -282,10 +334,12 @@ mod tests {
         let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
         let lines: Vec<String> = text.lines().map(words).collect();
         for line in [
-            "all traffic syn 1235 100 180 220 300 90 +12 % 2h",
-            "all traffic size-evenness - 0.50 180 220 300 90 +12 % 2h",
-            "tcp/80 packets 7.00 100 180 220 300 90 +12 % 2h",
-            "tcp/80 bytes 0 0 0 0 - - - 0s",
+            "all traffic syn 1235 +1.3 100 180 220 300 90 +12 % 2h",
+            "all traffic size-evenness - +1.3 0.50 180 220 300 90 +12 % 2h",
+            "tcp/80 packets 7.00 +1.3 100 180 220 300 90 +12 % 2h",
+            "tcp/80 bytes 0 - 0 0 0 - - - 0s",
+            "tcp/80 response-ms 0.50 +1.3 1.25 180 220 300 90 +12 % 2h",
+            "connections that come about, of those that are asked for: - now, usually 98 %",
         ] {
             assert!(lines.iter().any(|found| found == line), "{line}\n{text}");
         }
@@ -293,6 +347,7 @@ mod tests {
             text.contains("UNUSUAL, 2.2 (unusual from 1.0 on), for the most part by SYNs/s 1.5"),
             "{text}"
         );
+        assert!(!text.contains("requests"), "they are not known: {text}");
         assert!(text.lines().all(|line| line.len() <= 110), "{text}");
     }
 
@@ -306,6 +361,10 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         let told = [0.0, 0.25, 9.9, 10.4, 999_999.0, 12_345_678.0, 12_345_678_901.0].map(number);
+        assert_eq!(
+            [-1e9, -0.34, 0.0, 99.0, 1e300].map(z_score),
+            ["<-99", "-0.3", "+0.0", "+99.0", ">99"]
+        );
         assert_eq!(told, ["0", "0.25", "9.90", "10", "999999", "12346k", "12346M"]);
     }
 

@@ -4,6 +4,7 @@
 mod report;
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -20,7 +21,7 @@ use crate::{
     config::{Config, PolicyMode, Speaks},
     engine::{
         Cause, Finding,
-        l7::{self, Offences, SourceReport},
+        l7::{self, Offences, SourceReport, Totals},
     },
     host,
     l7::{Conversations, Observation},
@@ -65,6 +66,12 @@ impl Heard {
         let mut report = self.report();
         report.heard.services.clear();
         report
+    }
+
+    /// What each service was asked for in all, by port; `None` where it is not heard everywhere, or was not all of it in the last second.
+    pub(super) fn totals(&self) -> Option<BTreeMap<u16, Totals>> {
+        let is_whole = self.report.state == Listens::On && !self.report.losing;
+        self.offences.as_ref().filter(|_| is_whole).map(Offences::totals)
     }
 
     /// What `account` does, if it was heard of late.

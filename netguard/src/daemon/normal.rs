@@ -227,16 +227,21 @@ pub(super) fn tell(state: &State, shifted: &[Shifted]) {
 fn sentence(shifted: &Shifted) -> String {
     let of = shifted.service.as_deref().unwrap_or("all traffic");
     let (metric, changed) = (shifted.metric, &shifted.changed);
+    let [level, before, usual] = [changed.level, changed.before, changed.usual].map(short);
     if changed.level > changed.before {
         format!(
-            "{of}: {metric} {:.0} for ten minutes, seldom over {:.0} before; up to {:.0} is normal now",
-            changed.level, changed.before, changed.usual
+            "{of}: {metric} {level} for ten minutes, seldom over {before} before; up to {usual} is normal now"
         )
     } else {
-        format!(
-            "{of}: {metric} {:.0} for ten minutes, seldom under {:.0} before",
-            changed.level, changed.before
-        )
+        format!("{of}: {metric} {level} for ten minutes, seldom under {before} before")
+    }
+}
+
+/// Rates in whole numbers; of milliseconds and parts of a hundred, which may be few, more.
+fn short(value: f64) -> String {
+    match value {
+        ..10.0 if value.fract() != 0.0 => format!("{value:.2}"),
+        _ => format!("{value:.0}"),
     }
 }
 
@@ -265,6 +270,19 @@ mod tests {
         assert_eq!(
             down,
             "all traffic: packets 3 for ten minutes, seldom under 120 before"
+        );
+        let errors = Shifted {
+            metric: "errors-percent",
+            changed: Changed {
+                before: 0.25,
+                level: 4.126,
+                usual: 12.4,
+            },
+            service: None,
+        };
+        assert_eq!(
+            sentence(&errors),
+            "all traffic: errors-percent 4.13 for ten minutes, seldom over 0.25 before; up to 12 is normal now"
         );
     }
 

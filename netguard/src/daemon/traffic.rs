@@ -4,6 +4,7 @@
 mod numbers;
 mod opened;
 mod report;
+mod spoken;
 
 use std::collections::BTreeSet;
 
@@ -30,6 +31,7 @@ use crate::{
 pub(crate) use numbers::Numbers;
 pub(super) use opened::Opened;
 pub use report::{Entropies, HeavyRate, KindRate, ServiceRate, Spread, TrafficReport};
+use spoken::Spoken;
 
 /// Connections that are counted anew every second: that takes the kernel some milliseconds.
 const FEW: u64 = 2_000;
@@ -46,6 +48,7 @@ pub(super) struct TrafficWatch {
     /// What the last whole second adds to what a tick can tell.
     sources: Option<f64>,
     connections: Option<Connections>,
+    spoken: Spoken,
     tcp: Option<TcpCounts>,
     /// Connections that others have with what listens here, as they were counted last.
     served: Option<u64>,
@@ -72,6 +75,7 @@ impl TrafficWatch {
             numbers: Numbers::new(config.service.iter().map(|service| service.port).collect()),
             sources: None,
             connections: None,
+            spoken: Spoken::default(),
             tcp: None,
             served: None,
             of_one: None,
@@ -98,7 +102,8 @@ impl TrafficWatch {
     }
 
     /// `features`, with what only the last whole second tells.
-    pub(super) fn complete(&self, features: Features) -> Features {
+    pub(super) fn complete(&self, mut features: Features) -> Features {
+        self.spoken.complete(&mut features.services);
         Features {
             sources: self.sources,
             connections: self.connections,
@@ -122,6 +127,9 @@ impl TrafficWatch {
             .as_ref()
             .map(|report: &TrafficReport| report.sources as f64);
         self.connections = window.as_ref().and_then(|window| self.connections(window));
+        let totals = state.heard().totals();
+        let length_ns = window.as_ref().map_or(0, |window| window.length_ns);
+        self.spoken.take(totals, length_ns);
         *state.traffic() = report;
         window
     }

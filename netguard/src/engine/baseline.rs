@@ -3,8 +3,11 @@
 
 mod handshakes;
 mod hours;
+#[cfg(test)]
+mod labelled;
 mod number;
 mod room;
+mod service;
 mod shift;
 mod sketches;
 mod told;
@@ -13,13 +16,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::feature::{Features, Metric, ServiceFeatures};
+use super::feature::{Features, Metric};
 
 pub use handshakes::COMES_ABOUT;
 use handshakes::Handshakes;
 pub use hours::{Expected, Forecast};
 pub use number::{Baseline, Changed};
-pub use told::{Normal, NormalService, NormalTraffic, NormalWhole, NowService};
+pub use service::ServiceBaseline;
+pub use told::{ComeAbout, Normal, NormalService, NormalTraffic, NormalWhole, NowService};
 
 /// Services that are remembered at the most: those that have a counter of their own, and as many that had one.
 const SERVICES: usize = 512;
@@ -32,17 +36,6 @@ pub struct Baselines {
     services: BTreeMap<String, ServiceBaseline>,
     #[serde(default)]
     handshakes: Handshakes,
-}
-
-/// What is normal of a service.
-#[derive(Clone, Default, Serialize, Deserialize)]
-pub struct ServiceBaseline {
-    pub packets: Baseline,
-    pub bytes: Baseline,
-    pub opening: Baseline,
-    /// Seconds since it was last served.
-    #[serde(default)]
-    idle_s: u64,
 }
 
 /// What has another level than it used to.
@@ -89,29 +82,18 @@ impl Baselines {
             if self.services.len() >= SERVICES && !self.services.contains_key(&service.service) {
                 self.forget_idlest();
             }
-            self.learn_service(service, second.wall_s, &mut shifted);
+            let baseline = self.services.entry(service.service.clone()).or_default();
+            let changes = baseline.learn(service, second.wall_s).into_iter();
+            shifted.extend(changes.map(|(metric, changed)| Shifted {
+                service: Some(service.service.clone()),
+                metric: metric.name(),
+                changed,
+            }));
         }
         self.services
             .values_mut()
             .for_each(|service| service.idle_s = service.idle_s.saturating_add(1));
         shifted
-    }
-
-    fn learn_service(&mut self, second: &ServiceFeatures, wall_s: Option<u64>, shifted: &mut Vec<Shifted>) {
-        let baseline = self.services.entry(second.service.clone()).or_default();
-        baseline.idle_s = 0;
-        let numbers = [
-            ("packets", &mut baseline.packets, second.packets),
-            ("bytes", &mut baseline.bytes, second.bytes),
-            ("connections", &mut baseline.opening, second.opening),
-        ];
-        for (metric, baseline, value) in numbers {
-            shifted.extend(baseline.learn(value, wall_s).map(|changed| Shifted {
-                service: Some(second.service.clone()),
-                metric,
-                changed,
-            }));
-        }
     }
 
     /// Whoever opens ports at random must not keep new services from being learnt.
@@ -212,12 +194,6 @@ impl Baselines {
 
     /// All of it, believed or not, at `wall_s` of the wall clock; without what is now.
     pub fn normal(&self, wall_s: Option<u64>) -> NormalTraffic {
-        let service = |baseline: &ServiceBaseline| NormalService {
-            packets: baseline.packets.normal(wall_s),
-            bytes: baseline.bytes.normal(wall_s),
-            opening: baseline.opening.normal(wall_s),
-            now: None,
-        };
         let totals = self.totals.iter();
         let services = self.services.iter();
         NormalTraffic {
@@ -225,26 +201,37 @@ impl Baselines {
                 .map(|(name, baseline)| (name.clone(), baseline.normal(wall_s)))
                 .collect(),
             services: services
-                .map(|(name, baseline)| (name.clone(), service(baseline)))
+                .map(|(name, baseline)| (name.clone(), baseline.normal(wall_s)))
                 .collect(),
+            come_about: ComeAbout {
+                usual: self.come_about(),
+                now: None,
+            },
             ..NormalTraffic::default()
         }
     }
 
     fn names(&self) -> Vec<String> {
-        self.totals.keys().chain(self.services.keys()).cloned().collect()
+        // A number that was not known before is another one.
+        let of_service = |(name, service): (&String, &ServiceBaseline)| -> Vec<String> {
+            let numbers = service.numbers();
+            numbers
+                .map(|(metric, _)| format!("{name} {}", metric.name()))
+                .collect()
+        };
+        let services = self.services.iter().flat_map(of_service);
+        self.totals.keys().cloned().chain(services).collect()
     }
 
     fn numbers(&self) -> impl Iterator<Item = &Baseline> {
         let services = self.services.values();
-        let services = services.flat_map(|service| [&service.packets, &service.bytes, &service.opening]);
+        let services = services.flat_map(|service| service.numbers().map(|(_, number)| number));
         self.totals.values().chain(services)
     }
 
     fn numbers_mut(&mut self) -> impl Iterator<Item = &mut Baseline> {
         let services = self.services.values_mut();
-        let services =
-            services.flat_map(|service| [&mut service.packets, &mut service.bytes, &mut service.opening]);
+        let services = services.flat_map(ServiceBaseline::numbers_mut);
         self.totals.values_mut().chain(services)
     }
 }
@@ -264,7 +251,7 @@ pub(crate) mod tests {
     use netguard_common::telemetry::Kind;
 
     use super::*;
-    use crate::engine::feature::tests::second;
+    use crate::engine::feature::{HttpFeatures, ServiceFeatures, tests::second};
 
     /// Learnt from ten minutes like `usual`.
     pub(crate) fn learnt(usual: &[(Kind, u64)]) -> Baselines {
@@ -389,5 +376,19 @@ pub(crate) mod tests {
         );
         let others = Baselines::default().series().forecasts();
         assert!(!baselines.foresee(others));
+    }
+
+    /// Else the forecast of one number would be taken for that of another.
+    #[test]
+    fn forecasts_are_refused_once_more_is_known_of_a_service() {
+        let mut baselines = Baselines::default();
+        let mut second = serving([("tcp/80", 100.0)]);
+        baselines.learn(&second);
+        let forecasts = baselines.series().forecasts();
+        second.services[0].http = Some(HttpFeatures::default());
+        baselines.learn(&second);
+        assert!(!baselines.foresee(forecasts));
+        let forecasts = baselines.series().forecasts();
+        assert!(baselines.foresee(forecasts) && baselines.is_sound());
     }
 }

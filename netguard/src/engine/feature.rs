@@ -1,11 +1,12 @@
 //! Feature: what a stretch of time was like, in numbers that detectors and baselines compare. They say nothing of what is normal.
 
-use netguard_common::{
-    Action, Verdict,
-    telemetry::{Kind, ServiceTraffic},
-};
+mod service;
+
+use netguard_common::{Action, Verdict, telemetry::Kind};
 
 use super::{TrafficWindow, Window, traffic::Entropy};
+
+pub use service::{HttpFeatures, ServiceFeatures, ServiceMetric};
 
 /// Packets that must have been looked at before an entropy says something.
 const TELLING: f64 = 64.0;
@@ -57,18 +58,6 @@ pub struct Connections {
     pub overflowed: f64,
     /// The most that a single source has; `None` where nobody looked.
     pub of_one: Option<f64>,
-}
-
-/// What one service was sent.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ServiceFeatures {
-    /// Such as `tcp/80`.
-    pub service: String,
-    pub packets: f64,
-    pub bytes: f64,
-    /// Connections asked for.
-    pub opening: f64,
-    pub dropped: f64,
 }
 
 /// What is learnt of all traffic together.
@@ -182,7 +171,13 @@ impl Features {
         .map(evenness);
         features.services = services
             .iter()
-            .filter_map(|(name, number)| Some(service(name, traffic.services.get(*number)?, length_ns)))
+            .filter_map(|(name, number)| {
+                Some(ServiceFeatures::of(
+                    name,
+                    traffic.services.get(*number)?,
+                    length_ns,
+                ))
+            })
             .collect();
         features
     }
@@ -209,6 +204,15 @@ impl Features {
         let refused = |verdict: &Verdict| verdict.action() != Action::Pass && !malformed.contains(verdict);
         let others: Vec<Verdict> = Verdict::ALL.iter().copied().filter(refused).collect();
         (self.refused_of(&[Kind::Syn]) - self.with(&others)).max(0.0)
+    }
+
+    /// The part of the connections that were asked for which came about, 0 to 1; `None` where none was, or nobody counts.
+    pub fn come_about(&self) -> Option<f64> {
+        let [asked, _] = self.asked_and_dropped();
+        // A request is counted a moment before its acknowledgement.
+        self.opened
+            .filter(|_| asked > 0.0)
+            .map(|opened| (opened / asked).min(1.0))
     }
 
     /// How many packets of these kinds were dropped or answered.
@@ -242,16 +246,6 @@ impl Features {
             Metric::Sources => self.sources,
             Metric::Established => self.connections.map(|connections| connections.established),
         }
-    }
-}
-
-fn service(name: &str, traffic: &ServiceTraffic, length_ns: u64) -> ServiceFeatures {
-    ServiceFeatures {
-        service: name.to_owned(),
-        packets: per_second(traffic.packets, length_ns),
-        bytes: per_second(traffic.bytes, length_ns),
-        opening: per_second(traffic.opening, length_ns),
-        dropped: per_second(traffic.dropped, length_ns),
     }
 }
 
@@ -312,6 +306,18 @@ pub(super) mod tests {
         assert_eq!(features.metric(Metric::Ttl), None, "no histogram was filled");
         features.verdicts.clear();
         assert_eq!(features.with(&[Verdict::LimitSyn]), 0.0);
+    }
+
+    #[test]
+    fn connections_come_about_where_they_are_asked_for() {
+        let mut features = second(&[(Kind::Syn, 100)], &[]);
+        assert_eq!(features.come_about(), None, "nobody counts");
+        for (opened, share) in [(0.0, 0.0), (80.0, 0.8), (103.0, 1.0)] {
+            features.opened = Some(opened);
+            assert_eq!(features.come_about(), Some(share));
+        }
+        features.kinds = Default::default();
+        assert_eq!(features.come_about(), None, "none was asked for");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What it takes to know what is normal of a busy machine: 256 services with five weeks behind them.
+//! What it takes to know what is normal of a busy machine: 256 services with five weeks behind them, of which as many as are heard at the most
+//! speak HTTP.
 
 use std::{fs, hint::black_box, time::Instant};
 
@@ -6,13 +7,18 @@ use anyhow::{Context, Result};
 use fastrand::Rng;
 use netguard::{
     daemon::write_normal,
-    engine::{Controller, Features, Learnt, feature::ServiceFeatures},
+    engine::{
+        Controller, Features, Learnt,
+        feature::{HttpFeatures, ServiceFeatures},
+    },
 };
 use netguard_common::telemetry::Kind;
 
 use super::report::Figure;
 
 const SERVICES: usize = 256;
+/// Those that speak HTTP.
+const HEARD: usize = 64;
 /// Five weeks, and of each hour as many seconds as make it count.
 const HOURS: u64 = 840;
 const SECONDS: u64 = 600;
@@ -90,6 +96,11 @@ fn second(random: &mut Rng) -> Features {
         bytes: around(2_000.0 * (port + 1) as f64),
         opening: around(2.0 * (port + 1) as f64),
         dropped: 0.0,
+        http: (port < HEARD).then(|| HttpFeatures {
+            requests: around(10.0 * (port + 1) as f64),
+            errors_percent: Some(around(2.0).min(100.0)),
+            response_ms: Some(around(5.0 * (port + 1) as f64)),
+        }),
     });
     let mut features = Features {
         services: services.collect(),
@@ -115,6 +126,9 @@ fn scaled(second: &Features, busy: f64, wall_s: u64) -> Features {
         service.packets *= busy;
         service.bytes *= busy;
         service.opening *= busy;
+        if let Some(http) = &mut service.http {
+            http.requests *= busy;
+        }
     }
     features
 }

@@ -49,7 +49,7 @@ fn prepare(lab: &Lab) -> Result<()> {
             packets,
             bytes: 100.0 * packets,
             opening,
-            dropped: 0.0,
+            ..ServiceFeatures::default()
         };
         let few = SERVICES.map(|port| (format!("udp/{port}"), (second % 3) as f64, 0.0));
         let web = ("tcp/80".to_owned(), 400.0, 60.0);

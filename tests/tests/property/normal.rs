@@ -5,7 +5,12 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use netguard::{
     daemon::{read_normal, write_normal},
-    engine::{Controller, Features, Learnt, baseline::Baseline, feature::ServiceFeatures, observe},
+    engine::{
+        Controller, Features, Learnt,
+        baseline::Baseline,
+        feature::{HttpFeatures, ServiceFeatures},
+        observe,
+    },
 };
 use netguard_common::{Verdict, telemetry::Kind};
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -35,6 +40,7 @@ struct Second {
     at_ns: Option<u64>,
     wall_s: Option<u64>,
     service: u8,
+    http: Option<[f64; 3]>,
 }
 
 fn second() -> impl Strategy<Value = Second> {
@@ -45,13 +51,15 @@ fn second() -> impl Strategy<Value = Second> {
         clock(),
         clock(),
         any::<u8>(),
+        proptest::option::of(proptest::array::uniform3(number())),
     )
-        .prop_map(|(numbers, evenness, at_ns, wall_s, service)| Second {
+        .prop_map(|(numbers, evenness, at_ns, wall_s, service, http)| Second {
             numbers,
             evenness,
             at_ns,
             wall_s,
             service,
+            http,
         })
 }
 
@@ -75,6 +83,11 @@ fn live(controller: &mut Controller, seconds: &[Second], times: u64, begin_s: u6
                     bytes,
                     opening,
                     dropped: 0.0,
+                    http: second.http.map(|[requests, errors, response]| HttpFeatures {
+                        requests,
+                        errors_percent: Some(errors),
+                        response_ms: Some(response),
+                    }),
                 }],
                 ..Features::default()
             };
@@ -107,6 +120,7 @@ fn ordinary() -> Vec<Second> {
         at_ns: None,
         wall_s: None,
         service: (index % 3) as u8,
+        http: None,
     };
     (0..400).map(second).collect()
 }
@@ -140,6 +154,14 @@ proptest! {
             prop_assert!(numbers.iter().all(|number| number.is_finite() && *number >= 0.0), "{}: {:?}", name, number);
             prop_assert!(number.usual.is_none_or(f64::is_finite));
         }
+        for (name, service) in &normal.services {
+            let known = [service.payload, service.requests, service.errors_percent, service.response_ms];
+            for number in known.into_iter().flatten() {
+                let numbers = [number.mean, number.deviation, number.median, number.mad, number.p95, number.p99];
+                prop_assert!(numbers.iter().all(|number| number.is_finite() && *number >= 0.0), "{}: {:?}", name, number);
+            }
+        }
+        prop_assert!(normal.come_about.now.is_none_or(f64::is_finite));
     }
 
     #[test]

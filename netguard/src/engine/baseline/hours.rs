@@ -207,11 +207,17 @@ mod tests {
 
     /// What so many hours were like, of which only enough seconds to count are learnt.
     fn hours(begin: u64, count: u64) -> Hours {
+        growing(begin, count, 1.0)
+    }
+
+    /// The same, of a server that is asked so many times as much each week.
+    fn growing(begin: u64, count: u64, times: f64) -> Hours {
         let mut hours = Hours::default();
         for hour in begin..begin + count {
+            let grown = times.powf((hour - begin) as f64 / WEEK as f64);
             for second in 0..u64::from(LEARNT) {
                 let jitter = 0.9 + 0.2 * (second % 11) as f64 / 10.0;
-                hours.learn(rate(hour) * jitter, hour * HOUR + second);
+                hours.learn(rate(hour) * grown * jitter, hour * HOUR + second);
             }
         }
         hours.learn(rate(begin + count), (begin + count) * HOUR);
@@ -239,6 +245,21 @@ mod tests {
             forecast.trend_per_week().is_some_and(|trend| trend.abs() < 0.05),
             "{forecast:?}"
         );
+    }
+
+    #[test]
+    fn growth_is_told_beside_days_and_weeks() {
+        let begin = 100 * WEEK as u64;
+        for weeks in [3, 5] {
+            for (times, told) in [(1.2, 0.15..0.25), (0.8, -0.25..-0.15), (1.0, -0.05..0.05)] {
+                let forecast = growing(begin, weeks * WEEK as u64, times).forecast();
+                let trend = forecast.and_then(|forecast| forecast.trend_per_week());
+                assert!(
+                    trend.is_some_and(|trend| told.contains(&trend)),
+                    "{trend:?} of {times} over {weeks} weeks"
+                );
+            }
+        }
     }
 
     #[test]

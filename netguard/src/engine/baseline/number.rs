@@ -20,8 +20,6 @@ pub(super) const READY: u64 = 300;
 const GENERATION: u64 = 86_400;
 /// The time constant of mean and deviation, in seconds.
 const MEMORY: f64 = 3_600.0;
-/// From the median absolute deviation to the standard deviation of a normal distribution.
-const MAD_TO_DEVIATION: f64 = 1.4826;
 /// Seconds for which quantiles are remembered: to find them costs more than to learn a value.
 const REFRESH: u64 = 60;
 
@@ -222,16 +220,6 @@ impl Baseline {
         self.forecast.as_ref()?.at(wall_s?)
     }
 
-    /// How many deviations `value` is above normal, by median and median absolute deviation, which a few attacks that
-    /// were learnt do not move; `None` until the baseline is ready.
-    pub fn deviations_above(&self, value: f64) -> Option<f64> {
-        let median = self.quantile(0.5).filter(|_| self.is_ready())?;
-        let mad = self.deviations.quantile(0.5).unwrap_or(0.0);
-        // What never changed may change by a hundredth.
-        let deviation = (mad * MAD_TO_DEVIATION).max(median / 100.0).max(f64::EPSILON);
-        Some((value - median) / deviation)
-    }
-
     pub(super) fn hours(&self) -> &Hours {
         &self.hours
     }
@@ -270,6 +258,7 @@ impl Baseline {
             expected_high: expected.map(|expected| expected.high),
             trend_per_week: self.forecast.as_ref().and_then(Forecast::trend_per_week),
             hours: self.hours.known(),
+            z_score: None,
         }
     }
 }
@@ -303,20 +292,12 @@ mod tests {
     fn nothing_is_believed_too_early() {
         let mut baseline = Baseline::default();
         learn(&mut baseline, READY - 1, 10.0);
-        assert_eq!(
-            (baseline.deviations_above(1e6), baseline.usual(None)),
-            (None, None)
-        );
+        assert!(baseline.usual(None).is_none() && !baseline.is_ready());
         learn(&mut baseline, 1, 10.0);
         assert!(
             baseline
-                .deviations_above(1e6)
-                .is_some_and(|above| above > 1_000.0)
-        );
-        assert!(
-            baseline
-                .deviations_above(10.0)
-                .is_some_and(|above| above.abs() < 3.0)
+                .usual(None)
+                .is_some_and(|usual| (usual - 10.0).abs() < 0.2)
         );
     }
 

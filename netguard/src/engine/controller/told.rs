@@ -3,7 +3,7 @@
 use super::Controller;
 use crate::engine::{
     baseline::{NormalTraffic, NowService},
-    feature::Metric,
+    feature::{Metric, ServiceMetric},
 };
 
 impl Controller {
@@ -16,19 +16,41 @@ impl Controller {
             .into_iter()
             .filter_map(|metric| Some((metric.name().to_owned(), now(metric)?)))
             .collect();
+        for (name, number) in &mut normal.totals {
+            number.compare(normal.now.get(name).copied());
+        }
         for service in &self.second.services {
-            let numbers = [service.packets, service.bytes, service.opening];
-            if let Some(normal) = normal.services.get_mut(&service.service)
-                && numbers.iter().all(|number| number.is_finite())
-            {
-                let [packets, bytes, opening] = numbers;
+            let Some(normal) = normal.services.get_mut(&service.service) else {
+                continue;
+            };
+            let now = |metric| service.metric(metric).filter(|value| value.is_finite());
+            for metric in ServiceMetric::ALL {
+                if let Some(number) = normal.number_mut(metric) {
+                    number.compare(now(metric));
+                }
+            }
+            let [
+                packets,
+                bytes,
+                opening,
+                payload,
+                requests,
+                errors_percent,
+                response_ms,
+            ] = ServiceMetric::ALL.map(now);
+            if let (Some(packets), Some(bytes), Some(opening)) = (packets, bytes, opening) {
                 normal.now = Some(NowService {
                     packets,
                     bytes,
                     opening,
+                    payload,
+                    requests,
+                    errors_percent,
+                    response_ms,
                 });
             }
         }
+        normal.come_about.now = self.second.come_about().filter(|share| share.is_finite());
         normal.unusual = self.learnt.outlier.told(self.score.as_ref());
         normal
     }

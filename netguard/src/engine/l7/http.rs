@@ -111,6 +111,10 @@ pub(super) fn response(
     {
         *count = count.saturating_add(case.weight.into());
     }
+    if (200..600).contains(&response.status) {
+        let waited_us = (response.latency_ns / 1_000).saturating_mul(case.weight.into());
+        service.waited_us = service.waited_us.saturating_add(waited_us);
+    }
     cost(case, source, service, id, response);
 }
 

@@ -14,10 +14,12 @@ mod source;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 pub use finding::{Finding, Offence};
 pub use offences::Offences;
 pub use report::{Report, SourceReport};
 pub use settings::Settings;
+pub use totals::Totals;
 
 const SECOND_NS: u64 = 1_000_000_000;

@@ -1,9 +1,12 @@
 //! Takes in what was observed and finds who offends by it. It decides nothing, and is bounded in all that it remembers.
 
-use std::{collections::HashMap, hash::RandomState};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::RandomState,
+};
 
 use super::{
-    Finding, Offence, Report, Settings, SourceReport, http, other, report,
+    Finding, Offence, Report, Settings, SourceReport, Totals, http, other, report,
     service::{self, Service},
     source::{ACTIVE_S, Case},
     sources::Sources,
@@ -89,6 +92,14 @@ impl Offences {
     /// What services are asked for, and what was found; of each list the first `top`.
     pub fn report(&self, top: usize) -> Report {
         report::report(&self.services, &self.sources, &self.figures, top, self.now_ns)
+    }
+
+    /// What each service was asked for and how it answered in all, by port.
+    pub fn totals(&self) -> BTreeMap<u16, Totals> {
+        let services = self.services.iter();
+        services
+            .map(|(port, service)| (*port, Totals::of(service)))
+            .collect()
     }
 
     /// What is known of `account`.

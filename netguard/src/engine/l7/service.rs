@@ -30,6 +30,8 @@ pub(super) struct Service {
     pub(super) total: u64,
     /// Answers 1xx to 5xx.
     pub(super) statuses: [u64; 5],
+    /// Microseconds until answers from 200 on began, together.
+    pub(super) waited_us: u64,
     /// Answers, and those with 403 and 404.
     pub(super) answers: Outcomes,
     /// Milliseconds.

@@ -10,7 +10,7 @@ use netguard::{
     engine::{Controller, Features, Learnt, feature::ServiceFeatures, observe},
 };
 use netguard_common::telemetry::Kind;
-use netguard_tests::lab::{Lab, Netguard, binary, output, wait_until};
+use netguard_tests::lab::{Family, Lab, Netguard, Nginx, binary, output, wait_until};
 use serde_json::Value;
 
 use crate::{audit::is, audit::shown, calm::lab};
@@ -30,7 +30,7 @@ fn learnt() -> Learnt {
                 packets: 600.0,
                 bytes: 60_000.0,
                 opening: 100.0,
-                dropped: 0.0,
+                ..ServiceFeatures::default()
             }],
             ..Features::default()
         };
@@ -147,6 +147,84 @@ fn limits_stand_beside_it(netguard: &Netguard<'_>) -> Result<()> {
     let syn = rows.find(|row| row["class"] == "syn" && row["level"] == "service");
     let syn = syn.with_context(|| format!("syn.service in {limits}"))?;
     ensure!(quantiles(&syn["usual_total"]).into_iter().all(is_about), "{syn}");
+    Ok(())
+}
+
+/// Has the client ask nginx over IPv4 and IPv6, and for something that fails, until what was learnt of tcp/80 is as `is_it` wants it.
+fn ask_until(
+    lab: &Lab,
+    server: &Nginx,
+    netguard: &Netguard<'_>,
+    what: &str,
+    is_it: impl Fn(&Value) -> bool,
+) -> Result<Value> {
+    wait_until(what, Duration::from_secs(20), || {
+        for family in [Family::V4, Family::V6] {
+            ensure!(server.curl(lab, family, "/")?.0 == 200);
+            ensure!(server.curl(lab, family, "/upload")?.0 == 502);
+        }
+        let normal = normal(netguard)?;
+        Ok(is_it(&normal["services"]["tcp/80"]).then_some(normal))
+    })
+}
+
+#[test]
+fn how_a_service_answers_is_learnt_where_http_is_read() -> Result<()> {
+    let (lab, server) = lab()?;
+    let config = "http.mode = \"shadow\"\nnormal.save_every = \"365days\"";
+    let mut netguard = Netguard::start(&lab, &binary()?, config)?;
+    let seconds = |service: &Value, number: &str| service[number]["learnt_s"].as_u64().unwrap_or(0);
+    let known = ask_until(&lab, &server, &netguard, "answers to be learnt", |service| {
+        seconds(service, "response_ms") >= 3 && service["now"]["requests"].as_f64() > Some(0.0)
+    })?;
+    let service = &known["services"]["tcp/80"];
+    // Of the pages that were asked for half fail; a second may begin between two of them.
+    let failing = service["errors_percent"]["median"].as_f64();
+    ensure!(failing > Some(20.0) && failing < Some(80.0), "{service}");
+    let response = service["response_ms"]["median"].as_f64();
+    ensure!(response > Some(0.0) && response < Some(5_000.0), "{service}");
+    ensure!(service["requests"]["p99"].as_f64() >= Some(1.0), "{service}");
+    ensure!(service["payload"]["median"].as_f64() > Some(40.0), "{service}");
+    let come_about = known["come_about"]["now"].as_f64();
+    ensure!(come_about > Some(0.5), "{}", known["come_about"]);
+    let text = netguard.must(&["normal", "show", "--service", "tcp/80"])?;
+    for number in ["payload", "requests", "errors-percent", "response-ms"] {
+        ensure!(text.contains(number), "{number}: {text}");
+    }
+    ensure!(!text.contains("come about"), "that is of all traffic: {text}");
+    let text = netguard.must(&["normal", "show"])?;
+    ensure!(text.contains("connections that come about"), "{text}");
+
+    // It is written at the end, and known to the next.
+    let before = seconds(service, "response_ms");
+    netguard.stop()?;
+    netguard.restart()?;
+    let known = normal(&netguard)?;
+    let service = &known["services"]["tcp/80"];
+    ensure!(seconds(service, "response_ms") >= before, "{service}");
+    ensure!(seconds(service, "requests") >= before, "{service}");
+    Ok(())
+}
+
+#[test]
+fn where_nobody_reads_http_nothing_is_told_of_answers() -> Result<()> {
+    let (lab, server) = lab()?;
+    let netguard = protect(&lab, "365days")?;
+    let known = ask_until(&lab, &server, &netguard, "packets to be learnt", |service| {
+        service["payload"]["learnt_s"].as_u64() >= Some(2)
+    })?;
+    let service = &known["services"]["tcp/80"];
+    for number in ["requests", "errors_percent", "response_ms"] {
+        ensure!(
+            service[number].is_null() && service["now"][number].is_null(),
+            "{number}: {service}"
+        );
+    }
+    let text = netguard.must(&["normal", "show", "--service", "tcp/80"])?;
+    ensure!(
+        text.contains("payload") && !text.contains("response-ms"),
+        "{text}"
+    );
     Ok(())
 }
 

@@ -118,3 +118,30 @@ fn what_is_rare_counts_as_often_as_it_was_seen() {
         );
     }
 }
+
+#[test]
+fn two_readings_say_what_came_between() {
+    let mut scene = Scene::new();
+    scene.asks(7, "GET", "/", 0, 200, 10);
+    let before = scene.offences.totals();
+    scene.weight = 4;
+    for (status, ms) in [(200, 10), (404, 20), (503, 90), (100, 5_000)] {
+        scene.asks(8, "GET", "/", 0, status, ms);
+    }
+    let now = scene.offences.totals();
+    let grown = now[&80].since(before[&80]);
+    assert_eq!((grown.requests, grown.answers, grown.errors), (16, 12, 4));
+    assert_eq!(
+        grown.response_ms(),
+        Some(40.0),
+        "what comes before an answer is none"
+    );
+    assert!(
+        grown
+            .errors_percent()
+            .is_some_and(|percent| (percent - 100.0 / 3.0).abs() < 1e-9)
+    );
+    let nothing = now[&80].since(now[&80]);
+    assert_eq!((nothing.errors_percent(), nothing.response_ms()), (None, None));
+    assert!(now[&80].is_http() && !nothing.is_http());
+}

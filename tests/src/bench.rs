@@ -24,7 +24,7 @@ mod wrk;
 use std::path::PathBuf;
 
 use anyhow::Result;
-pub use detection::{Detected, LiveRow, MixRow, Percentiles, Recognised};
+pub use detection::{Detected, LiveRow, MixRow, Percentiles, Recognised, UsualRow};
 use full::Full;
 pub use report::{EndToEnd, Figure, Headline, Report, Row, Served};
 

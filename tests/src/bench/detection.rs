@@ -5,13 +5,16 @@ mod captures;
 mod live;
 mod mixes;
 mod plots;
+mod replayed;
 mod speed;
 mod told;
 mod traffic;
+mod usual;
 
 use anyhow::Result;
 pub use captures::Recognised;
 pub use told::{Detected, LiveRow, MixRow, Percentiles};
+pub use usual::UsualRow;
 
 use super::{Objects, report::Figure};
 use crate::captures::Captures;
@@ -42,6 +45,9 @@ pub(super) fn measure(objects: &Objects, only: &str) -> Result<Detection> {
     let (rows, of_daemon) = live::measure(objects, only)?;
     detected.add_live(rows);
     figures.extend(detected.figures());
+    let (usual, of_usual) = usual::measure(&objects.netguard, only)?;
+    detected.usual = usual;
+    figures.extend(of_usual);
     figures.extend(speed::measure(&objects.netguard, only)?);
     figures.extend(of_daemon);
     Ok(Detection {

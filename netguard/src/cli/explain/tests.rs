@@ -92,7 +92,6 @@ fn rule(list: List, prefix: &str, origin: Origin, left_s: u64, facts: &Facts) ->
         } else {
             (ends_ns >> EXPIRY_SHIFT) as u32
         },
-        ..Rule::ZERO
     };
     let entry = Entry {
         prefix: prefix.parse().expect("a prefix"),

@@ -85,6 +85,7 @@ pub(super) fn floods(features: &Features, baselines: &Baselines) -> Vec<Suspicio
                 Class::SegmentFlood => reset - dropped,
                 Class::UdpFlood => features.unreachable,
                 Class::FragmentFlood => pieces::small(features, pieces::IN_A_TICK),
+                Class::Reflection => -pieces::dropped(features, pieces::IN_A_TICK),
                 _ => 0.0,
             };
             let refused = (features.with(flood.class.verdicts()) + more + beside).max(0.0);
@@ -112,9 +113,10 @@ pub(super) fn slow_floods(second: &Features, baselines: &Baselines) -> Vec<Suspi
             };
             let small = match class {
                 Class::FragmentFlood => pieces::small(second, pieces::IN_A_SECOND),
-                _ => 0.0,
+                _ => -pieces::dropped(second, pieces::IN_A_SECOND),
             };
-            slow.suspicion(second, second.with(class.verdicts()) + small, baselines)
+            let refused = (second.with(class.verdicts()) + small).max(0.0);
+            slow.suspicion(second, refused, baselines)
         })
         .collect()
 }
@@ -255,46 +257,6 @@ mod tests {
         assert_eq!(told(Verdict::FragmentOverlap, 60), [Class::FragmentFlood]);
         assert_eq!(told(Verdict::Reflection, 20), [], "answers that come late");
         assert_eq!(told(Verdict::LimitUdp, 60), []);
-    }
-
-    #[test]
-    fn pieces_that_nobody_needs_to_cut_are_told_and_long_ones_are_not() {
-        let cold = Baselines::default();
-        let strong = |told: Vec<Suspicion>| {
-            let strong = told.into_iter().filter(|suspicion| suspicion.strength >= 1.0);
-            strong.map(|suspicion| suspicion.class).collect::<Vec<_>>()
-        };
-        let pieces = |packets: u64, bytes: f64| Features {
-            fragment_bytes: bytes * packets as f64,
-            ..second(&[(Kind::Fragment, packets)], &[])
-        };
-        assert_eq!(
-            strong(detect_alone(&pieces(600, 80.0), &cold)),
-            [Class::FragmentFlood]
-        );
-        assert_eq!(
-            strong(slow_floods(&pieces(120, 80.0), &cold)),
-            [Class::FragmentFlood]
-        );
-        // A datagram of a file server in two pieces, the second short; and a few small ones.
-        assert_eq!(strong(detect_alone(&pieces(3_000, 800.0), &cold)), []);
-        assert_eq!(strong(slow_floods(&pieces(3_000, 800.0), &cold)), []);
-        assert_eq!(strong(detect_alone(&pieces(400, 80.0), &cold)), []);
-        assert_eq!(strong(slow_floods(&pieces(90, 80.0), &cold)), []);
-        // A tunnel all of whose packets are a little too long: each has a last piece of a few bytes.
-        let tunnel = Features {
-            fragment_bytes: 60.0 * 3_000.0,
-            cut: 3_000.0,
-            ..second(&[(Kind::Udp, 3_000), (Kind::Fragment, 3_000)], &[])
-        };
-        assert_eq!(strong(detect_alone(&tunnel, &cold)), []);
-        assert_eq!(strong(slow_floods(&tunnel, &cold)), []);
-        // Whatever else comes hides none.
-        let beside = Features {
-            fragment_bytes: 60.0 * 2_000.0,
-            ..second(&[(Kind::Ack, 20_000), (Kind::Fragment, 2_000)], &[])
-        };
-        assert_eq!(strong(detect_alone(&beside, &cold)), [Class::FragmentFlood]);
     }
 
     #[test]

@@ -4,15 +4,13 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
 use super::{
-    captures::replay,
     plots::{Attack, Plot},
+    replayed::{Replayed, honest_lost},
     told::{Detected, MixRow, Percentiles},
-    traffic::{HONEST, SECOND, SERVERS, Scene},
+    traffic::{SECOND, Scene},
 };
-use crate::pcap::BEGIN_S;
 
 /// When an attack begins, give or take half a tenth of a second: after two seconds that are as usual.
 const BEGINS: u64 = 27 * SECOND / 10;
@@ -23,8 +21,7 @@ const QUIET_PLAYED: u64 = 5;
 /// How one capture was told.
 struct Run {
     plot: Plot,
-    report: Value,
-    began_ms: f64,
+    replayed: Replayed,
 }
 
 /// Plays all whose name contains `only`, each over both families and with a phase of its own.
@@ -51,111 +48,40 @@ pub(super) fn measure(netguard: &Path, only: &str) -> Result<Detected> {
             let mut scene = Scene::new(2 * seed + u64::from(is_v6), is_v6);
             let begins = BEGINS + scene.random.u64(0..SECOND / 20);
             plot.play(&mut scene, begins);
-            scene.write(&path).context("writing a capture")?;
-            let arguments = [
-                "--server",
-                SERVERS[usize::from(is_v6)],
-                "--honest",
-                HONEST[usize::from(is_v6)],
-            ];
-            let report = replay(netguard, &path, &arguments)
+            let replayed = Replayed::of(netguard, scene, &path, begins, &[])
                 .with_context(|| format!("{}, seed {seed}", plot.name()))?;
             runs.push(Run {
                 plot: *plot,
-                report,
-                began_ms: began_ms(&path, begins)?,
+                replayed,
             });
         }
     }
     Ok(judge(&runs))
 }
 
-/// When the attack began, by the clock of the replay, which begins with the first frame.
-fn began_ms(path: &Path, begins: u64) -> Result<f64> {
-    const FIRST_RECORD: usize = 24;
-    let bytes = std::fs::read(path)?;
-    let number = |at: usize| -> Result<u64> {
-        let part = bytes.get(at..at + 4).context("no frame")?;
-        Ok(u32::from_le_bytes(part.try_into()?).into())
-    };
-    let seconds = number(FIRST_RECORD)?.saturating_sub(BEGIN_S);
-    let first = seconds * SECOND + number(FIRST_RECORD + 4)?;
-    Ok(begins.saturating_sub(first) as f64 / 1e6)
-}
-
 impl Run {
-    /// What was told as an attack: class, and how long after it began; the first is what it is called.
-    fn alarms(&self) -> Vec<(&str, f64)> {
-        let attacks = self.report["attacks"].as_array().into_iter().flatten();
-        let harmful = attacks.filter(|attack| attack["harmful"] == true);
-        let mut alarms: Vec<(&str, f64, f64)> = harmful
-            .filter_map(|attack| {
-                let at = attack["began_ms"].as_f64()? + attack["detected_after_ms"].as_f64()?;
-                Some((
-                    attack["class"].as_str()?,
-                    at - self.began_ms,
-                    attack["packets"].as_f64()?,
-                ))
-            })
-            .collect();
-        alarms.sort_by(|one, other| one.1.total_cmp(&other.1).then(other.2.total_cmp(&one.2)));
-        alarms
-            .into_iter()
-            .map(|(class, after, _)| (class, after))
-            .collect()
-    }
-
-    /// The first that was told once it had begun.
-    fn recognised(&self) -> Option<(&str, f64)> {
-        self.alarms().into_iter().find(|(_, after)| *after >= 0.0)
-    }
-
-    fn told(&self) -> String {
-        let mut classes: Vec<&str> = self.alarms().iter().map(|(class, _)| *class).collect();
-        classes.sort_unstable();
-        classes.dedup();
-        match classes.is_empty() {
-            true => "nothing".to_owned(),
-            false => classes.join(" + "),
-        }
-    }
-
     fn is_false_alarm(&self) -> bool {
-        let alarms = self.alarms();
+        let alarms = self.replayed.alarms();
         alarms
             .iter()
             .any(|(_, after)| self.plot.truth().is_none() || *after < 0.0)
     }
-
-    /// Networks in which somebody honest is, and that were blocked.
-    fn honest_blocked(&self) -> usize {
-        let blocked = self.report["blocked"].as_array().into_iter().flatten();
-        let prefixes = blocked.filter_map(|blocked| blocked["prefix"].as_str());
-        let honest = prefixes.filter(|prefix| prefix.starts_with("60.") || prefix.starts_with("2a00:60:"));
-        honest.count()
-    }
-}
-
-/// What the reports say of honest sources, added up.
-fn honest(runs: &[&Run], key: &str) -> f64 {
-    let counts = runs.iter().filter_map(|run| run.report["honest"][key].as_f64());
-    counts.sum()
 }
 
 fn judge(runs: &[Run]) -> Detected {
     let attacks: Vec<&Run> = runs.iter().filter(|run| run.plot.truth().is_some()).collect();
     let after = |runs: &[&Run]| {
-        let after = runs.iter().filter_map(|run| Some(run.recognised()?.1));
+        let after = runs.iter().filter_map(|run| Some(run.replayed.recognised()?.1));
         Percentiles::of(after.collect())
     };
     let right = |run: &&&Run| {
         let truth = run.plot.truth().map(Attack::class);
-        run.recognised().map(|(class, _)| class) == truth
+        run.replayed.recognised().map(|(class, _)| class) == truth
     };
     let part = |count: usize, of: usize| count as f64 / of.max(1) as f64;
     // Who is over a limit loses by it, as the limit says: that stands in its row.
     let within: Vec<&Run> = runs.iter().filter(|run| run.plot != Plot::Office).collect();
-    let sum = |key| honest(&within, key);
+    let sum = |key| within.iter().map(|run| run.replayed.honest(key)).sum::<f64>();
     let mut rows: Vec<MixRow> = Vec::new();
     let mut confusion: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     let mut names: Vec<String> = runs.iter().map(|run| run.plot.name()).collect();
@@ -164,13 +90,16 @@ fn judge(runs: &[Run]) -> Detected {
         let of: Vec<&Run> = runs.iter().filter(|run| run.plot.name() == name).collect();
         rows.push(MixRow {
             runs: of.len(),
-            recognised: of.iter().filter(|run| run.recognised().is_some()).count(),
+            recognised: of
+                .iter()
+                .filter(|run| run.replayed.recognised().is_some())
+                .count(),
             class_right: of.iter().filter(right).count(),
             false_alarms: of.iter().filter(|run| run.is_false_alarm()).count(),
             detect_ms: after(&of),
             is_attack: of.iter().all(|run| run.plot.truth().is_some()),
-            honest_lost: 100.0 * honest(&of, "dropped") / honest(&of, "packets").max(1.0),
-            honest_blocked: of.iter().map(|run| run.honest_blocked()).sum(),
+            honest_lost: honest_lost(of.iter().map(|run| &run.replayed)),
+            honest_blocked: of.iter().map(|run| run.replayed.honest_blocked()).sum(),
             name,
         });
     }
@@ -179,18 +108,25 @@ fn judge(runs: &[Run]) -> Detected {
             .plot
             .truth()
             .map_or_else(|| run.plot.name(), |attack| attack.name().to_owned());
-        *confusion.entry(truth).or_default().entry(run.told()).or_default() += 1;
+        *confusion
+            .entry(truth)
+            .or_default()
+            .entry(run.replayed.told())
+            .or_default() += 1;
     }
     let quiet = runs.len() - attacks.len();
     let false_alarms = runs.iter().filter(|run| run.is_false_alarm()).count();
     let honest_sources = sum("sources");
-    let blocked: usize = runs.iter().map(Run::honest_blocked).sum();
+    let blocked: usize = runs.iter().map(|run| run.replayed.honest_blocked()).sum();
     Detected {
         attack_runs: attacks.len(),
         quiet_runs: quiet,
         false_alarms,
         detection_rate: part(
-            attacks.iter().filter(|run| run.recognised().is_some()).count(),
+            attacks
+                .iter()
+                .filter(|run| run.replayed.recognised().is_some())
+                .count(),
             attacks.len(),
         ),
         class_accuracy: part(attacks.iter().filter(right).count(), attacks.len()),
@@ -203,25 +139,28 @@ fn judge(runs: &[Run]) -> Detected {
         mitigate_ms: None,
         confusion,
         mixes: rows,
+        usual: Vec::new(),
         live: Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::{super::plots::Beside, *};
 
     fn run(plot: Plot, attacks: Value, blocked: &str) -> Run {
         Run {
             plot,
-            report: json!({
-                "attacks": attacks,
-                "blocked": [{"prefix": blocked}],
-                "honest": {"sources": 10, "packets": 1_000, "dropped": 5},
-            }),
-            began_ms: 1_000.0,
+            replayed: Replayed::new(
+                json!({
+                    "attacks": attacks,
+                    "blocked": [{"prefix": blocked}],
+                    "honest": {"sources": 10, "packets": 1_000, "dropped": 5},
+                }),
+                1_000.0,
+            ),
         }
     }
 

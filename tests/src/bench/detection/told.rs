@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
+use super::usual::UsualRow;
 use crate::bench::report::Figure;
 
 /// Of a hundred attacks, those that may be missed, and those that may be called by another name.
@@ -46,6 +47,8 @@ pub struct Detected {
     pub confusion: BTreeMap<String, BTreeMap<String, usize>>,
     /// By kind of attack and its rate.
     pub mixes: Vec<MixRow>,
+    /// Where what is normal is known.
+    pub usual: Vec<UsualRow>,
     /// By live flood.
     pub live: Vec<LiveRow>,
 }
@@ -240,6 +243,19 @@ impl fmt::Display for Detected {
                 false => write!(f, "{:>12} {:<35}", row.false_alarms, "false alarms")?,
             }
             writeln!(f, "{:>12.3} %{:>9}", row.honest_lost, row.honest_blocked)?;
+        }
+        for row in &self.usual {
+            writeln!(
+                f,
+                "{:<42}{:>9}{:>12} told, {} false alarms{:>20} ms{:>12.3} %{:>9}",
+                row.name,
+                row.runs,
+                row.told,
+                row.false_alarms,
+                milliseconds(row.detect_ms),
+                row.honest_lost,
+                row.honest_blocked
+            )?;
         }
         if !self.live.is_empty() {
             writeln!(

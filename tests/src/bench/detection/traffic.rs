@@ -34,7 +34,7 @@ const PULSES_EVERY: u64 = 500 * MS;
 /// A capture that is being made up.
 pub(super) struct Scene {
     pub(super) random: Rng,
-    is_v6: bool,
+    pub(super) is_v6: bool,
     frames: Vec<(u64, Vec<u8>)>,
 }
 
@@ -138,6 +138,26 @@ impl Scene {
             // As far as anybody looks, the same is sent again.
             let segment = segment.seq(theirs.wrapping_add(1)).ack(ours.wrapping_add(1));
             self.at(at, segment.payload(100));
+        }
+    }
+
+    /// For datagrams each of so many services is asked so often, by a few honest sources whom the server answers, or by forged ones.
+    pub(super) fn asked(&mut self, from: u64, to: u64, services: u16, each_per_s: u64, is_calm: bool) {
+        for number in 0..(to - from) * each_per_s / SECOND {
+            let at = from + number * SECOND / each_per_s;
+            for service in 0..services {
+                let source = match is_calm {
+                    true => self.honest(20),
+                    false => self.attacker(Attack::SynForged),
+                };
+                let port = self.random.u16(1_024..);
+                let question = self.arriving(&source).udp(port, 2_000 + service);
+                self.at(at, question.payload(30));
+                if is_calm {
+                    let answer = self.leaving(&source).udp(2_000 + service, port);
+                    self.at(at + MS, answer.payload(60));
+                }
+            }
         }
     }
 

@@ -114,7 +114,10 @@ fn is_survived(family: Family, from_the_start: bool) -> Result<()> {
     };
     ensure!(blocked.iter().all(is_own), "{blocked:?}");
     ensure!(server.curl(&lab, family, "/")?.0 == 200);
-    let told = events(&netguard, "reputation-store")?;
+    let told = wait_until("an event of it", Duration::from_secs(10), || {
+        let told = events(&netguard, "reputation-store")?;
+        Ok((!told.is_empty()).then_some(told))
+    })?;
     ensure!(told.len() == 1 && told[0]["why"] == fault, "{told:?}");
 
     // As soon as there is room, all of it is kept, in the same file.

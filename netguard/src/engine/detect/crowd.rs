@@ -40,9 +40,18 @@ pub(super) fn flash_crowd(features: &Features, baselines: &Baselines) -> Option<
     crowds.max_by(|a, b| a.strength.total_cmp(&b.strength))
 }
 
+/// How many times as many as usual connect where a crowd does, 1 where none does: clients also ping, and speak QUIC, and so do more of them.
+pub(super) fn growth(features: &Features, baselines: &Baselines) -> f64 {
+    let crowd = flash_crowd(features, baselines).filter(|crowd| crowd.strength >= 1.0);
+    let usual = crowd.and_then(|_| baselines.usual(Metric::Syn, features.wall_s));
+    usual.map_or(1.0, |usual| {
+        (features.of_kinds(&[Kind::Syn]) / usual.max(1.0)).max(1.0)
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::detect_alone, *};
     use crate::engine::feature::{ServiceFeatures, tests::second};
 
     /// A second with so many connections to the web server, each with so many segments.
@@ -74,5 +83,30 @@ mod tests {
         assert!(strength(&clients(120, 5), &baselines) < 0.5);
         assert!(strength(&clients(1_000, 5), &baselines) > 3.0);
         assert_eq!(strength(&clients(1_000, 0), &baselines), 0.0);
+        let growth = growth(&clients(1_000, 5), &baselines);
+        assert!((9.0..11.0).contains(&growth), "{growth}");
+    }
+
+    /// Found by made-up captures: the pings of a crowd were a flood.
+    #[test]
+    fn what_grows_with_a_crowd_is_no_flood_and_what_grows_more_is() {
+        let with_pings = |opening, segments, pings: u64| {
+            let mut features = clients(opening, segments);
+            features.kinds[Kind::Icmp as usize] = pings as f64;
+            features
+        };
+        let mut baselines = Baselines::default();
+        for _ in 0..400 {
+            baselines.learn(&with_pings(150, 5, 20));
+        }
+        let is_flood = |features: &Features| {
+            let told = detect_alone(features, &baselines).into_iter();
+            let mut strong = told.filter(|told| told.strength >= 1.0);
+            strong.any(|told| told.class == Class::IcmpFlood)
+        };
+        assert!(!is_flood(&with_pings(3_000, 5, 400)));
+        assert!(is_flood(&with_pings(3_000, 5, 1_000)), "more than the crowd");
+        assert!(is_flood(&with_pings(150, 5, 400)), "without one");
+        assert!(is_flood(&with_pings(3_000, 0, 400)), "beside a flood");
     }
 }

@@ -3,7 +3,7 @@
 
 use netguard_common::{Verdict, telemetry::Kind};
 
-use super::{Class, Evidence, Suspicion, pieces};
+use super::{Class, Evidence, Suspicion, crowd, pieces};
 use crate::engine::{Baselines, Features, feature::Metric};
 
 /// What makes a flood of a class.
@@ -50,6 +50,9 @@ const FLOODS: [Flood; 6] = [
         volume: None,
     },
 ];
+
+/// So many times as much as connections may all that clients send grow with a crowd of them.
+const WITH_A_CROWD: f64 = 1.5;
 
 /// A kind of segment of which less is dropped is not worth a word.
 const KIND_PART: f64 = 0.1;
@@ -167,7 +170,8 @@ impl Flood {
         if let Some((metric, floor, factor)) = self.volume {
             let value = features.metric(metric)?;
             let usual = baselines.usual(metric, features.wall_s);
-            // Learning must not make a quiet machine nervous.
+            // Learning must not make a quiet machine nervous, nor a crowd.
+            let factor = factor.max(WITH_A_CROWD * crowd::growth(features, baselines));
             let threshold = usual.map_or(floor, |usual| (factor * usual).max(floor / 10.0));
             let strength = value / threshold;
             if strength >= super::LEAST_STRENGTH {

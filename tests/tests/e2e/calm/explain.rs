@@ -67,9 +67,11 @@ fn is_told(family: Family) -> Result<()> {
     ensure!(told["verdict"] == "block-address", "{told}");
     ensure!(outcome(&told, "blocklist", None)? == "drops", "{told}");
     let stages = told["stages"].as_array().context("stages")?;
-    let reached = stages.iter().filter(|stage| stage["reached"] == true);
+    let mut reached = stages.iter().filter(|stage| stage["reached"] == true);
     ensure!(
-        reached.last().is_some_and(|last| last["stage"] == "blocklist"),
+        reached
+            .next_back()
+            .is_some_and(|last| last["stage"] == "blocklist"),
         "{told}"
     );
     let text = netguard.must(&["explain", source])?;

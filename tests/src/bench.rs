@@ -86,7 +86,7 @@ pub fn measure(sections: &[Section], objects: &Objects, only: &str, rounds: u32)
             eprintln!("bench: measuring the datapath, {rounds} rounds");
             datapath::become_a_server(&ns)?;
             report.rows = datapath::measure(&ns, objects, &full, only, rounds)?;
-            let scaling = scaling::measure(&ns, objects, &full, only, 2 * rounds.min(MOST_ROUNDS))?;
+            let scaling = scaling::measure(&ns, objects, &full, only, rounds)?;
             report.figures.extend(scaling);
         }
     }
@@ -111,7 +111,7 @@ pub fn measure(sections: &[Section], objects: &Objects, only: &str, rounds: u32)
         report.end_to_end = end_to_end::measure(objects, only, rounds)?;
     }
     if sections.contains(&Section::Headline) {
-        report.headline = headline::measure(objects, &objects.netguard, rounds.min(MOST_ROUNDS))?;
+        report.headline = headline::measure(objects, &objects.netguard, rounds)?;
     }
     if sections.contains(&Section::Detection) {
         let detection = detection::measure(objects, only)?;

@@ -111,7 +111,10 @@ impl Measured {
         let more_ns = over_empty_ns - self.without.median();
         let (mut goal, mut goal_ns, mut goal_more_ns) = (None, None, None);
         let met = case.goal.map(|wanted| match wanted {
-            Goal::Ratio(most) => ratio <= *goal.insert(most),
+            // Whoever else blocks sources must take longer.
+            Goal::Ratio(most) => {
+                ratio <= *goal.insert(most) && self.peer.any().is_none_or(|peer| over_empty_ns < peer)
+            }
             Goal::Ns(most) => over_empty_ns <= *goal_ns.insert(most),
             Goal::More(most) => more_ns <= *goal_more_ns.insert(most),
         });

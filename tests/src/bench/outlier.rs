@@ -28,6 +28,9 @@ const BETWEEN: u64 = 30 * SECOND;
 /// The part of calm moments that may be unusual: with that the two scores are compared.
 const UNUSUAL: f64 = 0.005;
 
+/// Of a hundred attacks, so many more must be recognised with the score of what is unusual than without it, while both are wrong as often.
+const LIFT: f64 = 5.0;
+
 /// Scores moments.
 type Scorer<'a> = Box<dyn Fn(&Features) -> Option<Score> + 'a>;
 
@@ -44,9 +47,25 @@ pub(super) fn measure(rounds: u32) -> Result<Vec<Figure>> {
         }
     }
     let means = sums.into_iter();
-    Ok(means
+    let mut figures: Vec<Figure> = means
         .map(|(name, sum, unit)| Figure::plain(&name, sum / rounds as f64, unit))
-        .collect())
+        .collect();
+    let value = |name: &str| {
+        figures
+            .iter()
+            .find(|figure| figure.name == name)
+            .map(|figure| figure.value)
+    };
+    let lift =
+        value("recognised, detectors and trees").zip(value("recognised, detectors alone, as false as trees"));
+    let (with, without) = lift.context("trees were not measured")?;
+    figures.push(Figure::at_least(
+        "what trees add at as many false ones",
+        with - without,
+        "%",
+        LIFT,
+    ));
+    Ok(figures)
 }
 
 fn once(seed: u64) -> Result<Vec<(String, f64, &'static str)>> {

@@ -17,7 +17,7 @@ use netguard_tests::{
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Args {
-    /// What to measure [default: datapath memory]
+    /// What to measure [default: datapath memory e2e headline]
     #[arg(value_enum, value_name = "SECTION")]
     sections: Vec<Section>,
     /// Tables as JSON, instead of those for people, or in a file beside them.
@@ -63,7 +63,7 @@ fn run(args: &Args) -> Result<Report> {
         captures: args.captures.clone(),
     };
     let sections = match &args.sections[..] {
-        [] => &[Section::Datapath, Section::Memory],
+        [] => &[Section::Datapath, Section::Memory, Section::E2e, Section::Headline],
         chosen => chosen,
     };
     lab::stop_on_interrupt()?;

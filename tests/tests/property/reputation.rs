@@ -328,3 +328,41 @@ proptest! {
         prop_assert_eq!(reputation.counts().0, 0);
     }
 }
+
+/// Three million forged sources after a thousand that are known for more.
+#[test]
+fn millions_of_sources_fill_no_memory_and_push_nobody_out_who_did_more() {
+    const FORGED: u32 = 3_000_000;
+    let settings = Settings {
+        accounts: 4_096,
+        ..Settings::default()
+    };
+    let mut reputation = Reputation::new(settings, 0, 1);
+    let evidence = |proven| Evidence {
+        kind: Kind::Flood,
+        proven,
+        detail: String::new(),
+        packets: 1,
+    };
+    let bad = |number: u32| Account::of(IpAddr::from(Ipv4Addr::from(0xc612_0000 + number)));
+    for number in 0..1_000 {
+        reputation.take(bad(number), &evidence(true), SECOND);
+    }
+    for number in 0..FORGED {
+        let source = match number % 2 {
+            0 => Ipv4Addr::from(0x4000_0000 + number).into(),
+            _ => IpAddr::from(Ipv6Addr::from((0x2a01_u128 << 112) | (u128::from(number) << 64))),
+        };
+        reputation.take(Account::of(source), &evidence(false), 2 * SECOND);
+        if number.is_multiple_of(10_000) {
+            assert!(reputation.counts().0 <= settings.accounts);
+        }
+    }
+    let (kept, displaced) = reputation.counts();
+    assert!(kept <= settings.accounts, "{kept}");
+    assert!(
+        displaced >= u64::from(FORGED) - settings.accounts as u64,
+        "{displaced}"
+    );
+    assert!((0..1_000).all(|number| reputation.view(bad(number), 2 * SECOND).score > 0));
+}

@@ -12,10 +12,10 @@ const PORTS: u32 = 1 << 16;
 const TCP_AT: u32 = 0;
 /// The first of the cells of UDP services, two each: the bucket, and until when no source is learnt.
 const UDP_AT: u32 = TCP_AT + PORTS;
-/// The cell of ICMP, which is a service of its own, and has no ports.
-pub const ICMP_AT: u32 = UDP_AT + 2 * PORTS;
+/// The cells of ICMP, which is a service as a whole, and has no ports: as those of a UDP service.
+pub const ICMP_CELLS: [u32; 2] = [UDP_AT + 2 * PORTS, UDP_AT + 2 * PORTS + 1];
 /// Where the cells of services end.
-pub const CELLS_END: u32 = ICMP_AT + 1;
+pub const CELLS_END: u32 = UDP_AT + 2 * PORTS + 2;
 
 /// Services in one entry of the map `SERVICE_LINES`: a cache line.
 pub const LINE: u32 = 64;

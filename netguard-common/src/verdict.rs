@@ -92,7 +92,7 @@ verdicts! {
     32 FragmentLength   Drop "fragment-length"   "a fragment, not the last of its packet, whose length is no multiple of 8";
     33 PortZero         Drop "port-zero"         "to TCP or UDP port 0, or from TCP port 0: it is reserved";
     34 SynCookie        Answer "syn-cookie"      "the service is asked for connections too often: the source must prove its address first";
-    35 LimitService     Drop "limit-service"     "the service (protocol and port, or ICMP as a whole) is asked faster than its rate, or for more connections than can be answered for";
+    35 LimitService     Drop "limit-service"     "the service (protocol and port) is asked faster than its rate, or for more connections than can be answered for";
     36 BlockFeed        Drop "block-feed"        "the source is on a published list that the configuration names";
     37 BlockCountry     Drop "block-country"     "the source lies in a country that the configuration blocks";
     38 LimitCountry     Drop "limit-country"     "the source's country sends faster than its limit";
@@ -108,6 +108,7 @@ verdicts! {
     48 Reflection       Drop "reflection"        "from a port that reflectors answer from, or a later piece of such an answer, and this host did not ask";
     49 ClosedPort       Drop "closed-port"       "a datagram to a UDP port where nothing listens, while such datagrams come in numbers";
     50 ConnectionLimit  Drop "connection-limit"  "the source, or its prefix, holds as many TCP connections as it may";
+    51 LimitIcmpAll     Drop "limit-icmp-all"    "all sources together send ICMP (such as ping) faster than its limit";
 }
 
 impl Verdict {

@@ -1,7 +1,10 @@
 //! What is known to be normal when a replay begins, and what is kept of what it learnt: files as the daemon writes them. How old one is does not
 //! matter here: its hours are compared by the clock of the capture.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::{
     ReplayError,
@@ -41,7 +44,9 @@ pub(super) fn place(path: &Path) -> Result<PathBuf, ReplayError> {
         read_normal_of_any_age(path),
         Err(NormalFileError::Foreign(_) | NormalFileError::Huge { .. })
     );
-    if foreign {
+    // An empty file is nobody's.
+    let is_empty = fs::metadata(path).is_ok_and(|about| about.len() == 0);
+    if foreign && !is_empty {
         return Err(ReplayError::Occupied(path.to_owned()));
     }
     let absolute = std::path::absolute(path);
@@ -98,8 +103,6 @@ pub(super) fn sentences(known: Option<&Known>, learnt: Option<&Learning>) -> Vec
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

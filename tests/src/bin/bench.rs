@@ -63,7 +63,12 @@ fn run(args: &Args) -> Result<Report> {
         captures: args.captures.clone(),
     };
     let sections = match &args.sections[..] {
-        [] => &[Section::Datapath, Section::Memory, Section::E2e, Section::Headline],
+        [] => &[
+            Section::Datapath,
+            Section::Memory,
+            Section::E2e,
+            Section::Headline,
+        ],
         chosen => chosen,
     };
     lab::stop_on_interrupt()?;

@@ -160,7 +160,13 @@ fn are_one(start: impl Fn(&Lab) -> Result<Flood<'_>>, class: &str) -> Result<()>
                 Ok(the_only()?.filter(|told| !told["ended"].is_null()))
             })?;
         }
-        before = drawn(&the_only()?.context("it is remembered")?);
+        // What its last tick saw is counted, too.
+        before = wait_until("its packets to be counted", Duration::from_secs(5), || {
+            let count = || anyhow::Ok(drawn(&the_only()?.context("it is remembered")?));
+            let counted = count()?;
+            std::thread::park_timeout(Duration::from_millis(300));
+            Ok((count()? == counted).then_some(counted))
+        })?;
     }
     let events = netguard.must(&["events", "--json", "-n", "1000"])?;
     let count = |event: &str| events.matches(&format!("\"event\":\"{event}\"")).count();

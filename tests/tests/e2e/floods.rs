@@ -63,7 +63,7 @@ fn is_cut_together(family: Family) -> Result<()> {
     let sent = flood.stop()?.packets;
     let (after, seconds) = (netguard.stats()?, begin.elapsed().as_secs_f64());
     let dropped = growth(&before, &after);
-    let dropped = dropped.get("limit-service").copied().unwrap_or(0);
+    let dropped = dropped.get("limit-icmp-all").copied().unwrap_or(0);
     let through = sent.saturating_sub(dropped);
     // A hundredth may be lost before it arrives.
     let most = f64::from(RATE) * (seconds + 1.0) + sent as f64 / 100.0;

@@ -111,7 +111,7 @@ fn is_answered_at_once(attack: &Value) -> Result<Vec<(String, f64)>> {
         .map(|(_, after)| *after)
         .fold(f64::INFINITY, f64::min);
     // Both are told in ms, by a clock that is read for each.
-    ensure!((-20.0..1_000.0).contains(&first), "{taken:?}: {attack}");
+    ensure!((-200.0..1_000.0).contains(&first), "{taken:?}: {attack}");
     Ok(taken)
 }
 

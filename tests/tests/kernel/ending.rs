@@ -22,7 +22,7 @@ const LISTS: usize = 300;
 const HELD: [&str; 2] = ["192.0.2.0/24", "2001:db9:101::/48"];
 
 /// Maps of an instance of its own, which are gone with it.
-pub(super) struct Instance(pub(super) Pins);
+struct Instance(Pins);
 
 impl Drop for Instance {
     fn drop(&mut self) {
@@ -82,7 +82,7 @@ fn judged(judge: &mut Judge, listings: &[Listing<'_>]) -> Vec<(IpAddr, Judgement
 }
 
 /// Runs `inside` with an instance that enforces, where nothing arrives.
-pub(super) fn with_instance(named: &str, inside: impl FnOnce(&InstanceName, &Instance, &mut Judge) + Send) {
+fn with_instance(named: &str, inside: impl FnOnce(&InstanceName, &Instance, &mut Judge) + Send) {
     in_a_network_of_its_own(|| {
         let name: InstanceName = format!("kernel-rung-{named}-{}", process::id())
             .parse()

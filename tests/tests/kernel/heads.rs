@@ -1,15 +1,12 @@
-//! Heads: the kernel tells the beginning of packets as they arrived, those that passed and those that did not; and counts those that found the
-//! ring buffer full.
+//! Heads: the kernel tells the beginning of packets as they arrived, those that passed and those that did not.
 
-use netguard::bpf::{Counters, Heads, ROOM_FOR_TIME, SettingsMap};
 use netguard_common::{
     Verdict,
     head::{HEAD_LEN, Head},
-    maps::HEADS_BYTES,
 };
 use netguard_tests::{frames::frame, world::World};
 
-use super::{ending::with_instance, kernel};
+use super::kernel;
 
 #[test]
 fn heads_are_the_beginning_of_what_arrived() {
@@ -54,46 +51,4 @@ fn heads_are_the_beginning_of_what_arrived() {
             assert!(u32::from(head.verdict) == verdict.number() && head.at_ns > 0);
         }
     }
-}
-
-/// Nobody takes them, and each is told that is due: as many as find room, and the others are counted.
-#[test]
-fn a_full_ring_buffer_is_counted() {
-    // A budget of 128 a second allows each eighth packet then.
-    const BETWEEN_NS: u64 = 2_000_000;
-    const ONE_IN: usize = 8;
-    // Each record has a header of eight bytes.
-    let fits = HEADS_BYTES / (size_of::<Head>() + 8);
-    let frames = [
-        frame().ipv4("192.0.2.1", "198.51.100.1").udp(1, 2).build(),
-        frame().ipv6("2001:db8::1", "2001:db8:1::1").udp(1, 2).build(),
-    ];
-    with_instance("heads", |_, instance, judge| {
-        netguard_tests::pin_to_cpu(0).expect("this thread can be pinned");
-        let mut settings = SettingsMap::open(&instance.0).expect("settings are pinned");
-        let mut telling = settings.read().expect("settings");
-        telling.telemetry.on = 1;
-        settings.write(&telling).expect("they can be written");
-        let counters = Counters::open(&instance.0).expect("counters are pinned");
-        let mut heads = Heads::open(&instance.0).expect("the ring buffer is pinned");
-        let ready = judge.ready().expect("the program is loaded");
-        let mut now_ns = 1 << 40;
-        let mut pass = |packets: usize| {
-            for frame in frames.iter().cycle().take(packets) {
-                let mut bytes = vec![0; ROOM_FOR_TIME];
-                bytes.extend(frame);
-                now_ns += BETWEEN_NS;
-                ready.judge(&mut bytes, now_ns).expect("it is judged");
-            }
-            counters.sampler().expect("the sampler can be read").heads_lost as usize
-        };
-        assert_eq!(pass(ONE_IN * 100), 0, "there is room");
-        let lost = pass(ONE_IN * fits);
-        let told = heads.drain(usize::MAX).len();
-        assert!((99..=101).contains(&lost), "{lost} of {fits}");
-        assert!((fits - 1..=fits).contains(&told), "{told} of {fits}");
-        // What was taken makes room.
-        assert_eq!(pass(ONE_IN * 100), lost);
-        assert!((99..=101).contains(&heads.drain(usize::MAX).len()));
-    });
 }

@@ -95,8 +95,8 @@ fn icmp_has_a_limit_of_all_sources_together() {
     let pings: Vec<Vec<u8>> = pings.flatten().map(|ping| ping.payload(56).build()).collect();
     let through: usize = pings.iter().map(|ping| passed(&program, ping, 1)).sum();
     assert_eq!(through, 12, "strangers get a quarter of what may come at once");
-    assert_eq!(judge(&program, &pings[0]).verdict, Verdict::LimitService);
-    assert_eq!(judge(&program, &pings[1]).verdict, Verdict::LimitService);
+    assert_eq!(judge(&program, &pings[0]).verdict, Verdict::LimitIcmpAll);
+    assert_eq!(judge(&program, &pings[1]).verdict, Verdict::LimitIcmpAll);
     assert_eq!(passed(&program, &datagram("192.0.2.1"), 20), 20);
 }
 

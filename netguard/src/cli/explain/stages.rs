@@ -64,6 +64,8 @@ pub(super) struct Stage {
 /// Behind the blocklist, the stages that look at TCP segments which open nothing.
 const OF_SEGMENTS: [&str; 3] = ["lists", "signatures", "state"];
 
+const CONTROL: &str = "control";
+
 /// Begins the verdicts of stages that only count.
 pub(super) const SHADOW: &str = "shadow-";
 
@@ -84,7 +86,7 @@ pub(super) fn stages(facts: &Facts) -> Vec<Stage> {
     stages.extend(limits::of(facts, false));
     stages.push(closed_port(facts));
     stages.extend(limits::of(facts, true));
-    stages.push(limits::service(facts));
+    stages.extend(limits::services(facts));
     stages.push(cookies(facts));
     stages.push(limits::dns(facts));
     let (mut reached, mut only_segments) = (true, false);
@@ -98,7 +100,10 @@ pub(super) fn stages(facts: &Facts) -> Vec<Stage> {
 
 /// The verdict that they come to: the first that enforces decides, else the first in shadow is told.
 pub(super) fn verdict(stages: &[Stage]) -> String {
-    let mut reached = stages.iter().filter(|stage| stage.reached);
+    // Of control messages an answer speaks of no other packet, and anybody can send them in its name.
+    let mut reached = stages
+        .iter()
+        .filter(|stage| stage.reached && stage.stage != CONTROL);
     let dropped = reached.clone().find(|stage| stage.outcome == Outcome::Drops);
     let allowed = reached
         .clone()
@@ -215,7 +220,9 @@ fn blocklist(facts: &Facts) -> Stage {
         return Stage::new("blocklist", Some(mode), Outcome::Passes, "no rule blocks it");
     };
     let why = format!("{} is blocked, {}", rule.prefix, by(rule));
-    if rule.rule.origin == Origin::Detector as u8 {
+    // A rule of a detector leaves connections that stand to the next rule.
+    let mut rules = facts.on(List::Block);
+    if rules.all(|rule| rule.rule.origin == Origin::Detector as u8) {
         let why = format!("{why}, but for its connections that stand");
         return Stage {
             spares_segments: true,

@@ -77,7 +77,13 @@ impl Store {
     /// # Errors
     /// When nothing can be kept there.
     pub fn open(file: &Path) -> Result<(Self, Kept), StoreError> {
+        let is_new = fs::metadata(file).map_or(true, |about| about.len() == 0);
         match Self::try_open(file) {
+            // On a full disk a new file is begun and not completed: nothing was kept in it, so nothing is damaged.
+            Err(fault @ (Fault::Damaged(_) | Fault::Broken(_))) if is_new => {
+                let _gone = fs::remove_file(file);
+                Err(fault.told(file))
+            }
             Err(Fault::Damaged(why)) => {
                 let damaged = beside(file);
                 fs::rename(file, &damaged).map_err(|source| StoreError::Stuck {
@@ -114,7 +120,6 @@ impl Store {
 
     fn try_open(file: &Path) -> Result<(Self, Kept), Fault> {
         make(file).map_err(Fault::Open)?;
-        let is_new = fs::metadata(file).is_ok_and(|about| about.len() == 0);
         // A file that was altered by other hands can make the library panic: that is damage, too.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let database = Database::builder()
@@ -124,12 +129,8 @@ impl Store {
             let kept = read(&database)?;
             Ok((database, kept))
         }));
-        let opened = opened.unwrap_or_else(|_| Err(Fault::Damaged("it makes no sense".to_owned())));
-        // On a full disk a new file is begun and not completed: nothing was kept in it, so nothing is damaged.
-        if is_new && matches!(&opened, Err(Fault::Damaged(_) | Fault::Broken(_))) {
-            let _gone = fs::remove_file(file);
-        }
-        let (database, kept) = opened?;
+        let (database, kept) =
+            opened.unwrap_or_else(|_| Err(Fault::Damaged("it makes no sense".to_owned())))?;
         let file = file.to_owned();
         Ok((Self { database, file }, kept))
     }

@@ -18,7 +18,10 @@ const REFUSED: f64 = 0.05;
 pub(super) fn flash_crowd(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
     let syn = features.of_kinds(&[Kind::Syn]);
     let refused: f64 = features.with(Class::SynFlood.verdicts());
-    if features.metric(Metric::Segments)? < GOES_ON * syn || refused > REFUSED * syn {
+    use Kind::{Ack, Fin, Rst, SynAck, TcpOther};
+    let segments =
+        features.metric(Metric::Segments)? - features.refused_of(&[Ack, Fin, Rst, SynAck, TcpOther]);
+    if segments < GOES_ON * syn || refused > REFUSED * syn {
         return None;
     }
     let crowds = features.services.iter().filter_map(|service| {
@@ -44,9 +47,12 @@ pub(super) fn flash_crowd(features: &Features, baselines: &Baselines) -> Option<
 pub(super) fn growth(features: &Features, baselines: &Baselines) -> f64 {
     let crowd = flash_crowd(features, baselines).filter(|crowd| crowd.strength >= 1.0);
     let usual = crowd.and_then(|_| baselines.usual(Metric::Syn, features.wall_s));
-    usual.map_or(1.0, |usual| {
-        (features.of_kinds(&[Kind::Syn]) / usual.max(1.0)).max(1.0)
-    })
+    // Where somebody counts, by those who came about.
+    let connections = features
+        .opened
+        .unwrap_or(f64::INFINITY)
+        .min(features.of_kinds(&[Kind::Syn]));
+    usual.map_or(1.0, |usual| (connections / usual.max(1.0)).max(1.0))
 }
 
 #[cfg(test)]

@@ -51,7 +51,8 @@ const FLOODS: [Flood; 6] = [
     },
 ];
 
-/// So many times as much as connections may all that clients send grow with a crowd of them.
+/// So many times as much as connections may all that clients send grow with a crowd of them, but to no more than what is suspicious where nothing was
+/// learnt: whoever makes a crowd, too, hides nothing behind it.
 const WITH_A_CROWD: f64 = 1.5;
 
 /// A kind of segment of which less is dropped is not worth a word.
@@ -69,9 +70,6 @@ pub(super) fn floods(features: &Features, baselines: &Baselines) -> Vec<Suspicio
     let shared = features.with(&[Verdict::LimitService, Verdict::LimitPrefix]);
     // A carpet's may be of either protocol, too.
     let of_others = features.of_kinds(&[Kind::Syn]).max(features.refused_of_carpet);
-    // And ICMP has one of its own, which its volume tells.
-    let of_icmp = features.refused_of(&[Kind::Icmp]) - features.with(Class::IcmpFlood.verdicts());
-    let of_others = of_others + of_icmp.max(0.0);
     let of_datagrams = (shared - of_others).min(datagrams).max(0.0);
     // SYN-ACKs of no connection are told by a detector of their own: those that are dropped, and those that this machine resets.
     let dropped = features.refused_of(&[Kind::SynAck]);
@@ -171,8 +169,11 @@ impl Flood {
             let value = features.metric(metric)?;
             let usual = baselines.usual(metric, features.wall_s);
             // Learning must not make a quiet machine nervous, nor a crowd.
-            let factor = factor.max(WITH_A_CROWD * crowd::growth(features, baselines));
-            let threshold = usual.map_or(floor, |usual| (factor * usual).max(floor / 10.0));
+            let growth = WITH_A_CROWD * crowd::growth(features, baselines);
+            let threshold = usual.map_or(floor, |usual| {
+                let with_a_crowd = (growth * usual).min(floor);
+                (factor * usual).max(floor / 10.0).max(with_a_crowd)
+            });
             let strength = value / threshold;
             if strength >= super::LEAST_STRENGTH {
                 suspicion.strength = suspicion.strength.max(strength);

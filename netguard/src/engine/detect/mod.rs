@@ -122,7 +122,7 @@ impl Class {
             Self::SegmentFlood | Self::SynAckReflection => &[V::OutOfState],
             Self::UdpFlood => &[V::LimitUdp, V::ClosedPort, V::DnsTruncate],
             Self::Reflection => &[V::Reflection],
-            Self::IcmpFlood => &[V::LimitIcmp, V::LimitControl],
+            Self::IcmpFlood => &[V::LimitIcmp, V::LimitIcmpAll, V::LimitControl],
             Self::FragmentFlood => &[
                 V::FragmentOverlap,
                 V::FragmentOverflow,

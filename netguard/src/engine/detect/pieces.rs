@@ -2,6 +2,7 @@
 
 use netguard_common::telemetry::Kind;
 
+use super::Class;
 use crate::engine::Features;
 
 /// Pieces behind the first are as long as a link allows, but for the last one of each packet: so short ones are no more than packets. The least that
@@ -28,7 +29,11 @@ pub(super) fn small(features: &Features, least: f64) -> f64 {
 /// Small pieces of no packet that were dropped: as answers that nobody asked for, among others, since nobody asked for what they are of.
 pub(super) fn dropped(features: &Features, least: f64) -> f64 {
     match small(features, least) > 0.0 {
-        true => features.refused_of(&[Kind::Fragment]),
+        true => {
+            // Some may be for what they are, and not as answers.
+            let odd = features.with(Class::FragmentFlood.verdicts());
+            (features.refused_of(&[Kind::Fragment]) - odd).max(0.0)
+        }
         false => 0.0,
     }
 }
@@ -38,7 +43,7 @@ mod tests {
     use netguard_common::Verdict;
 
     use super::{
-        super::{Class, Suspicion, detect_alone, flood::slow_floods},
+        super::{Suspicion, detect_alone, flood::slow_floods},
         *,
     };
     use crate::engine::{Baselines, feature::tests::second};

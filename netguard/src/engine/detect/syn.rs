@@ -25,7 +25,8 @@ const REFUSED: f64 = 0.3;
 /// What is suspicious of `features`, the newest of `recent`.
 pub(super) fn syn_flood(features: &Features, recent: &Recent, baselines: &Baselines) -> Option<Suspicion> {
     // Behind a scan there may be one at a service: what is asked for in vain is the scan's. And what cannot be real is told by itself.
-    let of_others = super::scan::scattered(features) + features.syn_among(Class::Malformed.verdicts());
+    // They may be the same, since those count as asked for in vain, too.
+    let of_others = super::scan::scattered(features).max(features.syn_among(Class::Malformed.verdicts()));
     let syn = features.of_kinds(&[Kind::Syn]) - of_others;
     if syn <= 0.0 {
         return None;
@@ -97,7 +98,11 @@ mod tests {
     use netguard_common::Verdict;
 
     use super::*;
-    use crate::engine::{baseline::tests::learnt, detect::detect_alone, feature::tests::second};
+    use crate::engine::{
+        baseline::tests::learnt,
+        detect::detect_alone,
+        feature::{ServiceFeatures, tests::second},
+    };
 
     fn strength(kinds: &[(Kind, u64)], verdicts: &[(Verdict, u64)], baselines: &Baselines) -> f64 {
         let second = second(kinds, verdicts);
@@ -128,6 +133,17 @@ mod tests {
         assert_eq!(of(&[(Verdict::TcpSynFin, 10_000)], 10_000.0), both);
         let limited = [(Verdict::UdpLength, 50_000), (Verdict::LimitSyn, 40_000)];
         assert_eq!(of(&limited, 40_000.0), both);
+        // Found in review: those that are asked for in vain were taken off twice.
+        let mut features = second(&[(Kind::Syn, 10_000)], &[(Verdict::TcpSynFin, 6_000)]);
+        features.refused[Kind::Syn as usize] = 6_000.0;
+        let service = |service: &str, opening| ServiceFeatures {
+            service: service.to_owned(),
+            opening,
+            ..ServiceFeatures::default()
+        };
+        features.services = vec![service("tcp/80", 4_000.0), service("other", 6_000.0)];
+        let suspicion = syn_flood(&features, &Recent::of(&features), &Baselines::default());
+        assert_eq!(suspicion.map(|suspicion| suspicion.packets), Some(4_000.0));
     }
 
     #[test]

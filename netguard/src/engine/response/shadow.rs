@@ -29,8 +29,13 @@ fn would_touch(measure: &Measure, features: &Features) -> Option<f64> {
     };
     let mut services = features.services.iter();
     let service = services.find(|known| known.service == *service);
-    // What is dropped anyway is none of it. One that nobody asks has no features.
-    Some(service.map_or(0.0, |service| (asked(service) - service.dropped - most).max(0.0)))
+    // One that nobody asks has no features.
+    Some(service.map_or(0.0, |service| {
+        // Of what is dropped anyway nobody knows which asked: as much as of all its packets.
+        let asked = asked(service);
+        let dropped = service.dropped * (asked / service.packets.max(1.0)).min(1.0);
+        (asked - dropped - most).max(0.0)
+    }))
 }
 
 #[cfg(test)]
@@ -73,7 +78,7 @@ mod tests {
     #[test]
     fn what_a_limit_in_shadow_would_refuse_is_counted() {
         let web = features("tcp/80", 1_000.0, 300.0);
-        assert_eq!(counted(limit("tcp/80", 100), Mode::Shadow, &web), 600);
+        assert_eq!(counted(limit("tcp/80", 100), Mode::Shadow, &web), 750);
         assert_eq!(counted(limit("tcp/80", 900), Mode::Shadow, &web), 0);
         assert_eq!(counted(limit("tcp/443", 100), Mode::Shadow, &web), 0, "another");
         assert_eq!(counted(limit("tcp/80", 100), Mode::Enforce, &web), 0, "it stands");
@@ -87,13 +92,13 @@ mod tests {
         let web = features("tcp/80", 1_000.0, 300.0);
         let service = "tcp/80".to_owned();
         let challenge = Measure::Challenge { service };
-        assert_eq!(counted(challenge.clone(), Mode::Shadow, &web), 700);
+        assert_eq!(counted(challenge.clone(), Mode::Shadow, &web), 850);
         let mut taken = Taken::wanted(1, challenge, Mode::Shadow);
         count(&mut taken, &web);
-        assert_eq!((taken.packets, taken.packets_per_s), (35, 700.0));
+        assert_eq!((taken.packets, taken.packets_per_s), (42, 850.0));
         count(&mut taken, &features("tcp/80", 0.0, 0.0));
-        assert_eq!((taken.packets, taken.packets_per_s), (35, 0.0));
+        assert_eq!((taken.packets, taken.packets_per_s), (42, 0.0));
         taken.end(1, Why::Over);
-        assert_eq!(taken.packets, 35, "it stays to be read");
+        assert_eq!(taken.packets, 42, "it stays to be read");
     }
 }

@@ -175,7 +175,7 @@ fn how_a_service_answers_is_learnt_where_http_is_read() -> Result<()> {
     let mut netguard = Netguard::start(&lab, &binary()?, config)?;
     let seconds = |service: &Value, number: &str| service[number]["learnt_s"].as_u64().unwrap_or(0);
     let known = ask_until(&lab, &server, &netguard, "answers to be learnt", |service| {
-        seconds(service, "response_ms") >= 3 && service["now"]["requests"].as_f64() > Some(0.0)
+        seconds(service, "response_ms") >= 8 && service["now"]["requests"].as_f64() > Some(0.0)
     })?;
     let service = &known["services"]["tcp/80"];
     // Of the pages that were asked for half fail; a second may begin between two of them.

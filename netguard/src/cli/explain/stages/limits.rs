@@ -2,17 +2,17 @@
 
 use netguard_common::{Verdict, layout::Mode, limit::Class};
 
-use super::{super::facts::Facts, Outcome, Stage};
+use super::{super::facts::Facts, CONTROL, Outcome, Stage};
 use crate::bpf::LimitLevel;
 
 /// Neighbour discovery and path-MTU messages, which no later stage sees.
 pub(super) fn control(facts: &Facts) -> Stage {
     let mut of_control = facts.levels.iter().filter(|level| level.class == Class::Control);
     match of_control.next() {
-        Some(level) => one("control", facts, level),
+        Some(level) => one(CONTROL, facts, level),
         None => {
             let why = "no limit is set";
-            let stage = Stage::new("control", Some(mode(facts)), Outcome::Passes, why);
+            let stage = Stage::new(CONTROL, Some(mode(facts)), Outcome::Passes, why);
             of_class(stage, Class::Control, "source")
         }
     }
@@ -64,22 +64,36 @@ const fn level_name(of_prefix: bool) -> &'static str {
     if of_prefix { "prefix" } else { "source" }
 }
 
-/// The rates of UDP services, whose buckets all who ask share.
-pub(super) fn service(facts: &Facts) -> Stage {
-    let why = if facts.is_proven {
+/// The rates of UDP services and of ICMP as a whole, whose buckets all who ask share.
+pub(super) fn services(facts: &Facts) -> [Stage; 2] {
+    let udp = if facts.is_proven {
         "a UDP service over its rate serves it to the last, since its address is proven"
     } else {
         "a UDP service over its rate serves first who is proven or known to it"
     };
-    let stage = Stage::new("service", Some(mode(facts)), Outcome::Depends, why);
-    of_class(stage, Class::Udp, "service")
+    let icmp = match (facts.settings.levels.service_icmp.interval_ns, facts.is_proven) {
+        (0, _) => (Outcome::Passes, "no limit is set"),
+        (_, true) => (
+            Outcome::Depends,
+            "ICMP over the rate of all together is let in from it to the last, since its address is proven",
+        ),
+        (_, false) => (
+            Outcome::Depends,
+            "ICMP over the rate of all together is let in first from who is proven, or was heard before",
+        ),
+    };
+    [(Class::Udp, (Outcome::Depends, udp)), (Class::Icmp, icmp)].map(|(class, (outcome, why))| {
+        let stage = Stage::new("service", Some(mode(facts)), outcome, why);
+        of_class(stage, class, "service")
+    })
 }
 
 /// What becomes of DNS queries that a limit drops.
 pub(super) fn dns(facts: &Facts) -> Stage {
     let ports = facts.settings.levels.dns_ports.iter().filter(|port| **port != 0);
     let ports: Vec<String> = ports.map(u16::to_string).collect();
-    let is_off = ports.is_empty() || mode(facts) == Mode::Off;
+    // In shadow no limit drops a query.
+    let is_off = ports.is_empty() || mode(facts) != Mode::Enforce;
     let mode = if is_off { Mode::Off } else { Mode::Enforce };
     let why = format!(
         "a query over a limit to port {} is answered instead: ask again over TCP ({})",

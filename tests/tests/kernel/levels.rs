@@ -88,7 +88,7 @@ fn icmp_has_a_limit_of_all_sources_together() {
                 .ipv4(&format!("192.0.2.{host}"), "198.51.100.1")
                 .icmp(8, 0),
             frame()
-                .ipv6(&format!("2001:db8:{host}::1"), "2001:db8:1::1")
+                .ipv6(&format!("2001:db8:a{host}::1"), "2001:db8:1::1")
                 .icmp6(128, 0),
         ]
     });

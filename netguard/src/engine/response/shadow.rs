@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(counted(challenge.clone(), Mode::Shadow, &web), 850);
         let mut taken = Taken::wanted(1, challenge, Mode::Shadow);
         count(&mut taken, &web);
-        assert_eq!((taken.packets, taken.packets_per_s), (42, 850.0));
+        assert_eq!((taken.packets, taken.packets_per_s), (42, 840.0));
         count(&mut taken, &features("tcp/80", 0.0, 0.0));
         assert_eq!((taken.packets, taken.packets_per_s), (42, 0.0));
         taken.end(1, Why::Over);

@@ -72,7 +72,7 @@ pub(super) fn services(facts: &Facts) -> [Stage; 2] {
         "a UDP service over its rate serves first who is proven or known to it"
     };
     let icmp = match (facts.settings.levels.service_icmp.interval_ns, facts.is_proven) {
-        (0, _) => (Outcome::Passes, "no limit is set"),
+        (0, _) => (Outcome::Passes, "ICMP of all together has no limit"),
         (_, true) => (
             Outcome::Depends,
             "ICMP over the rate of all together is let in from it to the last, since its address is proven",

@@ -100,7 +100,7 @@ fn rates_change_while_it_runs() -> Result<()> {
         &["service", "set", "udp/0", "--rate", "5"][..],
         &["service", "set", "sctp/5", "--rate", "5"],
         &["service", "set", "udp/53", "--rate", "5", "--cookies", "always"],
-        &["limit", "set", "icmp.service", "--rate", "5"],
+        &["limit", "set", "other.service", "--rate", "5"],
     ] {
         assert_eq!(netguard.cli(wrong)?.status, 2, "{wrong:?}");
     }

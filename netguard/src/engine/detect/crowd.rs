@@ -47,12 +47,10 @@ pub(super) fn flash_crowd(features: &Features, baselines: &Baselines) -> Option<
 pub(super) fn growth(features: &Features, baselines: &Baselines) -> f64 {
     let crowd = flash_crowd(features, baselines).filter(|crowd| crowd.strength >= 1.0);
     let usual = crowd.and_then(|_| baselines.usual(Metric::Syn, features.wall_s));
-    // Where somebody counts, by those who came about.
-    let connections = features
-        .opened
-        .unwrap_or(f64::INFINITY)
-        .min(features.of_kinds(&[Kind::Syn]));
-    usual.map_or(1.0, |usual| (connections / usual.max(1.0)).max(1.0))
+    // By what is asked for, since what comes about does so a tick later.
+    usual.map_or(1.0, |usual| {
+        (features.of_kinds(&[Kind::Syn]) / usual.max(1.0)).max(1.0)
+    })
 }
 
 #[cfg(test)]

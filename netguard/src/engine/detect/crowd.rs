@@ -43,9 +43,10 @@ pub(super) fn flash_crowd(features: &Features, baselines: &Baselines) -> Option<
     crowds.max_by(|a, b| a.strength.total_cmp(&b.strength))
 }
 
-/// How many times as many as usual connect where a crowd does, 1 where none does: clients also ping, and speak QUIC, and so do more of them.
-pub(super) fn growth(features: &Features, baselines: &Baselines) -> f64 {
-    let crowd = flash_crowd(features, baselines).filter(|crowd| crowd.strength >= 1.0);
+/// How many times as many as usual connect where that suspicion of a `crowd` is one, 1 where none does: clients also ping, and speak QUIC, and so do
+/// more of them.
+pub(super) fn growth(crowd: Option<&Suspicion>, features: &Features, baselines: &Baselines) -> f64 {
+    let crowd = crowd.filter(|crowd| crowd.strength >= 1.0);
     let usual = crowd.and_then(|_| baselines.usual(Metric::Syn, features.wall_s));
     // By what is asked for, since what comes about does so a tick later.
     usual.map_or(1.0, |usual| {
@@ -87,7 +88,8 @@ mod tests {
         assert!(strength(&clients(120, 5), &baselines) < 0.5);
         assert!(strength(&clients(1_000, 5), &baselines) > 3.0);
         assert_eq!(strength(&clients(1_000, 0), &baselines), 0.0);
-        let growth = growth(&clients(1_000, 5), &baselines);
+        let crowd = clients(1_000, 5);
+        let growth = growth(flash_crowd(&crowd, &baselines).as_ref(), &crowd, &baselines);
         assert!((9.0..11.0).contains(&growth), "{growth}");
     }
 

@@ -64,7 +64,14 @@ const DATAGRAMS: Flood = Flood {
     volume: Some((Metric::Udp, 100_000.0, 5.0)),
 };
 
-pub(super) fn floods(features: &Features, baselines: &Baselines) -> Vec<Suspicion> {
+/// Beside the suspicions that others have of the same `features`: of SYN-ACKs that nobody asked for, and of a crowd.
+pub(super) fn floods(
+    features: &Features,
+    baselines: &Baselines,
+    syn_acks: Option<&Suspicion>,
+    crowd: Option<&Suspicion>,
+) -> Vec<Suspicion> {
+    let growth = crowd::growth(crowd, features, baselines);
     // A service over its rate may be one of either protocol.
     let datagrams = features.of_kinds(&[Kind::Udp]);
     let shared = features.with(&[Verdict::LimitService, Verdict::LimitPrefix]);
@@ -73,7 +80,7 @@ pub(super) fn floods(features: &Features, baselines: &Baselines) -> Vec<Suspicio
     let of_datagrams = (shared - of_others).min(datagrams).max(0.0);
     // SYN-ACKs of no connection are told by a detector of their own: those that are dropped, and those that this machine resets.
     let dropped = features.refused_of(&[Kind::SynAck]);
-    let syn_acks = super::syn_ack::syn_ack_reflection(features, baselines)
+    let syn_acks = syn_acks
         .filter(|suspicion| suspicion.strength >= super::LEAST_STRENGTH)
         .map_or(0.0, |suspicion| suspicion.packets);
     let reset = (features.reset - (syn_acks - dropped).max(0.0)).max(0.0);
@@ -90,7 +97,7 @@ pub(super) fn floods(features: &Features, baselines: &Baselines) -> Vec<Suspicio
                 _ => 0.0,
             };
             let refused = (features.with(flood.class.verdicts()) + more + beside).max(0.0);
-            let mut suspicion = flood.suspicion(features, refused, baselines)?;
+            let mut suspicion = flood.suspicion(features, refused, baselines, growth)?;
             if flood.class == Class::SegmentFlood {
                 suspicion.evidence.extend(kinds(features, flood.refused));
             }
@@ -117,7 +124,7 @@ pub(super) fn slow_floods(second: &Features, baselines: &Baselines) -> Vec<Suspi
                 _ => -pieces::dropped(second, pieces::IN_A_SECOND),
             };
             let refused = (second.with(class.verdicts()) + small).max(0.0);
-            slow.suspicion(second, refused, baselines)
+            slow.suspicion(second, refused, baselines, 1.0)
         })
         .collect()
 }
@@ -150,7 +157,14 @@ impl Flood {
     }
 
     /// By the packets `refused` as those of the class, and by the volume: the stronger of both counts.
-    fn suspicion(&self, features: &Features, refused: f64, baselines: &Baselines) -> Option<Suspicion> {
+    /// Clients are `growth` times as many as usual.
+    fn suspicion(
+        &self,
+        features: &Features,
+        refused: f64,
+        baselines: &Baselines,
+        growth: f64,
+    ) -> Option<Suspicion> {
         let mut suspicion = Suspicion {
             class: self.class,
             strength: refused / self.refused,
@@ -169,9 +183,8 @@ impl Flood {
             let value = features.metric(metric)?;
             let usual = baselines.usual(metric, features.wall_s);
             // Learning must not make a quiet machine nervous, nor a crowd.
-            let growth = WITH_A_CROWD * crowd::growth(features, baselines);
             let threshold = usual.map_or(floor, |usual| {
-                let with_a_crowd = (growth * usual).min(floor);
+                let with_a_crowd = (WITH_A_CROWD * growth * usual).min(floor);
                 (factor * usual).max(floor / 10.0).max(with_a_crowd)
             });
             let strength = value / threshold;

@@ -191,13 +191,11 @@ const HINT: f64 = 0.2;
 /// What every detector says of `features`, a tick or a second, the newest of `recent`: those of at least
 /// half their threshold, and hints of a flood of SYNs.
 pub fn detect(features: &Features, recent: &Recent, baselines: &Baselines) -> Vec<Suspicion> {
-    let single = [
-        syn::syn_flood(features, recent, baselines),
-        syn_ack::syn_ack_reflection(features, baselines),
-        crowd::flash_crowd(features, baselines),
-    ];
-    let suspicions = single.into_iter().flatten();
-    told(suspicions.chain(flood::floods(features, baselines)))
+    let syn_acks = syn_ack::syn_ack_reflection(features, baselines);
+    let crowd = crowd::flash_crowd(features, baselines);
+    let floods = flood::floods(features, baselines, syn_acks.as_ref(), crowd.as_ref());
+    let single = [syn::syn_flood(features, recent, baselines), syn_acks, crowd];
+    told(single.into_iter().flatten().chain(floods))
 }
 
 /// The same where nothing is known of what was before.

@@ -9,6 +9,7 @@ mod cli;
 mod configured;
 mod confirm;
 mod connections;
+mod desk;
 mod egress;
 mod explain;
 mod feed_forms;

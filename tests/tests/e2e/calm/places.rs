@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use anyhow::{Result, ensure};
 use netguard_tests::{
     frames::frame,
-    lab::{Family, IFACE, growth, send_frames, wait_until},
+    lab::{Family, IFACE, Lab, Netguard, Verdicts, growth, send_frames, wait_until},
     mmdb,
 };
 
@@ -14,6 +14,20 @@ use crate::{
     protect,
     verdicts::{datagram, judged},
 };
+
+/// Sends twenty datagrams of each family from places that are limited; what was counted once `verdict` was on most of them.
+fn twenty_of_each(lab: &Lab, netguard: &Netguard<'_>, verdict: &str) -> Result<Verdicts> {
+    let before = netguard.stats()?;
+    let frames: Vec<_> = (1..=20)
+        .flat_map(|host| [format!("198.20.4.{host}"), format!("2001:db8:78:{host:x}::1")])
+        .map(|source| datagram(frame(), &source, lab))
+        .collect();
+    send_frames(&lab.attacker.ns, IFACE, &frames)?;
+    wait_until("the limit", Duration::from_secs(5), || {
+        let grown = growth(&before, &netguard.stats()?);
+        Ok((grown.get(verdict).copied().unwrap_or(0) >= 35).then_some(grown))
+    })
+}
 
 #[test]
 fn countries_of_an_mmdb_file_follow_their_policies() -> Result<()> {
@@ -54,16 +68,8 @@ fn countries_of_an_mmdb_file_follow_their_policies() -> Result<()> {
         judged(&lab, &netguard, source, expected)?;
     }
     // A country has one limit, whatever the family: twenty of each at once.
-    let before = netguard.stats()?;
-    let frames: Vec<_> = (1..=20)
-        .flat_map(|host| [format!("198.20.4.{host}"), format!("2001:db8:78:{host:x}::1")])
-        .map(|source| datagram(frame(), &source, &lab))
-        .collect();
-    send_frames(&lab.attacker.ns, IFACE, &frames)?;
-    wait_until("the limit", Duration::from_secs(5), || {
-        let grown = growth(&before, &netguard.stats()?);
-        Ok((grown.get("limit-country").copied().unwrap_or(0) >= 35).then_some(()))
-    })?;
+    twenty_of_each(&lab, &netguard, "limit-country")?;
+
     ensure!(server.curl(&lab, Family::V4, "/")?.0 == 200 && server.curl(&lab, Family::V6, "/")?.0 == 200);
 
     // What is cut short is no database, and what was read before stays.
@@ -129,16 +135,8 @@ fn autonomous_systems_of_an_mmdb_file_follow_their_policies() -> Result<()> {
         judged(&lab, &netguard, source, expected)?;
     }
     // A system has one limit, whatever the family: twenty of each at once.
-    let before = netguard.stats()?;
-    let frames: Vec<_> = (1..=20)
-        .flat_map(|host| [format!("198.20.4.{host}"), format!("2001:db8:78:{host:x}::1")])
-        .map(|source| datagram(frame(), &source, &lab))
-        .collect();
-    send_frames(&lab.attacker.ns, IFACE, &frames)?;
-    let grown = wait_until("the limit", Duration::from_secs(5), || {
-        let grown = growth(&before, &netguard.stats()?);
-        Ok((grown.get("limit-asn").copied().unwrap_or(0) >= 35).then_some(grown))
-    })?;
+    let grown = twenty_of_each(&lab, &netguard, "limit-asn")?;
+
     ensure!(
         !grown.contains_key("block-country") && !grown.contains_key("limit-country"),
         "{grown:?}"

@@ -1,66 +1,20 @@
 //! `netguard replay`: what would have happened to a capture, the same each time, without an interface or a daemon.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::fs;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use netguard_tests::{
     frames::{Frame, frame},
-    lab::{Output, binary, output},
     pcap::{ETHERNET, Writer},
 };
 use serde_json::Value;
-use tempfile::TempDir;
+
+use super::desk::{Desk, json, netguard};
 
 const SERVER: &str = "198.51.100.1";
 const SERVER6: &str = "2001:db8::1";
 const SECOND: u64 = 1_000_000_000;
 const MS: u64 = 1_000_000;
-
-/// Captures and configurations of one test.
-struct Desk(TempDir);
-
-impl Desk {
-    fn new() -> Result<Self> {
-        Ok(Self(TempDir::new()?))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn capture(&self, name: &str, frames: impl IntoIterator<Item = (u64, Frame)>) -> Result<PathBuf> {
-        let path = self.path(name);
-        let mut writer = Writer::create(&path, ETHERNET)?;
-        for (at_ns, frame) in frames {
-            writer.frame(at_ns, &frame.build())?;
-        }
-        writer.end()?;
-        Ok(path)
-    }
-
-    fn config(&self, name: &str, text: &str) -> Result<String> {
-        let path = self.path(name);
-        fs::write(&path, text)?;
-        Ok(path.display().to_string())
-    }
-}
-
-fn netguard(file: &Path, args: &[&str]) -> Result<Output> {
-    let mut command = Command::new(binary()?);
-    command.arg("replay").arg(file).args(args);
-    output(&mut command, Duration::from_secs(120))
-}
-
-fn json(file: &Path, args: &[&str]) -> Result<Value> {
-    let answered = netguard(file, &[args, &["--json"]].concat())?;
-    ensure!(answered.status == 0, "{args:?}: {answered:?}");
-    Ok(serde_json::from_str(&answered.stdout)?)
-}
 
 /// Packets with the verdict `name`.
 fn packets(report: &Value, name: &str) -> u64 {

@@ -1,20 +1,12 @@
 //! What a replay makes of what is normal: learnt from a capture of peace, known when another begins.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use netguard_tests::{
-    frames::{Frame, frame},
-    lab::{Output, binary, output},
-    pcap::{ETHERNET, Writer},
-};
+use netguard_tests::frames::{Frame, frame};
 use serde_json::Value;
-use tempfile::TempDir;
+
+use super::desk::{Desk, json, netguard};
 
 const SECOND: u64 = 1_000_000_000;
 const MS: u64 = 1_000_000;
@@ -99,50 +91,15 @@ fn clients(net: Net, seconds: u64, each_s: u64) -> Vec<(u64, Frame)> {
     frames
 }
 
-struct Desk(TempDir);
-
-impl Desk {
-    fn new() -> Result<Self> {
-        Ok(Self(TempDir::new()?))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn capture(&self, name: &str, frames: Vec<(u64, Frame)>) -> Result<PathBuf> {
-        let path = self.path(name);
-        let mut writer = Writer::create(&path, ETHERNET)?;
-        for (at_ns, frame) in frames {
-            writer.frame(at_ns, &frame.build())?;
-        }
-        writer.end()?;
-        Ok(path)
-    }
-
-    /// What is learnt of `frames`, and where that is kept.
-    fn learn(&self, frames: Vec<(u64, Frame)>) -> Result<String> {
-        let normal = self.path("normal.json").display().to_string();
-        let report = json(&self.capture("peace.pcap", frames)?, &["--learn", &normal])?;
-        ensure!(
-            report["attacks"] == Value::Array(Vec::new())
-                && report["learnt"]["learnt_s"].as_u64() >= Some(300),
-            "{report}"
-        );
-        Ok(normal)
-    }
-}
-
-fn netguard(file: &Path, args: &[&str]) -> Result<Output> {
-    let mut command = Command::new(binary()?);
-    command.arg("replay").arg(file).args(args);
-    output(&mut command, Duration::from_secs(300))
-}
-
-fn json(file: &Path, args: &[&str]) -> Result<Value> {
-    let answered = netguard(file, &[args, &["--json"]].concat())?;
-    ensure!(answered.status == 0, "{args:?}: {answered:?}");
-    Ok(serde_json::from_str(&answered.stdout)?)
+/// What is learnt of `frames`, and where that is kept.
+fn learn(desk: &Desk, frames: Vec<(u64, Frame)>) -> Result<String> {
+    let normal = desk.path("normal.json").display().to_string();
+    let report = json(&desk.capture("peace.pcap", frames)?, &["--learn", &normal])?;
+    ensure!(
+        report["attacks"] == Value::Array(Vec::new()) && report["learnt"]["learnt_s"].as_u64() >= Some(300),
+        "{report}"
+    );
+    Ok(normal)
 }
 
 /// The first attack, or crowd, of `class`.
@@ -153,7 +110,7 @@ fn told<'a>(report: &'a Value, class: &str) -> Option<&'a Value> {
 
 fn a_carpet_is_told_by_what_is_usual(net: Net) -> Result<()> {
     let desk = Desk::new()?;
-    let normal = desk.learn(datagrams(net, PEACE_S, 2, true))?;
+    let normal = learn(&desk, datagrams(net, PEACE_S, 2, true))?;
     let carpet = desk.capture("carpet.pcap", datagrams(net, 8, 250, false))?;
     let without = json(&carpet, &[])?;
     ensure!(told(&without, "carpet-bombing").is_none(), "{without}");
@@ -201,7 +158,7 @@ fn a_carpet_is_told_by_what_is_usual_ipv6() -> Result<()> {
 fn a_crowd_is_told_by_what_is_usual() -> Result<()> {
     let desk = Desk::new()?;
     let net = Net { is_v6: false };
-    let normal = desk.learn(clients(net, PEACE_S, 5))?;
+    let normal = learn(&desk, clients(net, PEACE_S, 5))?;
     let learnt = fs::read(&normal)?;
     let crowd = desk.capture("crowd.pcap", clients(net, 3, 600))?;
     let without = json(&crowd, &[])?;
@@ -214,7 +171,7 @@ fn a_crowd_is_told_by_what_is_usual() -> Result<()> {
         "{with}"
     );
     // The same is learnt of the same.
-    desk.learn(clients(net, PEACE_S, 5))?;
+    learn(&desk, clients(net, PEACE_S, 5))?;
     ensure!(fs::read(&normal)? == learnt, "what is learnt differs");
     Ok(())
 }

@@ -18,7 +18,7 @@ pub use record::{Attack, Point};
 pub use spread::SourceSpread;
 
 /// So many times its threshold a suspicion begins an attack at once,
-const AT_ONCE: f64 = 2.0;
+pub(super) const AT_ONCE: f64 = 2.0;
 /// and one of less in so many stretches one after the other.
 const IN_A_ROW: u32 = 3;
 /// Clients from far away look like a flood of SYNs until they have got their answers, a tick later: where connections are asked for, it must have

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, mem};
 use super::{
     Baselines, Change, Features, Learnt, Tracker, Window,
     baseline::Shifted,
-    detect::{Class, LEAST_STRENGTH, Recent, Suspicion, detect, detect_alone, detect_patiently},
+    detect::{Class, LEAST_STRENGTH, Recent, Suspicion, detect, detect_alone, detect_patiently, is_rush},
     outlier::{self, Outlier, Score, Vector},
     response::suspect_matched,
 };
@@ -75,9 +75,8 @@ impl Controller {
         let moment = outlier::vector(features);
         self.score = self.learnt.outlier.score(&moment);
         self.moment = Some(moment);
-        if let Some(score) = &self.score {
-            outlier::raise(&mut suspicions, score);
-        }
+        let is_crowd = is_crowd(&suspicions);
+        self.raise(&mut suspicions, features, is_crowd);
         suspect_matched(&mut suspicions, matched);
         let mut changes = self.patiently(features.at_ns, &suspicions);
         let is_harmful = suspicions
@@ -102,9 +101,7 @@ impl Controller {
         let told: Vec<Class> = told.map(|suspicion| suspicion.class).collect();
         let mut patient = detect_patiently(&self.second, &self.learnt.baselines);
         patient.retain(|suspicion| !told.contains(&suspicion.class));
-        if let Some(score) = &self.score {
-            outlier::raise(&mut patient, score);
-        }
+        self.raise(&mut patient, &self.second, is_crowd(suspected));
         if patient.iter().any(|suspicion| self.hinders(suspicion, now_ns)) {
             self.suspected_ns = Some(now_ns);
         }
@@ -166,10 +163,29 @@ impl Controller {
         &self.tracker
     }
 
+    /// Has `suspicions` count for more where the newest moment is unusual and nobody knows why. With a crowd most numbers are unusual, and
+    /// nothing else need be; with many more requests for connections than usual only those can be a flood sooner.
+    fn raise(&self, suspicions: &mut [Suspicion], features: &Features, is_crowd: bool) {
+        let Some(score) = self.score.as_ref().filter(|_| !is_crowd) else {
+            return;
+        };
+        let is_rush = is_rush(features, &self.learnt.baselines);
+        let unexplained = suspicions
+            .iter_mut()
+            .filter(|suspicion| !is_rush || suspicion.class == Class::SynFlood);
+        outlier::raise(unexplained, score);
+    }
+
     /// Whether a suspicion is enough to begin an attack, given time, and to learn nothing meanwhile.
     fn hinders(&self, suspicion: &Suspicion, now_ns: u64) -> bool {
         suspicion.strength >= 1.0
             && suspicion.class.is_attack()
             && !self.tracker.is_given_in(suspicion.class, now_ns)
     }
+}
+
+/// Whether one of `suspicions` is that of a crowd.
+fn is_crowd(suspicions: &[Suspicion]) -> bool {
+    let mut suspicions = suspicions.iter();
+    suspicions.any(|suspicion| suspicion.class == Class::FlashCrowd && suspicion.strength >= 1.0)
 }

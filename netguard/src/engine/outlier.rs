@@ -210,14 +210,12 @@ impl Score {
 
 /// Where a moment is as unusual as that, a suspicion of harm counts twice: half of its threshold is enough, and what is over it begins
 /// an attack at once. Where there is no suspicion there is none after it.
-pub fn raise(suspicions: &mut [Suspicion], score: &Score) {
+pub fn raise<'a>(suspicions: impl IntoIterator<Item = &'a mut Suspicion>, score: &Score) {
     if !score.is_unusual() {
         return;
     }
-    for suspicion in suspicions
-        .iter_mut()
-        .filter(|suspicion| suspicion.class.is_attack())
-    {
+    let suspicions = suspicions.into_iter();
+    for suspicion in suspicions.filter(|suspicion| suspicion.class.is_attack()) {
         suspicion.strength *= 2.0;
         suspicion.evidence.push(score.evidence());
     }

@@ -229,3 +229,52 @@ fn all_is_forgotten() {
     assert_eq!(controller.normal(None).unusual.learnt, 0);
     assert!(!controller.forget(None, 7));
 }
+
+/// Found by made-up captures: the QUIC of a crowd was a flood, because all numbers of a crowd are unusual together.
+#[test]
+fn what_a_crowd_makes_unusual_raises_nothing() {
+    use crate::engine::feature::ServiceFeatures;
+    let web = |at_s: u64, opening: u64, datagrams: u64| {
+        let kinds = [
+            (Kind::Syn, opening),
+            (Kind::Ack, 9 * opening + at_s % 11),
+            (Kind::Udp, datagrams),
+        ];
+        Features {
+            at_ns: at_s * SECOND,
+            services: vec![ServiceFeatures {
+                service: "tcp/80".to_owned(),
+                opening: opening as f64,
+                packets: 10.0 * opening as f64,
+                ..ServiceFeatures::default()
+            }],
+            ..second(&kinds, &[])
+        }
+    };
+    let live = |controller: &mut Controller, features: &Features| {
+        let window = observe(&[], &[], &[], 0, features.at_ns, SECOND);
+        let changes = controller.tick(features, &window, &BTreeMap::new());
+        controller.second(features);
+        changes
+    };
+    let experienced = || {
+        let mut controller = Controller::default();
+        for at_s in 1..=600 {
+            let usual = web(at_s, 150 + at_s % 7, 800 + at_s % 13);
+            assert_eq!(live(&mut controller, &usual), []);
+        }
+        controller
+    };
+    let classes = |opening: u64, datagrams: u64| {
+        let mut controller = experienced();
+        for at_s in 601..=605 {
+            live(&mut controller, &web(at_s, opening, datagrams));
+            assert!(controller.score.as_ref().is_some_and(Score::is_unusual));
+        }
+        let attacks = controller.tracker().attacks().iter();
+        attacks.map(|attack| attack.class).collect::<Vec<_>>()
+    };
+    // 0.6 of what is suspicious of so many clients, and of as few as usual.
+    assert_eq!(classes(3_000, 11_000), [Class::FlashCrowd]);
+    assert_eq!(classes(150, 11_000), [Class::UdpFlood], "as before without one");
+}

@@ -24,6 +24,11 @@ pub(super) fn flash_crowd(features: &Features, baselines: &Baselines) -> Option<
     if segments < GOES_ON * syn || refused > REFUSED * syn {
         return None;
     }
+    rush(features, baselines)
+}
+
+/// The service that is asked for connections by the most times as many as usual, whether they go on or not.
+fn rush(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
     let crowds = features.services.iter().filter_map(|service| {
         let usual = &baselines.service(&service.service)?.opening;
         let usual = usual.usual(features.wall_s)?;
@@ -43,20 +48,49 @@ pub(super) fn flash_crowd(features: &Features, baselines: &Baselines) -> Option<
     crowds.max_by(|a, b| a.strength.total_cmp(&b.strength))
 }
 
-/// How many times as many as usual connect where that suspicion of a `crowd` is one, 1 where none does: clients also ping, and speak QUIC, and so do
-/// more of them.
-pub(super) fn growth(crowd: Option<&Suspicion>, features: &Features, baselines: &Baselines) -> f64 {
-    let crowd = crowd.filter(|crowd| crowd.strength >= 1.0);
-    let usual = crowd.and_then(|_| baselines.usual(Metric::Syn, features.wall_s));
-    // By what is asked for, since what comes about does so a tick later.
-    usual.map_or(1.0, |usual| {
-        (features.of_kinds(&[Kind::Syn]) / usual.max(1.0)).max(1.0)
-    })
+/// Whether a service is asked for many more connections than usual: in the tick in which a crowd comes nobody knows yet whether they go on.
+pub fn is_rush(features: &Features, baselines: &Baselines) -> bool {
+    rush(features, baselines).is_some_and(|rush| rush.strength >= 1.0)
+}
+
+/// How much more than usual clients may send because there are more of them: they also ping, and speak QUIC.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Growth {
+    /// How many times as many as usual connect, 1 where no crowd does.
+    pub(super) times: f64,
+    /// As many ask for connections, and whether they go on will be known a tick later.
+    pub(super) is_unsure: bool,
+}
+
+impl Growth {
+    pub(super) const NONE: Self = Self {
+        times: 1.0,
+        is_unsure: false,
+    };
+
+    /// Where that suspicion of a `crowd` is one.
+    pub(super) fn of(crowd: Option<&Suspicion>, features: &Features, baselines: &Baselines) -> Self {
+        if crowd.is_none_or(|crowd| crowd.strength < 1.0) {
+            let is_unsure = is_rush(features, baselines);
+            return Self {
+                is_unsure,
+                ..Self::NONE
+            };
+        }
+        // By what is asked for, since what comes about does so a tick later.
+        let usual = baselines.usual(Metric::Syn, features.wall_s);
+        let times = usual.map_or(1.0, |usual| features.of_kinds(&[Kind::Syn]) / usual.max(1.0));
+        Self {
+            times: times.max(1.0),
+            is_unsure: false,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{super::detect_alone, *};
+    use crate::engine::attack::AT_ONCE;
     use crate::engine::feature::{ServiceFeatures, tests::second};
 
     /// A second with so many connections to the web server, each with so many segments.
@@ -89,8 +123,13 @@ mod tests {
         assert!(strength(&clients(1_000, 5), &baselines) > 3.0);
         assert_eq!(strength(&clients(1_000, 0), &baselines), 0.0);
         let crowd = clients(1_000, 5);
-        let growth = growth(flash_crowd(&crowd, &baselines).as_ref(), &crowd, &baselines);
-        assert!((9.0..11.0).contains(&growth), "{growth}");
+        let growth = Growth::of(flash_crowd(&crowd, &baselines).as_ref(), &crowd, &baselines);
+        assert!(
+            (9.0..11.0).contains(&growth.times) && !growth.is_unsure,
+            "{growth:?}"
+        );
+        assert!(Growth::of(None, &crowd, &baselines).is_unsure);
+        assert_eq!(Growth::of(None, &clients(120, 5), &baselines), Growth::NONE);
     }
 
     /// Found by made-up captures: the pings of a crowd were a flood.
@@ -114,5 +153,13 @@ mod tests {
         assert!(is_flood(&with_pings(3_000, 5, 1_000)), "more than the crowd");
         assert!(is_flood(&with_pings(150, 5, 400)), "without one");
         assert!(is_flood(&with_pings(3_000, 0, 400)), "beside a flood");
+        // In the tick in which it comes a crowd may be a flood, and the next one tells: none of many pings begins at once.
+        let coming = detect_alone(&with_pings(3_000, 0, 900), &baselines).into_iter();
+        let pings = coming.filter(|told| told.class == Class::IcmpFlood);
+        let strengths: Vec<f64> = pings.map(|told| told.strength).collect();
+        assert!(
+            matches!(strengths[..], [strength] if (1.0..AT_ONCE).contains(&strength)),
+            "{strengths:?}"
+        );
     }
 }

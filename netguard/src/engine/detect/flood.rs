@@ -3,8 +3,8 @@
 
 use netguard_common::{Verdict, telemetry::Kind};
 
-use super::{Class, Evidence, Suspicion, crowd, pieces};
-use crate::engine::{Baselines, Features, feature::Metric};
+use super::{Class, Evidence, Suspicion, crowd::Growth, pieces};
+use crate::engine::{Baselines, Features, attack::AT_ONCE, feature::Metric};
 
 /// What makes a flood of a class.
 struct Flood {
@@ -55,6 +55,9 @@ const FLOODS: [Flood; 6] = [
 /// learnt: whoever makes a crowd, too, hides nothing behind it.
 const WITH_A_CROWD: f64 = 1.5;
 
+/// As strong is a volume at the most while a crowd may be coming, which is known by the next tick.
+const NOT_AT_ONCE: f64 = 0.9 * AT_ONCE;
+
 /// A kind of segment of which less is dropped is not worth a word.
 const KIND_PART: f64 = 0.1;
 
@@ -71,7 +74,7 @@ pub(super) fn floods(
     syn_acks: Option<&Suspicion>,
     crowd: Option<&Suspicion>,
 ) -> Vec<Suspicion> {
-    let growth = crowd::growth(crowd, features, baselines);
+    let growth = Growth::of(crowd, features, baselines);
     // A service over its rate may be one of either protocol.
     let datagrams = features.of_kinds(&[Kind::Udp]);
     let shared = features.with(&[Verdict::LimitService, Verdict::LimitPrefix]);
@@ -124,7 +127,7 @@ pub(super) fn slow_floods(second: &Features, baselines: &Baselines) -> Vec<Suspi
                 _ => -pieces::dropped(second, pieces::IN_A_SECOND),
             };
             let refused = (second.with(class.verdicts()) + small).max(0.0);
-            slow.suspicion(second, refused, baselines, 1.0)
+            slow.suspicion(second, refused, baselines, Growth::NONE)
         })
         .collect()
 }
@@ -157,13 +160,13 @@ impl Flood {
     }
 
     /// By the packets `refused` as those of the class, and by the volume: the stronger of both counts.
-    /// Clients are `growth` times as many as usual.
+    /// Of clients there is that `growth`.
     fn suspicion(
         &self,
         features: &Features,
         refused: f64,
         baselines: &Baselines,
-        growth: f64,
+        growth: Growth,
     ) -> Option<Suspicion> {
         let mut suspicion = Suspicion {
             class: self.class,
@@ -184,10 +187,13 @@ impl Flood {
             let usual = baselines.usual(metric, features.wall_s);
             // Learning must not make a quiet machine nervous, nor a crowd.
             let threshold = usual.map_or(floor, |usual| {
-                let with_a_crowd = (WITH_A_CROWD * growth * usual).min(floor);
+                let with_a_crowd = (WITH_A_CROWD * growth.times * usual).min(floor);
                 (factor * usual).max(floor / 10.0).max(with_a_crowd)
             });
-            let strength = value / threshold;
+            let strength = match growth.is_unsure {
+                true => (value / threshold).min(NOT_AT_ONCE),
+                false => value / threshold,
+            };
             if strength >= super::LEAST_STRENGTH {
                 suspicion.strength = suspicion.strength.max(strength);
                 suspicion.packets = suspicion.packets.max(value);

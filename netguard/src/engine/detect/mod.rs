@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Baselines, Features, feature::Metric};
 
+pub use crowd::is_rush;
 pub use opened::Recent;
 
 /// What traffic is like that is not as usual.

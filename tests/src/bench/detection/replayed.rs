@@ -62,6 +62,19 @@ impl Replayed {
             .collect()
     }
 
+    /// What each attack but one of `class` was told for, in lines.
+    pub(super) fn why_others(&self, class: Option<&str>) -> Vec<String> {
+        let attacks = self.report["attacks"].as_array().into_iter().flatten();
+        let others = attacks.filter(|attack| attack["harmful"] == true && attack["class"].as_str() != class);
+        let line = |attack: &Value| {
+            format!(
+                "{} after {} ms: {}",
+                attack["class"], attack["detected_after_ms"], attack["evidence"]
+            )
+        };
+        others.map(line).collect()
+    }
+
     /// The first that was told once it had begun.
     pub(super) fn recognised(&self) -> Option<(&str, f64)> {
         self.alarms().into_iter().find(|(_, after)| *after >= 0.0)

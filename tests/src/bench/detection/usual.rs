@@ -103,7 +103,11 @@ pub(super) fn measure(netguard: &Path, only: &str) -> Result<(Vec<UsualRow>, Vec
                 play(then, &mut scene, begins);
                 let normal = normal[usize::from(is_v6)].display().to_string();
                 let replayed = Replayed::of(netguard, scene, &path, begins, &["--normal", &normal]);
-                runs.push(replayed.with_context(|| named(then))?);
+                let replayed = replayed.with_context(|| named(then))?;
+                for why in replayed.why_others(then.class()) {
+                    eprintln!("bench: false alarm, {}: {why}", named(then));
+                }
+                runs.push(replayed);
             }
         }
         rows.push(row(named(then), then, &runs));

@@ -15,7 +15,7 @@ use crate::{
     signature::{self, Found},
     state,
     tables::Tables,
-    telemetry,
+    telemetry, throttle,
     verdict::Action,
     view::View,
 };
@@ -175,7 +175,7 @@ fn stages<V: View, T: Tables>(
         if !matches!(limit_mode, Mode::Off) {
             shadow.rule(
                 limit_mode,
-                limit::check(view, Class::Control, packet, settings, tables.now_ns(), tables),
+                limit::check(view, Class::Control, 1, packet, settings, tables.now_ns(), tables),
             )?;
         }
         return ControlFlow::Break(Verdict::PassControl);
@@ -191,9 +191,14 @@ fn stages<V: View, T: Tables>(
     // What the limits need comes into the cache while the lists are searched.
     let is_searched = hints & hint::RANGE != 0;
     let mut looks = 0;
+    let mut divisor = 1;
+    if class != Class::NONE {
+        divisor = throttle::divisor(packet, settings.seed, tables);
+    }
+    let divisor = view.opaque(divisor);
     if is_searched {
         count_pace(class, packet, settings, tables);
-        looks = look(view, class, packet, settings, tables);
+        looks = look(view, class, divisor, packet, settings, tables);
         let (first, outcome) = ranges::check(view, packet, settings, tables);
         if let Some(verdict) = first {
             shadow.rule(Mode::Shadow, ControlFlow::Break(verdict))?;
@@ -250,11 +255,11 @@ fn stages<V: View, T: Tables>(
             0
         };
     } else if !is_searched {
-        looks = look(view, class, packet, settings, tables);
+        looks = look(view, class, divisor, packet, settings, tables);
     }
     let looks = view.opaque(looks);
     if let Some(class) = limited.filter(|_| looks & level::SOURCE != 0) {
-        let outcome = limit::check(view, class, packet, settings, tables.now_ns(), tables);
+        let outcome = limit::check(view, class, divisor, packet, settings, tables.now_ns(), tables);
         shadow.rule(limit_mode, outcome)?;
     }
     if view.opaque(unwanted) != 0 {
@@ -300,6 +305,7 @@ fn count_pace<T: Tables>(class: u32, packet: &mut Packet, settings: &Settings, t
 fn look<V: View, T: Tables>(
     view: &V,
     class: u32,
+    divisor: u32,
     packet: &mut Packet,
     settings: &Settings,
     tables: &T,
@@ -309,7 +315,7 @@ fn look<V: View, T: Tables>(
         return 0;
     };
     let places = level::Places::of(class, packet, settings);
-    let looks = places.look(view, class, packet, settings, tables);
+    let looks = places.look(view, class, divisor, packet, settings, tables);
     // On a CPU that is not busy, or that has not counted the packet yet, it is fetched when it is needed.
     if pace::is_busy(packet.chance) {
         places.fetch_known(class, packet, settings, tables);

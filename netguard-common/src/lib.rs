@@ -47,6 +47,7 @@ pub mod state;
 pub mod syn_ack;
 pub mod tables;
 pub mod telemetry;
+pub mod throttle;
 pub mod tls;
 pub mod verdict;
 pub mod view;

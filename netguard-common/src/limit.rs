@@ -96,11 +96,12 @@ impl Class {
     }
 }
 
-/// Breaks with the limit verdict of `class` when the source sends faster than its limit.
+/// Breaks with the limit verdict of `class` when the source sends faster than its limit, which is divided by `divisor`.
 #[inline(always)]
 pub fn check<V: View, T: Tables>(
     view: &V,
     class: Class,
+    divisor: u32,
     packet: &mut Packet,
     settings: &Settings,
     now_ns: u64,
@@ -109,6 +110,7 @@ pub fn check<V: View, T: Tables>(
     let Some(rate) = class.rate(view, &settings.limits) else {
         return ControlFlow::Continue(());
     };
+    let rate = rate.divided(divisor);
     let place = bucket::of_hash(class, packet.source_hash(settings.seed), is_path_mtu(packet));
     if heavy::admit(view, place, &rate, packet, settings, now_ns, tables) {
         ControlFlow::Continue(())
@@ -297,6 +299,7 @@ mod tests {
             check(
                 &SliceView(&[]),
                 Class::Control,
+                1,
                 &mut packet,
                 &memory.settings,
                 0,

@@ -25,11 +25,12 @@ use crate::{
     state::{self, Strays},
     syn_ack::SynAck,
     telemetry::{GENERATIONS, Sketch, Telemetry},
+    throttle,
     tls::{self, Conversation, Reading},
 };
 
 pub use sizes::*;
-use spec::{Lpm, ring, spec};
+use spec::{Lpm, of_each_cpu, ring, spec};
 pub use spec::{MapKind, MapSpec};
 pub use table::Table;
 
@@ -47,23 +48,14 @@ pub const MAPS: &[MapSpec] = &[
         1,
         "modes and limits, written by the daemon",
     ),
-    spec::<u32, Packet>(
+    of_each_cpu::<Packet>(
         "PACKET",
-        MapKind::PerCpuArray,
-        1,
         "the packet that a CPU is judging: of no meaning afterwards",
     ),
-    spec::<u32, Clock>(
-        "CLOCK",
-        MapKind::PerCpuArray,
-        1,
-        "the time that a CPU read last, and in which tick",
-    ),
-    spec::<u32, Pace>("PACE", MapKind::PerCpuArray, 1, "how busy a CPU is"),
-    spec::<u32, SynAck>(
+    of_each_cpu::<Clock>("CLOCK", "the time that a CPU read last, and in which tick"),
+    of_each_cpu::<Pace>("PACE", "how busy a CPU is"),
+    of_each_cpu::<SynAck>(
         "SYN_ACK",
-        MapKind::PerCpuArray,
-        1,
         "the answer that a CPU is making, and how many it may still make",
     ),
     spec::<u32, [u32; 2]>(
@@ -174,21 +166,14 @@ pub const MAPS: &[MapSpec] = &[
         COUNTERS,
         "packets and bytes by verdict: enforced, then shadow",
     ),
-    spec::<u32, Sampler>(
-        "SAMPLER",
-        MapKind::PerCpuArray,
-        1,
-        "budget of the samples, and how many were lost",
-    ),
+    of_each_cpu::<Sampler>("SAMPLER", "budget of the samples, and how many were lost"),
     ring(
         "SAMPLES",
         SAMPLES_BYTES,
         "samples of dropped packets on their way to the daemon",
     ),
-    spec::<u32, Head>(
+    of_each_cpu::<Head>(
         "HEAD",
-        MapKind::PerCpuArray,
-        1,
         "the head of the packet that a CPU is telling: of no meaning afterwards",
     ),
     ring(
@@ -232,10 +217,8 @@ pub const MAPS: &[MapSpec] = &[
         SIGNATURES as usize,
         "packets and bytes that each signature fits",
     ),
-    spec::<u32, Features>(
+    of_each_cpu::<Features>(
         "FEATURES",
-        MapKind::PerCpuArray,
-        1,
         "the vector of the packet that a CPU is judging: of no meaning afterwards",
     ),
     spec::<u32, KnownLine>(
@@ -249,6 +232,18 @@ pub const MAPS: &[MapSpec] = &[
         MapKind::Hash,
         PROVEN,
         "sources with an established TCP connection, and until when (ns) that counts",
+    ),
+    spec::<u64, u64>(
+        "THROTTLED",
+        MapKind::Hash,
+        THROTTLED,
+        "sources whose limits are divided: by what, and until when (ns)",
+    ),
+    spec::<u32, u64>(
+        "THROTTLE_FILTER",
+        MapKind::Array,
+        throttle::FILTER_WORDS as usize,
+        "a bit for each hash of a source in THROTTLED",
     ),
     spec::<u32, ServiceLine>(
         "SERVICE_LINES",
@@ -286,10 +281,8 @@ pub const MAPS: &[MapSpec] = &[
         service::LINES as usize,
         "a byte for each TCP and UDP port: the number under which it is counted in TELEMETRY, 0 for others",
     ),
-    spec::<u32, Telemetry>(
+    of_each_cpu::<Telemetry>(
         "TELEMETRY",
-        MapKind::PerCpuArray,
-        1,
         "packets by kind and by service, and how sources, ports, sizes and TTLs are spread",
     ),
     spec::<u32, Sketch>(
@@ -339,10 +332,8 @@ pub const MAPS: &[MapSpec] = &[
         0,
         "how far the start of what a TLS service says in a connection was read, carried by its socket",
     ),
-    spec::<u32, Reading>(
+    of_each_cpu::<Reading>(
         "READING",
-        MapKind::PerCpuArray,
-        1,
         "the conversation that a CPU reads: of no meaning afterwards",
     ),
     spec::<u32, u64>(
@@ -369,16 +360,9 @@ pub const MAPS: &[MapSpec] = &[
         OPENINGS,
         "hashed: handshakes that a service answered, and nothing was said behind yet",
     ),
-    spec::<u32, PieceRoom>(
-        "PIECE",
-        MapKind::PerCpuArray,
-        1,
-        "what a CPU is handing on: of no meaning afterwards",
-    ),
-    spec::<u32, Hearing>(
+    of_each_cpu::<PieceRoom>("PIECE", "what a CPU is handing on: of no meaning afterwards"),
+    of_each_cpu::<Hearing>(
         "HEARING",
-        MapKind::PerCpuArray,
-        1,
         "turns of conversations that a CPU handed on and left out, and its budgets",
     ),
     ring(

@@ -34,6 +34,7 @@ use crate::{
     syn_ack::{Cookie, SynAck, TCP_AT},
     tables::{ExactWords, Generation, LimitCell, Slots, Tables},
     telemetry::{GENERATIONS, Sketch, Telemetry},
+    throttle::Throttle,
     tls::{self, Conversation, Handshake, Reading},
 };
 
@@ -86,6 +87,8 @@ pub struct Memory {
     pub connections: Connections,
     /// Until when, by source key.
     pub proven: HashMap<u64, u64>,
+    /// By source key.
+    pub throttled: HashMap<u64, Throttle>,
     /// By slot, see [`crate::service::slot`].
     pub services: HashMap<u32, Service>,
     /// Of the connection that all frames belong to, if they belong to one.
@@ -142,6 +145,7 @@ impl Memory {
             known: (0..known::LINES).map(|_| Default::default()).collect(),
             connections: Connections::default(),
             proven: HashMap::new(),
+            throttled: HashMap::new(),
             services: HashMap::new(),
             conversation: None,
             reading: RefCell::new(Reading::ZERO),
@@ -240,6 +244,13 @@ impl Tables for Memory {
     }
     fn proven(&self, key: u64) -> Option<u64> {
         self.proven.get(&key).copied()
+    }
+    /// All are asked for: a filter must change nothing.
+    fn throttle_filter(&self, _: u32) -> u64 {
+        u64::MAX
+    }
+    fn throttled(&self, key: u64) -> Option<Throttle> {
+        self.throttled.get(&key).copied()
     }
     fn service(&self, slot: u32) -> Option<&Service> {
         self.services.get(&slot)

@@ -20,6 +20,7 @@ use crate::{
     state::{Standing, Strays},
     syn_ack::{Cookie, SynAck},
     telemetry::{Sketch, Telemetry},
+    throttle::Throttle,
     tls::{self, Conversation, Handshake, Reading},
     view::View,
 };
@@ -67,6 +68,10 @@ pub trait Tables: Sized {
     fn known(&self, index: u32) -> Option<impl Slots<u32>>;
     /// Until when (monotonic ns) the source with `key`, see [`crate::limit::source_key`], counts as proven.
     fn proven(&self, key: u64) -> Option<u64>;
+    /// Word `index` of the filter before the throttled sources, see [`crate::throttle`].
+    fn throttle_filter(&self, index: u32) -> u64;
+    /// How the source with `key` is throttled, if it is.
+    fn throttled(&self, key: u64) -> Option<Throttle>;
     /// What holds for the service at `slot`, see [`crate::service::slot`], instead of the common settings.
     fn service(&self, slot: u32) -> Option<&Service>;
 

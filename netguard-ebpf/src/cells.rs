@@ -55,6 +55,13 @@ pub(crate) fn byte<T>(line: *const T, index: u32) -> u8 {
     unsafe { line.cast::<u8>().add(index as usize).read_volatile() }
 }
 
+/// What a CPU has for itself.
+#[inline(always)]
+pub(crate) fn own<'a, T>(entry: Option<*mut T>) -> Option<&'a mut T> {
+    // SAFETY: the entry belongs to this CPU, lives as long as the map, and XDP programs are not preempted by one another there.
+    entry.map(|entry| unsafe { &mut *entry })
+}
+
 /// Adds one packet of `bytes` to `counter`.
 #[inline(always)]
 pub(crate) fn add(counter: Option<*mut Counter>, bytes: u32) {

@@ -22,7 +22,7 @@ use netguard_common::{
         COUNTERS as COUNTERS_LEN, EXCESS_BYTES, FRAGMENT_CELLS, HANDSHAKES_BYTES, HEADS_BYTES, HOLDERS,
         LIMIT_CELLS as CELLS, NOTES as NOTES_LEN, OPENINGS as OPENINGS_LEN, OWN as OWN_LEN, PIECES_BYTES,
         PORT_WORDS, PROVEN as PROVEN_LEN, QUESTIONS as QUESTIONS_LEN, REDIRECTS as REDIRECTS_LEN,
-        SAMPLES_BYTES, TALKS as TALKS_LEN,
+        SAMPLES_BYTES, TALKS as TALKS_LEN, THROTTLED as THROTTLED_LEN,
     },
     own::{OwnSeen, SEEN},
     pace::Pace,
@@ -33,6 +33,7 @@ use netguard_common::{
     state::{KINDS, Strays},
     syn_ack::SynAck,
     telemetry::{GENERATIONS, Sketch, Telemetry},
+    throttle::FILTER_WORDS,
     tls::{COUNTERS as TLS_COUNTERS, Conversation, Reading},
 };
 
@@ -116,6 +117,10 @@ pub(crate) static FEATURES: PerCpuArray<Features, 1> = PerCpuArray::new();
 pub(crate) static KNOWN: Array<KnownLine, { KNOWN_LINES as usize }> = Array::new();
 #[btf_map]
 pub(crate) static PROVEN: HashMap<u64, u64, PROVEN_LEN, GROWING> = HashMap::new();
+#[btf_map]
+pub(crate) static THROTTLED: HashMap<u64, u64, THROTTLED_LEN, GROWING> = HashMap::new();
+#[btf_map]
+pub(crate) static THROTTLE_FILTER: Array<u64, { FILTER_WORDS as usize }> = Array::new();
 #[btf_map]
 pub(crate) static SERVICE_LINES: Array<ServiceLine, { SERVICE_LINES_LEN as usize }> = Array::new();
 #[btf_map]

@@ -21,13 +21,14 @@ use netguard_common::{
     syn_ack::{Cookie, SynAck},
     tables::{ExactWords, Generation, LimitCell, Slots, Tables},
     telemetry::{Sketch, Telemetry},
+    throttle::Throttle,
     tls::{Conversation, Handshake, Reading},
     view::View,
 };
 
 use crate::{
     apart,
-    cells::{self, SlotLine, add, byte},
+    cells::{self, SlotLine, add, byte, own},
     clock, connections, leaving,
     lent::{packet, settings},
     maps::*,
@@ -183,6 +184,17 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
     }
 
     #[inline(always)]
+    fn throttle_filter(&self, index: u32) -> u64 {
+        THROTTLE_FILTER.get(index).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn throttled(&self, key: u64) -> Option<Throttle> {
+        // SAFETY: as for `block_v4`.
+        unsafe { THROTTLED.get(key) }.copied().map(Throttle)
+    }
+
+    #[inline(always)]
     fn service(&self, slot: u32) -> Option<&Service> {
         match byte(SERVICE_LINES.get_ptr(slot / SERVICE_LINE)?, slot % SERVICE_LINE) {
             0 => None,
@@ -197,8 +209,7 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
 
     #[inline(always)]
     fn syn_ack(&self) -> Option<impl DerefMut<Target = SynAck>> {
-        // SAFETY: as for `add`.
-        SYN_ACK.get_ptr_mut(0).map(|answer| unsafe { &mut *answer })
+        own(SYN_ACK.get_ptr_mut(0))
     }
 
     #[inline(always)]
@@ -218,8 +229,7 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
 
     #[inline(always)]
     fn strays(&self, kind: u32) -> Option<impl DerefMut<Target = Strays>> {
-        // SAFETY: as for `add`.
-        STRAYS.get_ptr_mut(kind).map(|strays| unsafe { &mut *strays })
+        own(STRAYS.get_ptr_mut(kind))
     }
 
     #[inline(always)]
@@ -268,8 +278,7 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
 
     #[inline(always)]
     fn features(&self) -> Option<impl DerefMut<Target = Features>> {
-        // SAFETY: as for `add`.
-        FEATURES.get_ptr_mut(0).map(|features| unsafe { &mut *features })
+        own(FEATURES.get_ptr_mut(0))
     }
 
     #[inline(always)]
@@ -337,24 +346,17 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
 
     #[inline(always)]
     fn pace(&self) -> Option<impl DerefMut<Target = Pace>> {
-        // SAFETY: as for `add`.
-        PACE.get_ptr_mut(0).map(|pace| unsafe { &mut *pace })
+        own(PACE.get_ptr_mut(0))
     }
 
     #[inline(always)]
     fn telemetry(&self) -> Option<impl DerefMut<Target = Telemetry>> {
-        // SAFETY: as for `add`.
-        TELEMETRY
-            .get_ptr_mut(0)
-            .map(|telemetry| unsafe { &mut *telemetry })
+        own(TELEMETRY.get_ptr_mut(0))
     }
 
     #[inline(always)]
     fn sketch(&self, generation: u32) -> Option<impl DerefMut<Target = Sketch>> {
-        // SAFETY: as for `add`.
-        SKETCHES
-            .get_ptr_mut(generation)
-            .map(|sketch| unsafe { &mut *sketch })
+        own(SKETCHES.get_ptr_mut(generation))
     }
 
     #[inline(always)]
@@ -371,8 +373,7 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
 
     #[inline(always)]
     fn sampler(&self) -> Option<impl DerefMut<Target = Sampler>> {
-        // SAFETY: as for `add`.
-        SAMPLER.get_ptr_mut(0).map(|sampler| unsafe { &mut *sampler })
+        own(SAMPLER.get_ptr_mut(0))
     }
 
     #[inline(always)]
@@ -385,8 +386,7 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
 
     #[inline(always)]
     fn head(&self) -> Option<impl DerefMut<Target = Head>> {
-        // SAFETY: as for `add`.
-        HEAD.get_ptr_mut(0).map(|head| unsafe { &mut *head })
+        own(HEAD.get_ptr_mut(0))
     }
 
     #[inline(always)]

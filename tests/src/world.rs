@@ -12,7 +12,6 @@ use netguard::{
 use netguard_common::{
     bucket::BucketLine,
     layout::{CLASSES, Mode, Question, Rate, Rule, Settings},
-    limit::source_key,
     maps::{ALLOW_PREFIXES, BLOCK_ADDRESSES, BLOCK_PREFIXES, HOLDERS, OWN, Table},
     memory::Memory,
     packet::Address,
@@ -66,6 +65,7 @@ pub struct World {
     signatures: Vec<Signature>,
     questions: Vec<(Question, u64)>,
     proven: Vec<IpAddr>,
+    throttled: Vec<(IpAddr, u8)>,
 }
 
 impl Default for World {
@@ -88,6 +88,7 @@ impl World {
             signatures: Vec::new(),
             questions: Vec::new(),
             proven: Vec::new(),
+            throttled: Vec::new(),
         }
     }
 
@@ -244,20 +245,6 @@ impl World {
         self
     }
 
-    /// Lets `source` have a connection. Panics if it is no address.
-    pub fn proven(mut self, source: &str) -> Self {
-        self.proven
-            .push(source.parse().unwrap_or_else(|error| panic!("{error}")));
-        self
-    }
-
-    fn proven_keys(&self) -> impl Iterator<Item = u64> {
-        self.proven.iter().map(|source| {
-            let (family, address) = Address::of(*source);
-            source_key(family, address)
-        })
-    }
-
     /// Has the service take nobody new. Panics if it is none.
     pub fn broken(mut self, service: &str) -> Self {
         let signature = newcomers(service).unwrap_or_else(|| panic!("{service} is no service"));
@@ -290,6 +277,7 @@ impl World {
         memory
             .proven
             .extend(self.proven_keys().map(|key| (key, u64::MAX)));
+        memory.throttled.extend(self.throttles());
         for (list, prefix, rule) in &self.rules {
             let bits = u32::from(prefix.bits());
             let replaced = match (table_of(*list, *prefix, rule), prefix.address()) {
@@ -345,6 +333,9 @@ impl World {
         object.write_settings(&self.settings)?;
         for key in self.proven_keys() {
             object.prove(key, u64::MAX)?;
+        }
+        for (key, throttle) in self.throttles() {
+            object.throttle(key, throttle, self.settings.seed)?;
         }
         for (list, prefix, rule) in &self.rules {
             let (table, bits) = (table_of(*list, *prefix, rule), u32::from(prefix.bits()));

@@ -36,18 +36,21 @@ impl Places {
 
     /// Which buckets `packet` has to look into, as bits: `SOURCE`, `PREFIX`. Their lines are fetched into the cache: they lie anywhere in
     /// memory, and one after the other each would be waited for. Where chance has a say, `packet` is counted: not that of a source
-    /// which may be over its limit, so that a flood from few sources makes no CPU busy.
+    /// which may be over its limit, so that a flood from few sources makes no CPU busy. The limit of the source is divided by `divisor`.
     #[inline(always)]
     pub fn look<V: View, T: Tables>(
         &self,
         view: &V,
         class: Class,
+        divisor: u32,
         packet: &mut Packet,
         settings: &Settings,
         tables: &T,
     ) -> u32 {
         let now_ns = tables.now_ns();
-        let source = class.rate(view, &settings.limits);
+        let source = class
+            .rate(view, &settings.limits)
+            .map(|rate| rate.divided(divisor));
         let prefix = class.rate(view, &settings.levels.prefix);
         let mut looks = SOURCE | PREFIX;
         if source.is_none() || !heavy::is_heavy(self.source, now_ns, tables) {

@@ -26,6 +26,8 @@ pub const SIGNATURES_USED_AT: usize = PORT_WORDS;
 pub const LIMIT_CELLS: usize = (heavy::CELLS_AT + heavy::CELLS) as usize;
 /// Sources that have proven their address.
 pub const PROVEN: usize = 16_384;
+/// Sources whose limits are divided, see [`crate::throttle`].
+pub const THROTTLED: usize = 16_384;
 /// Sources and prefixes that hold connections; `tables` in the configuration changes it.
 pub const HOLDERS: usize = 131_072;
 pub const CORRECTIONS: usize = 16_384;

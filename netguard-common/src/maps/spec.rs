@@ -45,6 +45,11 @@ impl MapSpec {
 #[repr(C, packed)]
 pub(super) struct Lpm<K>(u32, K);
 
+/// A single value for each CPU.
+pub(super) const fn of_each_cpu<V>(name: &'static str, help: &'static str) -> MapSpec {
+    spec::<u32, V>(name, MapKind::PerCpuArray, 1, help)
+}
+
 pub(super) const fn spec<K, V>(
     name: &'static str,
     kind: MapKind,

@@ -13,9 +13,10 @@ use netguard_common::{
     layout::{NetworkV4, Note, NoteKey, Question, Rule},
     maps::{MAPS, MapKind, MapSpec},
     shared::Shared,
+    throttle::Throttle,
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{BpfError, Pins, links::number, ranges::extent, raw::Raw};
 
@@ -171,6 +172,21 @@ fn read(spec: &'static MapSpec, map: Map) -> Result<Vec<DumpedEntry>, BpfError> 
                 Ok(DumpedEntry {
                     key: Value::String(IpAddr::from(key).to_canonical().to_string()),
                     value: value.into(),
+                })
+            });
+            entries.collect()
+        }
+        "THROTTLED" => {
+            let map: HashMap<_, u64, u64> = map.try_into().map_err(&wrap)?;
+            let entries = map.iter().map(|entry| {
+                let (key, word) = entry?;
+                let throttle = Throttle(word);
+                let until_ns = throttle.until_ns();
+                // Before its time is up, whenever that is.
+                let divisor = throttle.divisor(until_ns.saturating_sub(1));
+                Ok(DumpedEntry {
+                    key: Value::String(render::source(key)),
+                    value: json!({ "divisor": divisor, "until_ns": until_ns }),
                 })
             });
             entries.collect()

@@ -38,6 +38,7 @@ mod sock;
 mod storage;
 mod telemetry;
 mod testrun;
+mod throttled;
 mod tls;
 mod trace;
 mod wide;
@@ -70,6 +71,7 @@ pub use sock::{NotCounted, count_connections, counts_connections};
 pub use storage::table_of;
 pub use telemetry::Telemetry;
 pub use testrun::{Attachment, ProgramUnderTest, TestObject};
+pub use throttled::{Throttled, divisor_of};
 pub use tls::{TlsCount, tls_counts};
 pub use trace::trace_log;
 

@@ -13,7 +13,7 @@ use netguard_common::{
     packet::Address,
 };
 
-use super::{BpfError, Pins, raw::Raw};
+use super::{BpfError, Pins, divisor_of, raw::Raw};
 
 /// The map `SETTINGS`.
 pub struct SettingsMap {
@@ -58,6 +58,8 @@ pub struct LimitLevel {
     pub class: Class,
     /// Whether it is that of the prefix.
     pub of_prefix: bool,
+    /// By what reputation divides it; 1: not at all. `rate_per_s` and `burst` are what is left.
+    pub divisor: u32,
     pub rate_per_s: u64,
     pub burst: u64,
     /// Packets of the burst that are used up; `burst` means that the next packet is over the limit.
@@ -80,25 +82,27 @@ impl LimitLevel {
     }
 }
 
-/// The levels of `source` at `now_ns`; without unlimited classes.
+/// The levels of `address` at `now_ns`; without unlimited classes.
 ///
 /// # Errors
 /// When nothing is pinned or the kernel refuses the read.
-pub fn limit_levels(pins: &Pins, source: IpAddr, now_ns: u64) -> Result<Vec<LimitLevel>, BpfError> {
+pub fn limit_levels(pins: &Pins, address: IpAddr, now_ns: u64) -> Result<Vec<LimitLevel>, BpfError> {
     let settings = SettingsMap::open(pins)?.read()?;
     let buckets: Array<_, Raw<BucketLine>> = pins
         .open("BUCKETS")?
         .try_into()
         .map_err(BpfError::map("BUCKETS", bucket::LINES))?;
-    let (family, source) = Address::of(source.to_canonical());
+    let (family, source) = Address::of(address.to_canonical());
     let ahead_ns = |place: Place| {
         let line = buckets.get(&place.line, 0);
         let line = line.map_err(BpfError::map("BUCKETS", bucket::LINES))?.0;
         Ok::<_, BpfError>(line.arrival_ns(place).saturating_sub(now_ns))
     };
-    let level = |class: Class, of_prefix, rate: Rate, ahead_ns: u64| LimitLevel {
+    let divisor = divisor_of(pins, address, now_ns)?;
+    let level = |class: Class, of_prefix, divisor, rate: Rate, ahead_ns: u64| LimitLevel {
         class,
         of_prefix,
+        divisor,
         rate_per_s: rate.per_second(),
         burst: rate.burst(),
         used: ahead_ns.div_ceil(rate.interval_ns).min(rate.burst()),
@@ -113,11 +117,14 @@ pub fn limit_levels(pins: &Pins, source: IpAddr, now_ns: u64) -> Result<Vec<Limi
             // Control messages have two buckets, of which the fuller one counts; for the others both are one.
             let key = source_key(family, source);
             let of = |apart| ahead_ns(bucket::of_source(class, key, apart, settings.seed));
-            levels.push(level(class, false, own, of(false)?.max(of(true)?)));
+            // Control messages are never divided.
+            let divisor = if class == Class::Control { 1 } else { divisor };
+            let ahead_ns = of(false)?.max(of(true)?);
+            levels.push(level(class, false, divisor, own.divided(divisor), ahead_ns));
         }
         if prefix.interval_ns != 0 && has_prefix(family, source) {
             let place = bucket::of_prefix(class, prefix_key(family, source), settings.seed);
-            levels.push(level(class, true, prefix, ahead_ns(place)?));
+            levels.push(level(class, true, 1, prefix, ahead_ns(place)?));
         }
     }
     Ok(levels)

@@ -16,10 +16,12 @@ use netguard_common::{
     head::Head,
     hint,
     layout::{Question, Rule, Sample, Settings},
+    limit::source_hash,
     maps::Table,
     packet::Address,
     shared::{Field as _, Shared},
     signature::Signature,
+    throttle::{FILTER_WORDS, Throttle, filter_bit},
 };
 
 use super::{
@@ -120,6 +122,22 @@ impl TestObject {
         proven
             .insert(key, until_ns, 0)
             .map_err(BpfError::map("PROVEN", 0))
+    }
+
+    /// Has the limits of the source with this key divided as `throttle` says; `seed` is that of the settings.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn throttle(&mut self, key: u64, throttle: Throttle, seed: u64) -> Result<(), BpfError> {
+        let mut throttled: HashMap<&mut MapData, u64, u64> = self.map("THROTTLED")?;
+        throttled
+            .insert(key, throttle.0, 0)
+            .map_err(BpfError::map("THROTTLED", 0))?;
+        let (index, bit) = filter_bit(source_hash(key, seed));
+        let failed = BpfError::map("THROTTLE_FILTER", FILTER_WORDS);
+        let mut filter: Array<&mut MapData, u64> = self.map("THROTTLE_FILTER")?;
+        let word = filter.get(&index, 0).map_err(&failed)?;
+        filter.set(index, word | bit, 0).map_err(&failed)
     }
 
     /// The questions that are remembered.

@@ -51,6 +51,8 @@ struct Row {
     proven: u8,
     #[tabled(rename = "NETWORK")]
     network: u8,
+    #[tabled(rename = "LIMITS")]
+    limits: String,
     #[tabled(rename = "BLOCKED")]
     blocked: String,
     #[tabled(rename = "NEXT BLOCK")]
@@ -159,6 +161,10 @@ fn row(source: &SourceReputation) -> Row {
         score: source.score,
         proven: source.proven_score,
         network: source.network_score,
+        limits: match source.limit_divisor {
+            1 => "all".to_owned(),
+            divisor => format!("1/{divisor}"),
+        },
         blocked: match (source.blocked, times) {
             (true, 0) => "with others".to_owned(),
             (true, _) => format!("now, {times}x"),
@@ -187,6 +193,12 @@ pub(super) fn lines(source: &SourceReputation) -> Vec<String> {
         let stands = if source.blocked { ", which stands" } else { "" };
         format!("blocked: {} times, last at {last}{stands}", source.blocked_times)
     }));
+    if source.limit_divisor > 1 {
+        lines.push(format!(
+            "limits: 1/{} of what others have, until the score is lower (`reputation.limit_step`)",
+            source.limit_divisor
+        ));
+    }
     lines.push(format!("next block: for {}", seconds(source.next_block_s)));
     let why = source.not_blocked.iter();
     lines.extend(why.map(|why| format!("not blocked: {why}")));
@@ -230,6 +242,7 @@ mod tests {
             blocked_times: 2,
             last_blocked: Some("T2".to_owned()),
             next_block_s: 240,
+            limit_divisor: 4,
             not_blocked: None,
             reasons: vec![ReasonReport {
                 kind: "flood".to_owned(),
@@ -254,10 +267,12 @@ mod tests {
                 "score: 76 of 100, 60 of it proven; its network 192.0.2.0/24: 7",
                 "reason: T2 it kept exceeding its limits (limit-syn), 3 times since T1: adds 60, half of which lasts 10m",
                 "blocked: 2 times, last at T2, which stands",
+                "limits: 1/4 of what others have, until the score is lower (`reputation.limit_step`)",
                 "next block: for 4m",
             ]
         );
         let mut stranger = SourceReputation {
+            limit_divisor: 1,
             blocked_times: 0,
             last_blocked: None,
             not_blocked: Some("it may be forged".to_owned()),
@@ -276,6 +291,7 @@ mod tests {
             mode: "enforce".to_owned(),
             block_from: 50,
             release_below: 30,
+            throttled: 1,
             remembered: 7,
             displaced: 0,
             outcomes: vec![crate::daemon::OutcomeCount {

@@ -15,6 +15,8 @@ pub struct Reputation {
     pub block_from: Score,
     /// Who was blocked is blocked again sooner, until its score is below this.
     pub release_below: Score,
+    /// For each so many points the limits of a source are divided by one more; 0: its score moves none.
+    pub limit_step: Within<0, 100>,
     /// How long half of the evidence of a flood lasts; what others say lasts longer.
     pub half_life: Period,
     /// Each repeated block is twice as long as the one before, up to this. The first is `detect.flooder.block_for`.
@@ -79,6 +81,7 @@ impl Default for Reputation {
             mode: PolicyMode::default(),
             block_from: Within::constant::<50>(),
             release_below: Within::constant::<30>(),
+            limit_step: Within::constant::<20>(),
             half_life: Period::constant::<600>(),
             block_for_at_most: Period::constant::<3_600>(),
             remember_for: Period::constant::<86_400>(),

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     bpf::{
         self, Counters, Entry, Handshakes, Heads, List, ListenError, Listening, Loaded, NotCounted,
-        OwnAddresses, Pins, Proven, Rules, Samples, Services, SettingsMap, Signatures, TableSizes,
+        OwnAddresses, Pins, Proven, Rules, Samples, Services, SettingsMap, Signatures, TableSizes, Throttled,
     },
     clock::{monotonic_ns, wall_clock_s},
     config::{Config, CookieMode, CookieTimestamps, Mode, PolicyMode},
@@ -51,6 +51,7 @@ pub(super) struct Inputs {
     pub(super) configured: Configured,
     pub(super) own: OwnAddresses,
     pub(super) proven: Proven,
+    pub(super) throttled: Throttled,
     pub(super) cookies: CookieSwitch,
     pub(super) attachment: Attachment,
     pub(super) traffic: TrafficWatch,
@@ -165,6 +166,7 @@ impl Start<'_> {
         let (heads, settings_seed) = (Heads::open(pins)?, settings.read()?.seed);
         let refusals = Refusals::of(Handshakes::open(pins)?);
         let (proven, waiting) = (Proven::open(pins)?, waiting());
+        let throttled = Throttled::open(pins, settings_seed)?;
         let traffic = TrafficWatch::begin(pins, config, waiting.as_ref())?;
 
         let protected = attachment.protect_all(&self.to_protect)?;
@@ -256,6 +258,7 @@ impl Start<'_> {
             configured,
             own,
             proven,
+            throttled,
             cookies,
             attachment,
             traffic,

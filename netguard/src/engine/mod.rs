@@ -40,7 +40,7 @@ pub use feature::Features;
 pub use flooder::{Cause, Finding, FlooderSettings, Flooders, Opened, SLOW_CONNECTIONS};
 pub use guard::{Carved, Guard, GuardKind};
 pub use learnt::Learnt;
-pub use policy::{Action, Decision, Withheld, accountable, decide, objection};
+pub use policy::{Action, Decision, Withheld, accountable, decide, divisor, objection, throttles};
 pub use reputation::Reputation;
 pub use traffic::{Entropy, TrafficWindow};
 pub use window::{Activity, Dropped, Window, observe};

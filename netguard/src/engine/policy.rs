@@ -6,6 +6,7 @@ mod excuse;
 mod network;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod withheld;
 
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use crate::prefix::Prefix;
 
 use excuse::excuse;
 use network::decide_on_network;
+pub use throttle::{divisor, throttles};
 pub use withheld::Withheld;
 
 /// What is done about a finding, or about the network of one.

@@ -21,6 +21,11 @@ pub(super) fn families(reputation: &Reputation) -> Vec<Family> {
             "Sources that were forgotten to make room",
             displaced,
         ),
+        Family::value(
+            "netguard_reputation_throttled_sources",
+            "Sources whose limits are divided because of their score",
+            reputation.throttled() as f64,
+        ),
         Family::counter(
             "netguard_reputation_decisions",
             "Findings about sources and their networks, by what they led to: blocked, or why not",
@@ -41,8 +46,8 @@ mod tests {
         reputation.count("busy");
         reputation.count("busy");
         let all = families(&reputation);
-        let Rows::Counter(rows) = &all[2].rows else {
-            panic!("{:?}", all[2]);
+        let Rows::Counter(rows) = &all[3].rows else {
+            panic!("{:?}", all[3]);
         };
         let mut told: Vec<_> = rows
             .iter()

@@ -1,6 +1,6 @@
 //! A replay: each frame is judged at its time, and between frames the chain ticks as it does in the daemon.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 use netguard_common::{
     Action as PacketAction, Packet, egress::leave, layout::Question, shared::Shared as _, view::SliceView,
@@ -31,7 +31,7 @@ use super::{
     told,
 };
 use crate::{
-    bpf::{Counters, Judge, List, Proven, ROOM_FOR_TIME, Ready, Samples, Telemetry},
+    bpf::{Counters, Judge, List, Proven, ROOM_FOR_TIME, Ready, Samples, SettingsMap, Telemetry, Throttled},
     daemon::{
         act::KernelSink,
         database::Databases,
@@ -39,8 +39,11 @@ use crate::{
         tick::{PROVEN_FOR_NS, SAMPLES_PER_TICK, SWEEP_TICKS, TICK},
     },
     engine::{
-        Account, Chain, Learnt, Readings, Reputation, Step, campaign::CampaignKind, conclude,
-        reputation::Settings,
+        Account, Chain, Learnt, Readings, Reputation, Step,
+        campaign::CampaignKind,
+        conclude,
+        reputation::{Settings, Throttle},
+        throttles,
     },
     prefix::Prefix,
 };
@@ -68,6 +71,7 @@ pub(super) fn run(
     let response = Response::begin(config, pins, lists, &databases)?;
     let attacks = Attacks::new(response, config, &databases, learnt);
     let services = counts_services.then(|| Services::new(config, attacks.controller().baselines()));
+    let seed = SettingsMap::open(pins)?.read()?.seed;
     let mut run = Run {
         servers,
         honest: &options.honest,
@@ -81,6 +85,7 @@ pub(super) fn run(
         samples: Samples::open(pins)?,
         telemetry: Telemetry::open(pins)?,
         proven: Proven::open(pins)?,
+        throttled: Throttled::open(pins, seed)?,
         prepared,
         // Nothing is known of anybody, and lengths are drawn the same each time.
         reputation: Reputation::new(Settings::from(config), 0, 0),
@@ -120,6 +125,7 @@ struct Run<'a> {
     samples: Samples,
     telemetry: Telemetry,
     proven: Proven,
+    throttled: Throttled,
     prepared: Prepared,
     reputation: Reputation,
     clock: Clock,
@@ -251,7 +257,7 @@ impl Run<'_> {
         if !step.window.verdicts.is_empty() {
             self.sources.look(&mut self.telemetry, now_ns)?;
         }
-        self.conclude(step, now_ns);
+        self.conclude(step, now_ns)?;
         if now_ns >= self.next_sweep_ns {
             self.next_sweep_ns = now_ns + SWEEP_NS;
             self.sweep(now_ns)?;
@@ -272,7 +278,7 @@ impl Run<'_> {
         Ok(self.chain.step(readings, &opened))
     }
 
-    fn conclude(&mut self, step: Step, now_ns: u64) {
+    fn conclude(&mut self, step: Step, now_ns: u64) -> Result<(), ReplayError> {
         let good = self.handshakes.established().map(Account::of).collect();
         let refused = self.refusals.since(self.refused_before);
         self.refused_before = self.refusals;
@@ -296,12 +302,15 @@ impl Run<'_> {
                 self.reputation.campaigning(account, kind, now_ns);
             }
             self.reputation.second(&windows, &attacked, now_ns);
+            let wanted = throttles(&self.prepared.guard, &mut self.reputation, now_ns);
+            self.throttled
+                .follow(wanted.iter().map(Throttle::parts), now_ns)?;
         }
         if let Some(traffic) = &step.traffic {
             self.kinds.add(traffic);
         }
         if step.findings.is_empty() {
-            return;
+            return Ok(());
         }
         self.reputation.connect(self.handshakes.connections(), now_ns);
         let mut sink = KernelSink {
@@ -310,21 +319,18 @@ impl Run<'_> {
         };
         let guard = &self.prepared.guard;
         for (decision, outcome) in conclude(step.findings, guard, &mut self.reputation, now_ns, &mut sink) {
-            tell(
-                &mut self.report,
-                &decision,
-                &outcome,
-                (now_ns - BEGIN_NS) / 1_000_000,
-            );
+            let at_ms = (now_ns - BEGIN_NS) / 1_000_000;
+            tell(&mut self.report, &decision, &outcome, at_ms);
         }
+        Ok(())
     }
 
     /// As the daemon does every ten seconds.
     fn sweep(&mut self, now_ns: u64) -> Result<(), ReplayError> {
         self.prepared.rules.remove_expired(List::Block, now_ns)?;
-        let peers: Vec<IpAddr> = self.handshakes.established().collect();
         let until_ns = now_ns.saturating_add(PROVEN_FOR_NS);
-        self.proven.refresh(peers.into_iter(), now_ns, until_ns)?;
+        self.proven
+            .refresh(self.handshakes.established(), now_ns, until_ns)?;
         Ok(())
     }
 
@@ -332,7 +338,7 @@ impl Run<'_> {
         let last_ns = self.next_tick_ns;
         let step = self.read(last_ns)?;
         self.sources.look(&mut self.telemetry, last_ns)?;
-        self.conclude(step, last_ns);
+        self.conclude(step, last_ns)?;
         let (timeline_step_s, timeline) = self.tally.timeline();
         let skipped = self.skipped.iter().map(|(skip, frames)| SkipCount {
             reason: skip.name().to_owned(),

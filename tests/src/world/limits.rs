@@ -1,17 +1,43 @@
-//! What sources and services of a world have used of their limits.
+//! What sources and services of a world have used of their limits, who has proven itself, and whose limits are divided.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::{net::IpAddr, sync::atomic::Ordering::Relaxed};
 
 use netguard_common::{
     decide,
     layout::{CLASSES, Mode, Rate},
+    limit::source_key,
     memory::Memory,
+    packet::Address,
+    throttle::Throttle,
     view::SliceView,
 };
 
 use super::World;
 
 impl World {
+    /// Lets `source` have a connection. Panics if it is no address.
+    pub fn proven(mut self, source: &str) -> Self {
+        self.proven
+            .push(source.parse().unwrap_or_else(|error| panic!("{error}")));
+        self
+    }
+
+    pub(super) fn proven_keys(&self) -> impl Iterator<Item = u64> {
+        self.proven.iter().copied().map(key)
+    }
+
+    /// Has the limits of `source` divided by `divisor`, for good. Panics if it is no address.
+    pub fn throttled(mut self, source: &str, divisor: u8) -> Self {
+        let source = source.parse().unwrap_or_else(|error| panic!("{error}"));
+        self.throttled.push((source, divisor));
+        self
+    }
+
+    pub(super) fn throttles(&self) -> impl Iterator<Item = (u64, Throttle)> {
+        let throttled = self.throttled.iter();
+        throttled.map(|(source, divisor)| (key(*source), Throttle::new(*divisor, u64::MAX)))
+    }
+
     /// Makes line `index` of the buckets this.
     pub fn line(mut self, index: u32, slots: [u64; 8]) -> Self {
         self.buckets.insert(index, slots);
@@ -47,4 +73,10 @@ impl World {
             .map(|(index, _)| index)
             .collect()
     }
+}
+
+/// What the limits know `source` by.
+fn key(source: IpAddr) -> u64 {
+    let (family, address) = Address::of(source);
+    source_key(family, address)
 }

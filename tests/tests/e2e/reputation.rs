@@ -2,6 +2,7 @@
 //! known outlives the daemon, also one that is killed.
 
 mod full_disk;
+mod limits;
 
 use std::{fs, io::Write as _, net::TcpStream, path::PathBuf, time::Duration};
 

@@ -6,7 +6,11 @@ use std::{
 };
 
 use netguard::bpf::ProgramUnderTest;
-use netguard_common::{Action, Verdict, layout::Rate, limit::Class};
+use netguard_common::{
+    Action, Verdict,
+    layout::{CLASSES, Rate},
+    limit::Class,
+};
 use netguard_tests::{frames::frame, world::World};
 
 use super::{judge, kernel};
@@ -73,6 +77,40 @@ fn other_protocols_have_a_limit_of_their_own() {
     assert_eq!(passed(&program, &gre, 20), 5);
     assert_eq!(judge(&program, &gre).verdict, Verdict::LimitOther);
     assert_eq!(passed(&program, &datagram("192.0.2.1"), 20), 20);
+}
+
+/// Each family, and none of the neighbours; what a throttled source may send at once and later are both divided.
+#[test]
+fn a_throttled_source_has_a_part_of_its_limit() {
+    let mut world = World::new()
+        .throttled("192.0.2.1", 4)
+        .throttled("2001:db8:5::1", 6);
+    world.settings.limits = [hourly(60); CLASSES];
+    let mut object = kernel(&world);
+    let program = object.program("netguard_judge").expect("it loads");
+    let v6 = |source: &str| frame().ipv6(source, "2001:db8:1::1").udp(9, 53).build();
+    for (datagram, part, verdict) in [
+        (datagram("192.0.2.1"), 15, Verdict::LimitUdp),
+        (datagram("192.0.2.2"), 60, Verdict::LimitUdp),
+        (v6("2001:db8:5::99"), 10, Verdict::LimitUdp),
+        (v6("2001:db8:5:1::1"), 60, Verdict::LimitUdp),
+    ] {
+        assert_eq!(passed(&program, &datagram, 100), part);
+        assert_eq!(judge(&program, &datagram).verdict, verdict);
+    }
+    // Each class by itself; path-MTU messages are never divided.
+    let syn = frame()
+        .ipv4("192.0.2.1", "198.51.100.1")
+        .tcp(1, 80)
+        .flags("S")
+        .build();
+    assert_eq!(passed(&program, &syn, 100), 15);
+    let too_big = frame()
+        .ipv4("192.0.2.1", "198.51.100.1")
+        .icmp(3, 4)
+        .payload(28)
+        .build();
+    assert_eq!(passed(&program, &too_big, 100), 60);
 }
 
 /// Each source sends one: together they are too many.

@@ -59,6 +59,8 @@ pub(super) struct LimitUse {
     pub(super) rate_per_s: u64,
     pub(super) burst: u64,
     pub(super) used: u64,
+    /// By what it is divided because of the score of the source; 1: not at all. `rate_per_s` and `burst` are what is left.
+    divisor: u32,
 }
 
 impl Explanation {
@@ -103,6 +105,7 @@ impl Explanation {
                     rate_per_s: level.rate_per_s,
                     burst: level.burst,
                     used: level.used,
+                    divisor: level.divisor,
                 })
                 .collect(),
         }

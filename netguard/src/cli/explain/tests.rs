@@ -108,6 +108,7 @@ fn levels(used: [[u64; 2]; 4]) -> Vec<LimitLevel> {
         let own = LimitLevel {
             class,
             of_prefix: false,
+            divisor: 1,
             rate_per_s: 50,
             burst: 200,
             used: own,
@@ -136,6 +137,7 @@ fn reputation(of: &str, network: &str) -> SourceReputation {
         blocked_times: 2,
         last_blocked: Some("2026-01-02T03:04:05Z".to_owned()),
         next_block_s: 240,
+        limit_divisor: 4,
         not_blocked: None,
         reasons: vec![
             ReasonReport {
@@ -189,7 +191,11 @@ fn an_operator_blocks_it() {
 #[test]
 fn its_reputation_blocks_it() {
     let mut facts = fixed("198.51.100.9", Mode::Enforce);
-    facts.levels = levels([[200, 300], [0, 0], [0, 0], [0, 0]]);
+    facts.levels = levels([[50, 300], [0, 0], [0, 0], [0, 0]]);
+    let of_sources = facts.levels.iter_mut().filter(|level| !level.of_prefix);
+    for level in of_sources.filter(|level| level.class != Class::Control) {
+        (level.divisor, level.rate_per_s, level.burst) = (4, 12, 50);
+    }
     facts.matching = vec![rule(List::Block, "198.51.100.9", Origin::Detector, 120, &facts)];
     (facts.connections, facts.is_proven) = (2, true);
     facts.holdings = vec![Holding::fixed("198.51.100.9/32", 2, 500, 30)];

@@ -19,7 +19,10 @@ pub(super) fn undo(
         .iter()
         .map(|(list, entry)| format!("netguard {} del {}", list.name(), entry.prefix));
     // What is remembered of it would have it blocked for longer the next time.
-    let forget = blocked_by_detector(matching).then(|| format!("netguard reputation forget {address}"));
+    let used_up = levels.iter().filter(|level| level.is_used_up());
+    let (by_score, used_up): (Vec<&LimitLevel>, Vec<_>) = used_up.partition(|level| level.divisor > 1);
+    let is_of_score = blocked_by_detector(matching) || !by_score.is_empty();
+    let forget = is_of_score.then(|| format!("netguard reputation forget {address}"));
     // Lists are published, or the configuration's: whom they are wrong about is allowed before them.
     let is_allowed = matching.iter().any(|(list, _)| *list == List::Allow);
     let against = lists.iter().find(|list| !list.shadow && !is_allowed);
@@ -29,8 +32,7 @@ pub(super) fn undo(
             list.name
         )
     });
-    let used_up = levels.iter().filter(|level| level.is_used_up());
-    let wider = used_up.map(|level| {
+    let wider = used_up.into_iter().map(|level| {
         let of = if level.of_prefix { ".prefix" } else { "" };
         let (rate, burst) = (2 * level.rate_per_s, 2 * level.burst);
         format!(
@@ -72,6 +74,7 @@ mod tests {
         LimitLevel {
             class: Class::Syn,
             of_prefix,
+            divisor: 1,
             rate_per_s: 50,
             burst: 200,
             used,

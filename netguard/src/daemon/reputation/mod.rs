@@ -18,9 +18,15 @@ use tracing::warn;
 
 use super::{EventKind, State, blocks};
 use crate::{
+    bpf::Throttled,
     clock::{monotonic_ns, wall_clock},
     config::{Config, StoreMode},
-    engine::{Account, Reputation, Window, detect::Class, reputation::Settings},
+    engine::{
+        Account, Reputation, Window,
+        detect::Class,
+        reputation::{Settings, Throttle},
+        throttles,
+    },
 };
 
 pub use alone::{forget_kept, kept_reputation, reputation_place};
@@ -98,6 +104,16 @@ pub(super) fn second(state: &State, windows: &[Window]) {
         write(state, keeper, now_ns, None);
     }
     tell(state, keeper);
+}
+
+/// Has the limits of those divided against whom their scores speak.
+pub(super) fn throttle(state: &State, throttled: &mut Throttled) {
+    let guard = state.guard().clone();
+    let now_ns = monotonic_ns();
+    let wanted = throttles(&guard, &mut state.reputation(), now_ns);
+    if let Err(error) = throttled.follow(wanted.iter().map(Throttle::parts), now_ns) {
+        warn!("limits do not all move with the scores of sources: {error}");
+    }
 }
 
 /// Every ten seconds: who is forgotten, and who is on a list.

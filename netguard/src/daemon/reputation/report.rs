@@ -10,7 +10,7 @@ use crate::{
     clock::{monotonic_ns, wall_clock_before},
     daemon::State,
     engine::{
-        Account, Guard, Reputation, accountable, objection,
+        Account, Guard, Reputation, accountable, divisor, objection,
         reputation::{Reason, View},
     },
 };
@@ -25,6 +25,9 @@ pub struct ReputationReport {
     /// The score from which on a source with an established connection that is found flooding is blocked.
     pub block_from: u8,
     pub release_below: u8,
+    /// Sources whose limits are divided.
+    #[serde(default)]
+    pub throttled: usize,
     /// Sources of which something is remembered.
     pub remembered: usize,
     /// Sources that were forgotten to make room since the daemon began.
@@ -67,6 +70,9 @@ pub struct SourceReputation {
     pub last_blocked: Option<String>,
     /// How long the next block would be, give or take a tenth when it is a repetition.
     pub next_block_s: u64,
+    /// By what its limits are divided; 1: not at all.
+    #[serde(default = "undivided")]
+    pub limit_divisor: u8,
     /// Why it would not be blocked now, as a sentence; `None`: it is, or it would be, when it is found flooding.
     pub not_blocked: Option<String>,
     /// Those met last first.
@@ -134,6 +140,7 @@ pub(super) fn of(
         .to_owned(),
         block_from: settings.block_from,
         release_below: settings.release_below,
+        throttled: reputation.throttled(),
         remembered,
         displaced,
         outcomes: reputation
@@ -194,9 +201,15 @@ fn source(view: View, reputation: &Reputation, guard: &Guard, now_ns: u64) -> So
         blocked_times: penalty.total,
         last_blocked: (penalty.total > 0).then(|| told(penalty.begun_ns)),
         next_block_s: view.next_block_ns / SECOND_NS,
+        limit_divisor: divisor(view.account, guard, reputation, now_ns),
         not_blocked: not_blocked.map(|why| why.describe()),
         reasons: reasons.into_iter().map(reason).collect(),
     }
+}
+
+/// What daemons of before did to limits.
+const fn undivided() -> u8 {
+    1
 }
 
 /// When `at_ns` of the records was, as RFC 3339.

@@ -24,6 +24,9 @@ impl Reputation {
             self.book.mark(live.drain(room..).map(|(account, _)| account));
         }
         for (account, record) in live {
+            if record.proven(at_ns, settings.half_life_ns).score() > 0 {
+                self.suspect(account);
+            }
             self.book.adopt(account, record);
         }
         without

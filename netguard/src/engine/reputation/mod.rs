@@ -13,10 +13,11 @@ mod second;
 mod seen;
 mod sentence;
 mod settings;
+mod throttle;
 mod view;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
 };
 
@@ -35,6 +36,7 @@ pub use radius::{Caps, Excess, Radius};
 pub use record::{MOST_UNPROVEN, REASONS, Record};
 pub use sentence::{Before, Sentence};
 pub use settings::Settings;
+pub use throttle::Throttle;
 pub use view::View;
 
 /// What is known of all sources.
@@ -51,6 +53,9 @@ pub struct Reputation {
     radius: Radius,
     /// Established connections, as last looked.
     seen: Seen,
+    /// Those whose limits may be divided: what nobody can have forged speaks against them.
+    suspects: BTreeSet<Account>,
+    throttled: usize,
     /// What findings led to, by name.
     outcomes: BTreeMap<&'static str, u64>,
 }
@@ -67,6 +72,8 @@ impl Reputation {
             tried: Blocks::default(),
             radius: Radius::default(),
             seen: Seen::default(),
+            suspects: BTreeSet::new(),
+            throttled: 0,
             outcomes: BTreeMap::new(),
         }
     }
@@ -95,6 +102,9 @@ impl Reputation {
     pub fn take(&mut self, account: Account, evidence: &Evidence, now_ns: u64) {
         if self.settings.mode == Mode::Off {
             return;
+        }
+        if evidence.proven {
+            self.suspect(account);
         }
         let (at_ns, settings) = (self.at(now_ns), self.settings);
         self.book.change(account, at_ns, &settings, |record| {

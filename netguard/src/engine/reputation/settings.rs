@@ -14,6 +14,8 @@ pub struct Settings {
     pub block_from: u8,
     /// The score below which a source that was blocked is like any other again.
     pub release_below: u8,
+    /// Points of a score that divide the limits of a source by one more; 0: none do.
+    pub limit_step: u8,
     pub half_life_ns: u64,
     pub terms: Terms,
     /// Established connections from which on a source is shared by many.
@@ -35,6 +37,7 @@ impl From<&Config> for Settings {
             mode: reputation.mode.into(),
             block_from: score(reputation.block_from.value()),
             release_below: score(reputation.release_below.value()),
+            limit_step: score(reputation.limit_step.value()),
             half_life_ns: nanoseconds(reputation.half_life.duration()),
             terms: Terms {
                 block_for_ns: nanoseconds(config.detect.flooder.block_for.duration()),

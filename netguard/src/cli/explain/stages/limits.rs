@@ -37,7 +37,7 @@ fn one(stage: &'static str, facts: &Facts, level: &LimitLevel) -> Stage {
     let is_let_past = level.of_prefix && facts.is_proven;
     let stage = match (level.is_used_up(), is_let_past) {
         (true, false) => {
-            let why = format!("all of a burst of {} is used up", level.burst);
+            let why = format!("all of a burst of {} is used up{}", level.burst, of_score(level));
             Stage::dropping(stage, mode, level.verdict(), why)
         }
         (true, true) => {
@@ -45,11 +45,19 @@ fn one(stage: &'static str, facts: &Facts, level: &LimitLevel) -> Stage {
             Stage::new(stage, Some(mode), Outcome::Passes, why)
         }
         _ => {
-            let why = format!("{} of {} used", level.used, level.burst);
+            let why = format!("{} of {} used{}", level.used, level.burst, of_score(level));
             Stage::new(stage, Some(mode), Outcome::Passes, why)
         }
     };
     of_class(stage, level.class, level_name(level.of_prefix))
+}
+
+/// Why the limit is less than that of others, if it is.
+fn of_score(level: &LimitLevel) -> String {
+    match level.divisor {
+        1 => String::new(),
+        divisor => format!(", 1/{divisor} of what others have, by its score"),
+    }
 }
 
 fn of_class(stage: Stage, class: Class, level: &'static str) -> Stage {

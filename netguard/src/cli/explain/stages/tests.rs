@@ -21,6 +21,7 @@ fn level(used: u64) -> LimitLevel {
     LimitLevel {
         class: Class::Syn,
         of_prefix: false,
+        divisor: 1,
         rate_per_s: 50,
         burst: 200,
         used,

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use netguard_tests::lab::{ECHO_PORT, Echo, Family, Flood, Netguard, ask, growth, wait_until};
 
-use crate::{lab, protect};
+use crate::{
+    cookies::{self, counted},
+    lab, protect,
+};
 
 /// Packets that the service may get in a second.
 const RATE: u32 = 2000;
@@ -120,5 +123,50 @@ fn rates_change_while_it_runs() -> Result<()> {
     assert!(absent.stdout.contains("`netguard service list`"), "{absent:?}");
     netguard.must(&["service", "set", "udp/7007", "--rate", "1000000"])?;
     assert!(!flooded(&netguard)?);
+    Ok(())
+}
+
+#[test]
+fn a_service_is_answered_for_always_or_never_whatever_holds_for_others_ipv4() -> Result<()> {
+    answers_for_a_service(Family::V4)
+}
+
+#[test]
+fn a_service_is_answered_for_always_or_never_whatever_holds_for_others_ipv6() -> Result<()> {
+    answers_for_a_service(Family::V6)
+}
+
+/// In calm, where `auto` answers for nobody; the kernel's settings are not touched where that is not wanted.
+fn answers_for_a_service(family: Family) -> Result<()> {
+    let (lab, server) = lab()?;
+    lab.take_answers()?;
+    for (common, own, is_answered) in [
+        ("auto", None, false),
+        ("auto", Some("always"), true),
+        ("always", None, true),
+        ("always", Some("off"), false),
+        ("always", Some("auto"), false),
+    ] {
+        // With 2 the kernel takes up each cookie, and makes its own where nobody else does; with 1 it does neither in calm.
+        let syncookies = if is_answered { "2" } else { "1" };
+        lab.victim.ns.sysctl("net.ipv4.tcp_syncookies", syncookies)?;
+        let netguard = protect(
+            &lab,
+            &format!("syn_cookies = {{ mode = \"{common}\", manage_sysctls = false }}"),
+        )?;
+        if let Some(own) = own {
+            netguard.must(&["service", "set", "tcp/80", "--rate", "1000", "--cookies", own])?;
+        }
+        let (before, taken_up) = (netguard.stats()?, counted(&lab, "SyncookiesRecv")?);
+        assert_eq!(server.curl(&lab, family, "/")?.0, 200, "{common} {own:?}");
+        let answered = growth(&before, &netguard.stats()?).contains_key("syn-cookie");
+        let taken_up = counted(&lab, "SyncookiesRecv")? - taken_up;
+        assert_eq!(
+            (answered, taken_up > 0),
+            (is_answered, is_answered),
+            "{common} {own:?}"
+        );
+        assert_eq!(cookies::syncookies(&lab)?, syncookies);
+    }
     Ok(())
 }

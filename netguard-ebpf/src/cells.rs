@@ -4,10 +4,11 @@
 use netguard_common::{
     layout::Counter,
     ranges::{self, InForce},
+    service,
     tables::{ExactWords, Generation, SLOTS, Slots},
 };
 
-use crate::maps::RANGES;
+use crate::maps::{RANGES, WATCHED};
 
 /// A line of the map `EXACT`, which user space writes.
 pub(crate) struct Line(pub(crate) *const u64);
@@ -53,6 +54,14 @@ impl Generation for Compiled {
 pub(crate) fn byte<T>(line: *const T, index: u32) -> u8 {
     // SAFETY: the byte lies in the line; a write of another meanwhile is no matter.
     unsafe { line.cast::<u8>().add(index as usize).read_volatile() }
+}
+
+/// The number under which the service at `slot` is counted, see [`service::slot`]; 0 for others.
+#[inline(always)]
+pub(crate) fn watched(slot: u32) -> u8 {
+    WATCHED
+        .get_ptr(slot / service::LINE)
+        .map_or(0, |line| byte(line, slot % service::LINE))
 }
 
 /// Adds one packet of `bytes` to `counter`.

@@ -5,6 +5,7 @@
 //! word of many says for most sources that they hold few: under a flood of forged ones there is nothing to look up. So who lets go of all but
 //! [`FEW`] connections waits no longer.
 
+mod duration;
 mod ledger;
 
 use core::ops::ControlFlow;
@@ -22,6 +23,7 @@ use crate::{
     view::View,
 };
 
+pub use duration::{mark, stood_ms};
 pub use ledger::{Ledger, closed, opened};
 
 crate::shared! {

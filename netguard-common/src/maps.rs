@@ -283,7 +283,7 @@ pub const MAPS: &[MapSpec] = &[
     ),
     of_each_cpu::<Telemetry>(
         "TELEMETRY",
-        "packets by kind and by service, and how sources, ports, sizes and TTLs are spread",
+        "packets by kind and by service, how sources, ports, sizes and TTLs are spread, and how long connections stood",
     ),
     spec::<u32, Sketch>(
         "SKETCHES",
@@ -313,7 +313,7 @@ pub const MAPS: &[MapSpec] = &[
         "COUNTED",
         MapKind::SkStorage,
         0,
-        "a mark at each socket whose connection is counted",
+        "a mark at each socket whose connection is counted: since when (ns) it stands",
     ),
     spec::<u32, u64>(
         "CONNECTION_SUMS",

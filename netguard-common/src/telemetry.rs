@@ -50,7 +50,8 @@ pub const EXACT: u64 = 4096;
 pub const EIGHTH: u32 = 8;
 
 crate::shared! {
-    /// Entry of the map `TELEMETRY`: what a CPU counted since the map was made. 32-bit counters wrap.
+    /// Entry of the map `TELEMETRY`: what a CPU counted since the map was made. 32-bit counters wrap. What follows packets is added to by
+    /// [`count`], what follows sockets where the kernel closes them.
     pub struct Telemetry {
         /// State of the generator that chooses what the histograms see.
         pub dice: u64,
@@ -68,6 +69,8 @@ crate::shared! {
         pub size: [u32; 64],
         /// TTLs and hop limits.
         pub ttl: [u32; 256],
+        /// Connections that ended, by the number of their service.
+        pub ended: [Ended; 256],
     }
 
     /// Packets of one kind.
@@ -86,6 +89,13 @@ crate::shared! {
         /// Those that open a TCP connection.
         pub opening: u64,
         pub dropped: u64,
+    }
+
+    /// Connections of others with one service that ended, as far as it is known since when they stood.
+    pub struct Ended {
+        pub connections: u64,
+        /// For how long they stood, added up.
+        pub milliseconds: u64,
     }
 
     /// Entry of the map `SKETCHES`: the sources of one generation, as one CPU saw them.

@@ -4,10 +4,11 @@
 use netguard_common::{
     layout::Counter,
     ranges::{self, InForce},
+    service,
     tables::{ExactWords, Generation, SLOTS, Slots},
 };
 
-use crate::maps::RANGES;
+use crate::maps::{RANGES, WATCHED};
 
 /// A line of the map `EXACT`, which user space writes.
 pub(crate) struct Line(pub(crate) *const u64);
@@ -60,6 +61,14 @@ pub(crate) fn byte<T>(line: *const T, index: u32) -> u8 {
 pub(crate) fn own<'a, T>(entry: Option<*mut T>) -> Option<&'a mut T> {
     // SAFETY: the entry belongs to this CPU, lives as long as the map, and XDP programs are not preempted by one another there.
     entry.map(|entry| unsafe { &mut *entry })
+}
+
+/// The number under which the service at `slot` is counted, see [`service::slot`]; 0 for others.
+#[inline(always)]
+pub(crate) fn watched(slot: u32) -> u8 {
+    WATCHED
+        .get_ptr(slot / service::LINE)
+        .map_or(0, |line| byte(line, slot % service::LINE))
 }
 
 /// Adds one packet of `bytes` to `counter`.

@@ -1,5 +1,5 @@
 //! Counts TCP connections where the kernel opens and closes them (`sock_ops`, for all sockets of a cgroup). Only those that others opened
-//! with this machine count; a mark at the socket says that it was, so each closes once.
+//! with this machine count; a mark at the socket says since when it is, so each closes once, and how long it stood is known.
 
 use core::ptr;
 
@@ -9,14 +9,16 @@ use aya_ebpf::{
         BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_CLOSE, bpf_sock_ops,
     },
     helpers::generated::{
-        bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_sk_storage_delete, bpf_sk_storage_get,
+        bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_storage_delete,
+        bpf_sk_storage_get,
     },
     programs::SockOpsContext,
 };
 use netguard_common::{
     connection::{self, Excess, Held, Holder, Ledger, NOTHING, OPENED, UNCOUNTED},
     layout::{Mode, Settings},
-    packet::{Address, Family},
+    packet::{Address, Family, protocol},
+    service,
 };
 
 use crate::{cells, lent::settings, maps::*};
@@ -51,7 +53,7 @@ fn opened(ctx: &SockOpsContext) {
     if socket.is_null() {
         return;
     }
-    let mut mark = 1_u64;
+    let mut mark = connection::mark(now_ns());
     // SAFETY: the socket was checked; the kernel copies the mark.
     let marked = unsafe {
         let existing = bpf_sk_storage_get(storage(), socket, ptr::null_mut(), 0);
@@ -89,11 +91,44 @@ fn closed(ctx: &SockOpsContext) {
         return;
     };
     let socket = socket(ctx);
-    if socket.is_null() || !unmark(socket) {
+    if socket.is_null() {
         return;
     }
+    let Some(mark) = unmark(socket) else {
+        return;
+    };
     let (family, peer, _) = ends(ctx);
     connection::closed(family, peer, settings, &Counts);
+    // Where new ones get no marks, only the longest of the old ones are left to end: their mean says nothing.
+    if settings.telemetry.on == 0 || settings.connections.mode == Mode::Off as u32 {
+        return;
+    }
+    if let Some(stood_ms) = connection::stood_ms(mark, now_ns()) {
+        ended(ctx.local_port() as u16, stood_ms);
+    }
+}
+
+/// Counts that a connection with the service at `port` stood for so long.
+#[inline(always)]
+fn ended(port: u16, stood_ms: u64) {
+    let number = service::slot(protocol::TCP, port).map_or(0, cells::watched);
+    if let Some(telemetry) = TELEMETRY.get_ptr_mut(0) {
+        // SAFETY: the entry is one of the map; only the places of its words are taken.
+        let [connections, milliseconds] = unsafe {
+            let ended = &raw mut (*telemetry).ended[number as usize];
+            [&raw mut (*ended).connections, &raw mut (*ended).milliseconds]
+        };
+        // In one step each, though they are of this CPU: one process that closes may interrupt another.
+        fetch_add(connections, 1);
+        fetch_add(milliseconds, stood_ms);
+    }
+}
+
+/// Monotonic nanoseconds. Not those of [`crate::clock`]: a process that closes may be interrupted by packets, whose time that is.
+#[inline(always)]
+fn now_ns() -> u64 {
+    // SAFETY: the helper takes nothing and only reads a clock.
+    unsafe { bpf_ktime_get_ns() }
 }
 
 /// Tells user space of a connection that is one too many.
@@ -186,11 +221,22 @@ fn storage() -> *mut core::ffi::c_void {
     (&raw const COUNTED).cast_mut().cast()
 }
 
-/// Takes the mark off; false where there was none.
+/// Takes the mark off, and tells it; `None` where there was none, or another program took it off.
 #[inline(always)]
-fn unmark(socket: *mut core::ffi::c_void) -> bool {
-    // SAFETY: the socket was checked.
-    unsafe { bpf_sk_storage_delete(storage(), socket) == 0 }
+fn unmark(socket: *mut core::ffi::c_void) -> Option<u64> {
+    // SAFETY: the socket was checked; the mark is read before it goes.
+    unsafe {
+        let mark: *const u64 = bpf_sk_storage_get(storage(), socket, ptr::null_mut(), 0).cast();
+        if mark.is_null() {
+            return None;
+        }
+        let mark = mark.read_volatile();
+        if bpf_sk_storage_delete(storage(), socket) == 0 {
+            Some(mark)
+        } else {
+            None
+        }
+    }
 }
 
 /// Where [`open`] looks for `opened`.

@@ -361,9 +361,7 @@ impl<C: EbpfContext> Tables for KernelTables<'_, C> {
 
     #[inline(always)]
     fn watched(&self, slot: u32) -> u8 {
-        WATCHED
-            .get_ptr(slot / SERVICE_LINE)
-            .map_or(0, |line| byte(line, slot % SERVICE_LINE))
+        cells::watched(slot)
     }
 
     #[inline(always)]

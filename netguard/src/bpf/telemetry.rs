@@ -118,6 +118,10 @@ fn add(sum: &mut Counted, cpu: &Counted) {
         sum.opening = sum.opening.wrapping_add(cpu.opening);
         sum.dropped = sum.dropped.wrapping_add(cpu.dropped);
     }
+    for (sum, cpu) in sum.ended.iter_mut().zip(&cpu.ended) {
+        sum.connections = sum.connections.wrapping_add(cpu.connections);
+        sum.milliseconds = sum.milliseconds.wrapping_add(cpu.milliseconds);
+    }
     let buckets = |sum: &mut [u32], cpu: &[u32]| {
         for (sum, cpu) in sum.iter_mut().zip(cpu) {
             *sum = sum.wrapping_add(*cpu);

@@ -125,6 +125,7 @@ fn of_service(name: &str, service: &NormalService) -> Vec<Row> {
         (Some(service.bytes), now(|now| Some(now.bytes))),
         (Some(service.opening), now(|now| Some(now.opening))),
         (service.payload, now(|now| now.payload)),
+        (service.duration_s, now(|now| now.duration_s)),
         (service.requests, now(|now| now.requests)),
         (service.errors_percent, now(|now| now.errors_percent)),
         (service.response_ms, now(|now| now.response_ms)),
@@ -301,12 +302,14 @@ mod tests {
                 "tcp/80".to_owned(),
                 NormalService {
                     packets: number,
+                    duration_s: Some(number),
                     response_ms: Some(Normal {
                         median: 1.25,
                         ..number
                     }),
                     now: Some(NowService {
                         packets: 7.0,
+                        duration_s: Some(4.2),
                         response_ms: Some(0.5),
                         ..NowService::default()
                     }),
@@ -338,6 +341,7 @@ mod tests {
             "all traffic size-evenness - +1.3 0.50 180 220 300 90 +12 % 2h",
             "tcp/80 packets 7.00 +1.3 100 180 220 300 90 +12 % 2h",
             "tcp/80 bytes 0 - 0 0 0 - - - 0s",
+            "tcp/80 duration-s 4.20 +1.3 100 180 220 300 90 +12 % 2h",
             "tcp/80 response-ms 0.50 +1.3 1.25 180 220 300 90 +12 % 2h",
             "connections that come about, of those that are asked for: - now, usually 98 %",
         ] {

@@ -175,6 +175,7 @@ impl Features {
                 Some(ServiceFeatures::of(
                     name,
                     traffic.services.get(*number)?,
+                    traffic.ended.get(*number),
                     length_ns,
                 ))
             })

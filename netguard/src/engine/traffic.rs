@@ -1,7 +1,7 @@
 //! What the traffic of a window was like, from two readings of the kernel's telemetry: counts by kind and service, and how much
 //! sources, ports, sizes and TTLs varied.
 
-use netguard_common::telemetry::{ServiceTraffic, Telemetry, Traffic};
+use netguard_common::telemetry::{Ended, ServiceTraffic, Telemetry, Traffic};
 
 /// How much something varied, in bits: 0 when it was always the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -51,6 +51,8 @@ pub struct TrafficWindow {
     pub traffic: [[Traffic; 16]; 2],
     /// By number of the service.
     pub services: Vec<ServiceTraffic>,
+    /// Likewise, and nothing but noughts where nobody counts, as in a replay.
+    pub ended: Vec<Ended>,
     /// Of networks, an IPv4 /24 or an IPv6 /48.
     pub source: Entropy,
     pub source_port: Entropy,
@@ -71,6 +73,7 @@ pub fn compare(before: &Telemetry, after: &Telemetry, length_ns: u64) -> Traffic
         now.cut = now.cut.wrapping_sub(then.cut);
     }
     let services = after.services.iter().zip(&before.services);
+    let ended = after.ended.iter().zip(&before.ended);
     let packets: u64 = traffic.iter().flatten().map(|kind| kind.packets).sum();
     let taken = after.taken.wrapping_sub(before.taken);
     let spread = |now: &[u32], then: &[u32]| {
@@ -88,6 +91,7 @@ pub fn compare(before: &Telemetry, after: &Telemetry, length_ns: u64) -> Traffic
         length_ns,
         traffic,
         services: services.map(|(now, then)| service_growth(now, then)).collect(),
+        ended: ended.map(|(now, then)| ended_since(now, then)).collect(),
         source: spread(&after.source, &before.source),
         source_port: spread(&after.source_port, &before.source_port),
         destination_port: spread(&after.destination_port, &before.destination_port),
@@ -104,6 +108,13 @@ pub fn service_growth(now: &ServiceTraffic, then: &ServiceTraffic) -> ServiceTra
         bytes: now.bytes.wrapping_sub(then.bytes),
         opening: now.opening.wrapping_sub(then.opening),
         dropped: now.dropped.wrapping_sub(then.dropped),
+    }
+}
+
+fn ended_since(now: &Ended, then: &Ended) -> Ended {
+    Ended {
+        connections: now.connections.wrapping_sub(then.connections),
+        milliseconds: now.milliseconds.wrapping_sub(then.milliseconds),
     }
 }
 
@@ -151,9 +162,13 @@ mod tests {
         after.taken = 200;
         after.traffic[0][0].packets = 200;
         after.services[3].packets = 20;
+        before.ended[3].milliseconds = u64::MAX;
+        (after.ended[3].connections, after.ended[3].milliseconds) = (2, 2_999);
         let window = compare(&before, &after, 500_000_000);
         assert!((window.ttl.bits - 1.0).abs() < 0.01, "{:?}", window.ttl);
         assert_eq!(window.services[3].packets, 20);
+        let ended = window.ended[3];
+        assert_eq!((ended.connections, ended.milliseconds), (2, 3_000));
         assert_eq!(per_second(20, 500_000_000), 40);
         assert_eq!(per_second(20, 0), 0);
     }

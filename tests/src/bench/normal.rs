@@ -1,5 +1,5 @@
-//! What it takes to know what is normal of a busy machine: 256 services with five weeks behind them, of which as many as are heard at the most
-//! speak HTTP.
+//! What it takes to know what is normal of a busy machine: 256 services with five weeks behind them, all of TCP, of which as many as are heard at the
+//! most speak HTTP.
 
 use std::{fs, hint::black_box, time::Instant};
 
@@ -96,6 +96,7 @@ fn second(random: &mut Rng) -> Features {
         bytes: around(2_000.0 * (port + 1) as f64),
         opening: around(2.0 * (port + 1) as f64),
         dropped: 0.0,
+        duration_s: Some(around(0.1 * (port + 1) as f64)),
         http: (port < HEARD).then(|| HttpFeatures {
             requests: around(10.0 * (port + 1) as f64),
             errors_percent: Some(around(2.0).min(100.0)),

@@ -10,6 +10,7 @@ mod configured;
 mod confirm;
 mod connections;
 mod desk;
+mod durations;
 mod egress;
 mod explain;
 mod feed_forms;

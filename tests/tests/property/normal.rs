@@ -40,6 +40,7 @@ struct Second {
     at_ns: Option<u64>,
     wall_s: Option<u64>,
     service: u8,
+    duration: Option<f64>,
     http: Option<[f64; 3]>,
 }
 
@@ -51,16 +52,20 @@ fn second() -> impl Strategy<Value = Second> {
         clock(),
         clock(),
         any::<u8>(),
+        proptest::option::of(number()),
         proptest::option::of(proptest::array::uniform3(number())),
     )
-        .prop_map(|(numbers, evenness, at_ns, wall_s, service, http)| Second {
-            numbers,
-            evenness,
-            at_ns,
-            wall_s,
-            service,
-            http,
-        })
+        .prop_map(
+            |(numbers, evenness, at_ns, wall_s, service, duration, http)| Second {
+                numbers,
+                evenness,
+                at_ns,
+                wall_s,
+                service,
+                duration,
+                http,
+            },
+        )
 }
 
 /// Has a controller live through `seconds`, each so many times; it begins after 400 ordinary ones if it is `experienced`.
@@ -83,6 +88,7 @@ fn live(controller: &mut Controller, seconds: &[Second], times: u64, begin_s: u6
                     bytes,
                     opening,
                     dropped: 0.0,
+                    duration_s: second.duration,
                     http: second.http.map(|[requests, errors, response]| HttpFeatures {
                         requests,
                         errors_percent: Some(errors),
@@ -120,6 +126,7 @@ fn ordinary() -> Vec<Second> {
         at_ns: None,
         wall_s: None,
         service: (index % 3) as u8,
+        duration: None,
         http: None,
     };
     (0..400).map(second).collect()
@@ -155,8 +162,9 @@ proptest! {
             prop_assert!(number.usual.is_none_or(f64::is_finite));
         }
         for (name, service) in &normal.services {
-            let known = [service.payload, service.requests, service.errors_percent, service.response_ms];
-            for number in known.into_iter().flatten() {
+            let of_answers = [service.requests, service.errors_percent, service.response_ms];
+            let known = [service.payload, service.duration_s].into_iter().chain(of_answers);
+            for number in known.flatten() {
                 let numbers = [number.mean, number.deviation, number.median, number.mad, number.p95, number.p99];
                 prop_assert!(numbers.iter().all(|number| number.is_finite() && *number >= 0.0), "{}: {:?}", name, number);
             }

@@ -1,4 +1,5 @@
-//! What is normal of one service: of what it is sent, and, where somebody reads that, of how it answers. It judges nothing.
+//! What is normal of one service: of what it is sent, of how long its connections last, and, where somebody reads that, of how it answers. It
+//! judges nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,8 @@ pub struct ServiceBaseline {
     /// What is not known of every service takes no room at the others, nor is it in files of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Baseline>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_s: Option<Baseline>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<Baseline>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,6 +55,7 @@ impl ServiceBaseline {
             Some(&self.bytes),
             Some(&self.opening),
             self.payload.as_ref(),
+            self.duration_s.as_ref(),
             self.requests.as_ref(),
             self.errors_percent.as_ref(),
             self.response_ms.as_ref(),
@@ -67,6 +71,7 @@ impl ServiceBaseline {
             Some(&mut self.bytes),
             Some(&mut self.opening),
             self.payload.as_mut(),
+            self.duration_s.as_mut(),
             self.requests.as_mut(),
             self.errors_percent.as_mut(),
             self.response_ms.as_mut(),
@@ -82,6 +87,7 @@ impl ServiceBaseline {
             bytes: self.bytes.normal(wall_s),
             opening: self.opening.normal(wall_s),
             payload: told(&self.payload),
+            duration_s: told(&self.duration_s),
             requests: told(&self.requests),
             errors_percent: told(&self.errors_percent),
             response_ms: told(&self.response_ms),
@@ -95,6 +101,7 @@ impl ServiceBaseline {
             ServiceMetric::Bytes => return &mut self.bytes,
             ServiceMetric::Connections => return &mut self.opening,
             ServiceMetric::Payload => &mut self.payload,
+            ServiceMetric::DurationS => &mut self.duration_s,
             ServiceMetric::Requests => &mut self.requests,
             ServiceMetric::ErrorsPercent => &mut self.errors_percent,
             ServiceMetric::ResponseMs => &mut self.response_ms,
@@ -164,6 +171,32 @@ mod tests {
     }
 
     #[test]
+    fn how_long_connections_last_is_learnt_of_seconds_in_which_some_end() {
+        let mut baseline = ServiceBaseline::default();
+        let ends = |duration_s| ServiceFeatures {
+            duration_s,
+            ..pages(0.0, 5.0)
+        };
+        learn(&mut baseline, &ends(Some(2.5)), 300);
+        learn(&mut baseline, &ends(None), 60);
+        let normal = baseline.normal(None);
+        let told = normal
+            .duration_s
+            .map(|told| (told.learnt_s, (told.median * 10.0).round()));
+        assert_eq!(told, Some((300, 25.0)));
+        assert_eq!(
+            (baseline.numbers().count(), baseline.numbers_mut().count()),
+            (8, 8)
+        );
+        let metrics: Vec<ServiceMetric> = baseline.numbers().map(|(metric, _)| metric).collect();
+        assert_eq!(metrics, ServiceMetric::ALL);
+        // Most of a day, then they are held: what is below a hundred is told only then.
+        learn(&mut baseline, &ends(Some(2.5)), 70_000);
+        let told = learn(&mut baseline, &ends(Some(60.0)), 700);
+        assert_eq!(told, [ServiceMetric::DurationS]);
+    }
+
+    #[test]
     fn answers_that_fail_or_come_late_for_long_are_told() {
         let mut baseline = ServiceBaseline::default();
         // Most of a day: of what is below a hundred, ten minutes of less would be one second in a hundred before they are over.
@@ -184,7 +217,9 @@ mod tests {
         baseline.payload = None;
         let older = serde_json::to_string(&baseline).expect("it is JSON");
         assert!(
-            !older.contains("payload") && !older.contains("requests"),
+            ["payload", "duration_s", "requests"]
+                .iter()
+                .all(|number| !older.contains(number)),
             "{older}"
         );
         let mut back: ServiceBaseline = serde_json::from_str(&older).expect("it is read");

@@ -90,6 +90,9 @@ pub struct NormalService {
     /// Bytes of a packet in the mean of a second; `None` before there was any.
     #[serde(default)]
     pub payload: Option<Normal>,
+    /// Seconds that the connections stood which ended in a second, in the mean; `None` before any did, and where nobody counts.
+    #[serde(default)]
+    pub duration_s: Option<Normal>,
     /// What follows is known where HTTP is read (`http.mode`): requests,
     #[serde(default)]
     pub requests: Option<Normal>,
@@ -112,6 +115,7 @@ impl NormalService {
             ServiceMetric::Bytes => Some(&mut self.bytes),
             ServiceMetric::Connections => Some(&mut self.opening),
             ServiceMetric::Payload => self.payload.as_mut(),
+            ServiceMetric::DurationS => self.duration_s.as_mut(),
             ServiceMetric::Requests => self.requests.as_mut(),
             ServiceMetric::ErrorsPercent => self.errors_percent.as_mut(),
             ServiceMetric::ResponseMs => self.response_ms.as_mut(),
@@ -128,6 +132,8 @@ pub struct NowService {
     /// `None`: not known of this second.
     #[serde(default)]
     pub payload: Option<f64>,
+    #[serde(default)]
+    pub duration_s: Option<f64>,
     #[serde(default)]
     pub requests: Option<f64>,
     #[serde(default)]

@@ -103,7 +103,8 @@ pub fn limit_levels(pins: &Pins, address: IpAddr, now_ns: u64) -> Result<Vec<Lim
         class,
         of_prefix,
         divisor,
-        rate_per_s: rate.per_second(),
+        // Nought would be no limit.
+        rate_per_s: rate.per_second().max(1),
         burst: rate.burst(),
         used: ahead_ns.div_ceil(rate.interval_ns).min(rate.burst()),
     };

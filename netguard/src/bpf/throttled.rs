@@ -15,6 +15,8 @@ use super::{BpfError, Pins, catalogue::capacity};
 /// How long an entry lasts, and from when on it is renewed.
 const LASTS_NS: u64 = 60_000_000_000;
 const RENEWED_NS: u64 = LASTS_NS / 2;
+/// Entries that are renewed at once: all that there may be are within those thirty seconds.
+const RENEWED_AT_ONCE: usize = 1_024;
 
 /// The throttled sources of an instance.
 pub struct Throttled {
@@ -61,40 +63,42 @@ impl Throttled {
     /// theirs.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// When the kernel refuses; what was written holds.
     pub fn follow(
         &mut self,
         wanted: impl IntoIterator<Item = (IpAddr, u8)>,
         now_ns: u64,
     ) -> Result<(), BpfError> {
-        let failed = BpfError::map("THROTTLED", 0);
         let wanted = wanted.into_iter().take(self.capacity);
         let wanted: BTreeMap<u64, u8> = wanted.map(|(source, divisor)| (key(source), divisor)).collect();
-        let gone: Vec<u64> = self
-            .written
-            .keys()
-            .copied()
-            .filter(|key| !wanted.contains_key(key))
-            .collect();
-        for key in &gone {
-            match self.map.remove(key) {
-                Ok(()) | Err(MapError::KeyNotFound) => self.written.remove(key),
+        let written = self.write_entries(wanted, now_ns);
+        // Each time: an error, or the end of a daemon, may have kept it behind the entries.
+        self.write_filter()?;
+        written
+    }
+
+    fn write_entries(&mut self, wanted: BTreeMap<u64, u8>, now_ns: u64) -> Result<(), BpfError> {
+        let failed = BpfError::map("THROTTLED", 0);
+        let gone = self.written.keys().filter(|key| !wanted.contains_key(key));
+        for key in gone.copied().collect::<Vec<u64>>() {
+            match self.map.remove(&key) {
+                Ok(()) | Err(MapError::KeyNotFound) => self.written.remove(&key),
                 Err(error) => return Err(failed(error)),
             };
         }
-        let mut is_changed = !gone.is_empty();
+        let mut renewed = 0;
         for (key, divisor) in wanted {
-            let is_due = self.written.get(&key).is_none_or(|written| {
-                written.divisor(now_ns) != u32::from(divisor) || written.until_ns() < now_ns + RENEWED_NS
-            });
-            if is_due {
-                let throttle = Throttle::new(divisor, now_ns.saturating_add(LASTS_NS));
-                self.map.insert(key, throttle.0, 0).map_err(&failed)?;
-                is_changed |= self.written.insert(key, throttle).is_none();
+            let written = self.written.get(&key).copied();
+            let is_new = written.is_none_or(|written| written.divisor(now_ns) != u32::from(divisor));
+            let is_old =
+                written.is_some_and(|written| written.until_ns() < now_ns.saturating_add(RENEWED_NS));
+            if !is_new && (!is_old || renewed >= RENEWED_AT_ONCE) {
+                continue;
             }
-        }
-        if is_changed {
-            self.write_filter()?;
+            renewed += usize::from(!is_new);
+            let throttle = Throttle::new(divisor, now_ns.saturating_add(LASTS_NS));
+            self.map.insert(key, throttle.0, 0).map_err(&failed)?;
+            self.written.insert(key, throttle);
         }
         Ok(())
     }

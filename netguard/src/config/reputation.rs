@@ -15,7 +15,7 @@ pub struct Reputation {
     pub block_from: Score,
     /// Who was blocked is blocked again sooner, until its score is below this.
     pub release_below: Score,
-    /// For each so many points the limits of a source are divided by one more; 0: its score moves none.
+    /// For each so many points of floods and abuse the limits of a source are divided by one more; 0: they do not move.
     pub limit_step: Within<0, 100>,
     /// How long half of the evidence of a flood lasts; what others say lasts longer.
     pub half_life: Period,

@@ -66,7 +66,7 @@ pub(super) async fn run(state: &Arc<State>, mut inputs: Inputs, stopped: &mut wa
                 ticking.learn(state, &traffic, &inputs.traffic);
             }
             reputation::second(state, &ticking.second);
-            reputation::throttle(state, &mut inputs.throttled);
+            reputation::throttle(state, &mut inputs.throttled, &mut ticking.chain);
             ticking.summarise(state);
             inputs.databases.ask();
             let has_tls = tls::is_wanted(state);

@@ -9,8 +9,8 @@ use netguard_common::{
 };
 
 use super::{
-    Action, Decision, Enforced, Finding, FlooderSettings, Flooders, Guard, Opened, Reputation, RuleSink,
-    TrafficWindow, Window, decide, enforce, observe, traffic::compare,
+    Action, Decision, Divided, Enforced, Finding, FlooderSettings, Flooders, Guard, Opened, Reputation,
+    RuleSink, TrafficWindow, Window, decide, enforce, observe, traffic::compare,
 };
 
 /// What is read of the datapath at a tick.
@@ -42,6 +42,7 @@ pub struct Step {
 pub struct Chain {
     flooder: FlooderSettings,
     flooders: Flooders,
+    divided: Divided,
     /// The reading before.
     before: Option<Before>,
     traffic_before: Option<TrafficReading>,
@@ -65,9 +66,15 @@ impl Chain {
         Self {
             flooder,
             flooders: Flooders::default(),
+            divided: Divided::default(),
             before: None,
             traffic_before: None,
         }
+    }
+
+    /// Whose limits are divided from now on.
+    pub fn divide(&mut self, divided: Divided) {
+        self.divided = divided;
     }
 
     /// Observes and detects; `opened` says who opens connections. What was counted before the first reading is not news.
@@ -80,7 +87,7 @@ impl Chain {
             telemetry,
             opened: opened_in_all,
         } = readings;
-        let (window, cookies_wanted) = match &self.before {
+        let (mut window, cookies_wanted) = match &self.before {
             None => (observe(&counters, &counters, &samples, 0, at_ns, 0), false),
             Some(before) => {
                 let lost = sampler.lost.saturating_sub(before.sampler.lost);
@@ -89,6 +96,7 @@ impl Chain {
                 (window, sampler.cookies_wanted != before.sampler.cookies_wanted)
             }
         };
+        self.divided.spare(&mut window);
         self.before = Some(Before {
             at_ns,
             counters,

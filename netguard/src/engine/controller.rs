@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, mem};
 use super::{
     Baselines, Change, Features, Learnt, Tracker, Window,
     baseline::Shifted,
-    detect::{Class, LEAST_STRENGTH, Recent, Suspicion, detect, detect_alone, detect_patiently, is_rush},
+    detect::{Class, LEAST_STRENGTH, Recent, Rush, Suspicion, detect, detect_alone, detect_patiently},
     outlier::{self, Outlier, Score, Vector},
     response::suspect_matched,
 };
@@ -31,6 +31,7 @@ pub struct Controller {
     score: Option<Score>,
     /// The last ticks.
     recent: Recent,
+    rush: Rush,
     /// The last second.
     second: Features,
     /// Whether no tick has looked at it yet.
@@ -56,6 +57,7 @@ impl Controller {
             moment: None,
             score: None,
             recent: Recent::default(),
+            rush: Rush::default(),
             second: Features::default(),
             is_second_new: false,
         }
@@ -71,12 +73,13 @@ impl Controller {
         matched: &BTreeMap<Class, f64>,
     ) -> Vec<Change> {
         self.recent.take(features);
-        let mut suspicions = detect(features, &self.recent, &self.learnt.baselines);
+        self.rush.take(features, &self.learnt.baselines);
+        let mut suspicions = detect(features, &self.recent, &self.rush, &self.learnt.baselines);
         let moment = outlier::vector(features);
         self.score = self.learnt.outlier.score(&moment);
         self.moment = Some(moment);
         let is_crowd = is_crowd(&suspicions);
-        self.raise(&mut suspicions, features, is_crowd);
+        self.raise(&mut suspicions, is_crowd);
         suspect_matched(&mut suspicions, matched);
         let mut changes = self.patiently(features.at_ns, &suspicions);
         let is_harmful = suspicions
@@ -101,7 +104,7 @@ impl Controller {
         let told: Vec<Class> = told.map(|suspicion| suspicion.class).collect();
         let mut patient = detect_patiently(&self.second, &self.learnt.baselines);
         patient.retain(|suspicion| !told.contains(&suspicion.class));
-        self.raise(&mut patient, &self.second, is_crowd(suspected));
+        self.raise(&mut patient, is_crowd(suspected));
         if patient.iter().any(|suspicion| self.hinders(suspicion, now_ns)) {
             self.suspected_ns = Some(now_ns);
         }
@@ -164,15 +167,14 @@ impl Controller {
     }
 
     /// Has `suspicions` count for more where the newest moment is unusual and nobody knows why. With a crowd most numbers are unusual, and
-    /// nothing else need be; with many more requests for connections than usual only those can be a flood sooner.
-    fn raise(&self, suspicions: &mut [Suspicion], features: &Features, is_crowd: bool) {
+    /// nothing else need be; while one may be coming only its requests can be a flood sooner.
+    fn raise(&self, suspicions: &mut [Suspicion], is_crowd: bool) {
         let Some(score) = self.score.as_ref().filter(|_| !is_crowd) else {
             return;
         };
-        let is_rush = is_rush(features, &self.learnt.baselines);
         let unexplained = suspicions
             .iter_mut()
-            .filter(|suspicion| !is_rush || suspicion.class == Class::SynFlood);
+            .filter(|suspicion| !self.rush.is_new() || suspicion.class == Class::SynFlood);
         outlier::raise(unexplained, score);
     }
 

@@ -156,6 +156,10 @@ impl Features {
             for (judgement, counter) in &window.verdicts {
                 features.verdicts[judgement.verdict.number() as usize] += rate(counter.packets);
             }
+            for (verdict, packets) in &window.spared {
+                let refused = &mut features.verdicts[verdict.number() as usize];
+                *refused = (*refused - rate(*packets)).max(0.0);
+            }
         }
         [
             features.source,

@@ -25,6 +25,7 @@ pub mod response;
 pub mod seen;
 pub mod sketch;
 pub mod slow;
+pub mod spared;
 pub mod traffic;
 pub mod window;
 
@@ -40,7 +41,8 @@ pub use feature::Features;
 pub use flooder::{Cause, Finding, FlooderSettings, Flooders, Opened, SLOW_CONNECTIONS};
 pub use guard::{Carved, Guard, GuardKind};
 pub use learnt::Learnt;
-pub use policy::{Action, Decision, Withheld, accountable, decide, divisor, objection, throttles};
+pub use policy::{Action, Decision, Withheld, accountable, decide, divisor, objection, spare_guarded};
 pub use reputation::Reputation;
+pub use spared::Divided;
 pub use traffic::{Entropy, TrafficWindow};
 pub use window::{Activity, Dropped, Window, observe};

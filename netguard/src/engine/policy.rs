@@ -21,7 +21,7 @@ use crate::prefix::Prefix;
 
 use excuse::excuse;
 use network::decide_on_network;
-pub use throttle::{divisor, throttles};
+pub use throttle::{divisor, spare_guarded};
 pub use withheld::Withheld;
 
 /// What is done about a finding, or about the network of one.
@@ -69,6 +69,9 @@ pub fn decide(
                 packets: finding.dropped,
             };
             reputation.take(account, &evidence, now_ns);
+        }
+        if matches!(excuse, Some(Withheld::Busy { .. })) {
+            reputation.note_many(account, now_ns);
         }
         let before = reputation.before(account, now_ns);
         let (action, sentence) = match excuse {

@@ -25,6 +25,8 @@ pub struct Window {
     pub verdicts: Vec<(Judgement, Counter)>,
     /// What the samples say about the sources of dropped packets.
     pub accounts: HashMap<Account, Activity>,
+    /// Packets that only the divided limits of sources dropped, estimated; `verdicts` has them, `accounts` do not.
+    pub spared: Vec<(Verdict, u64)>,
     /// Samples that the kernel could not hand over.
     pub samples_lost: u64,
 }
@@ -37,7 +39,7 @@ pub struct Activity {
     /// By how many packets it leads, as in a majority vote.
     lead: u64,
     /// By what dropped them.
-    dropped: Vec<Dropped>,
+    pub(super) dropped: Vec<Dropped>,
 }
 
 /// Packets that one verdict dropped, or would have.
@@ -123,6 +125,7 @@ pub fn observe(
         length_ns,
         verdicts,
         accounts,
+        spared: Vec::new(),
         samples_lost,
     }
 }

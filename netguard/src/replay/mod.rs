@@ -23,6 +23,7 @@ mod sandbox;
 mod servers;
 mod services;
 mod tally;
+mod throttle;
 
 use std::{
     io,

@@ -28,10 +28,11 @@ use super::{
     servers::{Directions, Way, address},
     services::Services,
     tally::Tally,
+    throttle::Limits,
     told,
 };
 use crate::{
-    bpf::{Counters, Judge, List, Proven, ROOM_FOR_TIME, Ready, Samples, SettingsMap, Telemetry, Throttled},
+    bpf::{Counters, Judge, List, Proven, ROOM_FOR_TIME, Ready, Samples, Telemetry},
     daemon::{
         act::KernelSink,
         database::Databases,
@@ -39,11 +40,8 @@ use crate::{
         tick::{PROVEN_FOR_NS, SAMPLES_PER_TICK, SWEEP_TICKS, TICK},
     },
     engine::{
-        Account, Chain, Learnt, Readings, Reputation, Step,
-        campaign::CampaignKind,
-        conclude,
-        reputation::{Settings, Throttle},
-        throttles,
+        Account, Chain, Learnt, Readings, Reputation, Step, campaign::CampaignKind, conclude,
+        reputation::Settings,
     },
     prefix::Prefix,
 };
@@ -71,7 +69,6 @@ pub(super) fn run(
     let response = Response::begin(config, pins, lists, &databases)?;
     let attacks = Attacks::new(response, config, &databases, learnt);
     let services = counts_services.then(|| Services::new(config, attacks.controller().baselines()));
-    let seed = SettingsMap::open(pins)?.read()?.seed;
     let mut run = Run {
         servers,
         honest: &options.honest,
@@ -85,7 +82,7 @@ pub(super) fn run(
         samples: Samples::open(pins)?,
         telemetry: Telemetry::open(pins)?,
         proven: Proven::open(pins)?,
-        throttled: Throttled::open(pins, seed)?,
+        limits: Limits::open(pins)?,
         prepared,
         // Nothing is known of anybody, and lengths are drawn the same each time.
         reputation: Reputation::new(Settings::from(config), 0, 0),
@@ -125,7 +122,7 @@ struct Run<'a> {
     samples: Samples,
     telemetry: Telemetry,
     proven: Proven,
-    throttled: Throttled,
+    limits: Limits,
     prepared: Prepared,
     reputation: Reputation,
     clock: Clock,
@@ -302,9 +299,8 @@ impl Run<'_> {
                 self.reputation.campaigning(account, kind, now_ns);
             }
             self.reputation.second(&windows, &attacked, now_ns);
-            let wanted = throttles(&self.prepared.guard, &mut self.reputation, now_ns);
-            self.throttled
-                .follow(wanted.iter().map(Throttle::parts), now_ns)?;
+            let (guard, chain) = (&self.prepared.guard, &mut self.chain);
+            self.limits.follow(&mut self.reputation, guard, chain, now_ns)?;
         }
         if let Some(traffic) = &step.traffic {
             self.kinds.add(traffic);

@@ -22,10 +22,10 @@ use crate::{
     clock::{monotonic_ns, wall_clock},
     config::{Config, StoreMode},
     engine::{
-        Account, Reputation, Window,
+        Account, Chain, Divided, Reputation, Window,
         detect::Class,
         reputation::{Settings, Throttle},
-        throttles,
+        spare_guarded,
     },
 };
 
@@ -106,13 +106,18 @@ pub(super) fn second(state: &State, windows: &[Window]) {
     tell(state, keeper);
 }
 
-/// Has the limits of those divided against whom their scores speak.
-pub(super) fn throttle(state: &State, throttled: &mut Throttled) {
-    let guard = state.guard().clone();
+/// Has the limits of those divided against whom their deeds speak, and has `chain` spare them what only that costs.
+pub(super) fn throttle(state: &State, throttled: &mut Throttled, chain: &mut Chain) {
     let now_ns = monotonic_ns();
-    let wanted = throttles(&guard, &mut state.reputation(), now_ns);
-    if let Err(error) = throttled.follow(wanted.iter().map(Throttle::parts), now_ns) {
-        warn!("limits do not all move with the scores of sources: {error}");
+    // Before anybody looked, what an earlier daemon wrote holds for its time.
+    let Some(throttles) = state.reputation().throttles(now_ns) else {
+        return;
+    };
+    let throttles = spare_guarded(throttles, &state.guard());
+    let followed = throttled.follow(throttles.iter().map(Throttle::parts), now_ns);
+    match followed.and_then(|()| state.settings().read()) {
+        Ok(settings) => chain.divide(Divided::new(&throttles, &settings)),
+        Err(error) => warn!("limits do not all move with the scores of sources: {error}"),
     }
 }
 

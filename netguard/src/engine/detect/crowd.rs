@@ -3,7 +3,7 @@
 
 use netguard_common::telemetry::Kind;
 
-use super::{Class, Evidence, Suspicion};
+use super::{Class, Evidence, Rush, Suspicion};
 use crate::engine::{Baselines, Features, feature::Metric};
 
 /// Connections a second to a service below which it is none.
@@ -48,8 +48,8 @@ fn rush(features: &Features, baselines: &Baselines) -> Option<Suspicion> {
     crowds.max_by(|a, b| a.strength.total_cmp(&b.strength))
 }
 
-/// Whether a service is asked for many more connections than usual: in the tick in which a crowd comes nobody knows yet whether they go on.
-pub fn is_rush(features: &Features, baselines: &Baselines) -> bool {
+/// Whether a service is asked for many more connections than usual, whether they go on or not.
+pub(super) fn is_rush(features: &Features, baselines: &Baselines) -> bool {
     rush(features, baselines).is_some_and(|rush| rush.strength >= 1.0)
 }
 
@@ -58,7 +58,7 @@ pub fn is_rush(features: &Features, baselines: &Baselines) -> bool {
 pub(super) struct Growth {
     /// How many times as many as usual connect, 1 where no crowd does.
     pub(super) times: f64,
-    /// As many ask for connections, and whether they go on will be known a tick later.
+    /// As many began to ask for connections just now, and whether they go on will be known soon.
     pub(super) is_unsure: bool,
 }
 
@@ -69,11 +69,15 @@ impl Growth {
     };
 
     /// Where that suspicion of a `crowd` is one.
-    pub(super) fn of(crowd: Option<&Suspicion>, features: &Features, baselines: &Baselines) -> Self {
+    pub(super) fn of(
+        crowd: Option<&Suspicion>,
+        rush: &Rush,
+        features: &Features,
+        baselines: &Baselines,
+    ) -> Self {
         if crowd.is_none_or(|crowd| crowd.strength < 1.0) {
-            let is_unsure = is_rush(features, baselines);
             return Self {
-                is_unsure,
+                is_unsure: rush.is_new(),
                 ..Self::NONE
             };
         }
@@ -88,13 +92,13 @@ impl Growth {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::{super::detect_alone, *};
     use crate::engine::attack::AT_ONCE;
     use crate::engine::feature::{ServiceFeatures, tests::second};
 
     /// A second with so many connections to the web server, each with so many segments.
-    fn clients(opening: u64, segments: u64) -> Features {
+    pub(in crate::engine::detect) fn clients(opening: u64, segments: u64) -> Features {
         let mut features = second(&[(Kind::Syn, opening), (Kind::Ack, opening * segments)], &[]);
         features.services = vec![ServiceFeatures {
             service: "tcp/80".to_owned(),
@@ -123,13 +127,16 @@ mod tests {
         assert!(strength(&clients(1_000, 5), &baselines) > 3.0);
         assert_eq!(strength(&clients(1_000, 0), &baselines), 0.0);
         let crowd = clients(1_000, 5);
-        let growth = Growth::of(flash_crowd(&crowd, &baselines).as_ref(), &crowd, &baselines);
+        let growth = |told: Option<&Suspicion>, features: &Features| {
+            Growth::of(told, &Rush::of(features, &baselines), features, &baselines)
+        };
+        let of_crowd = growth(flash_crowd(&crowd, &baselines).as_ref(), &crowd);
         assert!(
-            (9.0..11.0).contains(&growth.times) && !growth.is_unsure,
-            "{growth:?}"
+            (9.0..11.0).contains(&of_crowd.times) && !of_crowd.is_unsure,
+            "{of_crowd:?}"
         );
-        assert!(Growth::of(None, &crowd, &baselines).is_unsure);
-        assert_eq!(Growth::of(None, &clients(120, 5), &baselines), Growth::NONE);
+        assert!(growth(None, &crowd).is_unsure);
+        assert_eq!(growth(None, &clients(120, 5)), Growth::NONE);
     }
 
     /// Found by made-up captures: the pings of a crowd were a flood.

@@ -3,7 +3,7 @@
 
 use netguard_common::{Verdict, telemetry::Kind};
 
-use super::{Class, Evidence, Suspicion, crowd::Growth, pieces};
+use super::{Class, Evidence, Rush, Suspicion, crowd::Growth, pieces};
 use crate::engine::{Baselines, Features, attack::AT_ONCE, feature::Metric};
 
 /// What makes a flood of a class.
@@ -55,7 +55,7 @@ const FLOODS: [Flood; 6] = [
 /// learnt: whoever makes a crowd, too, hides nothing behind it.
 const WITH_A_CROWD: f64 = 1.5;
 
-/// As strong is a volume at the most while a crowd may be coming, which is known by the next tick.
+/// As strong is a volume at the most while a crowd may be coming, which is known soon.
 const NOT_AT_ONCE: f64 = 0.9 * AT_ONCE;
 
 /// A kind of segment of which less is dropped is not worth a word.
@@ -73,8 +73,9 @@ pub(super) fn floods(
     baselines: &Baselines,
     syn_acks: Option<&Suspicion>,
     crowd: Option<&Suspicion>,
+    rush: &Rush,
 ) -> Vec<Suspicion> {
-    let growth = Growth::of(crowd, features, baselines);
+    let growth = Growth::of(crowd, rush, features, baselines);
     // A service over its rate may be one of either protocol.
     let datagrams = features.of_kinds(&[Kind::Udp]);
     let shared = features.with(&[Verdict::LimitService, Verdict::LimitPrefix]);

@@ -9,6 +9,7 @@ mod flood;
 mod held;
 mod opened;
 mod pieces;
+mod rush;
 mod scan;
 mod syn;
 mod syn_ack;
@@ -18,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Baselines, Features, feature::Metric};
 
-pub use crowd::is_rush;
 pub use opened::Recent;
+pub use rush::Rush;
 
 /// What traffic is like that is not as usual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -189,19 +190,20 @@ pub const LEAST_STRENGTH: f64 = 0.5;
 /// The same for connections that do not come about, which must have been suspected a tick ago to be believed: a flood may have begun at the end of that.
 const HINT: f64 = 0.2;
 
-/// What every detector says of `features`, a tick or a second, the newest of `recent`: those of at least
+/// What every detector says of `features`, a tick or a second, the newest of `recent` and of `rush`: those of at least
 /// half their threshold, and hints of a flood of SYNs.
-pub fn detect(features: &Features, recent: &Recent, baselines: &Baselines) -> Vec<Suspicion> {
+pub fn detect(features: &Features, recent: &Recent, rush: &Rush, baselines: &Baselines) -> Vec<Suspicion> {
     let syn_acks = syn_ack::syn_ack_reflection(features, baselines);
     let crowd = crowd::flash_crowd(features, baselines);
-    let floods = flood::floods(features, baselines, syn_acks.as_ref(), crowd.as_ref());
+    let floods = flood::floods(features, baselines, syn_acks.as_ref(), crowd.as_ref(), rush);
     let single = [syn::syn_flood(features, recent, baselines), syn_acks, crowd];
     told(single.into_iter().flatten().chain(floods))
 }
 
 /// The same where nothing is known of what was before.
 pub fn detect_alone(features: &Features, baselines: &Baselines) -> Vec<Suspicion> {
-    detect(features, &Recent::of(features), baselines)
+    let rush = Rush::of(features, baselines);
+    detect(features, &Recent::of(features), &rush, baselines)
 }
 
 /// What those say of a whole second whose rates are too small to be told in a tick, where five packets more are a hundred a second.

@@ -2,14 +2,13 @@
 
 use crate::engine::{Account, Guard, Reputation, reputation::Throttle};
 
-/// What `reputation` says of limits at `now_ns`, but of those of whom the guard list has anybody.
-pub fn throttles(guard: &Guard, reputation: &mut Reputation, now_ns: u64) -> Vec<Throttle> {
-    let mut throttles = reputation.throttles(now_ns);
+/// Leaves of `throttles` those of whom the guard list has nobody.
+pub fn spare_guarded(mut throttles: Vec<Throttle>, guard: &Guard) -> Vec<Throttle> {
     throttles.retain(|throttle| !is_guarded(throttle.account, guard));
     throttles
 }
 
-/// The same of `account` alone; 1 is not at all.
+/// By what the limits of `account` are divided at `now_ns`; 1 is not at all.
 pub fn divisor(account: Account, guard: &Guard, reputation: &Reputation, now_ns: u64) -> u8 {
     match is_guarded(account, guard) {
         true => 1,
@@ -43,7 +42,9 @@ mod tests {
             reputation.take(account, &evidence, 0);
         }
         let guard = Guard::new([(one.prefix(), GuardKind::Resolver)]);
-        let throttled = throttles(&guard, &mut reputation, 0);
+        reputation.connect(std::collections::HashMap::new(), 0);
+        let throttles = reputation.throttles(0).expect("it is known who is connected");
+        let throttled = spare_guarded(throttles, &guard);
         assert_eq!(
             throttled,
             [Throttle {

@@ -24,10 +24,8 @@ impl Reputation {
             self.book.mark(live.drain(room..).map(|(account, _)| account));
         }
         for (account, record) in live {
-            if record.proven(at_ns, settings.half_life_ns).score() > 0 {
-                self.suspect(account);
-            }
             self.book.adopt(account, record);
+            self.suspect(account, at_ns);
         }
         without
     }

@@ -91,6 +91,9 @@ impl Reputation {
     pub fn connect(&mut self, connected: HashMap<IpAddr, u32>, now_ns: u64) {
         let at_ns = self.at(now_ns);
         self.seen.connect(connected, at_ns);
+        for account in self.seen.with(self.settings.shared_from) {
+            self.seen.note_many(account, at_ns);
+        }
     }
 
     /// Established connections of `account`, as last looked.
@@ -103,9 +106,6 @@ impl Reputation {
         if self.settings.mode == Mode::Off {
             return;
         }
-        if evidence.proven {
-            self.suspect(account);
-        }
         let (at_ns, settings) = (self.at(now_ns), self.settings);
         self.book.change(account, at_ns, &settings, |record| {
             // Whoever has been below the exit meanwhile begins anew.
@@ -113,6 +113,7 @@ impl Reputation {
             record.set_suspect(suspect);
             record.take(evidence, at_ns, settings.half_life_ns)
         });
+        self.suspect(account, at_ns);
     }
 
     /// Sources that are remembered, and those that had to give way to others.

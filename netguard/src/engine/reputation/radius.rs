@@ -19,6 +19,13 @@ pub struct Caps {
     pub networks: u32,
 }
 
+impl Caps {
+    /// Of so many `connected` sources, how many may be touched together.
+    pub(super) fn touched(&self, connected: u64) -> u64 {
+        share(connected, self.sources_percent).max(u64::from(self.at_least))
+    }
+}
+
 /// What a block would be too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excess {
@@ -72,7 +79,7 @@ impl Radius {
         self.lately
             .retain(|(then_ns, _)| at_ns.saturating_sub(*then_ns) < TOGETHER_NS);
         let before: u64 = self.lately.iter().map(|(_, touched)| *touched).sum();
-        let allowed = share(connected, caps.sources_percent).max(u64::from(caps.at_least));
+        let allowed = caps.touched(connected);
         let together = before.saturating_add(touched);
         if together > allowed {
             return Err(Excess::Together {

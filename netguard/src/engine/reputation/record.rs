@@ -101,19 +101,28 @@ impl Record {
 
     /// What nobody can have forged comes to: blocks rest on this alone.
     pub fn proven(&self, at_ns: u64, half_life_ns: u64) -> Level {
-        self.sum(true, at_ns, half_life_ns)
+        self.sum(|trace| trace.proven, at_ns, half_life_ns)
+    }
+
+    /// What it was found to have done itself comes to, by evidence that nobody can have forged: floods and abuse, not that it was near an attack, or is
+    /// listed somewhere.
+    pub fn deeds(&self, at_ns: u64, half_life_ns: u64) -> Level {
+        let is_deed = |trace: &Trace| trace.proven && matches!(trace.kind, Kind::Flood | Kind::Abuse);
+        self.sum(is_deed, at_ns, half_life_ns)
     }
 
     /// All of it, what may be forged up to [`MOST_UNPROVEN`].
     pub fn level(&self, at_ns: u64, half_life_ns: u64) -> Level {
-        let unproven = self.sum(false, at_ns, half_life_ns).min(MOST_UNPROVEN);
+        let unproven = self
+            .sum(|trace| !trace.proven, at_ns, half_life_ns)
+            .min(MOST_UNPROVEN);
         self.proven(at_ns, half_life_ns).with(unproven)
     }
 
-    fn sum(&self, proven: bool, at_ns: u64, half_life_ns: u64) -> Level {
+    fn sum(&self, is_meant: impl Fn(&Trace) -> bool, at_ns: u64, half_life_ns: u64) -> Level {
         self.traces
             .iter()
-            .filter(|trace| trace.proven == proven)
+            .filter(|trace| is_meant(trace))
             .map(|trace| trace.level_at(at_ns, half_life_ns))
             .fold(Level::NEUTRAL, Level::with)
     }

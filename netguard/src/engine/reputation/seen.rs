@@ -19,6 +19,10 @@ pub(super) struct Seen {
     accounts: HashMap<Account, u32>,
     /// When each account was last seen connected.
     lately: BTreeMap<Account, u64>,
+    /// When each account was last found to be many people.
+    many: BTreeMap<Account, u64>,
+    /// Whether anybody ever looked.
+    is_known: bool,
 }
 
 impl Seen {
@@ -29,11 +33,37 @@ impl Seen {
             *sum = sum.saturating_add(*connections);
         }
         self.addresses = addresses;
+        self.is_known = true;
         for account in self.accounts.keys() {
             if self.lately.len() < MOST || self.lately.contains_key(account) {
                 self.lately.insert(*account, at_ns);
             }
         }
+    }
+
+    /// Many people are behind `account`.
+    pub(super) fn note_many(&mut self, account: Account, at_ns: u64) {
+        if self.many.len() < MOST || self.many.contains_key(&account) {
+            self.many.insert(account, at_ns);
+        }
+    }
+
+    /// Whether that was found lately: people come and go.
+    pub(super) fn is_many(&self, account: Account, at_ns: u64) -> bool {
+        let seen_ns = self.many.get(&account);
+        seen_ns.is_some_and(|seen_ns| at_ns.saturating_sub(*seen_ns) < LATELY_NS)
+    }
+
+    /// Whether it is known who is connected.
+    pub(super) fn is_known(&self) -> bool {
+        self.is_known
+    }
+
+    /// Those that have at least `connections`.
+    pub(super) fn with(&self, connections: u32) -> Vec<Account> {
+        let accounts = self.accounts.iter();
+        let accounts = accounts.filter(|(_, count)| **count >= connections);
+        accounts.map(|(account, _)| *account).collect()
     }
 
     /// Established connections of `account`; of an address by itself its own, whoever shares its /64.
@@ -62,8 +92,9 @@ impl Seen {
     }
 
     pub(super) fn tidy(&mut self, at_ns: u64) {
-        self.lately
-            .retain(|_, seen_ns| at_ns.saturating_sub(*seen_ns) < LATELY_NS);
+        for seen in [&mut self.lately, &mut self.many] {
+            seen.retain(|_, seen_ns| at_ns.saturating_sub(*seen_ns) < LATELY_NS);
+        }
     }
 }
 

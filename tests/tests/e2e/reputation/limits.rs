@@ -28,7 +28,7 @@ fn limits_move_with_the_score_and_come_back_ipv6() -> Result<()> {
 
 fn move_and_come_back(family: Family) -> Result<()> {
     let (lab, server) = shared_lab()?;
-    let netguard = protect(&lab, CONFIG)?;
+    let mut netguard = protect(&lab, CONFIG)?;
     assert_eq!(divisor(&netguard, &lab, family)?, 1);
     let _proof = connect(&lab, family)?;
     let flood = flood_own_address(&lab, family)?;
@@ -36,9 +36,6 @@ fn move_and_come_back(family: Family) -> Result<()> {
         Ok((divisor(&netguard, &lab, family)? >= 4).then_some(()))
     })?;
     flood.stop()?;
-    // A quarter: ten at once, and ten a second.
-    let throttled = come(&lab, family)?;
-    ensure!((5..90).contains(&throttled.served), "{throttled:?}");
     let explained = netguard.json(&["explain", lab.attacker.ip(family), "--json"])?;
     ensure!(
         explained["reputation"]["limit_divisor"].as_u64() > Some(1),
@@ -54,6 +51,11 @@ fn move_and_come_back(family: Family) -> Result<()> {
         "others have theirs"
     );
     assert_eq!(server.curl(&lab, family, "/")?.0, 200);
+    // A quarter: ten at once, and ten a second, also where the daemon is dead; the next one knows what it knew.
+    netguard.kill9();
+    let throttled = come(&lab, family)?;
+    ensure!((5..90).contains(&throttled.served), "{throttled:?}");
+    netguard.restart()?;
 
     wait_until("the limits of others", Duration::from_secs(40), || {
         Ok((divisor(&netguard, &lab, family)? == 1).then_some(()))

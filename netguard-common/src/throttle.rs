@@ -3,13 +3,7 @@
 //!
 //! Few sources are throttled, and a bit for each hash of one, small enough to stay in the cache, tells nearly all others.
 
-use crate::{
-    Packet,
-    layout::Rate,
-    limit::{source_hash, source_key},
-    packet::{Address, Family},
-    tables::Tables,
-};
+use crate::{Packet, layout::Rate, limit::source_key, tables::Tables};
 
 /// Words of the filter; a power of two.
 pub const FILTER_WORDS: u32 = 1_024;
@@ -42,15 +36,10 @@ impl Throttle {
     }
 }
 
-/// The word and the bit of the filter for the source with `hash`, see [`source_hash`].
+/// The word and the bit of the filter for the source with `hash`, see [`crate::limit::source_hash`].
 #[inline(always)]
 pub const fn filter_bit(hash: u64) -> (u32, u64) {
     ((hash >> 32) as u32 & (FILTER_WORDS - 1), 1 << (hash >> 58))
-}
-
-/// The same for `source`; `seed` is the secret of the instance.
-pub const fn filter_bit_of(family: Family, source: Address, seed: u64) -> (u32, u64) {
-    filter_bit(source_hash(source_key(family, source), seed))
 }
 
 /// By what the limits of the source of `packet` are divided: at least 1.
@@ -91,7 +80,7 @@ mod tests {
         layout::CLASSES,
         limit::{self, Class},
         memory::Memory,
-        packet::{Transport, protocol, tests::packet},
+        packet::{Address, Family, Transport, protocol, tests::packet},
         view::SliceView,
     };
 

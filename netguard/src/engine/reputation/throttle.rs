@@ -27,7 +27,7 @@ impl Reputation {
     /// The caps are not asked.
     pub fn divisor(&self, account: Account, now_ns: u64) -> u8 {
         let at_ns = self.at(now_ns);
-        match self.settings.mode == Mode::Enforce && !self.seen.is_many(account, at_ns) {
+        match self.moves_limits(account, at_ns) {
             true => self.steps(account, at_ns) + 1,
             false => 1,
         }
@@ -40,13 +40,17 @@ impl Reputation {
             return None;
         }
         let at_ns = self.at(now_ns);
-        let mut suspects = std::mem::take(&mut self.suspects);
-        suspects.retain(|account| self.steps(*account, at_ns) > 0);
-        let throttles = suspects.iter().map(|account| Throttle {
-            account: *account,
-            divisor: self.divisor(*account, now_ns),
+        let suspects = self.suspects.iter();
+        let suspects = suspects.map(|account| (*account, self.steps(*account, at_ns)));
+        let suspects: Vec<(Account, u8)> = suspects.filter(|(_, steps)| *steps > 0).collect();
+        self.suspects = suspects.iter().map(|(account, _)| *account).collect();
+        let moved = suspects
+            .into_iter()
+            .filter(|(account, _)| self.moves_limits(*account, at_ns));
+        let throttles = moved.map(|(account, steps)| Throttle {
+            account,
+            divisor: steps + 1,
         });
-        let throttles = throttles.filter(|throttle| throttle.divisor > 1);
         let (mut connected, mut throttles): (Vec<Throttle>, Vec<_>) =
             throttles.partition(|throttle| self.connections(throttle.account) > 0);
         connected.sort_by_key(|throttle| Reverse(throttle.divisor));
@@ -54,7 +58,6 @@ impl Reputation {
         connected.truncate(usize::try_from(most).unwrap_or(usize::MAX));
         throttles.append(&mut connected);
         throttles.sort_by_key(|throttle| throttle.account);
-        self.suspects = suspects;
         self.throttled = throttles.len();
         Some(throttles)
     }
@@ -75,6 +78,11 @@ impl Reputation {
     pub fn note_many(&mut self, account: Account, now_ns: u64) {
         let at_ns = self.at(now_ns);
         self.seen.note_many(account, at_ns);
+    }
+
+    /// Whether scores move limits, and those of `account`: not where many people have it.
+    fn moves_limits(&self, account: Account, at_ns: u64) -> bool {
+        self.settings.mode == Mode::Enforce && !self.seen.is_many(account, at_ns)
     }
 
     fn steps(&self, account: Account, at_ns: u64) -> u8 {
